@@ -1,0 +1,154 @@
+//! What a plan costs and how far it is from the best: GPU loads, lower bounds, gaps.
+
+use crate::bounds::{Bound, LowerBounds};
+use crate::error::Error;
+use crate::load::CanonicalLoads;
+use crate::plan::Plan;
+use crate::ratio::rounded_quotient;
+use crate::share::{SHARE_UNIT, packing_load};
+
+/// The loads that a plan puts on the GPUs, and bounds of what any plan could reach.
+///
+/// Loads are integers: `load / SHARE_UNIT / 2^exponents[layer]` is in the unit of the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// GPUs per layer, G.
+    pub num_gpus: usize,
+    /// Load of each GPU, `[layers, G]`.
+    pub gpu_load: Vec<u64>,
+    /// Load of the busiest GPU, `[layers]`.
+    pub max_load: Vec<u64>,
+    /// What the busiest GPU of any plan carries at least, `[layers]`.
+    pub lower_bound: Vec<u64>,
+    /// Which bound that is, `[layers]`; of equal ones the first of [`Bound::ALL`].
+    pub bound: Vec<Bound>,
+    /// The unit of each layer, as in [`CanonicalLoads::exponents`].
+    pub exponents: Vec<i32>,
+    /// [`CanonicalLoads::sha256`] of the loads certified for.
+    pub loads_sha256: [u8; 32],
+}
+
+impl Certificate {
+    /// What `plan` costs under `loads`, which need not be those it was made for.
+    ///
+    /// Time O(layers * P log P), and a search of up to [`crate::MAX_GROUP_PACKINGS`] group packings
+    /// a layer where a plan keeps three groups or more on each of several nodes.
+    ///
+    /// # Errors
+    /// [`Error::LoadMismatch`] if the loads have another shape.
+    pub fn new(plan: &Plan, loads: &CanonicalLoads) -> Result<Self, Error> {
+        let topology = &plan.topology;
+        check_shape(plan, loads)?;
+        let slots_per_gpu = topology.slots_per_gpu();
+        let mut bounds = LowerBounds::default();
+        let mut certificate = Self {
+            num_gpus: topology.num_gpus(),
+            gpu_load: Vec::with_capacity(plan.layers * topology.num_gpus()),
+            max_load: Vec::with_capacity(plan.layers),
+            lower_bound: Vec::with_capacity(plan.layers),
+            bound: Vec::with_capacity(plan.layers),
+            exponents: loads.exponents().to_vec(),
+            loads_sha256: loads.sha256(),
+        };
+        let mut share = Vec::with_capacity(topology.num_experts());
+        let slots = plan.phy2log.chunks_exact(topology.num_replicas());
+        let copies = plan.logcnt.chunks_exact(topology.num_experts());
+        for (layer, (slots, copies)) in slots.zip(copies).enumerate() {
+            share.clear();
+            let copies = copies.iter().map(|&copies| copies as u64);
+            share.extend(
+                loads
+                    .row(layer)
+                    .iter()
+                    .zip(copies)
+                    .map(|(&w, r)| packing_load(w, r)),
+            );
+            let gpus = slots.chunks_exact(slots_per_gpu);
+            let gpu_load = gpus.map(|gpu| gpu.iter().map(|&e| share[e as usize]).sum::<u64>());
+            certificate.gpu_load.extend(gpu_load);
+            let first = layer * topology.num_gpus();
+            let max_load = certificate.gpu_load[first..].iter().copied().max();
+            certificate.max_load.push(max_load.unwrap_or(0));
+            let (lower_bound, bound) = bounds.best(loads.row(layer), topology);
+            certificate.lower_bound.push(lower_bound);
+            certificate.bound.push(bound);
+        }
+        Ok(certificate)
+    }
+
+    /// Load of each GPU in the unit of the input, correctly rounded, `[layers, G]`.
+    #[must_use]
+    pub fn gpu_load_in_units(&self) -> Vec<f64> {
+        let layers = self
+            .gpu_load
+            .chunks_exact(self.num_gpus)
+            .zip(&self.exponents);
+        layers
+            .flat_map(|(loads, &e)| loads.iter().map(move |&load| in_units(load, e)))
+            .collect()
+    }
+
+    /// Lower bounds in the unit of the input, correctly rounded, `[layers]`.
+    #[must_use]
+    pub fn lower_bound_in_units(&self) -> Vec<f64> {
+        self.lower_bound
+            .iter()
+            .zip(&self.exponents)
+            .map(|(&load, &e)| in_units(load, e))
+            .collect()
+    }
+
+    /// Mean GPU load / largest GPU load, correctly rounded, `[layers]`; 1 where all are 0.
+    #[must_use]
+    pub fn balancedness(&self) -> Vec<f64> {
+        let layers = self
+            .gpu_load
+            .chunks_exact(self.num_gpus)
+            .zip(&self.max_load);
+        layers
+            .map(|(loads, &max)| match max {
+                0 => 1.0,
+                _ => {
+                    let total = loads.iter().map(|&load| u128::from(load)).sum();
+                    rounded_quotient(total, u128::from(max) * self.num_gpus as u128, 0)
+                }
+            })
+            .collect()
+    }
+
+    /// Largest GPU load / lower bound - 1, correctly rounded, `[layers]`; 0 where both are 0.
+    #[must_use]
+    pub fn gap(&self) -> Vec<f64> {
+        self.max_load
+            .iter()
+            .zip(&self.lower_bound)
+            .map(|(&max, &bound)| gap(max, bound))
+            .collect()
+    }
+}
+
+/// `max / bound - 1`, correctly rounded.
+fn gap(max: u64, bound: u64) -> f64 {
+    match bound {
+        0 => 0.0,
+        _ => rounded_quotient(u128::from(max.saturating_sub(bound)), u128::from(bound), 0),
+    }
+}
+
+/// A packing load in the unit of the input.
+fn in_units(load: u64, exponent: i32) -> f64 {
+    rounded_quotient(u128::from(load), u128::from(SHARE_UNIT), -exponent)
+}
+
+/// Whether loads are those of as many layers and experts as the plan's.
+pub(crate) fn check_shape(plan: &Plan, loads: &CanonicalLoads) -> Result<(), Error> {
+    if loads.layers() == plan.layers && loads.experts() == plan.topology.num_experts() {
+        return Ok(());
+    }
+    Err(Error::LoadMismatch {
+        layers: loads.layers(),
+        experts: loads.experts(),
+        plan_layers: plan.layers,
+        plan_experts: plan.topology.num_experts(),
+    })
+}

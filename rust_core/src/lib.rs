@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod bounds;
+mod certificate;
+mod error;
+mod items;
+mod load;
+mod pack;
+mod plan;
+mod planner;
+mod policy;
+mod published;
+mod ratio;
+mod refine;
+mod replicate;
+mod share;
+mod topology;
+mod verify;
+
+pub use bounds::{Bound, MAX_GROUP_PACKINGS};
+pub use certificate::Certificate;
+pub use error::{Error, ErrorKind};
+pub use load::{Bf16, CanonicalLoads, F16, Load};
+pub use plan::Plan;
+pub use planner::plan;
+pub use policy::Policy;
+pub use ratio::rounded_quotient;
+pub use share::{SHARE_UNIT, packing_load};
+pub use topology::{MAX_EXPERTS, MAX_REPLICAS, MAX_SLOTS, Sizes, Topology};
+pub use verify::{verify, verify_structure};

@@ -1,0 +1,280 @@
+//! Canonical loads: each row of any number type becomes integers that sum to about 2^40.
+//!
+//! Equal values give equal integers, whatever their type; scaling a row by a power of two changes
+//! nothing. There is no float arithmetic here: floats are taken apart by their bits, so a process
+//! that flushes subnormals to zero gets the same integers.
+
+use sha2::{Digest, Sha256};
+
+use crate::error::Error;
+use crate::topology::MAX_EXPERTS;
+
+/// A number that can be a load. Implemented for integers up to 64 bits and IEEE floats.
+pub trait Load: Copy + std::fmt::Display {
+    /// A key that orders loads like their values, and nothing else; `None` where the value is
+    /// negative, infinite or NaN.
+    fn key(self) -> Option<u64>;
+
+    /// `(mantissa, exponent)` with value = mantissa * 2^exponent, of a load with this key.
+    fn decode(key: u64) -> (u64, i32);
+}
+
+macro_rules! unsigned_load {
+    ($($t:ty),*) => {$(
+        impl Load for $t {
+            #[inline]
+            fn key(self) -> Option<u64> {
+                Some(self as u64)
+            }
+
+            #[inline]
+            fn decode(key: u64) -> (u64, i32) {
+                (key, 0)
+            }
+        }
+    )*};
+}
+
+macro_rules! signed_load {
+    ($($t:ty),*) => {$(
+        impl Load for $t {
+            #[inline]
+            fn key(self) -> Option<u64> {
+                u64::try_from(self).ok()
+            }
+
+            #[inline]
+            fn decode(key: u64) -> (u64, i32) {
+                (key, 0)
+            }
+        }
+    )*};
+}
+
+unsigned_load!(u8, u16, u32, u64);
+signed_load!(i8, i16, i32, i64);
+
+/// Mantissa and exponent of the finite, non-negative IEEE float with these bits.
+#[inline]
+fn decode_bits(bits: u64, mantissa_bits: u32, bias: i32) -> (u64, i32) {
+    let fraction = bits & ((1 << mantissa_bits) - 1);
+    let exponent = (bits >> mantissa_bits) as i32;
+    let unit = 1 - bias - mantissa_bits as i32;
+    if exponent == 0 {
+        (fraction, unit)
+    } else {
+        (fraction | 1 << mantissa_bits, unit + exponent - 1)
+    }
+}
+
+macro_rules! float_load {
+    ($t:ty, $bits:expr, $mantissa_bits:expr, $exponent_bits:expr) => {
+        impl Load for $t {
+            #[inline]
+            fn key(self) -> Option<u64> {
+                const INFINITY: u64 = ((1 << $exponent_bits) - 1) << $mantissa_bits;
+                const MINUS_ZERO: u64 = 1 << ($exponent_bits + $mantissa_bits);
+                let bits = u64::from($bits(self));
+                if bits < INFINITY {
+                    Some(bits)
+                } else if bits == MINUS_ZERO {
+                    Some(0)
+                } else {
+                    None
+                }
+            }
+
+            #[inline]
+            fn decode(key: u64) -> (u64, i32) {
+                decode_bits(key, $mantissa_bits, (1 << ($exponent_bits - 1)) - 1)
+            }
+        }
+    };
+}
+
+/// An IEEE half-precision float (binary16), by its bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct F16(pub u16);
+
+/// A bfloat16, by its bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Bf16(pub u16);
+
+float_load!(f64, f64::to_bits, 52, 11);
+float_load!(f32, f32::to_bits, 23, 8);
+float_load!(F16, |x: F16| x.0, 10, 5);
+float_load!(Bf16, |x: Bf16| x.0, 7, 8);
+
+impl std::fmt::Display for Bf16 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f32::from_bits(u32::from(self.0) << 16).fmt(f)
+    }
+}
+
+impl std::fmt::Display for F16 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sign = u32::from(self.0 >> 15) << 31;
+        let magnitude = self.0 & 0x7fff;
+        if magnitude >= 0x7c00 {
+            let fraction = u32::from(magnitude & 0x3ff) << 13;
+            return f32::from_bits(sign | 0x7f80_0000 | fraction).fmt(f);
+        }
+        // A half is an integer times 2^-24, which a single holds exactly.
+        let (mantissa, exponent) = F16::decode(u64::from(magnitude));
+        let units = (mantissa as u32) << (exponent + 24);
+        let zeros = units.leading_zeros();
+        let bits = match units {
+            0 => 0,
+            _ => (158 - 24 - zeros) << 23 | (units << zeros >> 8) & 0x007f_ffff,
+        };
+        f32::from_bits(sign | bits).fmt(f)
+    }
+}
+
+/// The loads of a plan as integers, `[layers, experts]`, row after row.
+///
+/// Row i is `round(load * 2^exponents[i])`, to nearest, ties to even, with the exponent chosen so
+/// that the row sums to about 2^40: token counts below 2^40 in total are exact. A row of zeros
+/// stays zeros, with exponent 0. A load below about 2^-41 of its row's total becomes 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CanonicalLoads {
+    layers: usize,
+    experts: usize,
+    values: Vec<u64>,
+    exponents: Vec<i32>,
+}
+
+impl CanonicalLoads {
+    /// Makes the canonical loads of `[layers, experts]` loads given row after row.
+    ///
+    /// # Errors
+    /// [`Error::LoadShape`] if the table is empty or not filled, [`Error::TooLarge`], and
+    /// [`Error::LoadValue`] with the first load that is negative, infinite or NaN.
+    ///
+    /// Time is linear in the number of loads.
+    pub fn new<T: Load>(loads: &[T], layers: usize, experts: usize) -> Result<Self, Error> {
+        if layers == 0 || experts == 0 || layers.checked_mul(experts) != Some(loads.len()) {
+            return Err(Error::LoadShape {
+                values: loads.len(),
+                layers,
+                experts,
+            });
+        }
+        if experts as u64 > MAX_EXPERTS {
+            let size = experts as u64;
+            return Err(Error::TooLarge {
+                name: "num_experts",
+                size,
+                most: MAX_EXPERTS,
+            });
+        }
+        let mut values = vec![0; loads.len()];
+        let mut exponents = Vec::with_capacity(layers);
+        let rows = loads
+            .chunks_exact(experts)
+            .zip(values.chunks_exact_mut(experts));
+        for (layer, (row, canonical)) in rows.enumerate() {
+            exponents.push(
+                canonical_row(row, canonical).map_err(|expert| Error::LoadValue {
+                    layer,
+                    expert,
+                    value: row[expert].to_string(),
+                })?,
+            );
+        }
+        Ok(Self {
+            layers,
+            experts,
+            values,
+            exponents,
+        })
+    }
+
+    /// Number of layers.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.layers
+    }
+
+    /// Logical experts per layer.
+    #[must_use]
+    pub fn experts(&self) -> usize {
+        self.experts
+    }
+
+    /// The canonical loads of a layer, `[experts]`.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    #[must_use]
+    pub fn row(&self, layer: usize) -> &[u64] {
+        &self.values[layer * self.experts..][..self.experts]
+    }
+
+    /// The exponent of each layer: canonical = round(load * 2^exponent).
+    #[must_use]
+    pub fn exponents(&self) -> &[i32] {
+        &self.exponents
+    }
+
+    /// SHA-256 over a version tag, layers, experts (little-endian u32) and the canonical loads
+    /// (little-endian u64): tells whether a certificate was made for these loads.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        let mut hash = Sha256::new_with_prefix(b"eplb loads 1\n");
+        hash.update((self.layers as u32).to_le_bytes());
+        hash.update((self.experts as u32).to_le_bytes());
+        for value in &self.values {
+            hash.update(value.to_le_bytes());
+        }
+        hash.finalize().into()
+    }
+}
+
+/// Fills `canonical` and returns the row's exponent, or the index of the first load that is none.
+fn canonical_row<T: Load>(row: &[T], canonical: &mut [u64]) -> Result<i32, usize> {
+    let mut largest = 0;
+    for (expert, (load, out)) in row.iter().zip(canonical.iter_mut()).enumerate() {
+        let key = load.key().ok_or(expert)?;
+        largest = largest.max(key);
+        *out = key;
+    }
+    if largest == 0 {
+        return Ok(0);
+    }
+    // 2^(e-1) <= largest load < 2^e
+    let (mantissa, exponent) = T::decode(largest);
+    let e = exponent + (u64::BITS - mantissa.leading_zeros()) as i32;
+    // (a) and (b): an integer sum, so no order of summation can change the scale.
+    let total: u64 = canonical.iter().map(|&key| scaled::<T>(key, 48 - e)).sum();
+    let k = 40 - (u64::BITS - total.leading_zeros()) as i32;
+    // (c) from the load itself, so that nothing is rounded twice.
+    for value in canonical.iter_mut() {
+        *value = scaled::<T>(*value, 48 - e + k);
+    }
+    Ok(48 - e + k)
+}
+
+/// `round(load * 2^shift)`, to nearest, ties to even, of the load with this key. The caller's
+/// shift keeps the result below 2^49.
+#[inline]
+fn scaled<T: Load>(key: u64, shift: i32) -> u64 {
+    let (mantissa, exponent) = T::decode(key);
+    let shift = exponent + shift;
+    if shift >= 0 {
+        // The whole is below 2^49, so a shift of 64 or more can only meet a mantissa of zero.
+        return mantissa.checked_shl(shift as u32).unwrap_or(0);
+    }
+    let right = shift.unsigned_abs();
+    if right > u64::BITS {
+        return 0;
+    }
+    let (whole, rest) = match right {
+        u64::BITS => (0, mantissa),
+        _ => (mantissa >> right, mantissa << (u64::BITS - right)),
+    };
+    let half = 1 << (u64::BITS - 1);
+    whole + u64::from(rest > half || (rest == half && whole & 1 == 1))
+}

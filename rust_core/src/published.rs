@@ -1,0 +1,157 @@
+//! One layer by the published policies, `deepseek` and `adaptive`: groups to nodes, then, node by
+//! node, copies to experts and copies to GPUs.
+
+use crate::items::{Item, Items};
+use crate::pack::Greedy;
+use crate::policy::Policy;
+use crate::refine::Refinement;
+use crate::replicate::Replication;
+use crate::topology::Topology;
+
+/// A layer of a plan being written: `[P]` slots, `[P]` ranks, `[L]` counts.
+#[derive(Debug)]
+pub(crate) struct LayerTables<'a> {
+    pub(crate) phy2log: &'a mut [i64],
+    pub(crate) rank: &'a mut [i64],
+    pub(crate) logcnt: &'a mut [i64],
+}
+
+/// Swap steps of `adaptive` for groups on nodes and for copies on GPUs.
+const NODE_STEPS: usize = 1;
+const GPU_STEPS: usize = 2;
+
+/// Plans layer after layer in the same buffers.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    replication: Replication,
+    items: Items,
+    packer: Packer,
+    groups: Vec<Item>,
+    /// Experts in the order of their nodes.
+    expert: Vec<u32>,
+    /// Their canonical loads.
+    load: Vec<u64>,
+}
+
+impl Published {
+    /// Plans one layer of canonical loads `[L]`. Time O(P log P).
+    pub(crate) fn plan_layer(
+        &mut self,
+        loads: &[u64],
+        topology: &Topology,
+        policy: Policy,
+        tables: &mut LayerTables<'_>,
+    ) {
+        self.order_by_node(loads, topology, policy);
+        let experts_per_node = topology.num_experts() / topology.nodes();
+        let slots_per_node = topology.num_replicas() / topology.nodes();
+        for node in 0..topology.nodes() {
+            let experts = node * experts_per_node..(node + 1) * experts_per_node;
+            let slots = node * slots_per_node..(node + 1) * slots_per_node;
+            self.replicate(experts.clone(), slots_per_node - experts_per_node, policy);
+            self.place(
+                topology.num_gpus() / topology.nodes(),
+                slots_per_node,
+                policy,
+            );
+            let placed = self
+                .packer
+                .placed
+                .iter()
+                .map(|&i| self.items.sorted[i as usize]);
+            let phy2log = &mut tables.phy2log[slots.clone()];
+            let rank = &mut tables.rank[slots];
+            for ((item, phy2log), rank) in placed.zip(phy2log).zip(rank) {
+                *phy2log = self.expert[experts.start + item.expert as usize] as i64;
+                *rank = item.rank as i64;
+            }
+            for level in &self.replication.levels {
+                for &expert in &self.replication.expert[level.start..level.end] {
+                    let expert = self.expert[experts.start + expert as usize];
+                    tables.logcnt[expert as usize] = level.count as i64;
+                }
+            }
+        }
+    }
+
+    /// Packs whole groups on nodes and lists the experts node by node, in a node by the ranks of
+    /// their groups, in a group by index. One group on one node leaves them as they are.
+    fn order_by_node(&mut self, loads: &[u64], topology: &Topology, policy: Policy) {
+        let group_size = loads.len() / topology.groups();
+        self.groups.clear();
+        self.groups.extend(
+            (0u32..)
+                .zip(loads.chunks_exact(group_size))
+                .map(|(group, loads)| Item {
+                    load: loads.iter().sum(),
+                    slot: group,
+                    expert: group,
+                    rank: 0,
+                }),
+        );
+        self.groups
+            .sort_unstable_by_key(|item| (std::cmp::Reverse(item.load), item.slot));
+        let steps = if policy == Policy::Adaptive {
+            NODE_STEPS
+        } else {
+            0
+        };
+        self.packer.pack(&mut self.groups, topology.nodes(), steps);
+        self.expert.clear();
+        self.load.clear();
+        for &i in &self.packer.placed {
+            let first = self.groups[i as usize].expert as usize * group_size;
+            self.expert
+                .extend(first as u32..(first + group_size) as u32);
+            self.load.extend(&loads[first..first + group_size]);
+        }
+    }
+
+    /// Gives copies to the experts of a node.
+    fn replicate(&mut self, experts: std::ops::Range<usize>, spares: usize, policy: Policy) {
+        self.replication.start(&self.load[experts]);
+        match policy {
+            Policy::DeepSeek => self.replication.append_adams(spares),
+            Policy::Adaptive => self.replication.append_adaptive(spares),
+        }
+    }
+
+    /// Packs the copies of a node on its GPUs.
+    fn place(&mut self, gpus: usize, slots: usize, policy: Policy) {
+        self.items.collect(&self.replication);
+        debug_assert_eq!(self.items.sorted.len(), slots);
+        let steps = if policy == Policy::Adaptive {
+            GPU_STEPS
+        } else {
+            0
+        };
+        self.packer.pack(&mut self.items.sorted, gpus, steps);
+    }
+}
+
+/// `packing` of the design: greedy, then swaps, or the items as they are where each pack has one.
+#[derive(Debug, Default)]
+struct Packer {
+    greedy: Greedy,
+    refinement: Refinement,
+    /// Which item is at each place, pack after pack, by rank in the pack.
+    placed: Vec<u32>,
+}
+
+impl Packer {
+    /// Packs `items`, which come heaviest first.
+    fn pack(&mut self, items: &mut [Item], packs: usize, steps: usize) {
+        if items.len() == packs {
+            items.sort_unstable_by_key(|item| item.slot);
+            self.placed.clear();
+            self.placed.extend(0..packs as u32);
+            return;
+        }
+        self.placed.resize(items.len(), 0);
+        self.greedy.pack(items, packs, &mut self.placed);
+        if steps > 0 {
+            self.refinement
+                .refine(items, packs, steps, &mut self.placed);
+        }
+    }
+}

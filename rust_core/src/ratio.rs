@@ -1,0 +1,89 @@
+//! Quotients of integers as floats, correctly rounded, without float arithmetic.
+
+/// `numerator / denominator * 2^exponent` as the nearest f64, ties to even; infinite where it is
+/// beyond the largest. The denominator is not 0 and below 2^127.
+#[must_use]
+pub fn rounded_quotient(numerator: u128, denominator: u128, exponent: i32) -> f64 {
+    if numerator == 0 {
+        return 0.0;
+    }
+    // Long division until the quotient has 55 bits: 53 to keep, one to round by, one to spare.
+    let shift = numerator.leading_zeros();
+    let shifted = numerator << shift;
+    let mut exponent = exponent - shift as i32;
+    let mut quotient = shifted / denominator;
+    let mut rest = shifted % denominator;
+    while quotient >> 54 == 0 {
+        rest *= 2;
+        quotient = quotient * 2 + u128::from(rest >= denominator);
+        rest -= if rest >= denominator { denominator } else { 0 };
+        exponent -= 1;
+    }
+    // Subnormal results keep fewer bits: none below 2^-1074.
+    let bits = (u128::BITS - quotient.leading_zeros()) as i32;
+    let dropped = (bits - 53).max(-1074 - exponent) as u32;
+    if dropped >= u128::BITS {
+        return 0.0;
+    }
+    let half = 1 << (dropped - 1);
+    let remainder = quotient & ((1 << dropped) - 1);
+    let kept = (quotient >> dropped) as u64;
+    let up = remainder > half || (remainder == half && (rest > 0 || kept & 1 == 1));
+    let mantissa = kept + u64::from(up);
+    let biased = exponent + dropped as i32 + 1075;
+    if biased >= 2047 {
+        return f64::INFINITY;
+    }
+    // The leading bit of a normal mantissa adds one to the exponent; a subnormal has none to add.
+    f64::from_bits(((biased as u64 - 1) << 52) + mantissa)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rounded_quotient;
+
+    #[test]
+    fn small_quotients_round_like_the_processor() {
+        for numerator in 0..300_u32 {
+            for denominator in 1..300_u32 {
+                let exact = rounded_quotient(u128::from(numerator), u128::from(denominator), 0);
+                let expected = f64::from(numerator) / f64::from(denominator);
+                assert_eq!(
+                    exact.to_bits(),
+                    expected.to_bits(),
+                    "{numerator}/{denominator}"
+                );
+            }
+        }
+    }
+
+    fn assert_rounds(numerator: u128, denominator: u128, exponent: i32, expected: f64) {
+        let rounded = rounded_quotient(numerator, denominator, exponent);
+        assert_eq!(
+            rounded.to_bits(),
+            expected.to_bits(),
+            "{rounded} instead of {expected}"
+        );
+    }
+
+    #[test]
+    fn ties_go_to_even() {
+        let above_2_53 = (1 << 53) + 1;
+        assert_rounds(above_2_53, 1, 0, 9_007_199_254_740_992.0);
+        assert_rounds(above_2_53 + 2, 1, 0, 9_007_199_254_740_996.0);
+        assert_rounds(above_2_53 * 3 + 1, 3, 0, 9_007_199_254_740_994.0);
+    }
+
+    #[test]
+    fn the_ends_of_the_range() {
+        assert_rounds(1, 1, -1074, f64::from_bits(1));
+        assert_rounds(1, 2, -1074, 0.0);
+        assert_rounds(3, 2, -1074, f64::from_bits(2));
+        assert_rounds(1, 1, -1200, 0.0);
+        assert_rounds(1, 1, -1022, f64::MIN_POSITIVE);
+        assert_rounds((1 << 53) - 1, 1, 971, f64::MAX);
+        assert_rounds(1 << 53, 1, 971, f64::INFINITY);
+        assert_rounds(u128::MAX, 1, 0, f64::from_bits(0x47f0_0000_0000_0000)); // 2^128
+        assert_rounds(1, (1 << 127) - 1, 127, 1.0);
+    }
+}

@@ -1,0 +1,143 @@
+//! The seed's swap refinement: exchanges between the heaviest and the lightest pack.
+
+use crate::items::Item;
+
+/// Exchanges items between packs, in buffers that are reused.
+#[derive(Debug, Default)]
+pub(crate) struct Refinement {
+    loads: Vec<u64>,
+    /// Places of the heavy pack, by slot of their items.
+    heavy: Vec<u32>,
+    /// Places of the light pack, by load of their items, ties by slot.
+    light: Vec<u32>,
+}
+
+impl Refinement {
+    /// Makes up to `steps` exchanges, one more where the packs are uneven; each strictly lowers
+    /// the heavy pack and leaves no pack above its old load. `placed` is as [`crate::pack`] leaves
+    /// it. Time O(items + steps * k log k) for k items a pack.
+    pub(crate) fn refine(
+        &mut self,
+        items: &[Item],
+        packs: usize,
+        steps: usize,
+        placed: &mut [u32],
+    ) {
+        let per_pack = items.len() / packs;
+        let pack_load = |pack: &[u32]| pack.iter().map(|&i| items[i as usize].load).sum::<u64>();
+        self.loads.clear();
+        self.loads
+            .extend(placed.chunks_exact(per_pack).map(pack_load));
+        let steps = steps + usize::from(self.uneven());
+        for _ in 0..steps {
+            let (heavy, light) = self.extremes();
+            let difference = self.loads[heavy] - self.loads[light];
+            if difference == 0 {
+                return;
+            }
+            self.list_candidates(items, per_pack, heavy, light, placed);
+            let Some((place_heavy, place_light)) = self.best_exchange(items, difference, placed)
+            else {
+                return;
+            };
+            let (item_heavy, item_light) = (placed[place_heavy], placed[place_light]);
+            let moved = items[item_heavy as usize].load - items[item_light as usize].load;
+            self.loads[heavy] -= moved;
+            self.loads[light] += moved;
+            let (rank_heavy, rank_light) = (place_heavy % per_pack, place_light % per_pack);
+            let heavy = &mut placed[heavy * per_pack..][..per_pack];
+            exchange(items, heavy, rank_heavy, item_light, rank_light);
+            let light = &mut placed[light * per_pack..][..per_pack];
+            exchange(items, light, rank_light, item_heavy, rank_heavy);
+        }
+    }
+
+    /// Whether (max - min) / mean > 0.03: one more step is allowed.
+    fn uneven(&self) -> bool {
+        let total: u64 = self.loads.iter().sum();
+        let (heavy, light) = self.extremes();
+        let spread = self.loads[heavy] - self.loads[light];
+        total > 0 && spread > 3 * total / (100 * self.loads.len() as u64)
+    }
+
+    /// The heaviest and the lightest pack; ties: the lower pack.
+    fn extremes(&self) -> (usize, usize) {
+        let (mut heavy, mut light) = (0, 0);
+        for (pack, &load) in self.loads.iter().enumerate() {
+            if load > self.loads[heavy] {
+                heavy = pack;
+            }
+            if load < self.loads[light] {
+                light = pack;
+            }
+        }
+        (heavy, light)
+    }
+
+    fn list_candidates(
+        &mut self,
+        items: &[Item],
+        per_pack: usize,
+        heavy: usize,
+        light: usize,
+        placed: &[u32],
+    ) {
+        let places = |pack: usize| (pack * per_pack) as u32..((pack + 1) * per_pack) as u32;
+        let item = |place: &u32| &items[placed[*place as usize] as usize];
+        self.heavy.clear();
+        self.heavy.extend(places(heavy));
+        self.heavy.sort_unstable_by_key(|place| item(place).slot);
+        self.light.clear();
+        self.light.extend(places(light));
+        self.light
+            .sort_unstable_by_key(|place| (item(place).load, item(place).slot));
+    }
+
+    /// The exchange that leaves the two packs closest together, as (heavy place, light place), if
+    /// it brings them closer at all; ties: the first heavy item, then the heavier light one.
+    fn best_exchange(
+        &self,
+        items: &[Item],
+        difference: u64,
+        placed: &[u32],
+    ) -> Option<(usize, usize)> {
+        let load_at = |place: u32| items[placed[place as usize] as usize].load as i64;
+        let difference = difference as i64;
+        let mut best = (difference, None);
+        for &heavy in &self.heavy {
+            let load = load_at(heavy);
+            let above = self
+                .light
+                .partition_point(|&p| 2 * load_at(p) < 2 * load - difference);
+            let above = above.min(self.light.len() - 1);
+            for position in [above, above.saturating_sub(1)] {
+                let light = self.light[position];
+                let residual = (difference - 2 * (load - load_at(light))).abs();
+                if residual < best.0 {
+                    best = (residual, Some((heavy as usize, light as usize)));
+                }
+            }
+        }
+        best.1
+    }
+}
+
+/// Takes the item of rank `out` out of a pack and puts `item` in, which comes with a `rank` from
+/// its old pack: the pack stays ordered by these ranks, ties by slot, and is numbered anew.
+fn exchange(items: &[Item], pack: &mut [u32], out: usize, item: u32, rank: usize) {
+    let slot = |i: u32| items[i as usize].slot;
+    // The one other item that came with `rank` ends up beside the new one.
+    if out < rank {
+        pack[out..=rank].rotate_left(1);
+        pack[rank] = item;
+        if slot(item) < slot(pack[rank - 1]) {
+            pack.swap(rank - 1, rank);
+        }
+    } else {
+        pack[rank..=out].rotate_right(1);
+        pack[rank] = item;
+        if rank < out && slot(pack[rank + 1]) < slot(item) {
+            pack.swap(rank, rank + 1);
+        }
+    }
+}

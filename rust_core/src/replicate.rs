@@ -1,0 +1,187 @@
+//! How many copies each expert gets, and in which order they come.
+//!
+//! Experts are sorted by load once. Both rules, w/r and w/(2r-1), prefer the larger load among
+//! experts of equal copy count, so at any time the experts of one count are a range of the sorted
+//! order, a *level*, and a step need only compare the first expert, the *head*, of each level.
+
+use std::cmp::Ordering;
+
+/// A load over a divisor, compared exactly by cross-multiplication. Loads are at most 2^40 and
+/// divisors at most 2^21, so the products fit 64 bits.
+#[derive(Debug, Clone, Copy)]
+struct Quotient {
+    load: u64,
+    divisor: u64,
+}
+
+impl Quotient {
+    #[inline]
+    fn cmp(self, other: Self) -> Ordering {
+        (self.load * other.divisor).cmp(&(other.load * self.divisor))
+    }
+
+    fn max(self, other: Self) -> Self {
+        if self.cmp(other).is_lt() { other } else { self }
+    }
+
+    fn min(self, other: Self) -> Self {
+        if self.cmp(other).is_gt() { other } else { self }
+    }
+}
+
+/// The experts of one copy count: the positions `start..end` of the sorted order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Level {
+    /// Copies of each of these experts.
+    pub(crate) count: usize,
+    /// Position of the head.
+    pub(crate) start: usize,
+    /// One past the last position.
+    pub(crate) end: usize,
+}
+
+/// The copies of one set of experts, in buffers that are reused from set to set.
+///
+/// Experts go by their *position* in the order of descending load (equal loads: lower index first).
+#[derive(Debug, Default)]
+pub(crate) struct Replication {
+    keys: Vec<u64>,
+    /// Index of the expert at each position.
+    pub(crate) expert: Vec<u32>,
+    /// Load of the expert at each position.
+    pub(crate) load: Vec<u64>,
+    /// The levels that hold an expert, by ascending count: so by descending positions.
+    pub(crate) levels: Vec<Level>,
+    /// Position of the expert that got each appended copy.
+    pub(crate) appended: Vec<u32>,
+}
+
+/// Experts are at most 2^14: the low bits of a sort key.
+const INDEX_BITS: u32 = 14;
+const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
+
+impl Replication {
+    /// One copy of each expert of these canonical loads. Time O(n log n).
+    pub(crate) fn start(&mut self, loads: &[u64]) {
+        // Ascending keys: descending load, then ascending index.
+        let key = |(i, &w): (usize, &u64)| !(w << INDEX_BITS) & !INDEX_MASK | i as u64;
+        self.keys.clear();
+        self.keys.extend(loads.iter().enumerate().map(key));
+        self.keys.sort_unstable();
+        self.expert.clear();
+        self.expert
+            .extend(self.keys.iter().map(|key| (key & INDEX_MASK) as u32));
+        self.load.clear();
+        self.load
+            .extend(self.keys.iter().map(|key| !key >> INDEX_BITS));
+        self.levels.clear();
+        self.levels.push(Level {
+            count: 1,
+            start: 0,
+            end: loads.len(),
+        });
+        self.appended.clear();
+    }
+
+    /// Appends `copies` by Adams' method (over spares: D'Hondt): each to the expert with the
+    /// largest load per copy. The largest load per copy at the end is the least possible.
+    ///
+    /// Time O(copies * levels); there are at most sqrt(2 * slots) levels, and a handful on real loads.
+    pub(crate) fn append_adams(&mut self, copies: usize) {
+        for _ in 0..copies {
+            self.give_head(self.best_head(|r| r));
+        }
+    }
+
+    /// Appends `copies` as the seed does: the last tenth of them, at least one, by a look ahead at
+    /// the peaks that Adams' candidate and Sainte-Lague's would leave.
+    pub(crate) fn append_adaptive(&mut self, copies: usize) {
+        let tail = copies.div_ceil(10);
+        self.append_adams(copies - tail);
+        for _ in 0..tail {
+            self.give_head(self.tail_choice());
+        }
+    }
+
+    fn quotient(&self, position: usize, divisor: usize) -> Quotient {
+        Quotient {
+            load: self.load[position],
+            divisor: divisor as u64,
+        }
+    }
+
+    /// The level whose head has the largest load / divisor(count); ties: lower expert.
+    #[inline]
+    fn best_head(&self, divisor: impl Fn(usize) -> usize) -> usize {
+        let mut best = 0;
+        let mut best_quotient = self.quotient(self.levels[0].start, divisor(self.levels[0].count));
+        for (i, level) in self.levels.iter().enumerate().skip(1) {
+            let quotient = self.quotient(level.start, divisor(level.count));
+            let order = quotient
+                .cmp(best_quotient)
+                .then_with(|| self.expert[self.levels[best].start].cmp(&self.expert[level.start]));
+            if order.is_gt() {
+                (best, best_quotient) = (i, quotient);
+            }
+        }
+        best
+    }
+
+    /// The level whose head the seed's tail step takes.
+    fn tail_choice(&self) -> usize {
+        let adams = self.best_head(|r| r);
+        let sainte_lague = self.best_head(|r| 2 * r - 1);
+        if adams == sainte_lague {
+            return adams;
+        }
+        let second = self.second_largest(adams);
+        let after = |i: usize| self.quotient(self.levels[i].start, self.levels[i].count + 1);
+        let (new_adams, new_sainte_lague) = (after(adams), after(sainte_lague));
+        let order = second
+            .max(new_adams)
+            .cmp(second.max(new_sainte_lague))
+            .then_with(|| second.min(new_adams).cmp(second.min(new_sainte_lague)))
+            .then(adams.cmp(&sainte_lague));
+        if order.is_gt() { sainte_lague } else { adams }
+    }
+
+    /// The second largest load per copy, with multiplicity, the largest being the head of level
+    /// `largest`; for two experts and more.
+    fn second_largest(&self, largest: usize) -> Quotient {
+        let runner_up = |(i, level): (usize, &Level)| {
+            let position = level.start + usize::from(i == largest);
+            (position < level.end).then(|| self.quotient(position, level.count))
+        };
+        let none = Quotient {
+            load: 0,
+            divisor: 1,
+        };
+        self.levels
+            .iter()
+            .enumerate()
+            .filter_map(runner_up)
+            .fold(none, Quotient::max)
+    }
+
+    /// One more copy for the head of a level, which moves up to the next count.
+    fn give_head(&mut self, i: usize) {
+        let Level { count, start, end } = self.levels[i];
+        self.appended.push(start as u32);
+        match self.levels.get_mut(i + 1) {
+            Some(next) if next.count == count + 1 => next.end += 1,
+            _ => self.levels.insert(
+                i + 1,
+                Level {
+                    count: count + 1,
+                    start,
+                    end: start + 1,
+                },
+            ),
+        }
+        if start + 1 == end {
+            self.levels.remove(i);
+        } else {
+            self.levels[i].start += 1;
+        }
+    }
+}

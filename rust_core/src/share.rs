@@ -1,0 +1,16 @@
+//! The load of one copy of an expert, in integers.
+
+/// lcm(1..=16): packing loads count in this fraction of a canonical load, so that the shares of up
+/// to 16 copies are exact.
+pub const SHARE_UNIT: u64 = 720_720;
+
+/// The packing load of one of `copies` copies of an expert of canonical load `load`: the share
+/// `load * SHARE_UNIT / copies`, rounded up. Below 2^60, as canonical loads are at most 2^40.
+///
+/// Rounding up keeps a lower bound of the rational problem, rounded up too, a bound of the integer
+/// problem.
+#[inline]
+#[must_use]
+pub fn packing_load(load: u64, copies: u64) -> u64 {
+    (load * SHARE_UNIT).div_ceil(copies)
+}

@@ -1,0 +1,428 @@
+//! The verifier: checks a plan and its certificate again, from the definitions, by other means than
+//! the planners'. Of the rest of the crate it knows the types of the problem only.
+
+use crate::bounds::Bound;
+use crate::certificate::Certificate;
+use crate::error::Error;
+use crate::load::CanonicalLoads;
+use crate::plan::Plan;
+use crate::topology::Topology;
+
+/// A copy's load counts in 1/720720 of a canonical load.
+const UNIT: u128 = 720_720;
+
+/// Up to so many ways to put groups on nodes, the node bound is the best of them.
+const ENUMERATED_PACKINGS: u128 = 100_000;
+
+/// A false claim about a place.
+fn falsehood(
+    layer: Option<usize>,
+    slot: Option<usize>,
+    expert: Option<usize>,
+    claim: String,
+) -> Error {
+    Error::Verification {
+        layer,
+        slot,
+        expert,
+        claim,
+    }
+}
+
+/// Checks what needs no loads: every expert has a slot, every slot an expert of the model, counts
+/// and ranks are those of the slots, and groups are whole on their nodes, equally many on each.
+///
+/// # Errors
+/// [`Error::Verification`] with the first thing that is false.
+pub fn verify_structure(plan: &Plan) -> Result<(), Error> {
+    let (slots, experts) = (plan.topology.num_replicas(), plan.topology.num_experts());
+    let sizes = [
+        ("phy2log", plan.phy2log.len(), slots),
+        ("rank", plan.rank.len(), slots),
+        ("logcnt", plan.logcnt.len(), experts),
+    ];
+    for (name, found, per_layer) in sizes {
+        if plan.layers == 0 || found != plan.layers * per_layer {
+            let claim = format!(
+                "{name} has {found} entries, not {} x {per_layer}",
+                plan.layers
+            );
+            return Err(falsehood(None, None, None, claim));
+        }
+    }
+    for layer in 0..plan.layers {
+        let phy2log = &plan.phy2log[layer * slots..][..slots];
+        let rank = &plan.rank[layer * slots..][..slots];
+        let logcnt = &plan.logcnt[layer * experts..][..experts];
+        check_copies(layer, phy2log, rank, logcnt)?;
+        check_groups(layer, phy2log, &plan.topology)?;
+    }
+    Ok(())
+}
+
+/// Every expert has `logcnt` slots, at least one, whose ranks are 0, 1, ..., `logcnt` - 1.
+fn check_copies(layer: usize, phy2log: &[i64], rank: &[i64], logcnt: &[i64]) -> Result<(), Error> {
+    let experts = logcnt.len();
+    let mut copies = vec![0_usize; experts];
+    for (slot, &expert) in phy2log.iter().enumerate() {
+        let Some(copies) = usize::try_from(expert).ok().and_then(|e| copies.get_mut(e)) else {
+            let claim = format!("holds expert {expert}, but there are {experts} experts");
+            return Err(falsehood(Some(layer), Some(slot), None, claim));
+        };
+        *copies += 1;
+    }
+    for (expert, (&held, &said)) in copies.iter().zip(logcnt).enumerate() {
+        let claim = match held {
+            0 => "has no slot".to_owned(),
+            _ if held as i64 != said => {
+                format!("logcnt says {said} copies, but {held} slots hold it")
+            }
+            _ => continue,
+        };
+        return Err(falsehood(Some(layer), None, Some(expert), claim));
+    }
+    // Where the ranks of each expert begin in a table of all of them.
+    let begin: Vec<usize> = copies
+        .iter()
+        .scan(0, |end, &copies| {
+            *end += copies;
+            Some(*end - copies)
+        })
+        .collect();
+    let mut taken = vec![false; phy2log.len()];
+    for (slot, (&expert, &rank)) in phy2log.iter().zip(rank).enumerate() {
+        let expert = expert as usize;
+        let claim = match usize::try_from(rank) {
+            Ok(rank) if rank < copies[expert] => {
+                if !std::mem::replace(&mut taken[begin[expert] + rank], true) {
+                    continue;
+                }
+                format!("rank {rank} is another copy's already")
+            }
+            _ => format!("rank {rank} is not one of 0..{}", copies[expert]),
+        };
+        return Err(falsehood(Some(layer), Some(slot), Some(expert), claim));
+    }
+    Ok(())
+}
+
+/// In a hierarchical plan the experts of a group are all on one node, and nodes hold equally many
+/// groups.
+fn check_groups(layer: usize, phy2log: &[i64], topology: &Topology) -> Result<(), Error> {
+    let (groups, nodes) = (topology.groups(), topology.nodes());
+    let group_size = topology.num_experts() / groups;
+    let node_slots = topology.num_replicas() / nodes;
+    let mut node_of_group = vec![None; groups];
+    let mut groups_on_node = vec![0; nodes];
+    for (slot, &expert) in phy2log.iter().enumerate() {
+        let group = expert as usize / group_size;
+        let node = slot / node_slots;
+        match node_of_group[group] {
+            None => {
+                node_of_group[group] = Some(node);
+                groups_on_node[node] += 1;
+            }
+            Some(home) if home != node => {
+                let claim = format!("is on node {node}, but group {group} is on node {home}");
+                return Err(falsehood(
+                    Some(layer),
+                    Some(slot),
+                    Some(expert as usize),
+                    claim,
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    if let Some(node) = groups_on_node
+        .iter()
+        .position(|&held| held != groups / nodes)
+    {
+        let held = groups_on_node[node];
+        let claim = format!(
+            "node {node} holds {held} groups instead of {}",
+            groups / nodes
+        );
+        return Err(falsehood(Some(layer), None, None, claim));
+    }
+    Ok(())
+}
+
+/// Checks everything: the structure, that the certificate is for these loads, and every GPU load,
+/// maximum and bound in it.
+///
+/// Time O(layers * P log P), and up to 100,000 group packings a layer.
+///
+/// # Errors
+/// [`Error::Verification`] with the first thing that is false; [`Error::LoadMismatch`] if the
+/// loads have another shape than the plan.
+pub fn verify(plan: &Plan, certificate: &Certificate, loads: &CanonicalLoads) -> Result<(), Error> {
+    verify_structure(plan)?;
+    let (layers, experts) = (plan.layers, plan.topology.num_experts());
+    if loads.layers() != layers || loads.experts() != experts {
+        return Err(Error::LoadMismatch {
+            layers: loads.layers(),
+            experts: loads.experts(),
+            plan_layers: layers,
+            plan_experts: experts,
+        });
+    }
+    check_certificate_sizes(plan, certificate)?;
+    if certificate.loads_sha256 != loads.sha256() {
+        let claim = "the plan was certified for other loads; to see what it costs under these, \
+                     use evaluate";
+        return Err(falsehood(None, None, None, claim.to_owned()));
+    }
+    let slots = plan.topology.num_replicas();
+    let gpus = plan.topology.num_gpus();
+    for layer in 0..layers {
+        let claims = LayerClaims {
+            exponent: certificate.exponents[layer],
+            gpu_load: &certificate.gpu_load[layer * gpus..][..gpus],
+            max_load: certificate.max_load[layer],
+            lower_bound: certificate.lower_bound[layer],
+            bound: certificate.bound[layer],
+        };
+        let found = LayerClaims {
+            exponent: loads.exponents()[layer],
+            gpu_load: &gpu_loads(
+                &plan.phy2log[layer * slots..][..slots],
+                &plan.logcnt[layer * experts..][..experts],
+                loads.row(layer),
+                gpus,
+            ),
+            ..claims
+        };
+        check_layer(layer, &claims, &found, loads.row(layer), &plan.topology)?;
+    }
+    Ok(())
+}
+
+/// What a certificate says of one layer.
+struct LayerClaims<'a> {
+    exponent: i32,
+    gpu_load: &'a [u64],
+    max_load: u64,
+    lower_bound: u64,
+    bound: Bound,
+}
+
+fn check_layer(
+    layer: usize,
+    claims: &LayerClaims<'_>,
+    found: &LayerClaims<'_>,
+    loads: &[u64],
+    topology: &Topology,
+) -> Result<(), Error> {
+    let false_here = |claim| Err(falsehood(Some(layer), None, None, claim));
+    if claims.exponent != found.exponent {
+        let (said, is) = (claims.exponent, found.exponent);
+        return false_here(format!(
+            "the unit is said to be 2^-{said}, but the loads' is 2^-{is}"
+        ));
+    }
+    for (gpu, (said, is)) in claims.gpu_load.iter().zip(found.gpu_load).enumerate() {
+        if said != is {
+            return false_here(format!(
+                "GPU {gpu} is said to carry {said}, but carries {is}"
+            ));
+        }
+    }
+    let max = found.gpu_load.iter().copied().max().unwrap_or(0);
+    if claims.max_load != max {
+        let said = claims.max_load;
+        return false_here(format!(
+            "the busiest GPU is said to carry {said}, but carries {max}"
+        ));
+    }
+    let (lower_bound, bound) = lower_bound(loads, topology);
+    if u128::from(claims.lower_bound) != lower_bound || claims.bound != bound {
+        let (said, kind) = (claims.lower_bound, claims.bound);
+        return false_here(format!(
+            "the lower bound is said to be {said} ({kind}), but is {lower_bound} ({bound})"
+        ));
+    }
+    Ok(())
+}
+
+fn check_certificate_sizes(plan: &Plan, certificate: &Certificate) -> Result<(), Error> {
+    let gpus = plan.topology.num_gpus();
+    let sizes = [
+        ("gpu_load", certificate.gpu_load.len(), plan.layers * gpus),
+        ("max_load", certificate.max_load.len(), plan.layers),
+        ("lower_bound", certificate.lower_bound.len(), plan.layers),
+        ("bound", certificate.bound.len(), plan.layers),
+        ("exponents", certificate.exponents.len(), plan.layers),
+    ];
+    match sizes.into_iter().find(|(_, found, needed)| found != needed) {
+        Some((name, found, needed)) => {
+            let claim = format!("the certificate's {name} has {found} entries instead of {needed}");
+            Err(falsehood(None, None, None, claim))
+        }
+        None if certificate.num_gpus != gpus => {
+            let claim = format!(
+                "the certificate is for {} GPUs, not {gpus}",
+                certificate.num_gpus
+            );
+            Err(falsehood(None, None, None, claim))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The load of each GPU: each slot adds its expert's load over its copies, rounded up.
+fn gpu_loads(phy2log: &[i64], logcnt: &[i64], loads: &[u64], gpus: usize) -> Vec<u64> {
+    let mut gpu_load = vec![0; gpus];
+    for (slot, &expert) in phy2log.iter().enumerate() {
+        let expert = expert as usize;
+        let share = ceil_div(u128::from(loads[expert]) * UNIT, logcnt[expert] as u128);
+        gpu_load[slot / (phy2log.len() / gpus)] += share as u64;
+    }
+    gpu_load
+}
+
+fn ceil_div(a: u128, b: u128) -> u128 {
+    a / b + u128::from(!a.is_multiple_of(b))
+}
+
+/// The largest of the bounds, and its kind: of equal ones the mean, then Adams', then the node's.
+fn lower_bound(loads: &[u64], topology: &Topology) -> (u128, Bound) {
+    let total: u128 = loads.iter().map(|&load| u128::from(load)).sum();
+    let mean = ceil_div(total * UNIT, topology.num_gpus() as u128);
+    let adams = least_largest_share(loads, topology.num_replicas() as u128);
+    let node = ceil_div(
+        least_heaviest_node(loads, topology) * UNIT,
+        (topology.num_gpus() / topology.nodes()) as u128,
+    );
+    if node > mean.max(adams) {
+        (node, Bound::Node)
+    } else if adams > mean {
+        (adams, Bound::Adams)
+    } else {
+        (mean, Bound::Mean)
+    }
+}
+
+/// The least t such that copies of at most t each suffice for all experts: an expert then needs
+/// ceil(load / t) of the slots. Found by bisection.
+fn least_largest_share(loads: &[u64], slots: u128) -> u128 {
+    let needed = |t: u128| -> u128 {
+        loads
+            .iter()
+            .map(|&load| ceil_div(u128::from(load) * UNIT, t).max(1))
+            .sum()
+    };
+    let mut too_small = 0;
+    let mut enough = loads
+        .iter()
+        .map(|&load| u128::from(load) * UNIT)
+        .max()
+        .unwrap_or(0);
+    while enough - too_small > 1 {
+        let middle = too_small.midpoint(enough);
+        if needed(middle) <= slots {
+            enough = middle;
+        } else {
+            too_small = middle;
+        }
+    }
+    enough
+}
+
+/// The least load of the heaviest node over all ways to put groups on nodes, where these are two
+/// a node or few enough to enumerate; else what the pigeonhole principle says of it.
+fn least_heaviest_node(loads: &[u64], topology: &Topology) -> u128 {
+    let nodes = topology.nodes();
+    if nodes == 1 {
+        return 0;
+    }
+    let mut groups: Vec<u128> = loads
+        .chunks(loads.len() / topology.groups())
+        .map(|group| group.iter().map(|&load| u128::from(load)).sum())
+        .collect();
+    groups.sort_unstable();
+    let per_node = groups.len() / nodes;
+    if per_node <= 2 {
+        // Lightest with heaviest.
+        let partner = |i: usize| {
+            if per_node == 2 {
+                groups[groups.len() - 1 - i]
+            } else {
+                0
+            }
+        };
+        return (0..groups.len())
+            .map(|i| groups[i] + partner(i))
+            .max()
+            .unwrap_or(0);
+    }
+    if packings(groups.len() as u128, nodes as u128) <= ENUMERATED_PACKINGS {
+        let mut least = u128::MAX;
+        enumerate(&groups, per_node, 0, &mut least);
+        return least;
+    }
+    groups.reverse();
+    let total: u128 = groups.iter().sum();
+    let mut least = ceil_div(total, nodes as u128);
+    for j in 0..per_node {
+        // Of the j * nodes + 1 heaviest groups one node holds j + 1.
+        let together: u128 = (0..=j).map(|i| groups[j * nodes - i]).sum();
+        let beside: u128 = groups.iter().rev().take(per_node - j - 1).sum();
+        least = least.max(together + beside);
+    }
+    least
+}
+
+/// `groups! / (per_node!^nodes * nodes!)`, or more than is enumerated.
+fn packings(groups: u128, nodes: u128) -> u128 {
+    if groups > 30 {
+        return u128::MAX;
+    }
+    let factorial = |n: u128| (1..=n).product::<u128>();
+    let per_node = factorial(groups / nodes);
+    // 30! is below 2^108; divide as early as the result stays whole.
+    (0..nodes).fold(factorial(groups), |ways, _| ways / per_node) / factorial(nodes)
+}
+
+/// Fills one node after another: the first group that is left, and every choice of others.
+fn enumerate(groups: &[u128], per_node: usize, peak: u128, least: &mut u128) {
+    let Some((&first, others)) = groups.split_first() else {
+        *least = (*least).min(peak);
+        return;
+    };
+    choose(
+        others,
+        per_node - 1,
+        first,
+        &mut Vec::new(),
+        &mut |node, rest| {
+            if peak.max(node) < *least {
+                enumerate(rest, per_node, peak.max(node), least);
+            }
+        },
+    );
+}
+
+/// Calls `found` with the load of a node and the groups left, for every choice of `wanted` groups.
+fn choose(
+    groups: &[u128],
+    wanted: usize,
+    load: u128,
+    left: &mut Vec<u128>,
+    found: &mut dyn FnMut(u128, &[u128]),
+) {
+    if wanted == 0 {
+        let before = left.len();
+        left.extend_from_slice(groups);
+        found(load, left);
+        left.truncate(before);
+        return;
+    }
+    if groups.len() < wanted {
+        return;
+    }
+    choose(&groups[1..], wanted - 1, load + groups[0], left, found);
+    left.push(groups[0]);
+    choose(&groups[1..], wanted, load, left, found);
+    left.pop();
+}
