@@ -185,8 +185,8 @@ def test_tail_choice_between_any_two_candidates(
     monkeypatch: pytest.MonkeyPatch, w: list[int], counts: list[int], d: int, s: int, want: int
 ) -> None:
     # The true D and S never reach most of these branches (next test): candidates by decree.
-    monkeypatch.setattr(spec, "adams_choice", lambda w, counts: d)
-    monkeypatch.setattr(spec, "sainte_lague_choice", lambda w, counts: s)
+    monkeypatch.setattr(spec, "adams_choice", lambda *_: d)
+    monkeypatch.setattr(spec, "sainte_lague_choice", lambda *_: s)
     assert spec.tail_choice(w, counts) == want
 
 
@@ -280,7 +280,7 @@ def test_control_a_mutated_rule_moves_copies_and_is_counted(
     counts: list[int],
 ) -> None:
     # Expert 0 with 3 copies of 34 in all; after the gift its two carry 17 each.
-    monkeypatch.setattr(spec, "fix_up_move", lambda w, counts: (0, 1))
+    monkeypatch.setattr(spec, "fix_up_move", lambda *_: (0, 1))
     state = [0, 1, 0, 0], [0, 0, 1, 2], [3, 1]
     assert spec.fix_up([34, hot], *state) == moves
     assert state == (phy2log, rank, counts)

@@ -1,1 +1,373 @@
-//! x
+//! `eplb._core`: converts between Python and eplb-core, nothing else.
+//!
+//! Loads are copied out of numpy's memory while the GIL is held, so no other thread can change
+//! them meanwhile; planning, certifying and verifying release it.
+
+mod errors;
+
+use eplb_core as core;
+use numpy::{
+    Element, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
+    PyUntypedArray, PyUntypedArrayMethods,
+};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use errors::to_python;
+
+type Table<'py, T> = Bound<'py, PyArray2<T>>;
+
+/// A numpy array `[rows, columns]` that takes over `values`.
+fn table<T: Element>(py: Python<'_>, values: Vec<T>, rows: usize) -> PyResult<Table<'_, T>> {
+    let columns = values.len() / rows;
+    PyArray1::from_vec(py, values).reshape([rows, columns])
+}
+
+/// Canonical loads, `[layers, experts]`.
+#[pyclass(frozen, module = "eplb._core")]
+struct Loads(core::CanonicalLoads);
+
+impl Loads {
+    fn read<T: core::Load>(py: Python<'_>, loads: &[T], shape: [usize; 2]) -> PyResult<Self> {
+        let loads = core::CanonicalLoads::new(loads, shape[0], shape[1]);
+        loads.map(Self).map_err(|error| to_python(py, &error))
+    }
+}
+
+#[pymethods]
+impl Loads {
+    /// Takes a C-contiguous native array of int64, uint64, float32 or float64, or of uint16 that
+    /// holds the bits of `"float16"` or `"bfloat16"`.
+    #[new]
+    #[pyo3(signature = (array, bits_of=None))]
+    fn new(array: &Bound<'_, PyUntypedArray>, bits_of: Option<&str>) -> PyResult<Self> {
+        let py = array.py();
+        macro_rules! try_types {
+            ($($t:ty),*) => {$(
+                if let Ok(array) = array.cast::<PyArray2<$t>>() {
+                    let shape = [array.shape()[0], array.shape()[1]];
+                    return Self::read(py, array.readonly().as_slice()?, shape);
+                }
+            )*};
+        }
+        if let Some(bits_of) = bits_of {
+            let bits = array.cast::<PyArray2<u16>>()?;
+            let shape = [bits.shape()[0], bits.shape()[1]];
+            let bits = bits.readonly();
+            let bits = bits.as_slice()?;
+            if bits_of == "bfloat16" {
+                let loads: Vec<core::Bf16> = bits.iter().map(|&bits| core::Bf16(bits)).collect();
+                return Self::read(py, &loads, shape);
+            }
+            let loads: Vec<core::F16> = bits.iter().map(|&bits| core::F16(bits)).collect();
+            return Self::read(py, &loads, shape);
+        }
+        try_types!(i64, f64, f32, u64);
+        Err(PyTypeError::new_err(
+            "an array of int64, uint64, float32 or float64 is needed",
+        ))
+    }
+
+    /// The canonical loads, uint64 `[layers, experts]`.
+    fn values<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, u64>> {
+        let values = (0..self.0.layers())
+            .flat_map(|layer| self.0.row(layer))
+            .copied()
+            .collect();
+        table(py, values, self.0.layers())
+    }
+
+    #[getter]
+    fn exponents(&self) -> Vec<i32> {
+        self.0.exponents().to_vec()
+    }
+
+    #[getter]
+    fn layers(&self) -> usize {
+        self.0.layers()
+    }
+
+    #[getter]
+    fn experts(&self) -> usize {
+        self.0.experts()
+    }
+}
+
+/// Sizes that go together.
+#[pyclass(frozen, eq, module = "eplb._core")]
+#[derive(PartialEq)]
+struct Topology(core::Topology);
+
+#[pymethods]
+impl Topology {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        num_experts: u64,
+        num_replicas: u64,
+        num_groups: u64,
+        num_nodes: u64,
+        num_gpus: u64,
+    ) -> PyResult<Self> {
+        let sizes = core::Sizes {
+            num_experts,
+            num_replicas,
+            num_groups,
+            num_nodes,
+            num_gpus,
+        };
+        core::Topology::new(sizes)
+            .map(Self)
+            .map_err(|error| to_python(py, &error))
+    }
+
+    #[getter]
+    fn num_experts(&self) -> usize {
+        self.0.num_experts()
+    }
+
+    #[getter]
+    fn num_replicas(&self) -> usize {
+        self.0.num_replicas()
+    }
+
+    #[getter]
+    fn num_groups(&self) -> usize {
+        self.0.num_groups()
+    }
+
+    #[getter]
+    fn num_nodes(&self) -> usize {
+        self.0.num_nodes()
+    }
+
+    #[getter]
+    fn num_gpus(&self) -> usize {
+        self.0.num_gpus()
+    }
+
+    #[getter]
+    fn fallback(&self) -> bool {
+        self.0.fallback()
+    }
+}
+
+/// Where the copies are: a plan of the core.
+#[pyclass(frozen, eq, module = "eplb._core")]
+#[derive(PartialEq)]
+struct Placement(core::Plan);
+
+#[pymethods]
+impl Placement {
+    /// Takes tables that make a plan.
+    #[new]
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over arguments")]
+    fn new(
+        py: Python<'_>,
+        topology: &Topology,
+        phy2log: PyReadonlyArray2<'_, i64>,
+        rank: PyReadonlyArray2<'_, i64>,
+        logcnt: PyReadonlyArray2<'_, i64>,
+    ) -> PyResult<Self> {
+        let plan = core::Plan::from_tables(
+            topology.0,
+            phy2log.shape()[0],
+            phy2log.as_slice()?.to_vec(),
+            rank.as_slice()?.to_vec(),
+            logcnt.as_slice()?.to_vec(),
+        );
+        plan.map(Self).map_err(|error| to_python(py, &error))
+    }
+
+    /// Ranks the copies of a placement `[layers, P]` by slot.
+    #[staticmethod]
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over arguments")]
+    fn from_phy2log(
+        py: Python<'_>,
+        topology: &Topology,
+        phy2log: PyReadonlyArray2<'_, i64>,
+    ) -> PyResult<Self> {
+        let plan = core::Plan::from_phy2log(phy2log.as_slice()?, topology.0);
+        plan.map(Self).map_err(|error| to_python(py, &error))
+    }
+
+    #[getter]
+    fn topology(&self) -> Topology {
+        Topology(*self.0.topology())
+    }
+
+    #[getter]
+    fn layers(&self) -> usize {
+        self.0.layers()
+    }
+
+    fn phy2log<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, i64>> {
+        table(py, self.0.phy2log().to_vec(), self.0.layers())
+    }
+
+    fn rank<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, i64>> {
+        table(py, self.0.rank().to_vec(), self.0.layers())
+    }
+
+    fn logcnt<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, i64>> {
+        table(py, self.0.logcnt().to_vec(), self.0.layers())
+    }
+
+    /// Slots of each expert by rank, int64 `[layers, L, X]`, padded with -1.
+    fn log2phy<'py>(
+        &self,
+        py: Python<'py>,
+        static_width: bool,
+    ) -> PyResult<Bound<'py, PyArray3<i64>>> {
+        let log2phy = if static_width {
+            self.0.log2phy_static()
+        } else {
+            self.0.log2phy()
+        };
+        let (log2phy, width) = log2phy.map_err(|error| to_python(py, &error))?;
+        let experts = self.0.topology().num_experts();
+        PyArray1::from_vec(py, log2phy).reshape([self.0.layers(), experts, width])
+    }
+
+    fn duplicates(&self) -> Vec<usize> {
+        self.0.duplicates()
+    }
+
+    fn digest(&self, py: Python<'_>) -> String {
+        py.detach(|| self.0.digest())
+    }
+}
+
+/// GPU loads and lower bounds of a placement under some loads.
+#[pyclass(frozen, eq, module = "eplb._core")]
+#[derive(PartialEq)]
+struct Certificate(core::Certificate);
+
+#[pymethods]
+impl Certificate {
+    /// Takes tables as they are; `verify` tells whether they are true.
+    #[new]
+    #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over arguments")]
+    fn new(
+        gpu_load: PyReadonlyArray2<'_, u64>,
+        max_load: PyReadonlyArray1<'_, u64>,
+        lower_bound: PyReadonlyArray1<'_, u64>,
+        bound: Vec<String>,
+        exponents: Vec<i32>,
+        loads_sha256: [u8; 32],
+    ) -> PyResult<Self> {
+        let kind = |name: &String| {
+            let unknown = |()| PyTypeError::new_err(format!("there is no bound {name:?}"));
+            name.parse().map_err(unknown)
+        };
+        Ok(Self(core::Certificate {
+            num_gpus: gpu_load.shape()[1],
+            gpu_load: gpu_load.as_slice()?.to_vec(),
+            max_load: max_load.as_slice()?.to_vec(),
+            lower_bound: lower_bound.as_slice()?.to_vec(),
+            bound: bound.iter().map(kind).collect::<PyResult<_>>()?,
+            exponents,
+            loads_sha256,
+        }))
+    }
+
+    fn gpu_load<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, u64>> {
+        table(py, self.0.gpu_load.clone(), self.0.max_load.len())
+    }
+
+    #[getter]
+    fn max_load(&self) -> Vec<u64> {
+        self.0.max_load.clone()
+    }
+
+    #[getter]
+    fn lower_bound(&self) -> Vec<u64> {
+        self.0.lower_bound.clone()
+    }
+
+    #[getter]
+    fn bound(&self) -> Vec<&'static str> {
+        self.0.bound.iter().map(|bound| bound.name()).collect()
+    }
+
+    #[getter]
+    fn exponents(&self) -> Vec<i32> {
+        self.0.exponents.clone()
+    }
+
+    #[getter]
+    fn loads_sha256(&self) -> [u8; 32] {
+        self.0.loads_sha256
+    }
+
+    fn gpu_load_in_units<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, f64>> {
+        table(py, self.0.gpu_load_in_units(), self.0.max_load.len())
+    }
+
+    fn lower_bound_in_units<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_vec(py, self.0.lower_bound_in_units())
+    }
+
+    fn balancedness<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_vec(py, self.0.balancedness())
+    }
+
+    fn gap<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_vec(py, self.0.gap())
+    }
+}
+
+/// The names of the policies.
+#[pyfunction]
+fn policies() -> Vec<&'static str> {
+    core::Policy::names().to_vec()
+}
+
+#[pyfunction]
+fn plan(
+    py: Python<'_>,
+    loads: &Loads,
+    topology: &Topology,
+    policy: &str,
+    threads: usize,
+) -> PyResult<Placement> {
+    let plan = py.detach(|| core::plan(&loads.0, topology.0, policy.parse()?, threads));
+    plan.map(Placement).map_err(|error| to_python(py, &error))
+}
+
+#[pyfunction]
+fn certify(py: Python<'_>, placement: &Placement, loads: &Loads) -> PyResult<Certificate> {
+    let certificate = py.detach(|| core::Certificate::new(&placement.0, &loads.0));
+    certificate
+        .map(Certificate)
+        .map_err(|error| to_python(py, &error))
+}
+
+#[pyfunction]
+fn verify_structure(py: Python<'_>, placement: &Placement) -> PyResult<()> {
+    py.detach(|| core::verify_structure(&placement.0))
+        .map_err(|error| to_python(py, &error))
+}
+
+#[pyfunction]
+fn verify(
+    py: Python<'_>,
+    placement: &Placement,
+    certificate: &Certificate,
+    loads: &Loads,
+) -> PyResult<()> {
+    py.detach(|| core::verify(&placement.0, &certificate.0, &loads.0))
+        .map_err(|error| to_python(py, &error))
+}
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::{
+        Certificate, Loads, Placement, Topology, certify, plan, policies, verify, verify_structure,
+    };
+
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "Python's name for it")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

@@ -106,12 +106,12 @@ impl Certificate {
             .chunks_exact(self.num_gpus)
             .zip(&self.max_load);
         layers
-            .map(|(loads, &max)| match max {
-                0 => 1.0,
-                _ => {
-                    let total = loads.iter().map(|&load| u128::from(load)).sum();
-                    rounded_quotient(total, u128::from(max) * self.num_gpus as u128, 0)
+            .map(|(loads, &max)| {
+                if max == 0 {
+                    return 1.0;
                 }
+                let total = loads.iter().map(|&load| u128::from(load)).sum();
+                rounded_quotient(total, u128::from(max) * self.num_gpus as u128, 0)
             })
             .collect()
     }

@@ -173,9 +173,7 @@ pub enum ErrorKind {
     Topology,
     /// Something is wrong with an option.
     Option,
-    /// A placement that is none.
-    Placement,
-    /// A plan says something false.
+    /// A placement is none, or a plan says something false of itself.
     Verification,
 }
 
@@ -194,10 +192,10 @@ impl Error {
             | Self::FewerReplicasThanExperts { .. }
             | Self::NotDivisible { .. } => ErrorKind::Topology,
             Self::UnknownPolicy { .. } | Self::NoThreads => ErrorKind::Option,
-            Self::TableSize { .. } | Self::NoSuchExpert { .. } | Self::MissingExpert { .. } => {
-                ErrorKind::Placement
-            }
-            Self::Verification { .. } => ErrorKind::Verification,
+            Self::TableSize { .. }
+            | Self::NoSuchExpert { .. }
+            | Self::MissingExpert { .. }
+            | Self::Verification { .. } => ErrorKind::Verification,
         }
     }
 

@@ -4,24 +4,19 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::topology::{MAX_SLOTS, Topology};
+use crate::verify::verify_structure;
 
 /// Where the copies of every expert of every layer are.
 ///
-/// Tables are row after row, in the engines' width: `phy2log` `[layers, P]` expert in each slot,
-/// `rank` `[layers, P]` which copy of its expert, 0..copies-1, `logcnt` `[layers, L]` copies.
-/// Slot p lives on GPU p / (P / G).
+/// Tables are row after row, in the engines' width. Slot p lives on GPU p / (P / G). Every plan is
+/// one that [`verify_structure`](crate::verify_structure) accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The sizes planned for.
-    pub topology: Topology,
-    /// Number of layers.
-    pub layers: usize,
-    /// Expert in each slot.
-    pub phy2log: Vec<i64>,
-    /// Which copy of its expert is in each slot.
-    pub rank: Vec<i64>,
-    /// Copies of each expert.
-    pub logcnt: Vec<i64>,
+    pub(crate) topology: Topology,
+    pub(crate) layers: usize,
+    pub(crate) phy2log: Vec<i64>,
+    pub(crate) rank: Vec<i64>,
+    pub(crate) logcnt: Vec<i64>,
 }
 
 impl Plan {
@@ -48,12 +43,65 @@ impl Plan {
         })
     }
 
+    /// The sizes planned for.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Number of layers.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.layers
+    }
+
+    /// Logical expert in each slot, `[layers, P]`.
+    #[must_use]
+    pub fn phy2log(&self) -> &[i64] {
+        &self.phy2log
+    }
+
+    /// Which copy of its expert each slot holds, 0 .. copies - 1, `[layers, P]`.
+    #[must_use]
+    pub fn rank(&self) -> &[i64] {
+        &self.rank
+    }
+
+    /// Copies of each expert, `[layers, L]`.
+    #[must_use]
+    pub fn logcnt(&self) -> &[i64] {
+        &self.logcnt
+    }
+
+    /// The plan with these tables, as from a file.
+    ///
+    /// # Errors
+    /// [`Error::Verification`] with the first thing that makes them no plan.
+    pub fn from_tables(
+        topology: Topology,
+        layers: usize,
+        phy2log: Vec<i64>,
+        rank: Vec<i64>,
+        logcnt: Vec<i64>,
+    ) -> Result<Self, Error> {
+        let plan = Self {
+            topology,
+            layers,
+            phy2log,
+            rank,
+            logcnt,
+        };
+        verify_structure(&plan)?;
+        Ok(plan)
+    }
+
     /// The plan of a placement `[layers, P]` that exists already: the copies of an expert are
     /// ranked by slot.
     ///
     /// # Errors
     /// [`Error::TableSize`] if `phy2log` is empty or no whole number of layers,
-    /// [`Error::NoSuchExpert`], [`Error::MissingExpert`], [`Error::TooManySlots`].
+    /// [`Error::NoSuchExpert`], [`Error::MissingExpert`], [`Error::TooManySlots`], and
+    /// [`Error::Verification`] where the groups of a hierarchical plan are not whole on their nodes.
     pub fn from_phy2log(phy2log: &[i64], topology: Topology) -> Result<Self, Error> {
         let (slots, experts) = (topology.num_replicas(), topology.num_experts());
         let layers = phy2log.len() / slots;
@@ -87,6 +135,7 @@ impl Plan {
                 return Err(Error::MissingExpert { layer, expert });
             }
         }
+        verify_structure(&plan)?;
         Ok(plan)
     }
 
@@ -168,9 +217,9 @@ impl Plan {
         for &expert in &self.phy2log {
             hash.update((expert as u32).to_le_bytes());
         }
-        hash.finalize()[..8]
+        let hash: [u8; 32] = hash.finalize().into();
+        hash[..8]
             .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+            .fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
     }
 }

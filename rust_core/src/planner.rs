@@ -53,8 +53,8 @@ pub fn plan(
     let queue = Mutex::new(shares);
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
-        while let Some((i, tables)) = next() {
-            plan_layers(loads, i * share, &topology, policy, tables);
+        while let Some((i, mut tables)) = next() {
+            plan_layers(loads, i * share, &topology, policy, &mut tables);
         }
     };
     thread::scope(|scope| {
@@ -75,7 +75,7 @@ fn plan_layers(
     first: usize,
     topology: &Topology,
     policy: Policy,
-    tables: LayerTables<'_>,
+    tables: &mut LayerTables<'_>,
 ) {
     let mut planner = Published::default();
     let rows = tables

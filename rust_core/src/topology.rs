@@ -27,11 +27,11 @@ pub struct Sizes {
 /// Sizes that go together. A plan for them exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Topology {
-    num_experts: usize,
-    num_replicas: usize,
-    num_groups: usize,
-    num_nodes: usize,
-    num_gpus: usize,
+    experts: usize,
+    replicas: usize,
+    groups: usize,
+    nodes: usize,
+    gpus: usize,
 }
 
 impl Topology {
@@ -90,66 +90,66 @@ impl Topology {
             check_hierarchy(sizes)?;
         }
         Ok(Self {
-            num_experts: num_experts as usize,
-            num_replicas: num_replicas as usize,
-            num_groups: num_groups as usize,
-            num_nodes: num_nodes as usize,
-            num_gpus: num_gpus as usize,
+            experts: num_experts as usize,
+            replicas: num_replicas as usize,
+            groups: num_groups as usize,
+            nodes: num_nodes as usize,
+            gpus: num_gpus as usize,
         })
     }
 
     /// Logical experts per layer, L.
     #[must_use]
     pub fn num_experts(&self) -> usize {
-        self.num_experts
+        self.experts
     }
 
     /// Physical experts (slots) per layer, P.
     #[must_use]
     pub fn num_replicas(&self) -> usize {
-        self.num_replicas
+        self.replicas
     }
 
     /// Expert groups as asked for; see [`Self::groups`] for those the plan respects.
     #[must_use]
     pub fn num_groups(&self) -> usize {
-        self.num_groups
+        self.groups
     }
 
     /// Nodes as asked for; see [`Self::nodes`] for those the plan respects.
     #[must_use]
     pub fn num_nodes(&self) -> usize {
-        self.num_nodes
+        self.nodes
     }
 
     /// GPUs of all nodes, G.
     #[must_use]
     pub fn num_gpus(&self) -> usize {
-        self.num_gpus
+        self.gpus
     }
 
     /// Slots of a GPU, P / G: slot p lives on GPU p / (P / G).
     #[must_use]
     pub fn slots_per_gpu(&self) -> usize {
-        self.num_replicas / self.num_gpus
+        self.replicas / self.gpus
     }
 
     /// Whether the groups do not divide by the nodes, so that the plan is global, as published.
     #[must_use]
     pub fn fallback(&self) -> bool {
-        !self.num_groups.is_multiple_of(self.num_nodes)
+        !self.groups.is_multiple_of(self.nodes)
     }
 
     /// Groups that the plan keeps together: `num_groups`, or 1 after the fallback.
     #[must_use]
     pub fn groups(&self) -> usize {
-        if self.fallback() { 1 } else { self.num_groups }
+        if self.fallback() { 1 } else { self.groups }
     }
 
     /// Nodes that the groups are packed on: `num_nodes`, or 1 after the fallback.
     #[must_use]
     pub fn nodes(&self) -> usize {
-        if self.fallback() { 1 } else { self.num_nodes }
+        if self.fallback() { 1 } else { self.nodes }
     }
 }
 

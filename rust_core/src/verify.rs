@@ -42,7 +42,7 @@ pub fn verify_structure(plan: &Plan) -> Result<(), Error> {
         ("logcnt", plan.logcnt.len(), experts),
     ];
     for (name, found, per_layer) in sizes {
-        if plan.layers == 0 || found != plan.layers * per_layer {
+        if plan.layers == 0 || Some(found) != plan.layers.checked_mul(per_layer) {
             let claim = format!(
                 "{name} has {found} entries, not {} x {per_layer}",
                 plan.layers

@@ -1,0 +1,64 @@
+# The one set of commands; CI runs the same. Needs Rust, Python 3.11 or later, and make.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+OUT := build
+
+RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md \
+	$(shell find rust_core python/src -type f) python/Cargo.toml
+
+.PHONY: help demo test lint bench docs fuzz clean
+
+help: ## Print this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
+
+demo: $(STAMPS)/package ## Set everything up, plan real loads with every policy, write and verify a plan
+	@$(BIN)/python docs/demo.py $(OUT)/demo
+
+test: $(STAMPS)/package $(STAMPS)/test ## Set everything up and run all tests
+	@$(BIN)/python tests/run_all.py
+
+lint: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/lint ## Check format, lints, types and stubs
+	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest eplb._core
+
+bench: $(STAMPS)/package ## Time the planner beside a numpy planner of the usual kind
+	@$(BIN)/python tests/bench/bench.py
+
+docs: ## Build the documentation of the Rust crate, warnings being errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --package eplb-core --no-deps --locked
+
+SECONDS_PER_TARGET ?= 60
+fuzz: ## Fuzz each target for SECONDS_PER_TARGET (needs the nightly toolchain)
+	cargo fuzz --version || cargo install cargo-fuzz --locked
+	for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_PER_TARGET) || exit 1; \
+	done
+
+clean: ## Remove everything that was built
+	rm -rf $(OUT) $(VENV) target fuzz/target
+
+# A stamp says that what it stands for is installed and newer than what it is made from.
+
+$(STAMPS)/venv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' 'maturin>=1.9,<2'
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/package: $(STAMPS)/venv $(RUST_SOURCES)
+	$(BIN)/maturin develop --release --locked --quiet
+	@touch $@
+
+$(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: $(STAMPS)/venv pyproject.toml
+	$(BIN)/pip install --quiet --group $*
+	@touch $@

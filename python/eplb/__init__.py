@@ -1,0 +1,38 @@
+"""Exact, deterministic expert-parallelism load balancing for Mixture-of-Experts serving.
+
+>>> import eplb
+>>> plan = eplb.plan([[90, 10, 10, 10], [25, 25, 60, 10]], num_gpus=2, num_replicas=6)
+>>> plan.phy2log.tolist()
+[[0, 0, 3, 0, 1, 2], [0, 2, 2, 1, 2, 3]]
+"""
+
+from eplb._core import __version__
+from eplb.drop_in import rebalance_experts
+from eplb.errors import (
+    EplbError,
+    LoadError,
+    LoadTypeError,
+    PlanFileError,
+    TopologyError,
+    VerificationError,
+)
+from eplb.plan_files import load_plan
+from eplb.planner import POLICIES, evaluate, plan, verify
+from eplb.plans import Plan
+
+__all__ = [
+    "POLICIES",
+    "EplbError",
+    "LoadError",
+    "LoadTypeError",
+    "Plan",
+    "PlanFileError",
+    "TopologyError",
+    "VerificationError",
+    "__version__",
+    "evaluate",
+    "load_plan",
+    "plan",
+    "rebalance_experts",
+    "verify",
+]

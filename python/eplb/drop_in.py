@@ -1,0 +1,63 @@
+"""DeepSeek's interface, and by default DeepSeek's answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from eplb.planner import plan
+from eplb.plans import static_width
+from eplb.tensors import from_array
+
+if TYPE_CHECKING:
+    import torch
+
+
+def rebalance_experts(
+    weight: Any,
+    num_replicas: int,
+    num_groups: int,
+    num_nodes: int,
+    num_gpus: int,
+    *,
+    policy: str = "deepseek",
+    log2phy_width: Literal["max", "static"] = "max",
+    threads: int = 1,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Plans as DeepSeek's EPLB does, in exact arithmetic with a stated tie rule.
+
+    Args:
+        weight: ``[layers, L]`` loads; a tensor of any int or float dtype on any device, or what
+            :func:`eplb.plan` takes.
+        num_replicas: slots of a layer, P; a multiple of ``num_gpus``.
+        num_groups: groups of experts.
+        num_nodes: nodes; where ``num_groups % num_nodes != 0`` the plan is global.
+        num_gpus: GPUs, G; a multiple of ``num_nodes``.
+        policy: as in :func:`eplb.plan`.
+        log2phy_width: ``"max"``, the largest count, or ``"static"``, P - L + 1.
+        threads: threads to plan with. No answer depends on it.
+
+    Returns:
+        ``phy2log [layers, P]``, ``log2phy [layers, L, X]`` padded with -1, and
+        ``logcnt [layers, L]``: int64 tensors on the CPU.
+
+    Raises:
+        As :func:`eplb.plan`; ImportError where torch is missing.
+
+    Source: DeepSeek's EPLB (github.com/deepseek-ai/EPLB); this is no code of theirs.
+    """
+    is_static = static_width(log2phy_width)
+    made = plan(
+        weight,
+        num_gpus=num_gpus,
+        num_replicas=num_replicas,
+        num_groups=num_groups,
+        num_nodes=num_nodes,
+        policy=policy,
+        threads=threads,
+    )
+    placement = made._placement  # noqa: SLF001
+    return (
+        from_array(placement.phy2log()),
+        from_array(placement.log2phy(is_static)),
+        from_array(placement.logcnt()),
+    )

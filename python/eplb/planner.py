@@ -1,0 +1,129 @@
+"""Planning, evaluating and verifying: loads and sizes in, plans out."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from eplb.errors import EplbError
+from eplb.loads import canonical_loads
+from eplb.plans import Plan
+from eplb.sizes import topology
+
+from . import _core
+
+#: Names of the policies.
+POLICIES: tuple[str, ...] = tuple(_core.policies())
+
+
+def plan(
+    load: Any,
+    *,
+    num_gpus: int,
+    num_replicas: int | None = None,
+    num_groups: int = 1,
+    num_nodes: int = 1,
+    policy: str = "adaptive",
+    threads: int = 1,
+) -> Plan:
+    """Plans which experts get extra copies and which GPU holds what.
+
+    The same values give the same plan on every machine and thread, whatever their dtype.
+
+    Args:
+        load: ``[layers, experts]`` loads, e.g. tokens routed to each expert; anything numpy can
+            read, or a tensor. Finite and not negative; at most 2**14 experts. Loads below about
+            2**-41 of their layer's total count as 0.
+        num_gpus: GPUs of all nodes, G.
+        num_replicas: slots of a layer, P, spares included; a multiple of ``num_gpus``, at least
+            the number of experts. By default no more than fill the last GPU.
+        num_groups: groups of experts that stay on one node each. Where it is no multiple of
+            ``num_nodes`` the plan is global, and says so (``Plan.fallback``).
+        num_nodes: nodes.
+        policy: ``"adaptive"`` (the seed) or ``"deepseek"`` (DeepSeek's published algorithm).
+        threads: threads to plan with. No answer depends on it.
+
+    Raises:
+        LoadError, LoadTypeError: the loads; TopologyError, TypeError: the sizes;
+        EplbError: the options. Each message says what would do.
+
+    Time is O(layers * P log P); the GIL is released.
+    """
+    loads = canonical_loads(load)
+    sizes = topology(
+        num_experts=loads.experts,
+        num_replicas=num_replicas,
+        num_groups=num_groups,
+        num_nodes=num_nodes,
+        num_gpus=num_gpus,
+    )
+    if policy not in POLICIES:
+        raise EplbError(f"there is no policy {policy!r}; the policies are {', '.join(POLICIES)}")
+    placement = _core.plan(loads, sizes, policy, _threads(threads))
+    return Plan(placement, policy=policy, loads=loads)
+
+
+def _threads(threads: Any) -> int:
+    """A number of threads that the core can take; beyond one a layer they have nothing to do."""
+    if isinstance(threads, bool):
+        raise TypeError(f"threads must be a whole number, got {threads}")
+    try:
+        number = operator.index(threads)
+    except TypeError:
+        raise TypeError(f"threads must be a whole number, got {threads!r}") from None
+    if number < 1:
+        raise EplbError(f"threads is {number}; it must be at least 1")
+    return min(number, 1024)
+
+
+def evaluate(plan: Plan, load: Any) -> Plan:
+    """The same placement under another load: its GPU loads, balancedness, lower bound and gap.
+
+    Returns a plan with the same tables, certified for ``load``, ``[layers, experts]``.
+
+    Raises:
+        LoadError, LoadTypeError: the loads are none, or of another shape than the plan's.
+    """
+    loads = canonical_loads(load)
+    certificate = _core.certify(plan._placement, loads)  # noqa: SLF001
+    return Plan(
+        plan._placement,  # noqa: SLF001
+        policy=plan.policy,
+        loads=loads,
+        certificate=certificate,
+    )
+
+
+def verify(plan: Plan, load: Any) -> str:
+    """Checks a plan again, from the definitions, by code that shares nothing with the planners.
+
+    Coverage, counts, ranks, groups on their nodes; and, where the plan carries a certificate,
+    that it is for ``load``, and every GPU load, maximum and lower bound in it.
+
+    Returns a line that says what was checked: for a plan without a certificate that is the
+    structure only.
+
+    Raises:
+        VerificationError: something is false, with ``.layer``, ``.slot`` and ``.expert``.
+        LoadError, LoadTypeError: the loads are none, or of another shape than the plan's.
+    """
+    loads = canonical_loads(load)
+    placement = plan._placement  # noqa: SLF001
+    if not plan.certified:
+        _core.verify_structure(placement)
+        _core.certify(placement, loads)  # raises where the loads are of another model
+        return (
+            f"structure verified, {plan.num_layers} layers; "
+            "the plan carries no certificate, so no load or bound was checked"
+        )
+    _core.verify(placement, plan.certificate, loads)
+    return f"verified: structure, GPU loads and lower bounds of {plan.num_layers} layers"
+
+
+def trivial_plan(plan: Plan) -> Plan:
+    """The placement of engines that do not balance: slot p holds expert p modulo L."""
+    import numpy as np
+
+    row = np.arange(plan.num_replicas, dtype=np.int64) % plan.num_experts
+    table = np.tile(row, (plan.num_layers, 1))
+    return Plan.from_phy2log(table, num_gpus=plan.num_gpus)

@@ -1,0 +1,280 @@
+"""The plan: where the copies of every expert are, what that costs, how far it is from the best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from eplb.errors import EplbError, LoadError, VerificationError
+from eplb.sizes import topology
+
+from . import _core
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+IntTable = npt.NDArray[np.int64]
+FloatTable = npt.NDArray[np.float64]
+
+
+class Plan:
+    """Where the copies of every expert of every layer are. Made by :func:`eplb.plan` and others.
+
+    L logical experts have P copies in as many slots of G GPUs; slot p is on GPU ``p // (P // G)``.
+    Tables are read-only int64 arrays. A plan that knows the loads it is for (all but those
+    of :meth:`from_phy2log`) carries a certificate: the GPU loads, and a lower bound that no plan
+    of these sizes could beat. Loads are in the unit of the input.
+    """
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        placement: _core.Placement,
+        *,
+        policy: str | None = None,
+        loads: _core.Loads | None = None,
+        certificate: _core.Certificate | None = None,
+    ) -> None:
+        self._placement = placement
+        self._policy = policy
+        self._loads = loads
+        self._certificate = certificate
+
+    # -- sizes ------------------------------------------------------------------------------------
+
+    @property
+    def num_layers(self) -> int:
+        """MoE layers."""
+        return self._placement.layers
+
+    @property
+    def num_experts(self) -> int:
+        """Logical experts per layer, L."""
+        return self._placement.topology.num_experts
+
+    @property
+    def num_replicas(self) -> int:
+        """Physical experts (slots) per layer, P."""
+        return self._placement.topology.num_replicas
+
+    @property
+    def num_groups(self) -> int:
+        """Expert groups, as asked for."""
+        return self._placement.topology.num_groups
+
+    @property
+    def num_nodes(self) -> int:
+        """Nodes, as asked for."""
+        return self._placement.topology.num_nodes
+
+    @property
+    def num_gpus(self) -> int:
+        """GPUs of all nodes, G."""
+        return self._placement.topology.num_gpus
+
+    @property
+    def fallback(self) -> bool:
+        """Whether the groups do not divide by the nodes, so that the plan is global."""
+        return self._placement.topology.fallback
+
+    @property
+    def policy(self) -> str | None:
+        """Name of the policy that made the plan; None for a placement from elsewhere."""
+        return self._policy
+
+    # -- placement --------------------------------------------------------------------------------
+
+    @property
+    def phy2log(self) -> IntTable:
+        """Logical expert in each slot, ``[layers, P]``."""
+        return _read_only(self._placement.phy2log())
+
+    @property
+    def rank(self) -> IntTable:
+        """Which copy of its expert each slot holds, 0 .. copies - 1, ``[layers, P]``."""
+        return _read_only(self._placement.rank())
+
+    @property
+    def logcnt(self) -> IntTable:
+        """Copies of each expert, ``[layers, L]``."""
+        return _read_only(self._placement.logcnt())
+
+    def log2phy(self, width: Literal["max", "static"] = "max") -> IntTable:
+        """Slots of each expert by rank, ``[layers, L, X]``, padded with -1.
+
+        X is the largest count of the plan (``"max"``, DeepSeek's) or P - L + 1 (``"static"``,
+        which does not depend on the loads).
+        """
+        return _read_only(self._placement.log2phy(static_width(width)))
+
+    @property
+    def duplicates(self) -> IntTable:
+        """Slots that hold an expert which their GPU holds already, ``[layers]``."""
+        return _read_only(np.array(self._placement.duplicates(), dtype=np.int64))
+
+    def digest(self) -> str:
+        """16 hex digits that depend on sizes and phy2log only: what ranks of a cluster compare.
+
+        The first 8 bytes of SHA-256 over ``b"eplb plan 1\\n"``, then layers, P, G, groups, nodes and
+        phy2log, row after row, as little-endian 32-bit integers.
+        """
+        return self._placement.digest()
+
+    # -- certificate ------------------------------------------------------------------------------
+
+    @property
+    def certified(self) -> bool:
+        """Whether the plan knows the loads it is for."""
+        return self._certificate is not None or self._loads is not None
+
+    @property
+    def certificate(self) -> _core.Certificate:
+        """The certificate in integers, as the plan file has it.
+
+        Raises:
+            EplbError: the plan has none.
+        """
+        if self._certificate is None:
+            if self._loads is None:
+                raise EplbError(
+                    "this plan knows no loads, as it was made from phy2log alone; "
+                    "use eplb.evaluate(plan, load)"
+                )
+            self._certificate = _core.certify(self._placement, self._loads)
+        return self._certificate
+
+    @property
+    def gpu_load(self) -> FloatTable:
+        """Load of each GPU, correctly rounded, ``[layers, G]``."""
+        return _read_only(self.certificate.gpu_load_in_units())
+
+    @property
+    def balancedness(self) -> FloatTable:
+        """Mean GPU load / largest GPU load, ``[layers]``; 1 is perfect, and what no load has."""
+        return _read_only(self.certificate.balancedness())
+
+    @property
+    def lower_bound(self) -> FloatTable:
+        """What the busiest GPU of any plan of these sizes carries at least, ``[layers]``."""
+        return _read_only(self.certificate.lower_bound_in_units())
+
+    @property
+    def bound(self) -> list[str]:
+        """Why, per layer: ``"mean"`` load, ``"adams"`` optimal shares, ``"node"`` of groups."""
+        return self.certificate.bound
+
+    @property
+    def gap(self) -> FloatTable:
+        """Largest GPU load / lower bound - 1, ``[layers]``."""
+        return _read_only(self.certificate.gap())
+
+    # -- to and from ------------------------------------------------------------------------------
+
+    @classmethod
+    def from_phy2log(
+        cls, phy2log: Any, *, num_gpus: int, num_groups: int = 1, num_nodes: int = 1
+    ) -> Plan:
+        """The plan of a placement ``[layers, P]`` that an engine already has.
+
+        The copies of an expert are ranked by slot. The experts are 0 .. the largest that occurs.
+
+        Raises:
+            VerificationError: an expert is negative or has no slot; it names layer and slot.
+            TopologyError: the sizes do not go together.
+            LoadTypeError: no integers.
+        """
+        table = integer_table("phy2log", phy2log)
+        num_experts = max(int(table.max()) + 1, 1)
+        sizes = topology(
+            num_experts=num_experts,
+            num_replicas=table.shape[1],
+            num_groups=num_groups,
+            num_nodes=num_nodes,
+            num_gpus=num_gpus,
+        )
+        return cls(_core.Placement.from_phy2log(sizes, table))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain Python values, for JSON; :meth:`from_dict` takes it back."""
+        from eplb.plan_files import plan_to_dict
+
+        return plan_to_dict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Plan:
+        """The plan that :meth:`to_dict` gave. What it says is checked by :func:`eplb.verify`.
+
+        Raises:
+            PlanFileError: a key is missing, unknown or of the wrong type, shape or range.
+        """
+        from eplb.plan_files import plan_from_dict
+
+        return plan_from_dict(values)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the plan to ``path``, a ``.json`` or ``.npz`` file, whole or not at all.
+
+        Raises:
+            PlanFileError: another ending.
+            OSError: the file cannot be written.
+        """
+        from eplb.plan_files import save_plan
+
+        save_plan(self, path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Plan.from_dict, (self.to_dict(),)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both place alike, by the same policy, and are certified for the same loads."""
+        if not isinstance(other, Plan):
+            return NotImplemented
+        same = (
+            self._placement == other._placement
+            and self._policy == other._policy
+            and self.certified == other.certified
+        )
+        return same and (not self.certified or self.certificate == other.certificate)
+
+    def __repr__(self) -> str:
+        return (
+            f"<eplb.Plan {self.digest()}: {self.num_layers} layers, {self.num_experts} experts in "
+            f"{self.num_replicas} slots on {self.num_gpus} GPUs, policy {self.policy}>"
+        )
+
+    def __str__(self) -> str:
+        from eplb.summary import summary
+
+        return summary(self)
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array.setflags(write=False)
+    return array
+
+
+def static_width(width: str) -> bool:
+    """Whether a width of log2phy is the static one."""
+    if width not in ("max", "static"):
+        raise EplbError(f"the width of log2phy is 'max' or 'static', got {width!r}")
+    return width == "static"
+
+
+def integer_table(name: str, values: Any) -> IntTable:
+    """``values``, ``[layers, n]``, as a contiguous int64 array."""
+    from eplb.loads import as_array
+
+    array, bits_of = as_array(values)
+    if bits_of or array.dtype.kind == "f":
+        raise VerificationError(f"{name} must hold integers, got floats")
+    if array.ndim != 2 or array.size == 0:
+        raise VerificationError(f"{name} has shape {array.shape}; a table [layers, slots] is needed")
+    if array.dtype == np.uint64 and int(array.max()) >= 2**63:
+        raise VerificationError(f"{name} holds {int(array.max())}, which is no expert")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+__all__ = ["FloatTable", "IntTable", "LoadError", "Plan"]

@@ -1,0 +1,91 @@
+"""A plan on one screen: what it costs, what it gains, how far it is from the best."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb.planner import trivial_plan
+
+from . import _core
+
+if TYPE_CHECKING:
+    from eplb.plans import FloatTable, IntTable, Plan
+
+
+def loaded_layers(plan: Plan) -> IntTable:
+    """The layers that carry a load: means leave the others out."""
+    return np.flatnonzero(np.array(plan.certificate.max_load, dtype=np.uint64))
+
+
+def summary(plan: Plan) -> str:
+    """The text of ``print(plan)``: at most 80 columns."""
+    lines = [_sizes(plan), *_cost(plan), _duplicates(plan), _row("digest", plan.digest())]
+    return "\n".join(lines)
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:<14}{text}"
+
+
+def _sizes(plan: Plan) -> str:
+    lines = [
+        f"Plan of {plan.num_layers} layers: {plan.num_experts} experts in {plan.num_replicas} slots "
+        f"on {plan.num_gpus} GPUs",
+        _row("policy", plan.policy or "none: a placement from elsewhere"),
+    ]
+    if plan.fallback:
+        groups = f"{plan.num_groups} do not divide by {plan.num_nodes} nodes: planned globally"
+        lines.append(_row("groups", groups))
+    elif plan.num_nodes > 1:
+        groups = f"{plan.num_groups}, each whole on one of {plan.num_nodes} nodes"
+        lines.append(_row("groups", groups))
+    return "\n".join(lines)
+
+
+def _cost(plan: Plan) -> list[str]:
+    if not plan.certified:
+        return [_row("load", "unknown: see eplb.evaluate(plan, load)")]
+    layers = loaded_layers(plan)
+    lines = []
+    if len(layers) < plan.num_layers:
+        without = plan.num_layers - len(layers)
+        lines.append(_row("no load", f"{without} layers, left out of what follows"))
+    if len(layers) == 0:
+        return lines
+    lines.append(_row("balancedness", _extremes(plan.balancedness, layers, worst=np.argmin)))
+    if plan._loads is not None:  # noqa: SLF001
+        before = _core.certify(trivial_plan(plan)._placement, plan._loads)  # noqa: SLF001
+        trivial = before.balancedness()[layers]
+        lines.append(_row("  unbalanced", f"mean {trivial.mean():.4f}, worst {trivial.min():.4f}"))
+    lines.append(_row("gap to bound", _extremes(plan.gap, layers, worst=np.argmax, percent=True)))
+    kinds = Counter(np.array(plan.bound)[layers].tolist())
+    reasons = {
+        "mean": "the mean load",
+        "adams": "the largest share of an expert",
+        "node": "the best packing of groups on nodes",
+    }
+    parts = [f"{reasons[kind]} ({count} layers)" for kind, count in kinds.most_common()]
+    lines.append(_row("bound by", (",\n" + " " * 16).join(parts)))
+    return lines
+
+
+def _extremes(
+    values: FloatTable, layers: IntTable, *, worst: object, percent: bool = False
+) -> str:
+    values = values[layers]
+    at = int(worst(values))  # type: ignore[operator]
+    if percent:
+        return f"mean {values.mean():.3%}, worst {values[at]:.3%} (layer {layers[at]})"
+    return f"mean {values.mean():.4f}, worst {values[at]:.4f} (layer {layers[at]})"
+
+
+def _duplicates(plan: Plan) -> str:
+    duplicates = plan.duplicates
+    count = int(duplicates.sum())
+    if count == 0:
+        return _row("duplicates", "none: no GPU holds an expert twice")
+    in_layers = np.count_nonzero(duplicates)
+    return _row("duplicates", f"{count} slots repeat an expert of their GPU, in {in_layers} layers")
