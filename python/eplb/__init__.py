@@ -16,9 +16,8 @@ from eplb.errors import (
     TopologyError,
     VerificationError,
 )
-from eplb.plan_files import load_plan
 from eplb.planner import POLICIES, evaluate, plan, verify
-from eplb.plans import Plan
+from eplb.plans import Plan, load_plan
 
 __all__ = [
     "POLICIES",

@@ -5,6 +5,19 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "Certificate",
+    "Loads",
+    "Placement",
+    "Topology",
+    "__version__",
+    "certify",
+    "plan",
+    "policies",
+    "verify",
+    "verify_structure",
+]
+
 __version__: str
 
 @final

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 
 from eplb import tensors
 from eplb.errors import LoadError, LoadTypeError
 
 from . import _core
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 #: Largest integer load.
 MAX_LOAD = 2**64 - 1
@@ -112,17 +114,14 @@ def _list_array(load: list[Any] | tuple[Any, ...]) -> npt.NDArray[Any]:
             raise LoadError(
                 f"the loads are ragged: layer {layer} has {len(row)} loads, layer 0 {len(rows[0])}"
             )
-    if all(type(cell) is int for row in rows for cell in row):
-        for layer, row in enumerate(rows):
-            for expert, cell in enumerate(row):
-                if not 0 <= cell <= MAX_LOAD:
-                    _refuse(layer, expert, cell, "an integer load is 0 to 2**64 - 1")
-        return np.array(rows, dtype=np.uint64)
+    integers = all(type(cell) is int for row in rows for cell in row)
     for layer, row in enumerate(rows):
         for expert, cell in enumerate(row):
-            if type(cell) is int and not _exact_in_float64(cell):
+            if integers and not 0 <= cell <= MAX_LOAD:
+                _refuse(layer, expert, cell, "an integer load is 0 to 2**64 - 1")
+            if not integers and type(cell) is int and not _exact_in_float64(cell):
                 _refuse(layer, expert, cell, "among floats an integer must be exact as a float64")
-    return np.array(rows, dtype=np.float64)
+    return np.array(rows, dtype=np.uint64 if integers else np.float64)
 
 
 def _exact_in_float64(cell: int) -> bool:

@@ -217,15 +217,8 @@ def _npz_content(values: dict[str, Any]) -> bytes:
     return stream.getvalue()
 
 
-def load_plan(path: str | os.PathLike[str]) -> Plan:
-    """Reads a plan file, ``.json`` or ``.npz``. What it says is checked by :func:`eplb.verify`.
-
-    Files of strangers are safe to read: no pickle is, and at most 1 GiB.
-
-    Raises:
-        PlanFileError: it holds no plan; VerificationError: it holds tables that make none.
-        OSError: the file cannot be read.
-    """
+def read_plan(path: str | os.PathLike[str]) -> Plan:
+    """See :func:`eplb.load_plan`."""
     path = Path(path)
     with path.open("rb") as stream:
         content = stream.read(MAX_BYTES + 1)
@@ -244,9 +237,7 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
 def parse_json(content: bytes) -> Any:
     """Strict JSON: no NaN, no key twice, no depth that breaks the interpreter."""
     try:
-        return json.loads(
-            content, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
-        )
+        return json.loads(content, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except RecursionError:
         raise PlanFileError("no JSON that can be read: it is nested too deeply") from None
     except PlanFileError:

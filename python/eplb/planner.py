@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
+
+import numpy as np
 
 from eplb.errors import EplbError
 from eplb.loads import canonical_loads
 from eplb.plans import Plan
-from eplb.sizes import topology
+from eplb.sizes import topology, whole_number
 
 from . import _core
 
 #: Names of the policies.
 POLICIES: tuple[str, ...] = tuple(_core.policies())
+
+#: More threads than this are not started.
+MAX_THREADS = 1024
 
 
 def plan(
@@ -57,23 +61,11 @@ def plan(
         num_nodes=num_nodes,
         num_gpus=num_gpus,
     )
+    threads = whole_number("threads", threads, EplbError)
     if policy not in POLICIES:
         raise EplbError(f"there is no policy {policy!r}; the policies are {', '.join(POLICIES)}")
-    placement = _core.plan(loads, sizes, policy, _threads(threads))
+    placement = _core.plan(loads, sizes, policy, min(threads, MAX_THREADS))
     return Plan(placement, policy=policy, loads=loads)
-
-
-def _threads(threads: Any) -> int:
-    """A number of threads that the core can take; beyond one a layer they have nothing to do."""
-    if isinstance(threads, bool):
-        raise TypeError(f"threads must be a whole number, got {threads}")
-    try:
-        number = operator.index(threads)
-    except TypeError:
-        raise TypeError(f"threads must be a whole number, got {threads!r}") from None
-    if number < 1:
-        raise EplbError(f"threads is {number}; it must be at least 1")
-    return min(number, 1024)
 
 
 def evaluate(plan: Plan, load: Any) -> Plan:
@@ -122,8 +114,6 @@ def verify(plan: Plan, load: Any) -> str:
 
 def trivial_plan(plan: Plan) -> Plan:
     """The placement of engines that do not balance: slot p holds expert p modulo L."""
-    import numpy as np
-
     row = np.arange(plan.num_replicas, dtype=np.int64) % plan.num_experts
     table = np.tile(row, (plan.num_layers, 1))
     return Plan.from_phy2log(table, num_gpus=plan.num_gpus)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from eplb.errors import EplbError, LoadError, VerificationError
+from eplb import tensors
+from eplb.errors import EplbError, VerificationError
 from eplb.sizes import topology
 
 from . import _core
@@ -15,8 +15,10 @@ from . import _core
 if TYPE_CHECKING:
     from os import PathLike
 
-IntTable = npt.NDArray[np.int64]
-FloatTable = npt.NDArray[np.float64]
+    import numpy.typing as npt
+
+    IntTable = npt.NDArray[np.int64]
+    FloatTable = npt.NDArray[np.float64]
 
 
 class Plan:
@@ -116,9 +118,9 @@ class Plan:
         return _read_only(np.array(self._placement.duplicates(), dtype=np.int64))
 
     def digest(self) -> str:
-        """16 hex digits that depend on sizes and phy2log only: what ranks of a cluster compare.
+        r"""16 hex digits that depend on sizes and phy2log only: what ranks of a cluster compare.
 
-        The first 8 bytes of SHA-256 over ``b"eplb plan 1\\n"``, then layers, P, G, groups, nodes and
+        The first 8 bytes of SHA-256 over ``b"eplb plan 1\n"``, then layers, P, G, groups, nodes and
         phy2log, row after row, as little-endian 32-bit integers.
         """
         return self._placement.digest()
@@ -182,9 +184,9 @@ class Plan:
         The copies of an expert are ranked by slot. The experts are 0 .. the largest that occurs.
 
         Raises:
-            VerificationError: an expert is negative or has no slot; it names layer and slot.
+            VerificationError: no table of integers, or an expert is negative or has no slot.
             TopologyError: the sizes do not go together.
-            LoadTypeError: no integers.
+            LoadTypeError: a tensor that holds no values.
         """
         table = integer_table("phy2log", phy2log)
         num_experts = max(int(table.max()) + 1, 1)
@@ -251,6 +253,20 @@ class Plan:
         return summary(self)
 
 
+def load_plan(path: str | PathLike[str]) -> Plan:
+    """Reads a plan file, ``.json`` or ``.npz``. What it says is checked by :func:`eplb.verify`.
+
+    Files of strangers are safe to read: no pickle is, and at most 1 GiB.
+
+    Raises:
+        PlanFileError: it holds no plan; VerificationError: it holds tables that make none.
+        OSError: the file cannot be read.
+    """
+    from eplb.plan_files import read_plan
+
+    return read_plan(path)
+
+
 def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     array.setflags(write=False)
     return array
@@ -265,16 +281,20 @@ def static_width(width: str) -> bool:
 
 def integer_table(name: str, values: Any) -> IntTable:
     """``values``, ``[layers, n]``, as a contiguous int64 array."""
-    from eplb.loads import as_array
-
-    array, bits_of = as_array(values)
-    if bits_of or array.dtype.kind == "f":
-        raise VerificationError(f"{name} must hold integers, got floats")
+    if tensors.is_tensor(values):
+        values, bits_of = tensors.tensor_array(values)
+        if bits_of:
+            raise VerificationError(f"{name} must hold integers, got {bits_of}")
+    try:
+        array = np.asarray(values)
+    except (ValueError, OverflowError) as error:
+        raise VerificationError(f"{name} is no table [layers, slots]: {error}") from error
     if array.ndim != 2 or array.size == 0:
-        raise VerificationError(f"{name} has shape {array.shape}; a table [layers, slots] is needed")
+        raise VerificationError(
+            f"{name} has shape {array.shape}; a table [layers, slots] is needed"
+        )
+    if array.dtype.kind not in "iu":
+        raise VerificationError(f"{name} must hold integers, got {array.dtype.name}")
     if array.dtype == np.uint64 and int(array.max()) >= 2**63:
         raise VerificationError(f"{name} holds {int(array.max())}, which is no expert")
     return np.ascontiguousarray(array, dtype=np.int64)
-
-
-__all__ = ["FloatTable", "IntTable", "LoadError", "Plan"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from eplb.errors import TopologyError
+from eplb.errors import EplbError, TopologyError
 
 from . import _core
 
 
-def whole_number(name: str, value: Any) -> int:
+def whole_number(name: str, value: Any, error: type[EplbError] = TopologyError) -> int:
     """``value`` as an int from 1 to 2**62, or an error that names it."""
     if isinstance(value, bool):
         raise TypeError(f"{name} must be a whole number, got {value}")
@@ -18,13 +18,13 @@ def whole_number(name: str, value: Any) -> int:
         number = operator.index(value)
     except TypeError:
         if isinstance(value, float):
-            raise TopologyError(f"{name} must be a whole number, got {value!r}") from None
+            raise error(f"{name} must be a whole number, got {value!r}") from None
         kind = type(value).__name__
         raise TypeError(f"{name} must be a whole number, got {value!r} ({kind})") from None
     if number < 1:
-        raise TopologyError(f"{name} is {number}; it must be at least 1")
+        raise error(f"{name} is {number}; it must be at least 1")
     if number > 2**62:
-        raise TopologyError(f"{name}={number} is too large for any plan")
+        raise error(f"{name}={number} is too large for any plan")
     return number
 
 

@@ -31,9 +31,9 @@ def _row(name: str, text: str) -> str:
 
 
 def _sizes(plan: Plan) -> str:
+    slots = f"{plan.num_experts} experts in {plan.num_replicas} slots"
     lines = [
-        f"Plan of {plan.num_layers} layers: {plan.num_experts} experts in {plan.num_replicas} slots "
-        f"on {plan.num_gpus} GPUs",
+        f"Plan of {plan.num_layers} layers: {slots} on {plan.num_gpus} GPUs",
         _row("policy", plan.policy or "none: a placement from elsewhere"),
     ]
     if plan.fallback:
@@ -72,9 +72,7 @@ def _cost(plan: Plan) -> list[str]:
     return lines
 
 
-def _extremes(
-    values: FloatTable, layers: IntTable, *, worst: object, percent: bool = False
-) -> str:
+def _extremes(values: FloatTable, layers: IntTable, *, worst: object, percent: bool = False) -> str:
     values = values[layers]
     at = int(worst(values))  # type: ignore[operator]
     if percent:

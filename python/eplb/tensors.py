@@ -6,11 +6,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from eplb.errors import LoadTypeError
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
 
 
