@@ -98,7 +98,9 @@ def test_readme_example_of_deepseek() -> None:
         pytest.param([2**64 - 1], [2**39], -25, id="largest integer"),
         pytest.param([2**64 - 2**23], [2**40], -24, id="a tie rounds up to 2**40"),
         pytest.param([2**64 - 2**23 - 1], [2**40 - 1], -24, id="below the tie"),
-        pytest.param([2.0**53 - 1], [2**39], -14, id="step (a) rounds, so k is one less"),
+        pytest.param([2**48 - 1], [2**40], -8, id="48 bits: step (a) is exact"),
+        pytest.param([2**49 - 1, 0], [2**39, 0], -10, id="49 bits: step (a) rounds up, k is less"),
+        pytest.param([2.0**53 - 1], [2**39], -14, id="53 bits: the same"),
         pytest.param([5e-324, 1e-323], [2**38, 2**39], 1112, id="subnormals"),
         pytest.param([1.7976931348623157e308], [2**39], -985, id="largest float"),
         pytest.param([2**60, 2**20, 2**20 + 1], [2**39, 0, 1], -21, id="too small becomes 0"),
@@ -178,6 +180,7 @@ def test_a_tail_step_that_takes_s_leaves_a_higher_peak_than_adams() -> None:
         pytest.param([2, 3], [1, 2], 0, 1, 0, id="both equal, D has fewer copies"),
         pytest.param([2, 3], [1, 2], 1, 0, 0, id="both equal, S has fewer copies"),
         pytest.param([4, 4], [1, 1], 1, 0, 1, id="all equal: D"),
+        pytest.param([40, 22], [3, 1], 0, 1, 0, id="10 and 11 with one more copy each"),
         pytest.param([4], [1], 0, 0, 0, id="one expert"),
     ],
 )
@@ -264,26 +267,43 @@ def test_the_fix_up_misses_a_move_that_would_help() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hot", "moves", "phy2log", "rank", "counts"),
+    ("w", "counts", "move"),
     [
-        pytest.param(100, 1, [0, 1, 0, 1], [0, 0, 1, 1], [2, 2], id="half gained: one move"),
-        pytest.param(20, 1, [0, 1, 0, 1], [0, 0, 1, 1], [2, 2], id="15 % gained: one move"),
-        pytest.param(19, 2, [0, 1, 1, 1], [0, 0, 2, 1], [1, 3], id="less: a second move"),
+        pytest.param([-6, -36, -8], [2, 9, 1], (0, 2), id="the lower of the new peaks -4, -3.6"),
+        pytest.param([-6, -36, -5], [2, 9, 1], (0, 1), id="expert 2 would be at -2.5"),
+        pytest.param([-6, -36, -5, -5], [2, 9, 1, 1], None, id="expert 1 is not among the last 2"),
+        pytest.param([-6, -6, -36], [2, 2, 9], None, id="another expert stays at the peak"),
+        pytest.param([-3, -36, -8], [1, 9, 1], None, id="the donor has no copy to spare"),
+    ],
+)
+def test_fix_up_candidates_by_negative_loads(
+    w: list[int], counts: list[int], move: tuple[int, int] | None
+) -> None:
+    assert spec.fix_up_move(w, counts) == move
+
+
+@pytest.mark.parametrize(
+    ("hot", "rule", "moves", "want"),
+    [
+        pytest.param(1999, [None], 0, ([0, 1, 0, 0], [0, 0, 1, 2], [3, 1]), id="no move"),
+        pytest.param(2000, [(0, 1)], 1, ([0, 1, 0, 1], [0, 0, 1, 1], [2, 2]), id="15 %: one"),
+        pytest.param(1999, [(0, 1)] * 2, 2, ([0, 1, 1, 1], [0, 0, 2, 1], [1, 3]), id="less: two"),
+        pytest.param(1999, [(0, 1), None], 1, ([0, 1, 0, 1], [0, 0, 1, 1], [2, 2]), id="no second"),
     ],
 )
 def test_control_a_mutated_rule_moves_copies_and_is_counted(
     monkeypatch: pytest.MonkeyPatch,
     hot: int,
+    rule: list[tuple[int, int] | None],
     moves: int,
-    phy2log: list[int],
-    rank: list[int],
-    counts: list[int],
+    want: tuple[list[int], ...],
 ) -> None:
-    # Expert 0 with 3 copies of 34 in all; after the gift its two carry 17 each.
-    monkeypatch.setattr(spec, "fix_up_move", lambda *_: (0, 1))
+    # Expert 0 has 3 copies and a load of 3400; after the first gift its two carry 1700 each.
+    decreed = iter(rule)
+    monkeypatch.setattr(spec, "fix_up_move", lambda *_: next(decreed))
     state = [0, 1, 0, 0], [0, 0, 1, 2], [3, 1]
-    assert spec.fix_up([34, hot], *state) == moves
-    assert state == (phy2log, rank, counts)
+    assert spec.fix_up([3400, hot], *state) == moves
+    assert state == want
 
 
 # --- Packing ----------------------------------------------------------------------------------
@@ -343,22 +363,22 @@ def test_heaviest_and_lightest_are_the_lowest_of_equals() -> None:
     # Packs 5 5 1 1: packs 0 and 2 exchange; both end at 3.
     loads, pack_of, rank = [4, 1, 4, 1, 1, 0, 1, 0], [0, 0, 1, 1, 2, 2, 3, 3], [0, 1] * 4
     assert spec.swap_once(loads, 4, pack_of, rank)
-    assert [i for i, p in enumerate([0, 0, 1, 1, 2, 2, 3, 3]) if p != pack_of[i]] == [0, 4]
+    assert pack_of == [2, 0, 1, 1, 0, 2, 3, 3]
+    assert rank == [0, 1] * 4
 
 
 @pytest.mark.parametrize(
     ("total", "allowed"),
     [
         pytest.param([203, 200, 197], 2, id="exactly 3 %: no extra step"),
-        pytest.param([204, 200, 197], 3, id="more: one extra step"),
+        pytest.param([20301, 20000, 19700], 3, id="3.005 %: one extra step"),
         pytest.param([0, 0, 0], 2, id="no load"),
         pytest.param([200, 200, 200], 2, id="no difference"),
     ],
 )
 def test_allowed_swaps(total: list[int], allowed: int) -> None:
-    expected_extra = allowed - 2
     assert spec.allowed_swaps(total, 2) == allowed
-    assert spec.allowed_swaps(total, 1) == 1 + expected_extra
+    assert spec.allowed_swaps(total, 1) == allowed - 1
 
 
 @pytest.mark.parametrize(
@@ -394,6 +414,7 @@ def test_swaps_keep_packs_whole_and_never_raise_a_peak() -> None:
 
 
 def test_groups_that_do_not_divide_give_the_global_plan() -> None:
+    assert [spec.with_fallback(g, 2) for g in (1, 2, 3, 4)] == [(1, 1), (2, 2), (1, 1), (4, 2)]
     load = [[7, 1, 5, 2, 9, 3], [1, 1, 8, 1, 1, 1]]
     for policy in POLICIES:
         assert spec.plan(load, 9, 3, 2, 3, policy) == spec.plan(load, 9, 1, 1, 3, policy)
@@ -439,6 +460,10 @@ def test_sizes_that_cannot_be_planned(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         spec.plan_layer([1] * experts, *sizes, "deepseek")
+
+
+def test_the_largest_sizes_are_accepted() -> None:
+    spec.check_sizes(2**14, 2**20, 1, 1, 1)
 
 
 # --- Bounds and digest ------------------------------------------------------------------------

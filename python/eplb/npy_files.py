@@ -20,15 +20,7 @@ def read_npy(content: bytes) -> npt.NDArray[Any]:
         ValueError: it is none, holds objects, or declares another size than it has.
     """
     stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"the .npy format version is {version}; (1, 0) or (2, 0) can be read")
-    read_header = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, _, dtype = read_header(stream)
+    shape, dtype = _read_header(stream)
     if dtype.hasobject:
         raise ValueError("the array holds Python objects (a pickle), which are not read")
     declared = dtype.itemsize
@@ -40,6 +32,22 @@ def read_npy(content: bytes) -> npt.NDArray[Any]:
     stream.seek(0)
     array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     return array
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that an .npy file declares."""
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version not in readers:
+            raise ValueError(f"format version {version} is none of {sorted(readers)}")
+        shape, _, dtype = readers[version](stream)
+    except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"no header of an .npy file: {error}") from error
+    return shape, dtype
 
 
 def read_npz(stream: IO[bytes]) -> dict[str, npt.NDArray[Any]]:

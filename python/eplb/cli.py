@@ -1,0 +1,373 @@
+"""The command line: ``eplb plan``, ``eplb compare`` and ``eplb verify``.
+
+Exit codes: 0 done, 1 a check failed, 2 bad use or input. A mistake of the user's is one line on
+standard error. With ``--json``, standard output holds one JSON object and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import eplb
+from eplb.comparison import Comparison, Row, compare, figures_of, sizes_of
+from eplb.load_files import FileLoads, read_loads
+from eplb.summary import loaded_layers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DONE, CHECK_FAILED, BAD_INPUT = 0, 1, 2
+#: As a shell has it for a program that an interrupt, or the end of its reader, has ended.
+INTERRUPTED, READER_GONE = 130, 141
+
+_WIDTH = 80
+_POLICY: str = (eplb.plan.__kwdefaults__ or {})["policy"]
+# A mistyped option, whatever the release of typer calls it.
+_USE_ERROR: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError"
+)
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDTH},
+)
+
+LoadsPath = Annotated[
+    str,
+    typer.Argument(
+        metavar="LOADS",
+        help="Loads [layers, experts] or [windows, layers, experts]: .npy, .npz, .csv, .json, .pt, "
+        "or - for standard input.",
+    ),
+]
+Gpus = Annotated[int, typer.Option("--gpus", help="GPUs of all nodes.")]
+Replicas = Annotated[
+    int | None,
+    typer.Option("--replicas", help="Slots of a layer, spares included; by default no spares."),
+]
+Redundant = Annotated[
+    int | None, typer.Option("--redundant", help="Spare slots of a layer, instead of --replicas.")
+]
+Groups = Annotated[
+    int, typer.Option("--groups", help="Groups of experts that stay on one node each.")
+]
+Nodes = Annotated[int, typer.Option("--nodes", help="Nodes.")]
+Threads = Annotated[
+    int, typer.Option("--threads", help="Threads to plan with; no answer depends on it.")
+]
+Key = Annotated[
+    str | None, typer.Option("--key", help="Which array of a file of several holds the loads.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """The sizes as the options give them."""
+
+    gpus: int
+    replicas: int | None
+    redundant: int | None
+    groups: int
+    nodes: int
+    threads: int
+
+    def arguments(self, experts: int) -> dict[str, Any]:
+        """The arguments of :func:`eplb.plan` for loads of so many experts."""
+        replicas = self.replicas
+        if self.redundant is not None:
+            if replicas is not None:
+                raise eplb.EplbError("give --replicas or --redundant, not both")
+            if self.redundant < 0:
+                raise eplb.EplbError(f"--redundant is {self.redundant}; it must be at least 0")
+            replicas = experts + self.redundant
+        return {
+            "num_gpus": self.gpus,
+            "num_replicas": replicas,
+            "num_groups": self.groups,
+            "num_nodes": self.nodes,
+            "threads": self.threads,
+        }
+
+
+# -- Commands -------------------------------------------------------------------------------------
+
+
+@app.callback(invoke_without_command=True)
+def _eplb(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Balance the experts of Mixture-of-Experts models over GPUs."""
+    if version:
+        _say(f"eplb {eplb.__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help(), file=sys.stderr)
+        raise typer.Exit(BAD_INPUT)
+
+
+@app.command("plan", epilog="Example: eplb plan loads.npy --gpus 32 --redundant 32 --out plan.json")
+def _plan(
+    loads: LoadsPath,
+    *,
+    gpus: Gpus,
+    replicas: Replicas = None,
+    redundant: Redundant = None,
+    groups: Groups = 1,
+    nodes: Nodes = 1,
+    policy: Annotated[
+        str, typer.Option("--policy", help=f"One of: {', '.join(eplb.POLICIES)}.")
+    ] = _POLICY,
+    threads: Threads = 1,
+    key: Key = None,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Write the plan, .json or .npz.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan which experts get copies, and which GPU holds what."""
+    sizes = _Sizes(gpus, replicas, redundant, groups, nodes, threads)
+    read = read_loads(loads, key=key)
+    with _words_of_options(sizes, read):
+        made = eplb.plan(read.table, policy=policy, **sizes.arguments(read.table.shape[1]))
+    if out is not None:
+        _save(made, out)
+    if as_json:
+        _say(json.dumps(_plan_values(made, out, read.notes)))
+        return
+    lines = [*(_line("note", note) for note in read.notes)]
+    if out is not None:
+        lines.append(_line("written to", out))
+    _say("\n".join([str(made), *lines]))
+
+
+@app.command("compare", epilog="Example: eplb compare loads.npy --gpus 32 --replicas 288")
+def _compare(
+    loads: LoadsPath,
+    *,
+    gpus: Gpus,
+    replicas: Replicas = None,
+    redundant: Redundant = None,
+    groups: Groups = 1,
+    nodes: Nodes = 1,
+    threads: Threads = 1,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every policy with the placement of engines that do not balance."""
+    sizes = _Sizes(gpus, replicas, redundant, groups, nodes, threads)
+    read = read_loads(loads, key=key)
+    with _words_of_options(sizes, read):
+        comparison = compare(read.table, **sizes.arguments(read.table.shape[1]))
+    if as_json:
+        _say(json.dumps({**asdict(comparison), "notes": read.notes}))
+        return
+    _say("\n".join([comparison_text(comparison), *(f"note: {note}" for note in read.notes)]))
+
+
+@app.command("verify", epilog="Example: eplb verify plan.json loads.npy")
+def _verify(
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="A plan file, .json or .npz.")],
+    loads: LoadsPath,
+    *,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a plan file against its loads, independently of the planners."""
+    try:
+        message = eplb.verify(eplb.load_plan(plan), read_loads(loads, key=key).table)
+    except eplb.VerificationError as error:
+        if as_json:
+            place = {name: getattr(error, name) for name in ("layer", "slot", "expert")}
+            _say(json.dumps({"verified": False, "message": str(error), **place}))
+        raise
+    _say(json.dumps({"verified": True, "message": message}) if as_json else message)
+
+
+# -- What is printed ------------------------------------------------------------------------------
+
+
+def _line(name: str, text: str) -> str:
+    """A line under those of ``print(plan)``."""
+    return f"  {name:<14}{text}"
+
+
+def _plan_values(plan: eplb.Plan, out: str | None, notes: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "policy": plan.policy,
+        "sizes": asdict(sizes_of(plan)),
+        "fallback": plan.fallback,
+        "loaded_layers": len(loaded_layers(plan)),
+        "figures": asdict(figures_of(plan)),
+        "digest": plan.digest(),
+        "out": out,
+        "notes": notes,
+    }
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """The comparison as a table of 80 columns; with colours where standard output shows them."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("policy\n")
+    for heading in (
+        "balancedness\nmean",
+        "\nworst",
+        "gap to bound\nmean",
+        "\nworst",
+        "duplicate\nslots",
+        "planning\nms",
+    ):
+        table.add_column(heading, justify="right")
+    best = min(_gap(row) for row in comparison.rows)
+    for row in comparison.rows:
+        table.add_row(*_cells(row), style="green" if _gap(row) == best else "")
+    console = Console(width=_WIDTH, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join([*_sizes_lines(comparison), "", capture.get().rstrip("\n")])
+
+
+def _sizes_lines(comparison: Comparison) -> list[str]:
+    sizes = comparison.sizes
+    lines = [
+        f"{sizes.num_layers} layers: {sizes.num_experts} experts in {sizes.num_replicas} slots "
+        f"on {sizes.num_gpus} GPUs"
+    ]
+    if comparison.fallback:
+        lines.append(
+            f"{sizes.num_groups} groups do not divide by {sizes.num_nodes} nodes: planned globally"
+        )
+    elif sizes.num_nodes > 1:
+        lines.append(f"{sizes.num_groups} groups, each whole on one of {sizes.num_nodes} nodes")
+    without = sizes.num_layers - comparison.loaded_layers
+    if without:
+        lines.append(f"{without} layers carry no load and are left out of means and worst")
+    return lines
+
+
+def _gap(row: Row) -> float:
+    return 0.0 if row.figures.gap_mean is None else row.figures.gap_mean
+
+
+def _cells(row: Row) -> list[str]:
+    figures = row.figures
+    return [
+        row.name,
+        _shown(figures.balancedness_mean, ".4f"),
+        _shown(figures.balancedness_worst, ".4f"),
+        _shown(figures.gap_mean, ".3%"),
+        _shown(figures.gap_worst, ".3%"),
+        str(figures.duplicates),
+        _shown(row.milliseconds, ".2f"),
+    ]
+
+
+def _shown(value: float | None, how: str) -> str:
+    return "-" if value is None else format(value, how)
+
+
+def _say(text: str) -> None:
+    """Prints ``text`` at once, so that what goes wrong does so here."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        _discard_output()
+        if isinstance(error, BrokenPipeError):
+            raise typer.Exit(READER_GONE) from error
+        error.filename = "standard output"
+        raise
+
+
+def _discard_output() -> None:
+    """Lets standard output end in nothing, so that the interpreter's last flush cannot fail."""
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+# -- Errors ---------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _words_of_options(sizes: _Sizes, read: FileLoads) -> Iterator[None]:
+    """Names sizes in errors as they are named on the command line."""
+    try:
+        yield
+    except eplb.EplbError as error:
+        text = re.sub(r"\bnum_(gpus|replicas|groups|nodes)\b", r"--\1", str(error))
+        text = re.sub(r"^threads\b", "--threads", text)
+        if sizes.redundant is not None and "--replicas" in text:
+            experts = read.table.shape[1]
+            text = f"{experts} experts and --redundant {sizes.redundant}: {text}"
+        raise eplb.EplbError(text) from error
+
+
+def _save(plan: eplb.Plan, out: str) -> None:
+    try:
+        plan.save(out)
+    except OSError as error:
+        error.filename, error.filename2 = out, None  # rather than the unfinished file's
+        raise
+
+
+def _complain(message: str) -> None:
+    """One line on standard error, whatever a stranger's file put into the message."""
+    line = " ".join(message.split())
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    print(f"eplb: {line[:1000]}", file=sys.stderr)
+
+
+def _exit_code(error: Exception) -> int:
+    """Complains of an error of the user's and gives its exit code; raises any other."""
+    match error:
+        case eplb.VerificationError():
+            _complain(str(error))
+            return CHECK_FAILED
+        case eplb.EplbError() | eplb.LoadTypeError():
+            _complain(str(error))
+        case OSError():
+            what = f"{error.filename}: " if error.filename is not None else ""
+            _complain(f"{what}{error.strerror or error}")
+        case MemoryError():
+            _complain("not enough memory for loads or plan of this size")
+        case _ if isinstance(error, _USE_ERROR):
+            _complain(error.format_message())
+        case _:
+            raise error
+    return BAD_INPUT
+
+
+def _never_fail_on_a_character(stream: TextIO) -> None:
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; ``arguments`` are by default those of the process.
+
+    Returns the exit code.
+    """
+    _never_fail_on_a_character(sys.stdout)
+    _never_fail_on_a_character(sys.stderr)
+    try:
+        code = app(arguments, prog_name="eplb", standalone_mode=False)
+    except Exception as error:  # noqa: BLE001
+        return _exit_code(error)
+    return code if isinstance(code, int) else DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

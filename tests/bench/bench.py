@@ -1,0 +1,89 @@
+"""Times the planner side by side with a numpy planner: what `make bench` prints.
+
+Rounds are interleaved, so that a change of the machine's clock meets all alike; the table gives the
+fastest and the median round. Exits with 1 if plans differ, or the speed-up is below the goal.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import eplb
+import numpy as np
+from numpy_planner import numpy_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LAYERS, EXPERTS, REPLICAS, GPUS = 58, 256, 288, 32
+ROUNDS = 40
+#: The least speed-up over the numpy planner, median against median.
+GOAL = 40.0
+
+LOAD = np.random.default_rng(20).lognormal(10, 1, (LAYERS, EXPERTS)).astype(np.int64)
+
+
+def plan(policy: str, **sizes: int) -> tuple[Any, Any, Any]:
+    """All that the numpy planner gives, as arrays."""
+    made = eplb.plan(LOAD, num_gpus=GPUS, num_replicas=REPLICAS, policy=policy, **sizes)
+    return made.phy2log, made.rank, made.logcnt
+
+
+def certified() -> Any:
+    """A plan with its certificate."""
+    made = eplb.plan(LOAD, num_gpus=GPUS, num_replicas=REPLICAS)
+    return made.gap
+
+
+CONTENDERS: dict[str, Callable[[], Any]] = {
+    "numpy planner": lambda: numpy_plan(LOAD.astype(np.float64), REPLICAS, GPUS),
+    "eplb deepseek": lambda: plan("deepseek"),
+    "eplb adaptive": lambda: plan("adaptive"),
+    "eplb adaptive, 8 groups on 4 nodes": lambda: plan("adaptive", num_groups=8, num_nodes=4),
+    "eplb adaptive, with its certificate": certified,
+}
+
+
+def timed(rounds: int) -> dict[str, list[float]]:
+    """Seconds of each round of each contender."""
+    times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    for _ in range(rounds):
+        for name, contender in CONTENDERS.items():
+            start = time.perf_counter()
+            contender()
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def plans_are_equal() -> bool:
+    """Whether the numpy planner gives the plan of `deepseek`, as it must without ties."""
+    pairs = zip(CONTENDERS["numpy planner"](), CONTENDERS["eplb deepseek"](), strict=True)
+    return all((theirs == ours).all() for theirs, ours in pairs)
+
+
+def main() -> int:
+    """Print the table; tell whether the goal is reached."""
+    equal = plans_are_equal()
+    times = timed(ROUNDS)
+    usual = statistics.median(times["numpy planner"])
+    print(f"{LAYERS} layers, {EXPERTS} experts -> {REPLICAS} slots on {GPUS} GPUs, one thread")
+    print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}")
+    print(f"{'':<38}{'fastest':>11}{'median':>11}{'a layer':>11}{'speed-up':>10}")
+    for name, seconds in times.items():
+        fastest, median = min(seconds), statistics.median(seconds)
+        print(
+            f"{name:<38}{fastest * 1e3:>8.3f} ms{median * 1e3:>8.3f} ms"
+            f"{median / LAYERS * 1e6:>8.2f} us{usual / median:>9.1f}x"
+        )
+    reached = usual / statistics.median(times["eplb deepseek"])
+    print(f"plans of numpy planner and eplb deepseek equal: {'yes' if equal else 'NO'}")
+    print(f"goal: {GOAL:.0f}x; reached: {reached:.1f}x")
+    return int(not equal or reached < GOAL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""The core against the executable specification, over generated problems."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import eplb
+import numpy as np
+import specification as spec
+from eplb import _core
+from eplb.loads import canonical_loads
+from hypothesis import given
+from hypothesis import strategies as st
+
+Problem = tuple[list[list[int | float]], dict[str, int]]
+
+LOADS: list[st.SearchStrategy[Any]] = [
+    st.integers(0, 3),
+    st.integers(0, 2**64 - 1),
+    st.integers(2**24 - 2, 2**24 + 2),
+    st.integers(2**40 - 2, 2**40 + 2),
+    st.sampled_from([0, 0, 0, 1, 2**63]),
+    st.integers(0, 60).map(lambda e: 2**e),
+    st.floats(0, allow_infinity=False, allow_nan=False),
+    st.floats(0, 1e-300),
+    st.floats(0, width=16, allow_infinity=False, allow_nan=False),
+]
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> Problem:
+    """Loads of one kind, and sizes that go together."""
+    nodes = draw(st.sampled_from([1, 1, 2, 3]))
+    groups = nodes * draw(st.integers(1, 3))
+    experts = groups * draw(st.integers(1, 4))
+    if draw(st.booleans()):
+        nodes += 1  # mostly the fallback
+    gpus = nodes * draw(st.integers(1, 4))
+    per_gpu = -(-experts // gpus) + draw(st.sampled_from([0, 0, 1, 3, 10]))
+    cell = draw(st.sampled_from(LOADS))
+    row = st.lists(cell, min_size=experts, max_size=experts)
+    load = draw(st.lists(row, min_size=1, max_size=3))
+    return load, {
+        "num_replicas": per_gpu * gpus,
+        "num_groups": groups,
+        "num_nodes": nodes,
+        "num_gpus": gpus,
+    }
+
+
+POLICIES: tuple[Literal["deepseek"], Literal["adaptive"]] = ("deepseek", "adaptive")
+
+
+@given(problems())
+def test_core_equals_specification(problem: Problem) -> None:
+    load, sizes = problem
+    for policy in POLICIES:
+        plan = eplb.plan(load, policy=policy, **sizes)
+        canonical = [spec.canonical_row(row)[0] for row in load]
+        for layer, row in enumerate(canonical):
+            phy2log, rank, logcnt = spec.plan_layer(row, **sizes, policy=policy)
+            assert plan.phy2log[layer].tolist() == phy2log
+            assert plan.rank[layer].tolist() == rank
+            assert plan.logcnt[layer].tolist() == logcnt
+            assert plan.certificate.gpu_load()[layer].tolist() == spec.gpu_loads(
+                phy2log, logcnt, row, sizes["num_gpus"]
+            )
+            assert plan.certificate.lower_bound[layer] == best_bound(row, sizes)
+        digest = spec.digest(
+            plan.phy2log.tolist(), sizes["num_gpus"], sizes["num_groups"], sizes["num_nodes"]
+        )
+        assert plan.digest() == digest
+        eplb.verify(plan, load)
+
+
+def best_bound(row: list[int], sizes: dict[str, int]) -> int:
+    bounds = [
+        spec.mean_bound(row, sizes["num_gpus"]),
+        spec.adams_bound(row, sizes["num_replicas"]),
+    ]
+    if sizes["num_groups"] % sizes["num_nodes"] == 0:
+        nodes = sizes["num_nodes"]
+        bounds.append(spec.node_bound(row, sizes["num_groups"], nodes, sizes["num_gpus"]))
+    return max(bounds)
+
+
+@given(st.sampled_from(LOADS).flatmap(lambda cell: st.lists(cell, min_size=1, max_size=40)))
+def test_canonical_loads_equal_the_specification(row: list[int | float]) -> None:
+    loads = canonical_loads([row])
+    canonical, exponent = spec.canonical_row(row)
+    assert loads.values().tolist() == [canonical]
+    assert loads.exponents == [exponent]
+
+
+def test_gpu_load_and_gap_are_correctly_rounded() -> None:
+    load = np.random.default_rng(5).lognormal(0, 2, (20, 24))
+    plan = eplb.plan(load, num_gpus=6, num_replicas=30)
+    certificate = plan.certificate
+    units = zip(certificate.gpu_load().tolist(), certificate.exponents, strict=True)
+    for layer, (row, exponent) in enumerate(units):
+        # Python divides integers correctly rounded.
+        scale, shrink = (1, 2**exponent) if exponent >= 0 else (2**-exponent, 1)
+        expected = [cell * scale / (720_720 * shrink) for cell in row]
+        assert plan.gpu_load[layer].tolist() == expected
+        highest, bound = certificate.max_load[layer], certificate.lower_bound[layer]
+        assert plan.gap[layer] == (highest - bound) / bound
+        assert plan.balancedness[layer] == sum(row) / (6 * highest)
+        assert plan.lower_bound[layer] == bound * scale / (720_720 * shrink)
+
+
+def test_names_of_the_core_are_those_of_the_package() -> None:
+    assert tuple(_core.policies()) == eplb.POLICIES == POLICIES

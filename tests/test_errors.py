@@ -1,0 +1,224 @@
+"""Every bad input: the right exception, and a message with the place, the value and what would do."""
+
+from __future__ import annotations
+
+import pickle
+from decimal import Decimal
+from typing import Any
+
+import eplb
+import numpy as np
+import pytest
+import torch
+from eplb import LoadError, LoadTypeError, TopologyError, VerificationError
+
+GOOD = [[5, 3, 2, 1], [1, 2, 3, 4]]
+
+
+def with_cell(value: Any) -> Any:
+    load = np.array(GOOD, dtype=np.float64)
+    load[1, 2] = value
+    return load
+
+
+BAD_LOADS: dict[str, tuple[Any, type[Exception], str]] = {
+    "NaN": (with_cell(np.nan), LoadError, "layer 1, expert 2: the load is NaN; .* finite"),
+    "infinity": (with_cell(np.inf), LoadError, "layer 1, expert 2: the load is inf"),
+    "negative": (with_cell(-0.5), LoadError, "layer 1, expert 2: the load is -0.5"),
+    "negative integer": (np.array([[1, -7]]), LoadError, "layer 0, expert 1: the load is -7"),
+    "negative in a list": ([[1, 2], [3, -7]], LoadError, "layer 1, expert 1: the load is -7"),
+    "NaN in float16": (with_cell(np.nan).astype("f2"), LoadError, "layer 1, expert 2.*NaN"),
+    "NaN in bfloat16": (torch.tensor(with_cell(np.nan)).bfloat16(), LoadError, "expert 2.*NaN"),
+    "infinity in float8": (
+        torch.tensor(with_cell(np.inf)).to(torch.float8_e5m2),
+        LoadError,
+        "layer 1, expert 2: the load is inf",
+    ),
+    "2**70 in a list": ([[2**70, 1]], LoadError, f"expert 0: the load is {2**70}; .*2\\*\\*64 - 1"),
+    "2**53 + 1 among floats": ([[2**53 + 1, 0.5]], LoadError, "9007199254740993; .*exact"),
+    "10**400 among floats": ([[10**400, 0.5]], LoadError, "must be exact"),
+    "one row": ([1, 2, 3], LoadError, "give \\[load\\]"),
+    "one array": (np.ones(4), LoadError, "shape \\(4,\\).*give \\[load\\]"),
+    "windows": (np.ones((2, 3, 4)), LoadError, "load.sum\\(axis=0\\)"),
+    "windows in a list": ([[[1, 2]]], LoadError, "layer 0, expert 0: the load is a list"),
+    "ragged": ([[1, 2], [1, 2, 3]], LoadError, "layer 1 has 3 loads, layer 0 2"),
+    "no layers": ([], LoadError, "empty"),
+    "no layers, array": (np.ones((0, 4)), LoadError, "shape \\(0, 4\\)"),
+    "no experts": (np.ones((4, 0)), LoadError, "shape \\(4, 0\\)"),
+    "no experts in a list": ([[], []], LoadError, "shape \\(2, 0\\)"),
+    "scalar": (5, LoadError, "shape \\(\\)"),
+    "16385 experts": (np.ones((1, 16385)), TopologyError, "num_experts=16385.*16384"),
+    "bool": (np.ones((2, 4), bool), LoadTypeError, "got bool"),
+    "bool in a list": ([[1, True]], LoadTypeError, "layer 0, expert 1: the load is True"),
+    "bool tensor": (torch.ones(2, 4).bool(), LoadTypeError, "got bool"),
+    "complex": (np.ones((2, 4), complex), LoadTypeError, "got complex128"),
+    "complex in a list": ([[1, 2j]], LoadTypeError, "expert 1: the load is 2j"),
+    "complex tensor": (torch.ones(2, 4) * 1j, LoadTypeError, "got complex64"),
+    "object array": (np.array([[1, 2]], dtype=object), LoadTypeError, "got object"),
+    "object": (object(), LoadTypeError, "got object object"),
+    "None": (None, LoadTypeError, "NoneType"),
+    "dict": ({"a": [1]}, LoadTypeError, "dict"),
+    "string": ("abc", LoadTypeError, "str"),
+    "bytes": (b"abc", LoadTypeError, "bytes"),
+    "strings": ([["1", "2"]], LoadTypeError, "layer 0, expert 0: the load is '1'"),
+    "list of strings": (["12", "34"], LoadTypeError, "layer 0 is '12'"),
+    "None in a list": ([[1, None]], LoadTypeError, "expert 1: the load is None"),
+    "Decimal": ([[1, Decimal(2)]], LoadTypeError, "Decimal"),
+    "dates": (np.array([["2020-01-01"]], "datetime64[D]"), LoadTypeError, "datetime64"),
+    "structured": (np.zeros((2, 4), [("a", int)]), LoadTypeError, "void"),
+    "masked": (np.ma.masked_equal(GOOD, 3), LoadTypeError, "filled"),
+    "sparse": (torch.ones(2, 4).to_sparse(), LoadTypeError, "to_dense"),
+    "meta": (torch.ones(2, 4, device="meta"), LoadTypeError, "meta device"),
+    "float8 exponents": (
+        torch.ones(2, 4).to(torch.float8_e8m0fnu),
+        LoadTypeError,
+        "float8_e8m0fnu",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LOADS)
+def test_bad_loads(name: str) -> None:
+    load, error, message = BAD_LOADS[name]
+    with pytest.raises(error, match=message):
+        eplb.plan(load, num_gpus=2)
+    plan = eplb.plan(GOOD, num_gpus=2)
+    for use in (eplb.verify, eplb.evaluate):
+        with pytest.raises(error, match=message):
+            use(plan, load)
+
+
+def test_where_a_bad_load_is() -> None:
+    with pytest.raises(LoadError) as caught:
+        eplb.plan(with_cell(np.nan), num_gpus=2)
+    assert (caught.value.layer, caught.value.slot, caught.value.expert) == (1, None, 2)
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_quantised_loads() -> None:
+    quantised = torch.quantize_per_tensor(torch.ones(2, 4), 0.1, 0, torch.quint8)
+    with pytest.raises(LoadTypeError, match="dequantize"):
+        eplb.plan(quantised, num_gpus=2)
+
+
+class Hostile:
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("not today")
+
+
+def test_strange_objects() -> None:
+    with pytest.raises(LoadTypeError, match="Hostile as loads: not today"):
+        eplb.plan(Hostile(), num_gpus=2)
+
+
+BAD_SIZES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "no GPUs": ({"num_gpus": 0}, TopologyError, "num_gpus is 0; it must be at least 1"),
+    "negative": ({"num_gpus": -3}, TopologyError, "num_gpus is -3"),
+    "no groups": ({"num_groups": 0}, TopologyError, "num_groups is 0"),
+    "no nodes": ({"num_nodes": 0}, TopologyError, "num_nodes is 0"),
+    "spares for slots": (
+        {"num_replicas": 2},
+        TopologyError,
+        r"num_replicas=2 is less than the 12 experts.*did you mean 12 \+ 2 = 14",
+    ),
+    "slots over GPUs": (
+        {"num_replicas": 17},
+        TopologyError,
+        "num_replicas=17 does not divide evenly by num_gpus=4; num_replicas=16 or 20 would",
+    ),
+    "only more slots would": ({"num_replicas": 14, "num_gpus": 8}, TopologyError, "=16 would"),
+    "experts over groups": (
+        {"num_groups": 5},
+        TopologyError,
+        "num_experts=12 does not divide evenly by num_groups=5; num_groups=4 or 6 would",
+    ),
+    "GPUs over nodes": (
+        {"num_groups": 3, "num_nodes": 3},
+        TopologyError,
+        "num_gpus=4 does not divide evenly by num_nodes=3; num_nodes=2 or 4 would",
+    ),
+    "more GPUs than slots": ({"num_gpus": 64, "num_replicas": 16}, TopologyError, "=64 would"),
+    "2**20 + 4 slots": ({"num_replicas": 2**20 + 4}, TopologyError, "1048580.*at most 1048576"),
+    **{
+        f"{name}={size}": ({name: size}, TopologyError, f"{name}={size}")
+        for name in ("num_gpus", "num_replicas", "num_groups", "num_nodes")
+        for size in (2**62, 2**70, 10**30)
+    },
+    "half a GPU": ({"num_gpus": 2.5}, TopologyError, "num_gpus must be a whole number, got 2.5"),
+    "a string": ({"num_gpus": "4"}, TypeError, "num_gpus must be a whole number, got '4'"),
+    "nothing": ({"num_gpus": None}, TypeError, "num_gpus must be a whole number, got None"),
+    "a bool": ({"num_groups": True}, TypeError, "num_groups must be a whole number, got True"),
+    "policy": ({"policy": "mimimax"}, eplb.EplbError, "'mimimax'; the policies are deepseek, "),
+    "policy of another type": ({"policy": 3}, eplb.EplbError, "no policy 3"),
+    "no threads": ({"threads": 0}, eplb.EplbError, "threads is 0; it must be at least 1"),
+    "half a thread": ({"threads": 1.5}, eplb.EplbError, "threads must be a whole number"),
+    "2**70 threads": ({"threads": 2**70}, eplb.EplbError, f"threads={2**70}"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SIZES)
+def test_bad_sizes(name: str) -> None:
+    options, error, message = BAD_SIZES[name]
+    with pytest.raises(error, match=message):
+        eplb.plan(np.ones((2, 12)), **({"num_gpus": 4} | options))
+
+
+def test_many_threads_are_fine() -> None:
+    eplb.plan(np.ones((3, 4)), num_gpus=2, threads=2**40)
+
+
+def test_plans_that_no_memory_holds() -> None:
+    with pytest.raises(TopologyError, match="257 layers x 1048576 replicas .* 268435456 slots"):
+        eplb.plan(np.ones((257, 4)), num_gpus=4, num_replicas=2**20)
+    plan = eplb.plan(np.ones((3000, 4)), num_gpus=4, num_replicas=2**15)
+    with pytest.raises(TopologyError, match="no memory"):
+        plan.log2phy("static")
+
+
+def test_num_replicas_defaults_to_what_fills_the_last_gpu() -> None:
+    assert eplb.plan(np.ones((2, 12)), num_gpus=8).num_replicas == 16
+    assert eplb.plan(np.ones((2, 12)), num_gpus=4).num_replicas == 12
+
+
+def test_bad_width() -> None:
+    with pytest.raises(eplb.EplbError, match="'max' or 'static', got 'wide'"):
+        eplb.plan(GOOD, num_gpus=2).log2phy("wide")  # type: ignore[arg-type]
+
+
+BAD_PLACEMENTS: dict[str, tuple[Any, str]] = {
+    "no copy": ([[0, 2, 2, 0]], "layer 0, expert 1|layer 0: expert 1 has no slot"),
+    "negative": ([[0, 1, -1, 1]], "layer 0, slot 2: expert -1 is not one of the 2"),
+    "floats": ([[0.0, 1.0]], "must hold integers, got float64"),
+    "bfloat16": (torch.ones(1, 2).bfloat16(), "must hold integers, got bfloat16"),
+    "one row": ([0, 1], r"shape \(2,\)"),
+    "ragged": ([[0, 1], [0]], "no table"),
+    "strings": ([["0", "1"]], "must hold integers"),
+    "bools": ([[True, False]], "must hold integers, got bool"),
+    "2**63": (np.array([[0, 2**63]], dtype=np.uint64), f"holds {2**63}"),
+    "2**70": ([[0, 2**70]], "must hold integers, got object"),
+    "empty": ([], r"shape \(0,\)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PLACEMENTS)
+def test_bad_placements(name: str) -> None:
+    phy2log, message = BAD_PLACEMENTS[name]
+    with pytest.raises(VerificationError, match=message):
+        eplb.Plan.from_phy2log(phy2log, num_gpus=2)
+
+
+def test_a_placement_that_splits_a_group() -> None:
+    with pytest.raises(VerificationError, match="group 0 is on node 0") as caught:
+        eplb.Plan.from_phy2log([[0, 2, 1, 3]], num_gpus=2, num_groups=2, num_nodes=2)
+    assert (caught.value.layer, caught.value.slot, caught.value.expert) == (0, 2, 1)
+
+
+def test_errors_pickle() -> None:
+    for name in ("EplbError", "LoadError", "TopologyError", "PlanFileError", "VerificationError"):
+        error = getattr(eplb, name)("layer 1: no", layer=1, slot=2, expert=3)
+        copy = pickle.loads(pickle.dumps(error))
+        assert type(copy) is type(error)
+        assert (str(copy), copy.layer, copy.slot, copy.expert) == ("layer 1: no", 1, 2, 3)
+        assert isinstance(copy, ValueError)
+    assert issubclass(eplb.LoadTypeError, TypeError)
+    assert str(pickle.loads(pickle.dumps(eplb.LoadTypeError("no")))) == "no"

@@ -1,0 +1,123 @@
+"""What a plan says of itself."""
+
+from __future__ import annotations
+
+import eplb
+import numpy as np
+import pytest
+import torch
+from eplb.planner import trivial_plan
+
+LOAD = np.random.default_rng(2).integers(1, 99, (3, 12))
+PLAN = eplb.plan(LOAD, num_gpus=4, num_replicas=16, num_groups=4, num_nodes=2)
+
+
+def test_shapes_and_types() -> None:
+    assert (PLAN.num_layers, PLAN.num_experts, PLAN.num_replicas) == (3, 12, 16)
+    assert (PLAN.num_gpus, PLAN.num_groups, PLAN.num_nodes, PLAN.fallback) == (4, 4, 2, False)
+    assert PLAN.policy == "adaptive"
+    for name, shape in {
+        "phy2log": (3, 16),
+        "rank": (3, 16),
+        "logcnt": (3, 12),
+        "duplicates": (3,),
+        "gpu_load": (3, 4),
+        "balancedness": (3,),
+        "lower_bound": (3,),
+        "gap": (3,),
+    }.items():
+        array = getattr(PLAN, name)
+        assert array.shape == shape
+        assert array.dtype == (np.float64 if array.dtype.kind == "f" else np.int64)
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+def test_tables_agree() -> None:
+    for width, size in (("max", int(PLAN.logcnt.max())), ("static", 16 - 12 + 1)):
+        log2phy = PLAN.log2phy(width)  # type: ignore[arg-type]
+        assert log2phy.shape == (3, 12, size)
+        for layer in range(3):
+            for slot in range(16):
+                expert, rank = PLAN.phy2log[layer, slot], PLAN.rank[layer, slot]
+                assert log2phy[layer, expert, rank] == slot
+        assert ((log2phy >= 0).sum(axis=2) == PLAN.logcnt).all()
+
+
+def test_loads_are_in_the_unit_of_the_input() -> None:
+    shares = LOAD / PLAN.logcnt
+    expected = np.take_along_axis(shares, PLAN.phy2log, axis=1).reshape(3, 4, 4).sum(axis=2)
+    np.testing.assert_allclose(PLAN.gpu_load, expected, rtol=1e-9)
+    highest = PLAN.gpu_load.max(axis=1)
+    np.testing.assert_allclose(PLAN.balancedness, expected.mean(axis=1) / highest, rtol=1e-9)
+    np.testing.assert_allclose(PLAN.gap, highest / PLAN.lower_bound - 1, atol=1e-12)
+    assert set(PLAN.bound) <= {"mean", "adams", "node"}
+
+
+def test_duplicates() -> None:
+    plan = eplb.Plan.from_phy2log([[0, 0, 0, 1, 1, 1], [0, 1, 0, 1, 0, 0]], num_gpus=2)
+    assert plan.duplicates.tolist() == [4, 2]
+
+
+def test_a_layer_without_load() -> None:
+    load = np.array([[0, 0, 0, 0], [4, 3, 2, 1]])
+    for policy in eplb.POLICIES:
+        plan = eplb.plan(load, num_gpus=2, num_replicas=6, policy=policy)
+        assert plan.balancedness[0] == 1.0
+        assert plan.gap[0] == 0.0
+        assert plan.gpu_load[0].tolist() == [0.0, 0.0]
+        assert plan.logcnt[0].tolist() == [3, 1, 1, 1]  # as published
+        assert "1 layer" in str(plan)
+        eplb.verify(plan, load)
+    assert "no load" in str(eplb.plan(load * 0, num_gpus=2))
+
+
+def test_the_screen_says_what_an_operator_asks() -> None:
+    text = str(PLAN)
+    assert max(map(len, text.splitlines())) <= 80
+    for words in (
+        "3 layers: 12 experts in 16 slots on 4 GPUs",
+        "4, each whole on one of 2 nodes",
+        f"mean {PLAN.balancedness.mean():.4f}, worst {PLAN.balancedness.min():.4f}",
+        f"(layer {PLAN.balancedness.argmin()})",
+        f"mean {PLAN.gap.mean():.3%}",
+        PLAN.digest(),
+    ):
+        assert words in text
+    trivial = eplb.evaluate(trivial_plan(PLAN), LOAD).balancedness
+    assert f"mean {trivial.mean():.4f}, worst {trivial.min():.4f}" in text
+    fallback = eplb.plan(LOAD, num_gpus=4, num_replicas=16, num_groups=3, num_nodes=2)
+    assert fallback.fallback
+    assert "3 do not divide by 2 nodes: planned globally" in str(fallback)
+    assert "eplb.evaluate" in str(eplb.Plan.from_phy2log(PLAN.phy2log, num_gpus=4))
+    assert repr(PLAN).startswith(f"<eplb.Plan {PLAN.digest()}: 3 layers")
+
+
+def test_from_phy2log_ranks_by_slot() -> None:
+    for phy2log in (
+        [[2, 0, 1, 0, 2, 2]],
+        torch.tensor([[2, 0, 1, 0, 2, 2]]),
+        np.array([[2, 0, 1, 0, 2, 2]], ">i2"),
+    ):
+        plan = eplb.Plan.from_phy2log(phy2log, num_gpus=2)
+        assert plan.rank.tolist() == [[0, 0, 0, 1, 1, 2]]
+        assert plan.logcnt.tolist() == [[2, 1, 3]]
+        assert plan.policy is None
+
+
+def test_digest_covers_what_an_engine_runs_and_nothing_else() -> None:
+    again = eplb.Plan.from_phy2log(PLAN.phy2log, num_gpus=4, num_groups=4, num_nodes=2)
+    assert again.digest() == PLAN.digest()
+    others = [
+        eplb.Plan.from_phy2log(PLAN.phy2log, num_gpus=4),
+        eplb.Plan.from_phy2log(PLAN.phy2log, num_gpus=2, num_groups=4, num_nodes=2),
+        eplb.Plan.from_phy2log(PLAN.phy2log[:2], num_gpus=4, num_groups=4, num_nodes=2),
+    ]
+    assert len({PLAN.digest(), *(other.digest() for other in others)}) == 4
+
+
+def test_plans_compare() -> None:
+    assert eplb.plan(LOAD, num_gpus=4) == eplb.plan(LOAD.tolist(), num_gpus=4)
+    assert eplb.plan(LOAD, num_gpus=4) != eplb.plan(LOAD, num_gpus=4, policy="deepseek")
+    assert eplb.plan(LOAD, num_gpus=4) != eplb.plan(LOAD * 2, num_gpus=4)
+    assert eplb.plan(LOAD, num_gpus=4) != "a plan"

@@ -1,0 +1,252 @@
+"""Plans to dicts and files and back; files that hold no plan; files of strangers."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import eplb
+import numpy as np
+import pytest
+from eplb import PlanFileError, VerificationError
+from hypothesis import given
+from hypothesis import strategies as st
+
+LOAD = np.random.default_rng(3).integers(0, 50, (4, 8))
+HIERARCHICAL = eplb.plan(LOAD, num_gpus=4, num_replicas=12, num_groups=4, num_nodes=2)
+PLANS = {
+    "hierarchical": HIERARCHICAL,
+    "fallback": eplb.plan(LOAD, num_gpus=4, num_replicas=12, num_groups=3, num_nodes=2),
+    "deepseek": eplb.plan(LOAD * 1e-300, num_gpus=3, num_replicas=9, policy="deepseek"),
+    "zeros": eplb.plan(LOAD * 0, num_gpus=4),
+    "uncertified": eplb.Plan.from_phy2log([[0, 1, 1, 2]], num_gpus=2),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_round_trips(name: str, tmp_path: Path) -> None:
+    plan = PLANS[name]
+    values = plan.to_dict()
+    assert eplb.Plan.from_dict(json.loads(json.dumps(values))) == plan
+    assert pickle.loads(pickle.dumps(plan)) == plan
+    assert copy.deepcopy(plan) == plan
+    for ending in (".json", ".npz"):
+        path = tmp_path / f"plan{ending}"
+        plan.save(path)
+        loaded = eplb.load_plan(path)
+        assert loaded == plan
+        assert loaded.to_dict() == values
+        assert loaded.digest() == plan.digest()
+        assert str(loaded).splitlines()[0] == str(plan).splitlines()[0]
+        assert sorted(os.listdir(tmp_path)) == [path.name]
+        path.unlink()
+
+
+def test_the_file_has_the_engines_key(tmp_path: Path) -> None:
+    HIERARCHICAL.save(tmp_path / "plan.json")
+    values = json.loads((tmp_path / "plan.json").read_text())
+    assert values["phy2log"] == HIERARCHICAL.phy2log.tolist()
+    HIERARCHICAL.save(tmp_path / "plan.npz")
+    with np.load(tmp_path / "plan.npz", allow_pickle=False) as arrays:
+        assert (arrays["phy2log"] == HIERARCHICAL.phy2log).all()
+
+
+def test_saving(tmp_path: Path) -> None:
+    with pytest.raises(PlanFileError, match=r"'plan.yaml' ends in neither .json nor .npz"):
+        HIERARCHICAL.save(tmp_path / "plan.yaml")
+    with pytest.raises(FileNotFoundError):
+        HIERARCHICAL.save(tmp_path / "missing" / "plan.json")
+    path = tmp_path / "plan.json"
+    path.write_text("old")
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    HIERARCHICAL.save(link)
+    assert link.is_symlink()
+    assert eplb.load_plan(path) == HIERARCHICAL
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text("old")
+
+    def full(self: Path, content: bytes) -> int:
+        with self.open("wb") as stream:
+            stream.write(content[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        HIERARCHICAL.save(path)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["plan.json"]
+
+
+def changed(*path: Any, to: Any) -> dict[str, Any]:
+    values = HIERARCHICAL.to_dict()
+    place: Any = values
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = to
+    return values
+
+
+def without(*path: str) -> dict[str, Any]:
+    values = HIERARCHICAL.to_dict()
+    place = values
+    for key in path[:-1]:
+        place = place[key]
+    del place[path[-1]]
+    return values
+
+
+BAD_DICTS: dict[str, tuple[Any, str]] = {
+    "list": ([1, 2], "the plan must be an object with keys, got list"),
+    "empty": ({}, "the plan lacks certificate, format"),
+    "no phy2log": (without("phy2log"), "the plan lacks phy2log"),
+    "one key more": (HIERARCHICAL.to_dict() | {"extra": 1}, "unknown keys: extra"),
+    "no bound": (without("certificate", "bound"), "the certificate lacks bound"),
+    "other format": (changed("format", to="pickle"), "format 'pickle' version 1"),
+    "other version": (changed("version", to=2), "version 2 is not 'eplb plan' version 1"),
+    "policy": (changed("policy", to=3), "policy is 3"),
+    "float size": (changed("num_gpus", to=4.0), "num_gpus must be a whole .* got '4.0'"),
+    "true size": (changed("num_gpus", to=True), "num_gpus must be a whole .* got 'True'"),
+    "2**70 layers": (changed("num_layers", to=2**70), r"shape \[1180591620717411303424, 12\]"),
+    "sizes": (changed("num_gpus", to=5), "num_replicas=12 does not divide evenly by num_gpus=5"),
+    "2**70 GPUs": (changed("num_gpus", to=2**70), f"num_gpus={2**70}"),
+    "layers": (changed("num_layers", to=5), r"phy2log .*shape \[5, 12\], got \[4, 12\]"),
+    "short row": (changed("rank", 1, to=[0]), "rank .* differ in length"),
+    "row of floats": (changed("rank", 1, to=[0.0] * 12), "rank .* cells are none"),
+    "true in a row": (changed("rank", 1, 0, to=True), "rank .* cells are none"),
+    "2**70 in a row": (changed("phy2log", 1, 0, to=2**70), "phy2log must be integers"),
+    "string": (changed("logcnt", to="1234"), "logcnt .* got str"),
+    "hash": (changed("certificate", "loads_sha256", to="12"), "64 hex digits"),
+    "hash of a type": (changed("certificate", "loads_sha256", to=12), "64 hex digits"),
+    "bound": (changed("certificate", "bound", 2, to="guess"), "bound must be 4 of mean, adams"),
+    "bound of a type": (changed("certificate", "bound", 2, to=[]), "bound must be 4 of mean"),
+    "negative load": (changed("certificate", "max_load", 1, to=-1), "max_load must be integers"),
+    "exponent": (changed("certificate", "exponents", 1, to=2**31), "exponents must be integers"),
+    "gaps": (changed("certificate", "gap", to=[0.0]), "gap must be 4 numbers"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_DICTS)
+def test_dicts_that_hold_no_plan(name: str) -> None:
+    values, message = BAD_DICTS[name]
+    with pytest.raises(PlanFileError, match=message):
+        eplb.Plan.from_dict(values)
+
+
+def npz(**arrays: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def declared(shape: str, dtype: str = "<i8") -> bytes:
+    """An .npz whose array declares another shape than it has bytes for."""
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 8
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("phy2log.npy", member)
+    return stream.getvalue()
+
+
+def deflated(size: int) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in "ab":
+            with archive.open(f"{name}.npy", "w") as member:
+                for _ in range(size >> 24):
+                    member.write(b"\0" * 2**24)
+    return stream.getvalue()
+
+
+HOSTILE_FILES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "no JSON"),
+    "garbage": (os.urandom(999), "no JSON"),
+    "no text": (b"\xff\xfe{}", "no JSON"),
+    "half": (json.dumps(HIERARCHICAL.to_dict()).encode()[:500], "no JSON"),
+    "deep": (b"[" * 10**6, "nested too deeply"),
+    "deep object": (b'{"a":' * 10**6, "nested too deeply"),
+    "NaN": (b'{"gap": NaN}', "NaN is no JSON number"),
+    "twice": (b'{"gap": 1, "gap": 2}', "twice"),
+    "long number": (b'{"gap": ' + b"9" * 10**5 + b"}", "no JSON"),
+    "pickle": (npz(plan=np.array({"a": 1}, dtype=object)), "pickle"),
+    "giant shape": (declared("(1099511627776, 1099511627776)"), "declares .* bytes"),
+    "giant negative": (declared("(-1, -1)"), "declares"),
+    "giant item": (declared("(1,)", "|V9999999999999"), "declares|no header"),
+    "code in the header": (declared("__import__('os').abort()"), "no header of an .npy file"),
+    "bomb": (deflated(2**30), "2147483648 bytes; at most"),
+    "no zip": (b"PK" + os.urandom(99), "no .npz file"),
+    "half a zip": (npz(plan=np.array("{}"))[:100], "no .npz file"),
+    "no plan": (npz(a=np.ones(3)), "has no array 'plan'"),
+    "plan of numbers": (npz(plan=np.ones(3)), "no JSON|no JSON object"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_FILES)
+def test_files_of_strangers(name: str, tmp_path: Path) -> None:
+    content, message = HOSTILE_FILES[name]
+    path = tmp_path / "plan.json"
+    path.write_bytes(content)
+    with pytest.raises(PlanFileError, match=f"plan.json: .*({message})"):
+        eplb.load_plan(path)
+
+
+def test_a_missing_file() -> None:
+    with pytest.raises(FileNotFoundError):
+        eplb.load_plan("no such plan.json")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda values: st.lists(values, max_size=4) | st.dictionaries(st.text(max_size=5), values),
+    max_leaves=10,
+)
+
+
+@given(st.data())
+def test_any_value_anywhere_is_a_plan_or_a_clear_error(data: st.DataObject) -> None:
+    """Nothing but EplbError comes out of a dict in which one value is replaced by any other."""
+    values = HIERARCHICAL.to_dict()
+    place: Any = values
+    while True:
+        keys = sorted(place) if isinstance(place, dict) else range(len(place))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(place[key], (dict, list)) or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(JSON)
+    try:
+        eplb.verify(eplb.Plan.from_dict(values), LOAD)
+    except eplb.EplbError:
+        return
+    original = HIERARCHICAL.to_dict()
+    same = values == original | {"policy": values["policy"]}
+    assert same or values == original | {"certificate": None}, (key, place[key])
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_clear_error(content: bytes) -> None:
+    from eplb import plan_files
+
+    for prefix in (b"", b"PK\x03\x04"):
+        try:
+            if prefix:
+                plan_files._npz_values(prefix + content)
+            else:
+                plan_files.parse_json(content)
+        except PlanFileError:
+            pass
+
+
+def test_a_false_gap_is_refused() -> None:
+    with pytest.raises(VerificationError, match="layer 2: the gap is said to be 0.123"):
+        eplb.Plan.from_dict(changed("certificate", "gap", 2, to=0.123))

@@ -1,0 +1,136 @@
+"""The verifier through Python: true plans pass, every false entry is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import eplb
+import numpy as np
+import pytest
+from eplb import VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOAD = np.random.default_rng(11).integers(0, 40, (2, 6))
+PLANS = {
+    "global": eplb.plan(LOAD, num_gpus=4, num_replicas=8),
+    "hierarchical": eplb.plan(LOAD, num_gpus=4, num_replicas=8, num_groups=2, num_nodes=2),
+    "fallback": eplb.plan(LOAD, num_gpus=4, num_replicas=8, num_groups=3, num_nodes=2),
+}
+SIZES = {"num_layers", "num_experts", "num_replicas", "num_groups", "num_nodes", "num_gpus"}
+
+
+def leaves(values: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(values, dict | list):
+        items = values.items() if isinstance(values, dict) else enumerate(values)
+        for key, value in items:
+            yield from leaves(value, (*path, key))
+    else:
+        yield path
+
+
+def replacements(path: tuple[Any, ...], value: Any) -> list[Any]:
+    """Other values that the entry could have."""
+    if path[-2:-1] == ("bound",):
+        return [kind for kind in ("mean", "adams", "node") if kind != value]
+    if path[-1] == "loads_sha256":
+        return ["0" * 64, value[:-1] + ("0" if value[-1] != "0" else "1")]
+    if isinstance(value, float):
+        return [value + 1e-12, value * 2 + 1, -value - 1]
+    return [value + 1, value - 1, value + 2, value * 2 + 3]
+
+
+def with_entry(values: Any, path: tuple[Any, ...], value: Any) -> Any:
+    if not path:
+        return value
+    copy = values.copy()
+    copy[path[0]] = with_entry(values[path[0]], path[1:], value)
+    return copy
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_corruption_of_every_entry_is_refused(name: str) -> None:
+    values = PLANS[name].to_dict()
+    eplb.verify(eplb.Plan.from_dict(values), LOAD)
+    tried = 0
+    for path in leaves(values):
+        if path[0] in ("format", "version", "policy") or path[0] in SIZES:
+            continue
+        entry: Any = values
+        for key in path:
+            entry = entry[key]
+        for other in replacements(path, entry):
+            tried += 1
+            with pytest.raises(eplb.EplbError):
+                eplb.verify(eplb.Plan.from_dict(with_entry(values, path, other)), LOAD)
+    assert tried > 200
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_corrupted_sizes(name: str) -> None:
+    """Another size is refused, or says the same of the same slots."""
+    values = PLANS[name].to_dict()
+    refused = 0
+    for size in SIZES:
+        for other in (1, 2, 3, 4, 6, 8, 12):
+            if other == values[size]:
+                continue
+            corrupted = with_entry(values, (size,), other)
+            try:
+                eplb.verify(eplb.Plan.from_dict(corrupted), LOAD)
+            except eplb.EplbError:
+                refused += 1
+            else:
+                assert size in ("num_groups", "num_nodes"), (size, other)
+    assert refused >= 20
+
+
+def test_other_loads() -> None:
+    plan = PLANS["global"]
+    other = LOAD.copy()
+    other[1, 3] += 1
+    with pytest.raises(VerificationError, match="certified for other loads; .* evaluate"):
+        eplb.verify(plan, other)
+    with pytest.raises(VerificationError, match=r"layer 0: the unit is said to be 2\^-\d+"):
+        eplb.verify(plan, LOAD * 2)
+    with pytest.raises(eplb.LoadError, match="3 layers x 6 experts, but the plan is 2 layers x 6"):
+        eplb.verify(plan, LOAD[[0, 1, 1]])
+    with pytest.raises(eplb.LoadError, match="2 layers x 5 experts"):
+        eplb.evaluate(plan, LOAD[:, :5])
+
+
+def test_a_plan_without_certificate_is_checked_for_structure() -> None:
+    plan = eplb.Plan.from_phy2log(PLANS["global"].phy2log, num_gpus=4)
+    assert not plan.certified
+    assert "the plan carries no certificate" in eplb.verify(plan, LOAD)
+    with pytest.raises(eplb.LoadError, match="2 layers x 5 experts"):
+        eplb.verify(plan, LOAD[:, :5])
+    for attribute in ("gpu_load", "balancedness", "lower_bound", "gap", "bound", "certificate"):
+        with pytest.raises(eplb.EplbError, match=r"use eplb.evaluate\(plan, load\)"):
+            getattr(plan, attribute)
+
+
+def test_where_a_false_entry_is() -> None:
+    values = PLANS["global"].to_dict()
+    slot = values["rank"][1].index(1)
+    expert = values["phy2log"][1][slot]
+    values["rank"][1][slot] = 5
+    with pytest.raises(VerificationError, match=f"layer 1, slot {slot}, expert {expert}") as caught:
+        eplb.Plan.from_dict(values)
+    error = caught.value
+    assert (error.layer, error.slot, error.expert) == (1, slot, expert)
+
+
+def test_evaluate_is_the_same_placement_under_another_load() -> None:
+    plan = PLANS["global"]
+    assert eplb.evaluate(plan, LOAD) == plan
+    doubled = eplb.evaluate(plan, LOAD * 2)
+    assert (doubled.gpu_load == plan.gpu_load * 2).all()
+    assert (doubled.gap == plan.gap).all()
+    other = eplb.evaluate(plan, LOAD[:, ::-1])
+    assert (other.phy2log == plan.phy2log).all()
+    assert eplb.verify(other, LOAD[:, ::-1]).startswith("verified")
+    shares = LOAD[:, ::-1] / plan.logcnt
+    expected = np.take_along_axis(shares, plan.phy2log, axis=1).reshape(2, 4, 2).sum(axis=2)
+    np.testing.assert_allclose(other.gpu_load, expected, rtol=1e-9)
