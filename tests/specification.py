@@ -27,6 +27,7 @@ from typing import Literal
 
 Policy = Literal["deepseek", "adaptive"]
 Row = list[int]
+Number = int | float  # an int is taken as it is, never through a float
 
 SHARE_UNITS = lcm(*range(1, 17))  # 720720: shares among up to 16 copies are whole
 MAX_EXPERTS, MAX_SLOTS = 2**14, 2**20  # so that every sum of a real implementation fits 64 bits
@@ -39,7 +40,7 @@ REPLICA_SWAPS: dict[Policy, int] = {"deepseek": 0, "adaptive": 2}
 # --- Exact loads ------------------------------------------------------------------------------
 
 
-def round_scaled(x: int | float, s: int) -> int:
+def round_scaled(x: Number, s: int) -> int:
     """Round x * 2**s to the nearest integer, ties to even; exact for every int and float."""
     numerator, denominator = x.as_integer_ratio()
     numerator, denominator = numerator << max(s, 0), denominator << max(-s, 0)
@@ -48,13 +49,13 @@ def round_scaled(x: int | float, s: int) -> int:
     return whole + up
 
 
-def binary_exponent(x: int | float) -> int:
+def binary_exponent(x: Number) -> int:
     """The e with 2**(e-1) <= x < 2**e, for x > 0."""
     numerator, denominator = x.as_integer_ratio()  # the denominator is a power of two
     return numerator.bit_length() - (denominator.bit_length() - 1)
 
 
-def canonical_row(row: Sequence[int | float]) -> tuple[Row, int]:
+def canonical_row(row: Sequence[Number]) -> tuple[Row, int]:
     """One layer's loads [L] as integers with a total of about 2**40, and the exponent s.
 
     The canonical load of x is x * 2**s, rounded; s = 48 - e + k. A row of zeros has s = 0.
@@ -343,7 +344,7 @@ def plan_layer(
 
 
 def plan(
-    load: Sequence[Sequence[int | float]],
+    load: Sequence[Sequence[Number]],
     num_replicas: int,
     num_groups: int,
     num_nodes: int,

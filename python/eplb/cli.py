@@ -12,6 +12,7 @@ import re
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
@@ -44,6 +45,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDTH},
 )
 
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no whole number") from None
+
+
+def _number(option: str, help_text: str) -> Any:
+    return typer.Option(option, metavar="N", parser=_whole_number, help=help_text)
+
+
 LoadsPath = Annotated[
     str,
     typer.Argument(
@@ -52,23 +65,19 @@ LoadsPath = Annotated[
         "or - for standard input.",
     ),
 ]
-Gpus = Annotated[int, typer.Option("--gpus", help="GPUs of all nodes.")]
+Gpus = Annotated[int, _number("--gpus", "GPUs of all nodes.")]
 Replicas = Annotated[
-    int | None,
-    typer.Option("--replicas", help="Slots of a layer, spares included; by default no spares."),
+    int | None, _number("--replicas", "Slots of a layer, spares included; by default no spares.")
 ]
 Redundant = Annotated[
-    int | None, typer.Option("--redundant", help="Spare slots of a layer, instead of --replicas.")
+    int | None, _number("--redundant", "Spare slots of a layer, instead of --replicas.")
 ]
-Groups = Annotated[
-    int, typer.Option("--groups", help="Groups of experts that stay on one node each.")
-]
-Nodes = Annotated[int, typer.Option("--nodes", help="Nodes.")]
-Threads = Annotated[
-    int, typer.Option("--threads", help="Threads to plan with; no answer depends on it.")
-]
+Groups = Annotated[int, _number("--groups", "Groups of experts, each whole on a node.")]
+Nodes = Annotated[int, _number("--nodes", "Nodes.")]
+Threads = Annotated[int, _number("--threads", "Threads. No answer depends on it.")]
 Key = Annotated[
-    str | None, typer.Option("--key", help="Which array of a file of several holds the loads.")
+    str | None,
+    typer.Option("--key", metavar="NAME", help="Which array of a file of several to read."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 
@@ -116,7 +125,7 @@ def _eplb(
         _say(f"eplb {eplb.__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        print(context.get_help(), file=sys.stderr)
+        _write(sys.stderr, context.get_help())
         raise typer.Exit(BAD_INPUT)
 
 
@@ -130,7 +139,7 @@ def _plan(
     groups: Groups = 1,
     nodes: Nodes = 1,
     policy: Annotated[
-        str, typer.Option("--policy", help=f"One of: {', '.join(eplb.POLICIES)}.")
+        str, typer.Option("--policy", metavar="NAME", help=f"One of: {', '.join(eplb.POLICIES)}.")
     ] = _POLICY,
     threads: Threads = 1,
     key: Key = None,
@@ -147,9 +156,9 @@ def _plan(
     if out is not None:
         _save(made, out)
     if as_json:
-        _say(json.dumps(_plan_values(made, out, read.notes)))
+        _say(json.dumps({**_plan_values(made), "out": out, "notes": read.notes}))
         return
-    lines = [*(_line("note", note) for note in read.notes)]
+    lines = [_line("note", note) for note in read.notes]
     if out is not None:
         lines.append(_line("written to", out))
     _say("\n".join([str(made), *lines]))
@@ -168,13 +177,13 @@ def _compare(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every policy with the placement of engines that do not balance."""
+    """Compare every policy with the trivial placement."""
     sizes = _Sizes(gpus, replicas, redundant, groups, nodes, threads)
     read = read_loads(loads, key=key)
     with _words_of_options(sizes, read):
         comparison = compare(read.table, **sizes.arguments(read.table.shape[1]))
     if as_json:
-        _say(json.dumps({**asdict(comparison), "notes": read.notes}))
+        _say(json.dumps({**_comparison_values(comparison), "notes": read.notes}))
         return
     _say("\n".join([comparison_text(comparison), *(f"note: {note}" for note in read.notes)]))
 
@@ -187,7 +196,7 @@ def _verify(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a plan file against its loads, independently of the planners."""
+    """Check a plan file against the loads it is for."""
     try:
         message = eplb.verify(eplb.load_plan(plan), read_loads(loads, key=key).table)
     except eplb.VerificationError as error:
@@ -206,22 +215,38 @@ def _line(name: str, text: str) -> str:
     return f"  {name:<14}{text}"
 
 
-def _plan_values(plan: eplb.Plan, out: str | None, notes: tuple[str, ...]) -> dict[str, Any]:
+def _plan_values(plan: eplb.Plan) -> dict[str, Any]:
     return {
         "policy": plan.policy,
-        "sizes": asdict(sizes_of(plan)),
+        "digest": plan.digest(),
+        **asdict(sizes_of(plan)),
         "fallback": plan.fallback,
         "loaded_layers": len(loaded_layers(plan)),
-        "figures": asdict(figures_of(plan)),
-        "digest": plan.digest(),
-        "out": out,
-        "notes": notes,
+        **asdict(figures_of(plan)),
+    }
+
+
+def _comparison_values(comparison: Comparison) -> dict[str, Any]:
+    rows = [
+        {
+            "name": row.name,
+            "digest": row.digest,
+            **asdict(row.figures),
+            "milliseconds": row.milliseconds,
+        }
+        for row in comparison.rows
+    ]
+    return {
+        **asdict(comparison.sizes),
+        "fallback": comparison.fallback,
+        "loaded_layers": comparison.loaded_layers,
+        "rows": rows,
     }
 
 
 def comparison_text(comparison: Comparison) -> str:
     """The comparison as a table of 80 columns; with colours where standard output shows them."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("policy\n")
     for heading in (
         "balancedness\nmean",
@@ -235,7 +260,7 @@ def comparison_text(comparison: Comparison) -> str:
     best = min(_gap(row) for row in comparison.rows)
     for row in comparison.rows:
         table.add_row(*_cells(row), style="green" if _gap(row) == best else "")
-    console = Console(width=_WIDTH, highlight=False)
+    console = Console(width=2 * _WIDTH, highlight=False)  # nothing is cut where figures are long
     with console.capture() as capture:
         console.print(table)
     return "\n".join([*_sizes_lines(comparison), "", capture.get().rstrip("\n")])
@@ -243,10 +268,8 @@ def comparison_text(comparison: Comparison) -> str:
 
 def _sizes_lines(comparison: Comparison) -> list[str]:
     sizes = comparison.sizes
-    lines = [
-        f"{sizes.num_layers} layers: {sizes.num_experts} experts in {sizes.num_replicas} slots "
-        f"on {sizes.num_gpus} GPUs"
-    ]
+    slots = f"{sizes.num_experts} experts in {sizes.num_replicas} slots"
+    lines = [f"{sizes.num_layers} layers: {slots} on {sizes.num_gpus} GPUs"]
     if comparison.fallback:
         lines.append(
             f"{sizes.num_groups} groups do not divide by {sizes.num_nodes} nodes: planned globally"
@@ -280,10 +303,16 @@ def _shown(value: float | None, how: str) -> str:
     return "-" if value is None else format(value, how)
 
 
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is not None:  # as where the shell was told >&-
+        stream.write(f"{text}\n")
+        stream.flush()
+
+
 def _say(text: str) -> None:
     """Prints ``text`` at once, so that what goes wrong does so here."""
     try:
-        print(text, flush=True)
+        _write(sys.stdout, text)
     except OSError as error:
         _discard_output()
         if isinstance(error, BrokenPipeError):
@@ -327,7 +356,7 @@ def _complain(message: str) -> None:
     """One line on standard error, whatever a stranger's file put into the message."""
     line = " ".join(message.split())
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    print(f"eplb: {line[:1000]}", file=sys.stderr)
+    _write(sys.stderr, f"eplb: {line[:500]}")
 
 
 def _exit_code(error: Exception) -> int:
@@ -344,14 +373,14 @@ def _exit_code(error: Exception) -> int:
         case MemoryError():
             _complain("not enough memory for loads or plan of this size")
         case _ if isinstance(error, _USE_ERROR):
-            _complain(error.format_message())
+            _complain(error.format_message())  # type: ignore[attr-defined]
         case _:
             raise error
     return BAD_INPUT
 
 
-def _never_fail_on_a_character(stream: TextIO) -> None:
-    if hasattr(stream, "reconfigure"):
+def _never_fail_on_a_character(stream: TextIO | None) -> None:
+    if isinstance(stream, TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
 
 

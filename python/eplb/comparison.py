@@ -53,10 +53,10 @@ class Row:
 
     #: The policy's, or ``TRIVIAL``.
     name: str
+    digest: str
     figures: Figures
     #: Time of planning; None for the trivial placement.
     milliseconds: float | None
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def compare(
 
 
 def _row(name: str, plan: Plan, milliseconds: float | None) -> Row:
-    return Row(name, figures_of(plan), milliseconds, plan.digest())
+    return Row(name, plan.digest(), figures_of(plan), milliseconds)
 
 
 def _timed(make: Callable[[str], Plan], policy: str) -> tuple[Plan, float]:

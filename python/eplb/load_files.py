@@ -13,6 +13,7 @@ import sys
 import warnings
 import zipfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -271,7 +272,7 @@ def _csv_number(line: int, column: int, cell: str) -> int | float:
 
 def _refuse_labels(where: str, what: str, cells: list[int | float]) -> None:
     """Refuses cells that only count: as loads they would silently spoil the plan."""
-    counted = all(right - left == 1 for left, right in zip(cells, cells[1:], strict=False))
+    counted = all(right - left == 1 for left, right in pairwise(cells))
     if len(cells) >= _LABELS and counted:
         raise LoadError(
             f"{where} only counts {cells[0]}, {cells[1]}, {cells[2]}, ...: is it the {what}? "
@@ -300,7 +301,7 @@ def _array(values: Any) -> npt.NDArray[Any]:
 
 
 def _kind(values: Any) -> str:
-    return {dict: "a dict", str: "text"}.get(type(values), repr(values)[:40])
+    return "an object" if isinstance(values, dict) else repr(values)[:40]
 
 
 def _list_array(values: list[Any]) -> npt.NDArray[Any]:
@@ -367,7 +368,7 @@ def _sum_of_integers(array: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
                 layer=layer,
                 expert=expert,
             )
-    return total.astype(np.uint64)
+    return np.array(total, dtype=np.uint64)
 
 
 def _sum_of_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -92,17 +92,17 @@ class Plan:
     @property
     def phy2log(self) -> IntTable:
         """Logical expert in each slot, ``[layers, P]``."""
-        return _read_only(self._placement.phy2log())
+        return self._placement.phy2log()
 
     @property
     def rank(self) -> IntTable:
         """Which copy of its expert each slot holds, 0 .. copies - 1, ``[layers, P]``."""
-        return _read_only(self._placement.rank())
+        return self._placement.rank()
 
     @property
     def logcnt(self) -> IntTable:
         """Copies of each expert, ``[layers, L]``."""
-        return _read_only(self._placement.logcnt())
+        return self._placement.logcnt()
 
     def log2phy(self, width: Literal["max", "static"] = "max") -> IntTable:
         """Slots of each expert by rank, ``[layers, L, X]``, padded with -1.

@@ -3,6 +3,8 @@
 //! The order is by packing load, ties by slot before packing: slots 0..n-1 hold the first copies,
 //! further ones the appended copies in the order they came.
 
+use std::cmp::Reverse;
+
 use crate::replicate::Replication;
 use crate::share::packing_load;
 
@@ -32,8 +34,12 @@ impl Item {
 pub(crate) struct Items {
     /// The copies, heaviest first.
     pub(crate) sorted: Vec<Item>,
-    /// All copies of the experts that have more than one.
+    /// All copies of the experts that have more than one, heaviest first.
     replicated: Vec<Item>,
+    /// Those experts, heaviest copy first: the load of a copy, the position, the number of copies.
+    experts: Vec<(u64, u32, u32)>,
+    /// Where the next copy of the expert at each position goes in `replicated`.
+    next: Vec<u32>,
 }
 
 impl Items {
@@ -41,62 +47,77 @@ impl Items {
     /// replicated ones have c copies.
     pub(crate) fn collect(&mut self, replication: &Replication) {
         self.collect_replicated(replication);
-        self.replicated
-            .sort_unstable_by_key(|item| (std::cmp::Reverse(item.load), item.slot));
         // Experts with one copy are sorted already, by load and index: merge the two.
         let singles = match replication.levels.first() {
             Some(level) if level.count == 1 => level.start..level.end,
             _ => 0..0,
         };
-        let mut replicated = self.replicated.iter().peekable();
         self.sorted.clear();
-        for position in singles {
-            let expert = replication.expert[position];
-            let load = packing_load(replication.load[position], 1);
+        let mut merged = 0;
+        for (&expert, &load) in replication.expert[singles.clone()]
+            .iter()
+            .zip(&replication.load[singles])
+        {
             let single = Item {
-                load,
+                load: packing_load(load, 1),
                 slot: expert,
                 expert,
                 rank: 0,
             };
-            while let Some(item) = replicated.next_if(|item| item.before(&single)) {
-                self.sorted.push(*item);
-            }
+            let rest = &self.replicated[merged..];
+            let before = rest.iter().take_while(|item| item.before(&single)).count();
+            self.sorted.extend_from_slice(&rest[..before]);
             self.sorted.push(single);
+            merged += before;
         }
-        self.sorted.extend(replicated);
+        self.sorted.extend_from_slice(&self.replicated[merged..]);
     }
 
+    /// Lists the copies of replicated experts: expert by expert, as if no loads tied, then mends
+    /// the order of those that do.
     fn collect_replicated(&mut self, replication: &Replication) {
-        self.replicated.clear();
+        self.experts.clear();
         for level in replication
             .levels
             .iter()
             .rev()
             .filter(|level| level.count > 1)
         {
-            for position in level.start..level.end {
-                let expert = replication.expert[position];
-                let load = packing_load(replication.load[position], level.count as u64);
-                self.replicated.push(Item {
-                    load,
-                    slot: expert,
-                    expert,
-                    rank: 0,
-                });
-            }
+            let positions = level.start as u32..level.end as u32;
+            self.experts.extend(positions.map(|position| {
+                let load = replication.load[position as usize];
+                (
+                    packing_load(load, level.count as u64),
+                    position,
+                    level.count as u32,
+                )
+            }));
         }
-        // Positions of replicated experts are 0.., so the first copies stand at their positions,
-        // and can count the copies of their expert that have come.
-        let experts = self.replicated.len();
+        self.experts
+            .sort_unstable_by_key(|&(load, position, _)| (Reverse(load), position));
+        self.next.clear();
+        self.next.resize(self.experts.len(), 0);
+        self.replicated.clear();
+        for &(load, position, count) in &self.experts {
+            self.next[position as usize] = self.replicated.len() as u32 + 1;
+            let expert = replication.expert[position as usize];
+            let copies = (0..count).map(|rank| Item {
+                load,
+                slot: expert,
+                expert,
+                rank,
+            });
+            self.replicated.extend(copies);
+        }
         for (slot, &position) in (replication.expert.len() as u32..).zip(&replication.appended) {
-            let first = &mut self.replicated[position as usize];
-            first.rank += 1;
-            let copy = Item { slot, ..*first };
-            self.replicated.push(copy);
+            let next = &mut self.next[position as usize];
+            self.replicated[*next as usize].slot = slot;
+            *next += 1;
         }
-        for first in &mut self.replicated[..experts] {
-            first.rank = 0;
+        for tied in self.replicated.chunk_by_mut(|a, b| a.load == b.load) {
+            if tied[0].expert != tied[tied.len() - 1].expert {
+                tied.sort_unstable_by_key(|item| item.slot);
+            }
         }
     }
 }

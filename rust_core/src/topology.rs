@@ -52,10 +52,10 @@ impl Topology {
         } = sizes;
         let named = [
             ("num_experts", num_experts),
-            ("num_replicas", num_replicas),
             ("num_groups", num_groups),
             ("num_nodes", num_nodes),
             ("num_gpus", num_gpus),
+            ("num_replicas", num_replicas),
         ];
         if let Some(&(name, _)) = named.iter().find(|(_, size)| *size == 0) {
             return Err(Error::ZeroSize { name });

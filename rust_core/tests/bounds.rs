@@ -1,0 +1,304 @@
+//! Lower bounds against brute force, in worlds small enough to try everything.
+
+mod problems;
+mod twin;
+
+use std::cmp::Reverse;
+
+use eplb_core::{
+    Bound, CanonicalLoads, Certificate, MAX_GROUP_PACKINGS, Policy, SHARE_UNIT, Sizes,
+};
+use problems::{ROW_KINDS, Stream, canonical, plan, row, world};
+use twin::packing_load;
+
+/// Calls `found` with every sequence of `length` numbers below `end` whose beginnings all `may`.
+fn each_sequence(
+    length: usize,
+    end: usize,
+    may: &dyn Fn(&[usize]) -> bool,
+    sequence: &mut Vec<usize>,
+    found: &mut dyn FnMut(&[usize]),
+) {
+    if sequence.len() == length {
+        return found(sequence);
+    }
+    for number in 0..end {
+        sequence.push(number);
+        if may(sequence) {
+            each_sequence(length, end, may, sequence, found);
+        }
+        sequence.pop();
+    }
+}
+
+/// The least over all sequences that qualify.
+fn least(
+    length: usize,
+    end: usize,
+    may: &dyn Fn(&[usize]) -> bool,
+    cost: &dyn Fn(&[usize]) -> Option<u128>,
+) -> u128 {
+    let mut least = u128::MAX;
+    each_sequence(length, end, may, &mut Vec::new(), &mut |sequence| {
+        least = least.min(cost(sequence).unwrap_or(u128::MAX));
+    });
+    least
+}
+
+/// Adams' bound: the least largest copy over all ways to share out the spare slots.
+fn best_copies(row: &[u64], slots: usize) -> u128 {
+    let spares = slots - row.len();
+    let ascending = |receivers: &[usize]| receivers.is_sorted();
+    least(spares, row.len(), &ascending, &|receivers| {
+        let copies = |expert: usize| 1 + receivers.iter().filter(|&&e| e == expert).count();
+        (row.iter().enumerate())
+            .map(|(expert, &w)| packing_load(w.into(), copies(expert) as u128))
+            .max()
+    })
+}
+
+/// The least heaviest node over all ways to put equally many groups on each.
+fn best_nodes(groups: &[u64], nodes: usize) -> u128 {
+    let room = |homes: &[usize]| {
+        let held = homes
+            .iter()
+            .filter(|home| Some(*home) == homes.last())
+            .count();
+        held <= groups.len() / nodes
+    };
+    least(groups.len(), nodes, &room, &|homes| {
+        let load = |node: usize| {
+            let members = homes.iter().zip(groups).filter(|(home, _)| **home == node);
+            members.map(|(_, &load)| u128::from(load)).sum()
+        };
+        (0..nodes).map(load).max()
+    })
+}
+
+fn group_loads(row: &[u64], groups: usize) -> Vec<u64> {
+    row.chunks(row.len() / groups)
+        .map(|group| group.iter().sum())
+        .collect()
+}
+
+/// The bound that a certificate has to name, from the three by brute force.
+fn best_bound(row: &[u64], sizes: &Sizes) -> (u64, Bound) {
+    let (groups, nodes) = twin::hierarchy(sizes);
+    let total: u128 = row.iter().map(|&w| u128::from(w)).sum();
+    let share = |load: u128, gpus: u128| (load * u128::from(SHARE_UNIT)).div_ceil(gpus);
+    let gpus = u128::from(sizes.num_gpus);
+    let node = if nodes == 1 {
+        0
+    } else {
+        share(
+            best_nodes(&group_loads(row, groups), nodes),
+            gpus / nodes as u128,
+        )
+    };
+    let mean = (share(total, gpus), Bound::Mean);
+    let adams = (best_copies(row, sizes.num_replicas as usize), Bound::Adams);
+    // Of equal ones the first.
+    let (bound, kind) = [mean, adams, (node, Bound::Node)]
+        .into_iter()
+        .min_by_key(|(bound, _)| Reverse(*bound))
+        .unwrap();
+    (bound as u64, kind)
+}
+
+fn certify(loads: &CanonicalLoads, sizes: &Sizes, policy: Policy) -> Certificate {
+    Certificate::new(&plan(loads, sizes, policy), loads).unwrap()
+}
+
+/// Tiny worlds: one node, several nodes of one, two and three groups, the fallback.
+fn tiny_worlds() -> Vec<Sizes> {
+    vec![
+        world([1, 4, 1, 1, 2]),
+        world([2, 4, 1, 1, 2]),
+        world([2, 6, 1, 1, 3]),
+        world([3, 6, 1, 1, 2]),
+        world([3, 6, 1, 1, 6]),
+        world([4, 6, 2, 1, 3]),
+        world([4, 6, 1, 1, 1]),
+        world([4, 6, 3, 2, 3]),
+        world([2, 6, 2, 2, 2]),
+        world([4, 6, 2, 2, 2]),
+        world([4, 6, 4, 2, 2]),
+        world([4, 8, 4, 2, 4]),
+        world([6, 6, 6, 2, 2]),
+        world([6, 6, 6, 3, 3]),
+    ]
+}
+
+#[test]
+fn bounds_are_those_of_brute_force() {
+    let mut stream = Stream(1);
+    let mut kinds = [0; 3];
+    for sizes in tiny_worlds() {
+        for kind in 0..ROW_KINDS * 12 {
+            let row = row(&mut stream, kind % ROW_KINDS, sizes.num_experts as usize);
+            let loads = canonical(&row, row.len());
+            let (bound, kind) = best_bound(loads.row(0), &sizes);
+            let certificate = certify(&loads, &sizes, Policy::DeepSeek);
+            assert_eq!(certificate.lower_bound, [bound], "{sizes:?} {row:?}");
+            assert_eq!(certificate.bound, [kind], "{sizes:?} {row:?}");
+            kinds[Bound::ALL.iter().position(|&k| k == kind).unwrap()] += 1;
+        }
+    }
+    assert!(
+        kinds.iter().all(|&n| n > 50),
+        "mean, adams, node: {kinds:?}"
+    );
+}
+
+/// The least largest GPU load over every placement there is.
+fn best_placement(row: &[u64], sizes: &Sizes) -> u128 {
+    let (groups, nodes) = twin::hierarchy(sizes);
+    let slots = sizes.num_replicas as usize;
+    let (gpu_slots, node_slots) = (slots / sizes.num_gpus as usize, slots / nodes);
+    let group_size = row.len() / groups;
+    // Whole groups on nodes; on a GPU in ascending order, as slots of a GPU are alike.
+    let may = |phy2log: &[usize]| {
+        let (&last, before) = phy2log.split_last().unwrap();
+        let node = before.len() / node_slots;
+        let ascending = before.len() % gpu_slots == 0 || before.last() <= Some(&last);
+        let strange = |(slot, &expert): (usize, &usize)| {
+            expert / group_size == last / group_size && slot / node_slots != node
+        };
+        ascending && !before.iter().enumerate().any(strange)
+    };
+    least(slots, row.len(), &may, &|phy2log| {
+        let mut copies = vec![0_u128; row.len()];
+        for &expert in phy2log {
+            copies[expert] += 1;
+        }
+        let carried = |gpu: &[usize]| -> u128 {
+            let share = |&expert: &usize| packing_load(row[expert].into(), copies[expert]);
+            gpu.iter().map(share).sum()
+        };
+        let groups_of = |node: &[usize]| {
+            let mut groups: Vec<usize> = node.iter().map(|expert| expert / group_size).collect();
+            groups.sort_unstable();
+            groups.dedup();
+            groups.len()
+        };
+        let complete = !copies.contains(&0)
+            && phy2log
+                .chunks(node_slots)
+                .all(|node| groups_of(node) == groups / nodes);
+        phy2log
+            .chunks(gpu_slots)
+            .map(carried)
+            .max()
+            .filter(|_| complete)
+    })
+}
+
+#[test]
+fn no_placement_stays_below_a_bound_and_no_plan_below_the_best() {
+    let mut stream = Stream(2);
+    let mut reached = 0;
+    for sizes in tiny_worlds() {
+        for kind in 0..ROW_KINDS {
+            let row = row(&mut stream, kind, sizes.num_experts as usize);
+            let loads = canonical(&row, row.len());
+            let best = best_placement(loads.row(0), &sizes);
+            for policy in Policy::ALL {
+                let certificate = certify(&loads, &sizes, policy);
+                let bound = u128::from(certificate.lower_bound[0]);
+                assert!(bound <= best, "{sizes:?} {row:?}: {bound} > {best}");
+                assert!(best <= certificate.max_load[0].into(), "{sizes:?} {row:?}");
+                reached += usize::from(bound == best);
+            }
+        }
+    }
+    assert!(reached > 100, "bounds as good as that are few: {reached}");
+}
+
+#[test]
+fn no_placement_of_small_loads_stays_below_a_bound() {
+    for sizes in [
+        world([3, 4, 1, 1, 2]),
+        world([3, 6, 1, 1, 3]),
+        world([4, 4, 4, 2, 2]),
+        world([4, 6, 2, 2, 2]),
+    ] {
+        let experts = sizes.num_experts as usize;
+        each_sequence(experts, 4, &|_| true, &mut Vec::new(), &mut |row| {
+            let row: Vec<u64> = row.iter().map(|&x| x as u64).collect();
+            let loads = canonical(&row, experts);
+            let (bound, kind) = best_bound(loads.row(0), &sizes);
+            let certificate = certify(&loads, &sizes, Policy::Adaptive);
+            assert_eq!(
+                (certificate.lower_bound[0], certificate.bound[0]),
+                (bound, kind)
+            );
+            assert!(
+                u128::from(bound) <= best_placement(loads.row(0), &sizes),
+                "{row:?}"
+            );
+        });
+    }
+}
+
+/// The least heavier half, over all halves of up to 22 groups.
+fn best_half(groups: &[u64]) -> u64 {
+    let total: u64 = groups.iter().sum();
+    let load = |half: u32| -> u64 {
+        let members = groups
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| half >> i & 1 == 1);
+        members.map(|(_, load)| load).sum()
+    };
+    (0_u32..1 << (groups.len() - 1))
+        .filter(|half| half.count_ones() as usize * 2 == groups.len())
+        .map(|half| load(half).max(total - load(half)))
+        .min()
+        .unwrap()
+}
+
+/// The mean, and of the `j * nodes + 1` heaviest groups `j + 1` on one node, with the lightest.
+fn pigeonhole(groups: &[u64], nodes: usize) -> u64 {
+    let mut groups = groups.to_vec();
+    groups.sort_unstable_by_key(|&load| Reverse(load));
+    let per_node = groups.len() / nodes;
+    let crowded = (0..per_node).map(|j| {
+        let heavy = groups[..=j * nodes].iter().rev().take(j + 1);
+        heavy
+            .chain(groups.iter().rev().take(per_node - j - 1))
+            .sum()
+    });
+    let mean = groups.iter().sum::<u64>().div_ceil(nodes as u64);
+    crowded.chain([mean]).max().unwrap()
+}
+
+#[test]
+fn node_bounds_are_exact_up_to_the_limit_of_the_search() {
+    assert_eq!(MAX_GROUP_PACKINGS, 100_000);
+    let mut stream = Stream(3);
+    let (mut above_pigeonhole, mut node_bounds) = (0, 0);
+    // 20 groups on 2 nodes: 92,378 packings; 22: 352,716.
+    for groups in [8, 20, 22] {
+        for kind in [5, 9, 10, 12] {
+            let sizes = world([groups, groups, groups, 2, 2]);
+            let row = row(&mut stream, kind, groups as usize);
+            let loads = canonical(&row, row.len());
+            let weaker = pigeonhole(loads.row(0), 2);
+            let exact = best_half(loads.row(0));
+            let peak = if groups <= 20 { exact } else { weaker };
+            let certificate = certify(&loads, &sizes, Policy::DeepSeek);
+            let adams = loads.row(0).iter().max().unwrap();
+            assert_eq!(
+                certificate.lower_bound,
+                [peak.max(*adams) * SHARE_UNIT],
+                "{row:?}"
+            );
+            above_pigeonhole += usize::from(groups <= 20 && exact > weaker);
+            node_bounds += usize::from(certificate.bound[0] == Bound::Node);
+        }
+    }
+    assert!(
+        above_pigeonhole > 2 && node_bounds > 4,
+        "{above_pigeonhole} {node_bounds}"
+    );
+}

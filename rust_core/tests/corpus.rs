@@ -1,0 +1,44 @@
+//! The corpus of the fuzz targets, replayed on stable Rust.
+
+#[path = "../../fuzz/checks/mod.rs"]
+mod checks;
+
+use std::fs;
+use std::path::Path;
+
+fn replay(target: &str, check: fn(&[u8])) {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fuzz/corpus")
+        .join(target);
+    let files =
+        fs::read_dir(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
+    let mut replayed = 0;
+    for file in files {
+        let path = file.unwrap().path();
+        println!("{}", path.display());
+        check(&fs::read(path).unwrap());
+        replayed += 1;
+    }
+    assert!(replayed >= 20, "{replayed} files in {}", corpus.display());
+}
+
+#[test]
+fn plan() {
+    replay("plan", checks::plan::check);
+}
+
+#[test]
+fn tables() {
+    replay("tables", checks::tables::check);
+}
+
+/// Inputs of any length have an answer, the empty one too.
+#[test]
+fn short_inputs() {
+    for length in 0..64 {
+        for byte in [0, 1, 0x7f, 0x80, 0xff] {
+            checks::plan::check(&vec![byte; length]);
+            checks::tables::check(&vec![byte; length]);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Answers that no build, machine or release may change without saying so.
+
+mod problems;
+
+use eplb_core::Policy;
+use problems::{Stream, canonical, plan, world};
+
+/// Sizes for the battery of digests: L, P, groups, nodes, G.
+const BATTERY: [[u64; 5]; 12] = [
+    [8, 16, 1, 1, 8],
+    [12, 16, 4, 2, 8],
+    [16, 16, 1, 1, 4],
+    [64, 72, 8, 1, 8],
+    [64, 96, 8, 4, 32],
+    [60, 64, 7, 2, 16],
+    [128, 144, 1, 1, 16],
+    [256, 256, 8, 8, 64],
+    [256, 288, 1, 1, 32],
+    [256, 320, 8, 4, 64],
+    [384, 576, 1, 1, 144],
+    [7, 1600, 1, 1, 40],
+];
+
+/// `Plan::digest` of each, by both policies. A change of any of these is a change of answers.
+const DIGESTS: [[&str; 2]; 12] = [
+    ["61b06862fe714377", "e7b7204381f7bd31"],
+    ["d2b137613d9b1afd", "7ccf1ee26bd7dec5"],
+    ["792f68c7aea1b9b3", "876f074c657fe3ed"],
+    ["6ac7623f878d6204", "3fc13cdc93fe31aa"],
+    ["2f6b67cb769dc5a3", "f60ee25e5abef145"],
+    ["318aa31a8d0e85c5", "ac74bcc977eb8fde"],
+    ["b3608c805ff53860", "96d3300f9372d698"],
+    ["e0c9d9915fa47fd6", "264d0eac41358b0b"],
+    ["631c7f4f8ed4dfba", "d5ed3bdde0cdef89"],
+    ["7eda38f3f0e47634", "247530e3d5da30c3"],
+    ["09095ebe2b1d6f2e", "0eb489e07a2fa3f3"],
+    ["084c76083173a7d0", "15de9cbcf3616759"],
+];
+
+#[test]
+fn answers_are_those_of_every_build() {
+    for (i, (sizes, digests)) in BATTERY.into_iter().zip(DIGESTS).enumerate() {
+        // Twelve layers, from loads of one bit, full of ties, to loads of 64, skewed more and more.
+        let mut stream = Stream(i as u64);
+        let load = |bits: u64| stream.next() >> (64 - bits) >> stream.below(1 + bits / 8);
+        let bits = (1..=12).flat_map(|layer| (0..sizes[0]).map(move |_| layer * 64 / 12));
+        let loads: Vec<u64> = bits.map(load).collect();
+        let loads = canonical(&loads, sizes[0] as usize);
+        let found = Policy::ALL.map(|policy| plan(&loads, &world(sizes), policy).digest());
+        assert_eq!(found, digests, "{sizes:?}");
+    }
+}
+
+#[test]
+fn the_example_of_deepseek() {
+    let loads = [
+        90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86, //
+        20, 107, 104, 64, 19, 197, 187, 157, 172, 86, 16, 27,
+    ];
+    let sizes = world([12, 16, 4, 2, 8]);
+    let plan = plan(&canonical(&loads, 12), &sizes, Policy::DeepSeek);
+    let expected = [
+        5, 6, 5, 7, 8, 4, 3, 4, 10, 9, 10, 2, 0, 1, 11, 1, //
+        7, 10, 6, 8, 6, 11, 8, 9, 2, 4, 5, 1, 5, 0, 3, 1,
+    ];
+    assert_eq!(plan.phy2log(), expected);
+    // SHA-256 over the tag, the five sizes and these slots, computed elsewhere.
+    assert_eq!(plan.digest(), "fa2557c1ab64c492");
+}

@@ -1,0 +1,73 @@
+//! What follows from a placement alone: tables for the engines, duplicates, ranks by slot.
+
+mod problems;
+
+use eplb_core::{Plan, Policy};
+use problems::{Stream, canonical, global, loads, plan, sizes};
+
+#[test]
+fn tables_that_follow_from_a_plan() {
+    let mut stream = Stream(9);
+    for kind in 0..300 {
+        let sizes = sizes(&mut stream);
+        let experts = sizes.num_experts as usize;
+        let loads = canonical(&loads(&mut stream, kind, 2, experts), experts);
+        let plan = plan(&loads, &sizes, Policy::Adaptive);
+        let slots = plan.phy2log().len() / 2;
+        let narrow = plan.log2phy().unwrap();
+        let wide = plan.log2phy_static().unwrap();
+        assert_eq!(narrow.1 as i64, *plan.logcnt().iter().max().unwrap());
+        assert_eq!(wide.1, slots - experts + 1);
+        for (table, width) in [narrow, wide] {
+            let mut expected = vec![-1; 2 * experts * width];
+            for (at, (&expert, &rank)) in plan.phy2log().iter().zip(plan.rank()).enumerate() {
+                let row = at / slots * experts + expert as usize;
+                expected[row * width + rank as usize] = (at % slots) as i64;
+            }
+            assert_eq!(table, expected);
+        }
+        let doubled = |gpu: &[i64]| {
+            let seen_before = |&slot: &usize| gpu[..slot].contains(&gpu[slot]);
+            (0..gpu.len()).filter(seen_before).count()
+        };
+        let of_layer = |layer: &[i64]| {
+            layer
+                .chunks(slots / sizes.num_gpus as usize)
+                .map(doubled)
+                .sum()
+        };
+        let duplicates: Vec<usize> = plan.phy2log().chunks(slots).map(of_layer).collect();
+        assert_eq!(plan.duplicates(), duplicates);
+        // The same placement, its copies ranked by slot.
+        let again = Plan::from_phy2log(plan.phy2log(), *plan.topology()).unwrap();
+        assert_eq!(
+            (again.phy2log(), again.logcnt()),
+            (plan.phy2log(), plan.logcnt())
+        );
+        assert_eq!((again.layers(), again.digest()), (2, plan.digest()));
+        for (at, &rank) in again.rank().iter().enumerate() {
+            let before = &plan.phy2log()[at / slots * slots..at];
+            let earlier = before
+                .iter()
+                .filter(|&&expert| expert == plan.phy2log()[at])
+                .count();
+            assert_eq!(rank as usize, earlier);
+        }
+    }
+}
+
+#[test]
+fn a_log2phy_that_no_memory_holds_is_refused() {
+    let experts = 1 << 14;
+    let sizes = global(experts, 2 * experts, 2);
+    let plan = plan(
+        &canonical(&vec![1; experts as usize], experts as usize),
+        &sizes,
+        Policy::DeepSeek,
+    );
+    assert_eq!(plan.log2phy().unwrap().1, 2);
+    assert_eq!(
+        plan.log2phy_static().unwrap_err().to_string(),
+        "no memory for a plan of 1 layers x 32768 replicas; plan fewer layers at a time"
+    );
+}

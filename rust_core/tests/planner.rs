@@ -1,0 +1,346 @@
+//! The planner against its naive twin, and against what has to hold of every plan.
+
+mod problems;
+mod twin;
+
+use eplb_core::{CanonicalLoads, Certificate, Plan, Policy, SHARE_UNIT, Sizes};
+use problems::{ROW_KINDS, Stream, canonical, global, loads, plan, sizes, topology, world};
+
+/// Fails unless twin and crate place every copy of every layer alike.
+fn assert_twins(loads: &CanonicalLoads, sizes: &Sizes) {
+    for policy in Policy::ALL {
+        let plan = plan(loads, sizes, policy);
+        let slots = sizes.num_replicas as usize;
+        for layer in 0..loads.layers() {
+            let row = loads.row(layer);
+            let twin = twin::plan(row, sizes, policy == Policy::Adaptive);
+            let planned = twin::Layer {
+                phy2log: plan.phy2log()[layer * slots..][..slots].to_vec(),
+                rank: plan.rank()[layer * slots..][..slots].to_vec(),
+                logcnt: plan.logcnt()[layer * row.len()..][..row.len()].to_vec(),
+            };
+            assert_eq!(planned, twin, "{policy}, {sizes:?}, loads {row:?}");
+        }
+    }
+}
+
+#[test]
+fn many_small_problems() {
+    let mut stream = Stream(1);
+    for i in 0..3000 {
+        let sizes = sizes(&mut stream);
+        let experts = sizes.num_experts as usize;
+        let loads = loads(&mut stream, i, 3, experts);
+        assert_twins(&canonical(&loads, experts), &sizes);
+    }
+}
+
+#[test]
+fn sizes_of_real_models() {
+    let mut stream = Stream(2);
+    for sizes in [
+        [256, 288, 1, 1, 32],
+        [256, 320, 8, 4, 64],
+        [256, 288, 8, 1, 32],
+        [384, 576, 1, 1, 144],
+        [128, 144, 1, 1, 16],
+        [64, 72, 8, 3, 8],
+    ] {
+        let experts = sizes[0] as usize;
+        let loads = loads(&mut stream, 0, ROW_KINDS as usize, experts);
+        assert_twins(&canonical(&loads, experts), &world(sizes));
+    }
+}
+
+#[test]
+fn every_row_of_small_loads() {
+    for (experts, values) in [(2_u32, 7_u64), (3, 5), (4, 4), (5, 3), (6, 2)] {
+        let rows = (0..values.pow(experts))
+            .flat_map(|n| (0..experts).map(move |i| n / values.pow(i) % values));
+        let loads = canonical(&rows.collect::<Vec<_>>(), experts as usize);
+        for (replicas, gpus) in [
+            (6, 1),
+            (6, 2),
+            (6, 3),
+            (6, 6),
+            (8, 2),
+            (8, 4),
+            (9, 3),
+            (12, 4),
+        ] {
+            assert_twins(&loads, &global(experts as u64, replicas, gpus));
+        }
+    }
+}
+
+#[test]
+fn every_hierarchical_row_of_small_loads() {
+    for sizes in [
+        [8, 8, 4, 2, 4],
+        [8, 12, 4, 1, 3],
+        [8, 12, 8, 2, 4],
+        [8, 10, 2, 2, 2],
+    ] {
+        let rows = (0..3_u64.pow(8)).flat_map(|n| (0..8).map(move |i| n / 3_u64.pow(i) % 3));
+        assert_twins(&canonical(&rows.collect::<Vec<_>>(), 8), &world(sizes));
+    }
+}
+
+#[test]
+fn thousands_of_copies() {
+    for (experts, replicas, gpus) in [(1, 4000, 8), (3, 3000, 10), (8, 2400, 60), (40, 4000, 16)] {
+        let mut rows = vec![0_u64; experts * 4];
+        rows[experts / 2] = 77;
+        rows[experts..2 * experts].fill(3);
+        rows[2 * experts..].fill(1);
+        rows[2 * experts] = 1 << 50;
+        rows[3 * experts] = 1000;
+        assert_twins(
+            &canonical(&rows, experts),
+            &global(experts as u64, replicas, gpus),
+        );
+    }
+}
+
+#[test]
+fn the_most_experts() {
+    let experts = 1 << 14;
+    let row: Vec<u64> = (0..experts).map(|i| i % 7 * (i % 1000)).collect();
+    assert_twins(
+        &canonical(&row, experts as usize),
+        &global(experts, experts + 8, 6),
+    );
+}
+
+/// Whether the heaviest copies that fill a GPU are too heavy for a key of 64 bits, which holds a
+/// load above the index of a GPU.
+fn needs_wide_keys(row: &[u64], sizes: &Sizes) -> bool {
+    let layer = twin::plan(row, sizes, false);
+    let mut copies: Vec<u128> = (layer.phy2log.iter())
+        .map(|&e| twin::packing_load(row[e as usize] as u128, layer.logcnt[e as usize] as u128))
+        .collect();
+    copies.sort_unstable_by_key(|&load| std::cmp::Reverse(load));
+    let fullest: u128 = copies[..copies.len() / sizes.num_gpus as usize]
+        .iter()
+        .sum();
+    fullest >= u128::from(u64::MAX / sizes.num_gpus.next_power_of_two())
+}
+
+#[test]
+fn narrow_and_wide_packing_keys() {
+    let (mut narrow, mut wide) = (0, 0);
+    let mut stream = Stream(3);
+    for gpus in [15, 16, 17, 31, 32, 33, 63, 64, 65, 128, 200] {
+        for (slots_per_gpu, spares) in [(2, 0), (2, 1), (3, 0), (3, gpus), (5, 2 * gpus)] {
+            let sizes = global(gpus * slots_per_gpu - spares, gpus * slots_per_gpu, gpus);
+            for _ in 0..4 {
+                let mut row: Vec<u64> = (0..sizes.num_experts)
+                    .map(|_| stream.below(1 << 20))
+                    .collect();
+                // Two hot experts among all others, and a total just below a power of two, which
+                // makes the largest canonical loads.
+                row[1] = 1 << stream.below(36);
+                row[0] = (1 << 40) - 1 - row[1..].iter().sum::<u64>();
+                let loads = canonical(&row, row.len());
+                assert_eq!(loads.row(0), row);
+                if needs_wide_keys(&row, &sizes) {
+                    wide += 1;
+                } else {
+                    narrow += 1;
+                }
+                assert_twins(&loads, &sizes);
+            }
+        }
+    }
+    assert!(narrow > 50 && wide > 50, "{narrow} narrow, {wide} wide");
+}
+
+#[test]
+fn the_fullest_pack_fits_a_narrow_key_exactly() {
+    // Around the largest load that leaves room for the index of one of 32 packs: 2^59 / 720720.
+    let experts = 64;
+    let most = (1 << 59) / SHARE_UNIT;
+    for hot in most - 3..most + 4 {
+        for other in [0, 1, 2] {
+            let mut row = vec![other; experts];
+            row[5] = hot;
+            let sizes = global(experts as u64, experts as u64, 32);
+            let loads = canonical(&row, experts);
+            assert_eq!(loads.row(0), row, "a total of 2^39 is not scaled");
+            assert_twins(&loads, &sizes);
+        }
+    }
+}
+
+#[test]
+fn threads_and_batches_change_nothing() {
+    let mut stream = Stream(4);
+    for i in 0..200 {
+        let sizes = sizes(&mut stream);
+        let experts = sizes.num_experts as usize;
+        let layers = 1 + stream.below(12) as usize;
+        let all = canonical(&loads(&mut stream, i, layers, experts), experts);
+        for policy in Policy::ALL {
+            let together = plan(&all, &sizes, policy);
+            for threads in [2, 3, 8, usize::MAX] {
+                let threaded = eplb_core::plan(&all, topology(&sizes), policy, threads).unwrap();
+                assert_eq!(together, threaded, "{threads} threads, {sizes:?}");
+            }
+            for layer in 0..layers {
+                let alone = plan(&canonical(all.row(layer), experts), &sizes, policy);
+                let slots = together.phy2log().len() / layers;
+                assert_eq!(
+                    alone.phy2log(),
+                    &together.phy2log()[layer * slots..][..slots]
+                );
+                assert_eq!(alone.rank(), &together.rank()[layer * slots..][..slots]);
+                assert_eq!(
+                    alone.logcnt(),
+                    &together.logcnt()[layer * experts..][..experts]
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn ranks_and_counts_are_those_of_the_slots() {
+    let mut stream = Stream(5);
+    for kind in 0..1000 {
+        let sizes = sizes(&mut stream);
+        let experts = sizes.num_experts as usize;
+        let loads = canonical(&loads(&mut stream, kind, 1, experts), experts);
+        for policy in Policy::ALL {
+            let plan = plan(&loads, &sizes, policy);
+            let mut copies: Vec<_> = plan.phy2log().iter().zip(plan.rank()).collect();
+            copies.sort_unstable();
+            let counted = (0..experts as i64).zip(plan.logcnt());
+            let expected = counted.flat_map(|(e, &r)| (0..r).map(move |rank| (e, rank)));
+            assert!(
+                copies.into_iter().map(|(&e, &r)| (e, r)).eq(expected),
+                "{sizes:?}"
+            );
+            assert!(plan.logcnt().iter().all(|&count| count >= 1), "{sizes:?}");
+        }
+    }
+}
+
+#[test]
+fn powers_of_two_and_types_change_no_plan() {
+    let mut stream = Stream(6);
+    for kind in 0..300 {
+        let sizes = sizes(&mut stream);
+        let experts = sizes.num_experts as usize;
+        let row = loads(&mut stream, kind, 1, experts);
+        let small: Vec<u16> = row.iter().map(|x| (x % 65536) as u16).collect();
+        let row: Vec<u64> = small.iter().map(|&x| x.into()).collect();
+        let singles: Vec<f32> = small.iter().map(|&x| x.into()).collect();
+        for policy in Policy::ALL {
+            let expected = plan(&canonical(&row, experts), &sizes, policy);
+            for shift in [1, 7, 40] {
+                let scaled: Vec<u64> = row.iter().map(|x| x << shift).collect();
+                assert_eq!(plan(&canonical(&scaled, experts), &sizes, policy), expected);
+            }
+            let singles = CanonicalLoads::new(&singles, 1, experts).unwrap();
+            assert_eq!(plan(&singles, &sizes, policy), expected);
+        }
+    }
+}
+
+/// With no spares both policies pack the same copies, and swaps raise no peak.
+#[test]
+fn swaps_raise_no_peak() {
+    let mut stream = Stream(7);
+    let mut lower = 0;
+    for kind in 0..1000 {
+        let gpus = 2 + stream.below(8);
+        let experts = gpus * (2 + stream.below(8));
+        let sizes = global(experts, experts, gpus);
+        let loads = canonical(
+            &loads(&mut stream, kind, 1, experts as usize),
+            experts as usize,
+        );
+        let [greedy, swapped] = Policy::ALL.map(|policy| {
+            let plan = plan(&loads, &sizes, policy);
+            Certificate::new(&plan, &loads).unwrap().max_load[0]
+        });
+        assert!(swapped <= greedy, "{sizes:?}, loads {:?}", loads.row(0));
+        lower += usize::from(swapped < greedy);
+    }
+    assert!(lower > 100, "swaps lowered the peak {lower} times only");
+}
+
+/// The experts on each GPU, in order.
+fn contents(plan: &Plan, name: impl Fn(i64) -> i64) -> Vec<Vec<i64>> {
+    let mut contents: Vec<Vec<i64>> = (plan.phy2log().chunks(plan.topology().slots_per_gpu()))
+        .map(|gpu| gpu.iter().map(|&expert| name(expert)).collect())
+        .collect();
+    for gpu in &mut contents {
+        gpu.sort_unstable();
+    }
+    contents.sort_unstable();
+    contents
+}
+
+#[test]
+fn permuted_experts_are_permuted_in_the_plan_where_nothing_ties() {
+    let mut stream = Stream(8);
+    for _ in 0..300 {
+        let gpus = stream.up_to(9);
+        let slots_per_gpu = 2 + stream.below(6);
+        let experts = gpus * slots_per_gpu - stream.below(gpus + 1);
+        let sizes = global(experts, gpus * slots_per_gpu, gpus);
+        // Loads of 39 bits: shares, sums and residuals are all different.
+        let row: Vec<u64> = (0..experts).map(|_| stream.next() >> 25).collect();
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        order.sort_by_cached_key(|_| stream.next());
+        let permuted: Vec<u64> = order.iter().map(|&expert| row[expert]).collect();
+        for policy in Policy::ALL {
+            let before = plan(&canonical(&row, row.len()), &sizes, policy);
+            let after = plan(&canonical(&permuted, row.len()), &sizes, policy);
+            let original = |expert: i64| order[expert as usize] as i64;
+            assert_eq!(
+                contents(&before, |e| e),
+                contents(&after, original),
+                "{sizes:?} {row:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_planned_is_refused() {
+    let loads = canonical(&[1, 2, 3, 4, 5, 6], 3);
+    let error = |loads, sizes: Sizes, threads| {
+        eplb_core::plan(loads, topology(&sizes), Policy::DeepSeek, threads)
+            .unwrap_err()
+            .to_string()
+    };
+    assert_eq!(
+        error(&loads, global(4, 4, 2), 1),
+        "the loads are 2 layers x 3 experts, but the plan is 2 layers x 4 experts; \
+         give the loads of the same model"
+    );
+    assert_eq!(
+        error(&loads, global(3, 4, 2), 0),
+        "threads is 0; it must be at least 1"
+    );
+    let many = canonical(&[1; 257], 1);
+    assert_eq!(
+        error(&many, global(1, 1 << 20, 1), 1),
+        "257 layers x 1048576 replicas are more than 268435456 slots in all; \
+         plan fewer layers at a time"
+    );
+}
+
+#[test]
+fn policies_have_names() {
+    for policy in Policy::ALL {
+        assert_eq!(policy.to_string().parse(), Ok(policy));
+    }
+    assert_eq!(Policy::names(), ["deepseek", "adaptive"]);
+    assert_eq!(
+        "Adaptive".parse::<Policy>().unwrap_err().to_string(),
+        "there is no policy \"Adaptive\"; the policies are deepseek, adaptive"
+    );
+}

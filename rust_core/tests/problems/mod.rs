@@ -1,0 +1,143 @@
+//! Seeded problems: sizes of every kind that go together, and loads of every kind that matters.
+
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use eplb_core::{CanonicalLoads, Plan, Policy, Sizes, Topology};
+
+/// `SplitMix64`: a stream of numbers that is the same everywhere.
+#[derive(Debug)]
+pub(crate) struct Stream(pub(crate) u64);
+
+impl Stream {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    /// One of `0..end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    /// One of `1..=most`.
+    pub(crate) fn up_to(&mut self, most: u64) -> u64 {
+        1 + self.below(most)
+    }
+}
+
+/// The sizes L, P, groups, nodes, G.
+pub(crate) fn world(sizes: [u64; 5]) -> Sizes {
+    let [num_experts, num_replicas, num_groups, num_nodes, num_gpus] = sizes;
+    Sizes {
+        num_experts,
+        num_replicas,
+        num_groups,
+        num_nodes,
+        num_gpus,
+    }
+}
+
+/// One group on one node.
+pub(crate) fn global(num_experts: u64, num_replicas: u64, num_gpus: u64) -> Sizes {
+    world([num_experts, num_replicas, 1, 1, num_gpus])
+}
+
+/// How many kinds of rows there are.
+pub(crate) const ROW_KINDS: u64 = 15;
+
+/// A row of loads of a kind: `0..ROW_KINDS`.
+pub(crate) fn row(stream: &mut Stream, kind: u64, experts: usize) -> Vec<u64> {
+    let hot = stream.below(experts as u64) as usize;
+    let level = stream.next() >> stream.below(64);
+    let load = |expert: usize, stream: &mut Stream| match kind {
+        0 => 0,
+        1 => level,
+        2 => u64::from(expert == hot) * level.max(1),
+        3 => stream.below(4),
+        4 => stream.below(2) * stream.below(2),
+        5 => 1 << stream.below(64),
+        6 => (1 << 24) - 2 + stream.below(4),
+        7 => (1 << 40) - 2 + stream.below(4),
+        8 => u64::MAX - stream.below(3),
+        9 => stream.below(1000),
+        10 => stream.next() >> stream.below(64),
+        11 => 1 + expert as u64 / 4,
+        12 => 720_720 / stream.up_to(16),
+        13 => stream.below(4) + u64::from(expert == hot) * 0xffff_ffff,
+        _ => stream.next(),
+    };
+    (0..experts).map(|expert| load(expert, stream)).collect()
+}
+
+/// Sizes that go together, of one of some kinds, up to a few hundred slots.
+pub(crate) fn sizes(stream: &mut Stream) -> Sizes {
+    let kind = stream.below(8);
+    let num_nodes = if kind < 4 { stream.up_to(4) } else { 1 };
+    let groups_per_node = if kind < 5 { stream.up_to(4) } else { 1 };
+    let gpus_per_node = match kind {
+        0 | 7 => 1,
+        6 => 16 + stream.below(60),
+        _ => stream.up_to(9),
+    };
+    let group_size = stream.up_to(9);
+    let num_groups = num_nodes * groups_per_node;
+    let num_experts = if kind == 7 {
+        1
+    } else {
+        num_groups * group_size
+    };
+    let num_gpus = num_nodes * gpus_per_node;
+    let fewest = num_experts.div_ceil(num_gpus);
+    let slots_per_gpu = match stream.below(4) {
+        0 => fewest,
+        1 => fewest + stream.below(20),
+        _ => fewest + stream.below(3),
+    };
+    // One group more than the nodes divide: the global fallback, where GPUs need not divide either.
+    let fallback = kind == 5;
+    Sizes {
+        num_experts,
+        num_replicas: slots_per_gpu * num_gpus,
+        num_groups: if kind == 7 {
+            1
+        } else {
+            num_groups + u64::from(fallback)
+        },
+        num_nodes: if fallback {
+            3 + stream.below(5)
+        } else {
+            num_nodes
+        },
+        num_gpus,
+    }
+}
+
+/// The kinds of the layers follow one another, from `first_kind` on.
+pub(crate) fn loads(
+    stream: &mut Stream,
+    first_kind: u64,
+    layers: usize,
+    experts: usize,
+) -> Vec<u64> {
+    (first_kind..)
+        .take(layers)
+        .flat_map(|kind| row(stream, kind % ROW_KINDS, experts))
+        .collect()
+}
+
+/// Sizes that have to be right.
+pub(crate) fn topology(sizes: &Sizes) -> Topology {
+    Topology::new(*sizes).unwrap_or_else(|error| panic!("{sizes:?}: {error}"))
+}
+
+/// Loads that have to be right.
+pub(crate) fn canonical(loads: &[u64], experts: usize) -> CanonicalLoads {
+    CanonicalLoads::new(loads, loads.len() / experts, experts).unwrap()
+}
+
+/// The crate's plan on one thread.
+pub(crate) fn plan(loads: &CanonicalLoads, sizes: &Sizes, policy: Policy) -> Plan {
+    eplb_core::plan(loads, topology(sizes), policy, 1).unwrap()
+}

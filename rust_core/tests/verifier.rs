@@ -1,0 +1,348 @@
+//! The verifier accepts every plan that is made, and refuses each with one entry changed.
+
+mod problems;
+mod twin;
+
+use eplb_core::{
+    Bound, CanonicalLoads, Certificate, Error, ErrorKind, Plan, Policy, verify, verify_structure,
+};
+use problems::{ROW_KINDS, Stream, canonical, global, loads, plan, sizes, topology, world};
+
+#[test]
+fn every_plan_is_accepted() {
+    let mut stream = Stream(1);
+    for kind in 0..1500 {
+        let sizes = sizes(&mut stream);
+        let experts = sizes.num_experts as usize;
+        let loads = canonical(&loads(&mut stream, kind, 2, experts), experts);
+        for policy in Policy::ALL {
+            let plan = plan(&loads, &sizes, policy);
+            let certificate = Certificate::new(&plan, &loads).unwrap();
+            assert_eq!(verify(&plan, &certificate, &loads), Ok(()), "{sizes:?}");
+            assert_eq!(verify_structure(&plan), Ok(()));
+        }
+    }
+}
+
+/// Small plans of two layers: global, one GPU, one slot a GPU, hierarchical, with the fallback.
+fn small_plans() -> Vec<(Plan, Certificate, CanonicalLoads)> {
+    let mut plans = Vec::new();
+    let mut stream = Stream(2);
+    for sizes in [
+        [1, 4, 1, 1, 2],
+        [3, 6, 1, 1, 2],
+        [4, 8, 1, 1, 8],
+        [4, 6, 3, 2, 3],
+        [4, 8, 2, 2, 4],
+        [8, 12, 4, 2, 4],
+        [6, 6, 6, 2, 2],
+    ] {
+        let (sizes, experts) = (world(sizes), sizes[0] as usize);
+        for kind in 0..ROW_KINDS {
+            let loads = canonical(&loads(&mut stream, kind, 2, experts), experts);
+            let policy = Policy::ALL[kind as usize % 2];
+            let plan = plan(&loads, &sizes, policy);
+            let certificate = Certificate::new(&plan, &loads).unwrap();
+            plans.push((plan, certificate, loads));
+        }
+    }
+    plans
+}
+
+/// Fails unless every other value in place of each entry of one table makes it no plan.
+fn assert_each_entry_counts(table: &[i64], rebuild: impl Fn(Vec<i64>) -> Result<Plan, Error>) {
+    for at in 0..table.len() {
+        let values = (-1..=table.len() as i64).chain([i64::MIN, i64::MAX]);
+        for value in values.filter(|&value| value != table[at]) {
+            let mut changed = table.to_vec();
+            changed[at] = value;
+            let error = rebuild(changed).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Verification, "{error}");
+            assert!(error.place().0.is_some(), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_plan_with_one_entry_changed_is_refused() {
+    for (plan, _, _) in small_plans() {
+        let (phy2log, rank, logcnt) = (plan.phy2log(), plan.rank(), plan.logcnt());
+        let rebuild = |phy2log: &[i64], rank: &[i64], logcnt: &[i64]| {
+            let (phy2log, rank, logcnt) = (phy2log.to_vec(), rank.to_vec(), logcnt.to_vec());
+            Plan::from_tables(*plan.topology(), plan.layers(), phy2log, rank, logcnt)
+        };
+        assert_eq!(rebuild(phy2log, rank, logcnt).as_ref(), Ok(&plan));
+        assert_each_entry_counts(phy2log, |changed| rebuild(&changed, rank, logcnt));
+        assert_each_entry_counts(rank, |changed| rebuild(phy2log, &changed, logcnt));
+        assert_each_entry_counts(logcnt, |changed| rebuild(phy2log, rank, &changed));
+        for short in [&phy2log[1..], &phy2log[..phy2log.len() / 2], &[]] {
+            assert!(rebuild(short, rank, logcnt).is_err());
+        }
+        assert!(rebuild(phy2log, &rank[1..], logcnt).is_err());
+        assert!(rebuild(phy2log, rank, &[logcnt, &[1]].concat()).is_err());
+    }
+}
+
+#[test]
+fn tables_of_another_number_of_layers_are_refused() {
+    for (plan, _, _) in small_plans() {
+        let rebuild = |layers| {
+            let tables = [plan.phy2log(), plan.rank(), plan.logcnt()].map(<[i64]>::to_vec);
+            let [phy2log, rank, logcnt] = tables;
+            Plan::from_tables(*plan.topology(), layers, phy2log, rank, logcnt)
+        };
+        assert!(rebuild(2).is_ok());
+        for layers in [0, 1, 3, 4, usize::MAX, usize::MAX / 2 + 2] {
+            let error = rebuild(layers).unwrap_err();
+            assert!(error.to_string().contains("entries, not"), "{error}");
+        }
+        let empty = Plan::from_tables(*plan.topology(), 0, vec![], vec![], vec![]);
+        assert!(empty.is_err());
+    }
+}
+
+/// Two slots change places: still a plan, but not the one certified, unless their GPUs carry the
+/// same as before.
+#[test]
+fn a_plan_with_two_slots_exchanged_is_another_plan() {
+    let (mut refused, mut accepted) = (0, 0);
+    for (plan, certificate, loads) in small_plans() {
+        let slots = plan.topology().num_replicas();
+        for (a, b) in (0..slots).flat_map(|a| (0..a).map(move |b| (a, b))) {
+            let (mut phy2log, mut rank) = (plan.phy2log().to_vec(), plan.rank().to_vec());
+            phy2log.swap(a, b);
+            rank.swap(a, b);
+            let logcnt = plan.logcnt().to_vec();
+            let exchanged = Plan::from_tables(*plan.topology(), 2, phy2log, rank, logcnt);
+            let Ok(exchanged) = exchanged else {
+                assert!(
+                    plan.topology().nodes() > 1,
+                    "only nodes can forbid an exchange"
+                );
+                continue;
+            };
+            let costs = Certificate::new(&exchanged, &loads).unwrap();
+            let verdict = verify(&exchanged, &certificate, &loads);
+            assert_eq!(verdict.is_ok(), costs == certificate);
+            if let Err(error) = verdict {
+                assert!(error.to_string().contains("is said to carry"), "{error}");
+                refused += 1;
+            } else {
+                accepted += 1;
+            }
+        }
+    }
+    assert!(
+        refused > 100 && accepted > 100,
+        "{refused} refused, {accepted} accepted"
+    );
+}
+
+/// Every certificate that differs from this one in one entry, or in the length of one table.
+fn changed_certificates(honest: &Certificate) -> Vec<Certificate> {
+    let mut all = Vec::new();
+    let mut change = |change: &dyn Fn(&mut Certificate)| {
+        let mut changed = honest.clone();
+        change(&mut changed);
+        all.push(changed);
+    };
+    let tables: [fn(&mut Certificate) -> &mut Vec<u64>; 3] = [
+        |certificate| &mut certificate.gpu_load,
+        |certificate| &mut certificate.max_load,
+        |certificate| &mut certificate.lower_bound,
+    ];
+    for table in tables {
+        for i in 0..table(&mut honest.clone()).len() {
+            for value in [0, 1, u64::MAX] {
+                change(&|changed| table(changed)[i] = value);
+            }
+            change(&|changed| table(changed)[i] += 1);
+            change(&|changed| table(changed)[i] = table(changed)[i].wrapping_sub(1));
+        }
+        change(&|changed| table(changed).truncate(1));
+        change(&|changed| table(changed).insert(0, 7));
+        change(&|changed| table(changed).push(0));
+        change(&|changed| table(changed).clear());
+    }
+    for layer in 0..honest.bound.len() {
+        for bound in Bound::ALL {
+            change(&|changed| changed.bound[layer] = bound);
+        }
+        for exponent in [i32::MIN, i32::MAX, 0] {
+            change(&|changed| changed.exponents[layer] = exponent);
+        }
+        change(&|changed| changed.exponents[layer] += 1);
+        change(&|changed| changed.exponents[layer] -= 1);
+    }
+    change(&|changed| changed.bound.truncate(1));
+    change(&|changed| changed.bound.push(Bound::Mean));
+    change(&|changed| changed.exponents.truncate(1));
+    change(&|changed| changed.exponents.push(0));
+    for gpus in [0, honest.num_gpus + 1, honest.num_gpus - 1, usize::MAX] {
+        change(&|changed| changed.num_gpus = gpus);
+    }
+    for bit in 0..256 {
+        change(&|changed| changed.loads_sha256[bit / 8] ^= 1 << (bit % 8));
+    }
+    all.retain(|changed| changed != honest);
+    all
+}
+
+#[test]
+fn a_certificate_with_one_entry_changed_is_refused() {
+    for (plan, honest, loads) in small_plans() {
+        assert_eq!(verify(&plan, &honest, &loads), Ok(()));
+        for changed in changed_certificates(&honest) {
+            let error = verify(&plan, &changed, &loads).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Verification, "{error}");
+        }
+    }
+}
+
+#[test]
+fn other_loads_are_for_evaluate() {
+    for (plan, certificate, loads) in small_plans() {
+        let mut other: Vec<u64> = [loads.row(0), loads.row(1)].concat();
+        other[0] += 1 << 40;
+        let other = canonical(&other, loads.experts());
+        if other.sha256() == loads.sha256() {
+            continue;
+        }
+        let error = verify(&plan, &certificate, &other).unwrap_err().to_string();
+        assert!(error.contains("use evaluate"), "{error}");
+        let less = canonical(loads.row(0), loads.experts());
+        let error = verify(&plan, &certificate, &less).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::LoadMismatch {
+                layers: 1,
+                plan_layers: 2,
+                ..
+            }
+        ));
+    }
+}
+
+/// Four experts, each a group of its own, on two nodes of one GPU with three slots.
+fn two_nodes(phy2log: &[i64]) -> Result<Plan, Error> {
+    Plan::from_phy2log(phy2log, topology(&world([4, 6, 4, 2, 2])))
+}
+
+fn refusal(phy2log: &[i64]) -> String {
+    two_nodes(phy2log).unwrap_err().to_string()
+}
+
+#[test]
+fn groups_stay_on_their_nodes() {
+    assert!(two_nodes(&[0, 2, 2, 3, 1, 3]).is_ok());
+    assert_eq!(
+        refusal(&[0, 1, 2, 3, 2, 3]),
+        "layer 0, slot 4, expert 2: is on node 1, but group 2 is on node 0"
+    );
+    assert_eq!(
+        refusal(&[0, 1, 0, 2, 2, 3, 0, 1, 2, 3, 3, 3]),
+        "layer 1: node 0 holds 3 groups instead of 2"
+    );
+}
+
+#[test]
+fn placements_are_checked_entry_by_entry() {
+    assert_eq!(
+        refusal(&[]),
+        "phy2log has 0 entries; layers * num_replicas = 6 are needed"
+    );
+    assert_eq!(
+        refusal(&[0; 15]),
+        "phy2log has 15 entries; layers * num_replicas = 12 are needed"
+    );
+    for expert in [-1, 4, i64::MIN, i64::MAX] {
+        assert_eq!(
+            refusal(&[0, 1, 1, 2, expert, 3]),
+            format!("layer 0, slot 4: expert {expert} is not one of the 4 experts")
+        );
+    }
+    assert_eq!(
+        refusal(&[0, 1, 1, 2, 2, 3, 0, 0, 0, 2, 2, 3]),
+        "layer 1: expert 1 has no slot; every expert needs at least one"
+    );
+}
+
+#[test]
+fn tables_are_refused_with_place_and_reason() {
+    let topology = *two_nodes(&[0, 1, 1, 2, 2, 3]).unwrap().topology();
+    let refusal = |phy2log: [i64; 6], rank: [i64; 6], logcnt: [i64; 4]| {
+        let tables = (phy2log.to_vec(), rank.to_vec(), logcnt.to_vec());
+        let plan = Plan::from_tables(topology, 1, tables.0, tables.1, tables.2);
+        plan.unwrap_err().to_string()
+    };
+    let (phy2log, rank, logcnt) = ([0, 1, 1, 2, 2, 3], [0, 1, 0, 0, 1, 0], [1, 2, 2, 1]);
+    assert_eq!(
+        refusal([0, 1, 1, 4, 2, 3], rank, logcnt),
+        "layer 0, slot 3: holds expert 4, but there are 4 experts"
+    );
+    assert_eq!(
+        refusal([0, 1, 1, 2, 2, 2], rank, logcnt),
+        "layer 0, expert 2: logcnt says 2 copies, but 3 slots hold it"
+    );
+    assert_eq!(
+        refusal([0, 0, 0, 2, 2, 3], rank, [3, 0, 2, 1]),
+        "layer 0, expert 1: has no slot"
+    );
+    assert_eq!(
+        refusal(phy2log, [0, 1, 1, 0, 1, 0], logcnt),
+        "layer 0, slot 2, expert 1: rank 1 is another copy's already"
+    );
+    for strange in [-1, 2, i64::MIN, i64::MAX] {
+        assert_eq!(
+            refusal(phy2log, [0, 1, 0, 0, strange, 0], logcnt),
+            format!("layer 0, slot 4, expert 2: rank {strange} is not one of 0..2")
+        );
+    }
+}
+
+#[test]
+fn false_certificates_are_refused_with_what_is_true() {
+    let loads = canonical(&[1 << 37, 1 << 37, 1 << 38], 3);
+    let sizes = global(3, 4, 2);
+    let plan = plan(&loads, &sizes, Policy::DeepSeek);
+    let honest = Certificate::new(&plan, &loads).unwrap();
+    let refusal = |change: &dyn Fn(&mut Certificate)| {
+        let mut changed = honest.clone();
+        change(&mut changed);
+        verify(&plan, &changed, &loads).unwrap_err().to_string()
+    };
+    let load = 720_720_u64 << 38;
+    assert_eq!(
+        refusal(&|changed| changed.gpu_load[1] += 1),
+        format!(
+            "layer 0: GPU 1 is said to carry {}, but carries {load}",
+            load + 1
+        )
+    );
+    assert_eq!(
+        refusal(&|changed| changed.max_load[0] -= 1),
+        format!(
+            "layer 0: the busiest GPU is said to carry {}, but carries {load}",
+            load - 1
+        )
+    );
+    assert_eq!(
+        refusal(&|changed| changed.lower_bound[0] -= 1),
+        format!(
+            "layer 0: the lower bound is said to be {} (mean), but is {load} (mean)",
+            load - 1
+        )
+    );
+    assert_eq!(
+        refusal(&|changed| changed.exponents[0] += 1),
+        "layer 0: the unit is said to be 2^-1, but the loads' is 2^-0"
+    );
+    assert_eq!(
+        refusal(&|changed| changed.num_gpus = 4),
+        "the certificate is for 4 GPUs, not 2"
+    );
+    assert_eq!(
+        refusal(&|changed| changed.bound.clear()),
+        "the certificate's bound has 0 entries instead of 1"
+    );
+}
