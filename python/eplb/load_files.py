@@ -188,7 +188,9 @@ def _entry(values: Any, key: str | None) -> Any:
         return next(iter(values.values()))
     known = [name for name in KEYS if name in values]
     if len(known) != 1:
-        raise LoadError(f"which are the loads? It holds {_names(values)}: name one as the key")
+        raise LoadError(
+            f"which are the loads? It holds {_names(values)}: name one as the key (--key)"
+        )
     return values[known[0]]
 
 

@@ -1,7 +1,7 @@
 //! Times the planner alone, layer by layer: `cargo bench --package eplb-core`.
 //!
 //! Rounds of all cases are interleaved; the fastest and the median round are printed.
-#![expect(
+#![allow(
     clippy::disallowed_types,
     clippy::float_arithmetic,
     reason = "a benchmark is about time"
@@ -104,7 +104,7 @@ fn main() {
     for (i, case) in cases.iter().enumerate() {
         let per_layer = |times: &mut Vec<std::time::Duration>| {
             times.sort();
-            let micros = |t: std::time::Duration| t.as_secs_f64() * 1e6 / LAYERS as f64;
+            let micros = |t: std::time::Duration| t.as_secs_f64() * 1e6 / f64::from(LAYERS as u32);
             format!("{:.2} {:.2}", micros(times[0]), micros(times[ROUNDS / 2]))
         };
         let (plan, certificate) = (

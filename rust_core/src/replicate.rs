@@ -19,14 +19,6 @@ impl Quotient {
     fn cmp(self, other: Self) -> Ordering {
         (self.load * other.divisor).cmp(&(other.load * self.divisor))
     }
-
-    fn max(self, other: Self) -> Self {
-        if self.cmp(other).is_lt() { other } else { self }
-    }
-
-    fn min(self, other: Self) -> Self {
-        if self.cmp(other).is_gt() { other } else { self }
-    }
 }
 
 /// The experts of one copy count: the positions `start..end` of the sorted order.
@@ -93,13 +85,19 @@ impl Replication {
         }
     }
 
-    /// Appends `copies` as the seed does: the last tenth of them, at least one, by a look ahead at
-    /// the peaks that Adams' candidate and Sainte-Lague's would leave.
+    /// Appends `copies` as the seed does: the last tenth of them, at least one, to the experts with
+    /// the largest w/(2r-1) (over spares: Sainte-Lague).
+    ///
+    /// The seed compares, at each of these tail steps, the two largest loads per copy that Adams'
+    /// candidate D and Sainte-Lague's candidate S would leave. In exact arithmetic S always wins:
+    /// `w_D/r_D >= w_S/r_S` and `w_S/(2r_S-1) >= w_D/(2r_D-1)` give `r_D >= r_S`, where equality makes
+    /// D and S one expert; else `w_S/(r_S+1) < w_D/(r_D+1)`, and what is beside it is the same for
+    /// both.
     pub(crate) fn append_adaptive(&mut self, copies: usize) {
         let tail = copies.div_ceil(10);
         self.append_adams(copies - tail);
         for _ in 0..tail {
-            self.give_head(self.tail_choice());
+            self.give_head(self.best_head(|r| 2 * r - 1));
         }
     }
 
@@ -125,42 +123,6 @@ impl Replication {
             }
         }
         best
-    }
-
-    /// The level whose head the seed's tail step takes.
-    fn tail_choice(&self) -> usize {
-        let adams = self.best_head(|r| r);
-        let sainte_lague = self.best_head(|r| 2 * r - 1);
-        if adams == sainte_lague {
-            return adams;
-        }
-        let second = self.second_largest(adams);
-        let after = |i: usize| self.quotient(self.levels[i].start, self.levels[i].count + 1);
-        let (new_adams, new_sainte_lague) = (after(adams), after(sainte_lague));
-        let order = second
-            .max(new_adams)
-            .cmp(second.max(new_sainte_lague))
-            .then_with(|| second.min(new_adams).cmp(second.min(new_sainte_lague)))
-            .then(adams.cmp(&sainte_lague));
-        if order.is_gt() { sainte_lague } else { adams }
-    }
-
-    /// The second largest load per copy, with multiplicity, the largest being the head of level
-    /// `largest`; for two experts and more.
-    fn second_largest(&self, largest: usize) -> Quotient {
-        let runner_up = |(i, level): (usize, &Level)| {
-            let position = level.start + usize::from(i == largest);
-            (position < level.end).then(|| self.quotient(position, level.count))
-        };
-        let none = Quotient {
-            load: 0,
-            divisor: 1,
-        };
-        self.levels
-            .iter()
-            .enumerate()
-            .filter_map(runner_up)
-            .fold(none, Quotient::max)
     }
 
     /// One more copy for the head of a level, which moves up to the next count.

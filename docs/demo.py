@@ -1,0 +1,116 @@
+"""Plans real loads and one of DeepSeek-V3's size with every policy: ``make demo``.
+
+python docs/demo.py OUTDIR
+
+For each it prints the comparison of the policies, writes a plan file to OUTDIR, reads it back and
+verifies it.
+"""
+
+from __future__ import annotations
+
+import random
+import runpy
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import eplb
+import numpy as np
+from eplb.cli import comparison_text
+from eplb.comparison import compare
+from eplb.load_files import read_loads
+
+LOADS = Path(__file__).parent.parent / "tests" / "loads"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Loads, and the sizes to plan them for."""
+
+    model: str
+    loads: Any
+    sizes: dict[str, Any]
+
+    def file_name(self) -> str:
+        """A name for the plan file."""
+        name = self.model.split(",")[0].replace(" ", "-").lower()
+        nodes = self.sizes.get("num_nodes", 1)
+        return f"{name}-{nodes}-nodes.json" if nodes > 1 else f"{name}.json"
+
+
+def counts(name: str) -> Any:
+    """All windows of a file of counts together, ``[layers, experts]``."""
+    return read_loads(LOADS / f"{name}_counts.npz").table
+
+
+def deepseek_v4_flash() -> Any:
+    """Counts ``[40, 256]`` from the expert ids of 1684 tokens."""
+    histogram = runpy.run_path(str(LOADS / "histogram.py"))["histogram"]
+    with np.load(LOADS / "deepseek-v4-flash_reap-loop_token_top6_ids_L3-42.npz") as arrays:
+        return histogram(arrays["ids"], 256)
+
+
+def synthetic_deepseek_v3(*, layers: int = 58, experts: int = 256, top_k: int = 8) -> Any:
+    """Loads as skewed as DeepSeek-V3's were measured to be; the same on every machine.
+
+    Lognormal of deviation 0.66, and 1 to 3 experts per layer at 4 to 13 times the mean. No expert
+    can get more than one token in ``experts / top_k``.
+    """
+    chance = random.Random(58)  # noqa: S311
+    mean = 10_000
+    table = []
+    for _ in range(layers):
+        row = [mean * chance.lognormvariate(-(0.66**2) / 2, 0.66) for _ in range(experts)]
+        for expert in chance.sample(range(experts), chance.randint(1, 3)):
+            row[expert] = mean * chance.uniform(4, 13)
+        table.append([round(min(load, mean * experts / top_k)) for load in row])
+    return np.array(table)
+
+
+def cases() -> list[Case]:
+    """Every load with its sizes."""
+    synthetic = synthetic_deepseek_v3()
+    v3 = {"num_gpus": 32, "num_replicas": 288}
+    return [
+        Case(
+            "DeepSeek-V2-Lite, 33,279 tokens of four tasks",
+            counts("deepseek-v2-lite_esft_seq"),
+            {"num_gpus": 8, "num_replicas": 72},
+        ),
+        Case(
+            "gpt-oss-20b, 10.8 million tokens",
+            counts("gpt-oss-20b_expertfingerprinting_category"),
+            {"num_gpus": 8, "num_replicas": 40},
+        ),
+        Case(
+            "DeepSeek-V4-Flash, 1,684 decoded tokens",
+            deepseek_v4_flash(),
+            {"num_gpus": 32, "num_replicas": 288},
+        ),
+        Case("Synthetic DeepSeek-V3", synthetic, v3),
+        Case("Synthetic DeepSeek-V3", synthetic, {**v3, "num_groups": 8, "num_nodes": 4}),
+    ]
+
+
+def show(case: Case, out: Path) -> None:
+    """Compare, plan, write, read back and verify one case."""
+    print(case.model)
+    print(comparison_text(compare(case.loads, **case.sizes)))
+    path = out / case.file_name()
+    eplb.plan(case.loads, **case.sizes).save(path)
+    print(f"{eplb.verify(eplb.load_plan(path), case.loads)}\n{path}\n")
+
+
+def main() -> None:
+    """Show every case."""
+    if len(sys.argv) != 2:
+        sys.exit("use: python docs/demo.py OUTDIR")
+    out = Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    for case in cases():
+        show(case, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+//! Any tables and certificates: accepted if true, refused if not.
+#![no_main]
+
+#[path = "../checks/mod.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::tables::check(bytes));

@@ -1,0 +1,524 @@
+"""The command line: what it prints where, its exit codes, and every mistake a user can make."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import eplb
+import numpy as np
+import pytest
+import torch
+from eplb import cli
+from eplb.comparison import compare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, "-m", "eplb.cli"]
+LOADS = np.random.default_rng(7).integers(1, 1000, (5, 16))
+PLAN = eplb.plan(LOADS, num_gpus=4, num_replicas=20)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with loads in it."""
+    monkeypatch.chdir(tmp_path)
+    np.save("loads.npy", LOADS)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in this process: exit code, standard output, standard error."""
+
+    def run_here(line: str, *more: str) -> tuple[int, str, str]:
+        code = cli.main([*line.split(), *more])
+        return code, *capsys.readouterr()
+
+    return run_here
+
+
+def start(line: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Runs the command line as a shell does, without a terminal."""
+    switches = ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "PYTHONUNBUFFERED")
+    environment = {name: value for name, value in os.environ.items() if name not in switches}
+    environment |= options.pop("environment", {})
+    return subprocess.run(
+        [*COMMAND, *line.split()],
+        env=environment,
+        capture_output=options.pop("capture_output", True),
+        text=True,
+        check=False,
+        timeout=60,
+        **options,
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def figures(plan: eplb.Plan) -> dict[str, Any]:
+    """The figures of a plan whose layers all carry a load, from the definitions."""
+    return {
+        "balancedness_mean": pytest.approx(plan.balancedness.mean()),
+        "balancedness_worst": plan.balancedness.min(),
+        "gap_mean": pytest.approx(plan.gap.mean()),
+        "gap_worst": plan.gap.max(),
+        "duplicates": plan.duplicates.sum(),
+    }
+
+
+# --- plan -----------------------------------------------------------------------------------------
+
+
+def test_plan_prints_the_plan(run: Any) -> None:
+    assert run("plan loads.npy --gpus 4 --replicas 20") == (0, f"{PLAN}\n", "")
+
+
+def test_plan_writes_the_plan(run: Any, folder: Path) -> None:
+    for name in ("plan.json", "plan.npz"):
+        code, out, err = run("plan loads.npy --gpus 4 --replicas 20 --out", name)
+        assert (code, err) == (0, "")
+        assert out == f"{PLAN}\n  written to    {name}\n"
+        assert eplb.load_plan(name) == PLAN
+    assert names(folder) == ["loads.npy", "plan.json", "plan.npz"]
+
+
+def test_plan_as_json(run: Any) -> None:
+    code, out, err = run("plan loads.npy --gpus 4 --replicas 20 --out plan.json --json")
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    assert json.loads(out) == {
+        "policy": PLAN.policy,
+        "digest": PLAN.digest(),
+        "num_layers": 5,
+        "num_experts": 16,
+        "num_replicas": 20,
+        "num_groups": 1,
+        "num_nodes": 1,
+        "num_gpus": 4,
+        "fallback": False,
+        "loaded_layers": 5,
+        **figures(PLAN),
+        "out": "plan.json",
+        "notes": [],
+    }
+    assert eplb.load_plan("plan.json") == PLAN
+
+
+def test_every_option_reaches_the_planner(run: Any) -> None:
+    line = "plan loads.npy --gpus 4 --redundant 8 --groups 4 --nodes 2 --threads 2 --json --policy"
+    for policy in eplb.POLICIES:
+        sizes = {"num_gpus": 4, "num_replicas": 24, "num_groups": 4, "num_nodes": 2}
+        made = eplb.plan(LOADS, policy=policy, **sizes)
+        values = json.loads(run(line, policy)[1])
+        assert values["digest"] == made.digest()
+        assert values["policy"] == policy
+        assert {name: values[name] for name in sizes} == sizes
+        assert values["out"] is None
+    alone = run("plan loads.npy --gpus 5 --json")[1]
+    assert json.loads(alone)["digest"] == eplb.plan(LOADS, num_gpus=5).digest()
+
+
+def test_the_fallback_is_told(run: Any) -> None:
+    line = "plan loads.npy --gpus 4 --groups 3 --nodes 2"
+    assert "3 do not divide by 2 nodes: planned globally" in run(line)[1]
+    assert json.loads(run(line, "--json")[1])["fallback"] is True
+
+
+def write_loads(kind: str, loads: Any) -> None:
+    """Writes a file ``mine.kind``."""
+    name = f"mine.{kind}"
+    if kind == "npy":
+        np.save(name, loads)
+    elif kind == "npz":
+        np.savez_compressed(name, counts=loads)
+    elif kind == "csv":
+        np.savetxt(name, loads, fmt="%d", delimiter=",")
+    elif kind == "json":
+        Path(name).write_text(json.dumps(loads.tolist()))
+    else:
+        torch.save(torch.tensor(loads), name)
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "csv", "json", "pt"])
+def test_every_kind_of_file_gives_the_same_plan(
+    kind: str, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_loads(kind, LOADS)
+    code, out, err = run(f"plan mine.{kind} --gpus 4 --replicas 20 --json")
+    assert (code, err, json.loads(out)["digest"]) == (0, "", PLAN.digest())
+    content = io.BytesIO(Path(f"mine.{kind}").read_bytes())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content))
+    code, out, err = run("plan - --gpus 4 --replicas 20 --json")
+    assert (code, err, json.loads(out)["digest"]) == (0, "", PLAN.digest())
+
+
+def test_windows_are_summed_and_noted(run: Any) -> None:
+    np.save("windows.npy", np.array([LOADS // 2, LOADS - LOADS // 2]))
+    note = "2 windows summed: [2, 5, 16] to [5, 16]"
+    line = "plan windows.npy --gpus 4 --replicas 20"
+    assert run(line) == (0, f"{PLAN}\n  note          {note}\n", "")
+    values = json.loads(run(line, "--json")[1])
+    assert (values["digest"], values["notes"]) == (PLAN.digest(), [note])
+    assert run("compare windows.npy --gpus 4")[1].endswith(f"\nnote: {note}\n")
+
+
+def test_the_key_names_the_array(run: Any) -> None:
+    np.savez("two.npz", a=LOADS[:2], b=LOADS)
+    code, out, _ = run("plan two.npz --key b --gpus 4 --replicas 20 --json")
+    assert (code, json.loads(out)["digest"]) == (0, PLAN.digest())
+
+
+# --- compare --------------------------------------------------------------------------------------
+
+
+def test_compare_shows_every_policy(run: Any) -> None:
+    code, out, err = run("compare loads.npy --gpus 4 --replicas 20")
+    assert (code, err) == (0, "")
+    assert out.startswith("5 layers: 16 experts in 20 slots on 4 GPUs\n\npolicy  ")
+    rows = {line.split()[0]: line.split()[1:] for line in out.splitlines()[4:]}
+    assert list(rows) == ["trivial", *eplb.POLICIES]
+    row = np.arange(20) % 16
+    trivial = eplb.Plan.from_phy2log(np.tile(row, (5, 1)), num_gpus=4)
+    plans = {"trivial": eplb.evaluate(trivial, LOADS)} | {
+        name: eplb.plan(LOADS, num_gpus=4, num_replicas=20, policy=name) for name in eplb.POLICIES
+    }
+    for name, plan in plans.items():
+        assert rows[name][:5] == [
+            f"{plan.balancedness.mean():.4f}",
+            f"{plan.balancedness.min():.4f}",
+            f"{plan.gap.mean():.3%}",
+            f"{plan.gap.max():.3%}",
+            str(plan.duplicates.sum()),
+        ]
+        assert re.fullmatch(r"-" if name == "trivial" else r"\d+\.\d\d", rows[name][5])
+
+
+def test_compare_as_json(run: Any) -> None:
+    values = json.loads(run("compare loads.npy --gpus 4 --redundant 4 --json")[1])
+    assert (values["num_replicas"], values["loaded_layers"], values["notes"]) == (20, 5, [])
+    rows = {row.pop("name"): row for row in values["rows"]}
+    assert list(rows) == ["trivial", *eplb.POLICIES]
+    assert rows["trivial"].pop("milliseconds") is None
+    for name in eplb.POLICIES:
+        plan = eplb.plan(LOADS, num_gpus=4, num_replicas=20, policy=name)
+        assert rows[name].pop("milliseconds") > 0
+        assert rows[name] == {"digest": plan.digest(), **figures(plan)}
+
+
+def test_layers_without_load_are_left_out(run: Any) -> None:
+    with_zeros = np.concatenate([np.zeros((2, 16), dtype=np.int64), LOADS])
+    np.save("zeros.npy", with_zeros)
+    line = "--gpus 4 --replicas 20 --json"
+    values, full = (json.loads(run(f"plan {name}.npy {line}")[1]) for name in ("zeros", "loads"))
+    assert (values["num_layers"], values["loaded_layers"]) == (7, 5)
+    for name in ("balancedness_mean", "balancedness_worst", "gap_mean", "gap_worst"):
+        assert values[name] == full[name]
+    assert "\n2 layers carry no load" in run("compare zeros.npy --gpus 4")[1]
+
+
+def test_loads_that_are_all_zero(run: Any) -> None:
+    np.save("zeros.npy", LOADS * 0)
+    code, out, err = run("compare zeros.npy --gpus 4")
+    assert (code, err) == (0, "")
+    assert re.search(r"\ntrivial +- +- +- +- +0 +-\n", out)
+    values = json.loads(run("plan zeros.npy --gpus 4 --json")[1])
+    assert (values["gap_mean"], values["balancedness_worst"]) == (None, None)
+    assert run("plan zeros.npy --gpus 4")[0] == 0
+
+
+def test_groups_are_told(run: Any) -> None:
+    out = run("compare loads.npy --gpus 4 --groups 4 --nodes 2")[1]
+    assert out.splitlines()[1] == "4 groups, each whole on one of 2 nodes"
+    out = run("compare loads.npy --gpus 4 --groups 3 --nodes 2")[1]
+    assert out.splitlines()[1] == "3 groups do not divide by 2 nodes: planned globally"
+
+
+def test_the_table_fits_80_columns_and_nothing_of_it_is_cut() -> None:
+    skewed = np.ones((3, 256), dtype=np.int64)
+    skewed[:, 0] = 10**9
+    text = cli.comparison_text(compare(skewed, num_gpus=128, num_replicas=512))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert len(text.splitlines()) == 5 + len(eplb.POLICIES)
+
+
+# --- verify ---------------------------------------------------------------------------------------
+
+
+def test_verify(run: Any) -> None:
+    PLAN.save("plan.json")
+    line = eplb.verify(PLAN, LOADS)
+    assert run("verify plan.json loads.npy") == (0, f"{line}\n", "")
+    code, out, err = run("verify plan.json loads.npy --json")
+    assert (code, json.loads(out), err) == (0, {"verified": True, "message": line}, "")
+
+
+def spoil_slots(values: dict[str, Any]) -> None:
+    row = values["phy2log"][3]
+    row[0] = (row[0] + 1) % 16
+
+
+def spoil_gpu_load(values: dict[str, Any]) -> None:
+    values["certificate"]["gpu_load"][3][1] += 1
+
+
+def spoil_bound(values: dict[str, Any]) -> None:
+    values["certificate"]["lower_bound"][3] += 1
+
+
+def spoil_gap(values: dict[str, Any]) -> None:
+    values["certificate"]["gap"][3] = 0.0
+
+
+@pytest.mark.parametrize("spoil", [spoil_slots, spoil_gpu_load, spoil_bound, spoil_gap])
+def test_verify_finds_what_is_false(spoil: Callable[[dict[str, Any]], None], run: Any) -> None:
+    values = PLAN.to_dict()
+    spoil(values)
+    Path("plan.json").write_text(json.dumps(values))
+    code, out, err = run("verify plan.json loads.npy")
+    assert (code, out) == (1, "")
+    assert re.fullmatch(r"eplb: [^\n]*layer 3\b[^\n]*\n", err)
+    code, out, said = run("verify plan.json loads.npy --json")
+    assert (code, said) == (1, err)
+    answer = json.loads(out)
+    assert (answer["verified"], answer["layer"]) == (False, 3)
+    assert f"eplb: {answer['message']}\n" == err
+
+
+def test_verify_finds_other_loads(run: Any) -> None:
+    PLAN.save("plan.json")
+    np.save("other.npy", LOADS + 1)
+    code, out, err = run("verify plan.json other.npy")
+    assert (code, out) == (1, "")
+    assert "loads" in err
+    np.save("other.npy", LOADS[:, :15])
+    code, out, err = run("verify plan.json other.npy --json")
+    assert (code, out) == (2, "")
+    assert "5 layers x 15 experts, but the plan is 5 layers x 16 experts" in err
+
+
+# --- Mistakes -------------------------------------------------------------------------------------
+
+PLANNED = "plan loads.npy --gpus 4"
+MISTAKES: dict[str, tuple[str, str]] = {
+    "no such command": ("plant loads.npy", "No such command 'plant'"),
+    "no such option": ("plan loads.npy --gpu 4", "No such option: --gpu .*--gpus"),
+    "no loads": ("plan --gpus 4", "Missing argument 'LOADS'"),
+    "no gpus": ("plan loads.npy", "Missing option '--gpus'"),
+    "an option without its value": ("plan loads.npy --gpus", "--gpus"),
+    "no number": ("plan loads.npy --gpus 4x", "'--gpus': '4x' is no whole number"),
+    "no whole number": (f"{PLANNED} --replicas 20.0", "'--replicas': '20.0' is no whole"),
+    "no gpu": ("plan loads.npy --gpus 0", "^--gpus is 0; it must be at least 1"),
+    "less than no gpu": ("plan loads.npy --gpus -4", "^--gpus is -4;"),
+    "2**70 gpus": (f"plan loads.npy --gpus {2**70}", f"--gpus={2**70} is too large"),
+    "2**40 replicas": (
+        f"{PLANNED} --replicas {2**40}",
+        f"--replicas={2**40} is too large; at most",
+    ),
+    "2**70 nodes": (f"{PLANNED} --nodes {2**70}", f"--nodes={2**70} is too large"),
+    "replicas that do not divide": (
+        "plan loads.npy --gpus 3 --replicas 20",
+        "^--replicas=20 does not divide evenly by --gpus=3; --replicas=18 or 21 would",
+    ),
+    "the same of compare": ("compare loads.npy --gpus 3 --replicas 20", "--replicas=18 or 21"),
+    "groups that do not divide": (f"{PLANNED} --groups 3", "num_experts=16 .* by --groups=3; "),
+    "spares for replicas": (f"{PLANNED} --replicas 4", r"did you mean 16 \+ 4 = 20\?"),
+    "spares that do not divide": (
+        f"{PLANNED} --redundant 3",
+        "^16 experts and --redundant 3: --replicas=19 does not divide evenly by --gpus=4; ",
+    ),
+    "less than no spares": (f"{PLANNED} --redundant -4", "^--redundant is -4; .*at least 0"),
+    "replicas and spares": (f"{PLANNED} --redundant 4 --replicas 20", "--redundant, not both"),
+    "no threads": (f"{PLANNED} --threads 0", "^--threads is 0; it must be at least 1"),
+    "no threads to compare with": ("compare loads.npy --gpus 4 --threads 0", "^--threads is 0;"),
+    "no such policy": (f"{PLANNED} --policy best", "no policy 'best'; .*deepseek, adaptive"),
+    "no such file": ("plan missing.npy --gpus 4", r"^missing\.npy: No such file"),
+    "a folder": ("plan . --gpus 4", r"^\.: Is a directory"),
+    "no loads in it": ("plan text.csv --gpus 4", r"^text\.csv: line 1, column 2: 'x' is there"),
+    "a bad cell": ("plan bad.json --gpus 4", r"^bad\.json: layer 1, expert 0: the load is -3;"),
+    "no such key": (f"{PLANNED} --key mine", r"^loads\.npy: .* none named 'mine'"),
+    "another ending": (
+        f"{PLANNED} --out plan.txt",
+        r"'plan\.txt' ends in neither \.json nor \.npz",
+    ),
+    "no such folder": (f"{PLANNED} --out no/plan.json", r"^no/plan\.json: No such file"),
+    "out is a folder": (f"{PLANNED} --out folder.json", r"^folder\.json: Is a directory"),
+    "no plan": ("verify bad.json loads.npy", r"^bad\.json: the plan must be an object"),
+    "no plan file": ("verify no.json loads.npy", r"^no\.json: No such file"),
+    "no plan, binary": ("verify loads.npy loads.npy", r"^loads\.npy: no JSON that can be read"),
+    "loads for verify that are none": ("verify plan.json bad.json", r"^bad\.json: layer 1"),
+    "a plan of strange keys": ("verify strange.json loads.npy", r"\\x1b\[31m two"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line(name: str, run: Any, folder: Path) -> None:
+    Path("text.csv").write_text("1,x\n")
+    Path("bad.json").write_text("[[1, 2], [-3, 4]]")
+    Path("folder.json").mkdir()
+    PLAN.save("plan.json")
+    Path("strange.json").write_text(json.dumps({**PLAN.to_dict(), "\33[31m\ntwo": 0}))
+    before = names(folder)
+    line, wanted = MISTAKES[name]
+    for as_json in ([], ["--json"]):
+        code, out, err = run(line, *as_json)
+        assert (code, out) == (2, "")
+        assert re.fullmatch(r"eplb: [ -~]+\n", err)
+        assert re.search(wanted, err.removeprefix("eplb: "))
+    assert names(folder) == before
+
+
+def test_a_mistake_in_a_process_of_its_own() -> None:
+    done = start("plan loads.npy --gpus 3 --replicas 20")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("eplb: --replicas=20 does not divide evenly by --gpus=3;")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_error_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "read_loads", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["plan", "loads.npy", "--gpus", "4"])
+
+
+def test_no_memory(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(cli, "read_loads", greedy)
+    assert run(PLANNED) == (2, "", "eplb: not enough memory for loads or plan of this size\n")
+
+
+def test_a_long_message_is_cut(run: Any) -> None:
+    code, out, err = run("plan loads.npy --policy", "x" * 9999, "--gpus", "4")
+    assert (code, out) == (2, "")
+    assert len(err) < 600
+
+
+# --- Streams --------------------------------------------------------------------------------------
+
+
+def test_a_plan_that_cannot_be_written_leaves_nothing_behind(folder: Path) -> None:
+    Path("plan.json").write_text("what was there before")
+    before = names(folder)
+    script = 'ulimit -f 1; exec "$@"'
+    options = ["plan", "loads.npy", "--gpus", "4", "--replicas", "1600", "--out", "plan.json"]
+    shell = ["sh", "-c", script, "sh", *COMMAND, *options]
+    done = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "eplb: plan.json: File too large\n"
+    assert Path("plan.json").read_text() == "what was there before"
+    assert names(folder) == before
+
+
+@pytest.mark.parametrize("line", ["compare loads.npy --gpus 4", PLANNED, "plan --help"])
+def test_piped_output_is_plain(line: str) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "TERM": "xterm-256color"}
+    done = start(line, environment=ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"[\n -~]+", done.stdout)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_colours_can_be_had() -> None:
+    done = start("compare loads.npy --gpus 4", environment={"FORCE_COLOR": "1", "TERM": "xterm"})
+    assert "\33[" in done.stdout
+
+
+@pytest.mark.parametrize("line", ["compare loads.npy --gpus 4", "plan loads.npy --gpus 4 --json"])
+def test_a_reader_that_has_gone(line: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = start(line, capture_output=False, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = start(PLANNED, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (2, "eplb: standard output: No space left on device\n")
+
+
+def test_closed_output(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream in ("stdout", "stderr"):
+        with monkeypatch.context() as closed:
+            closed.setattr(sys, stream, None)
+            assert cli.main(["compare", "loads.npy", "--gpus", "4"]) == 0
+            assert cli.main(["plan", "missing.npy", "--gpus", "4"]) == 2
+    assert run("--version")[0] == 0
+
+
+def test_names_of_any_characters(run: Any) -> None:
+    name = "l\xf6ads \udcff\33[31m.npy"
+    np.save("loads.npy", LOADS)
+    Path("loads.npy").rename(name)
+    assert run("plan", name, "--gpus", "4")[0] == 0
+    code, _, err = run("plan", f"no {name}", "--gpus", "4")
+    assert (code, err) == (2, "eplb: no l\xf6ads \\udcff\\x1b[31m.npy: No such file or directory\n")
+    code, out, _ = run("plan", name, "--gpus", "4", "--out", "\xe9\udcfe.json")
+    assert code == 0
+    assert out.endswith("  written to    \xe9\\udcfe.json\n")
+
+
+# --- Help -----------------------------------------------------------------------------------------
+
+
+def test_version(run: Any) -> None:
+    assert run("--version") == (0, f"eplb {eplb.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", ["plan", "compare", "verify"])
+def test_help_has_an_example_that_works(command: str, run: Any) -> None:
+    code, out, err = run(command, "--help")
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    example = re.search(r"Example: eplb (.*)", out)
+    assert example
+    np.save("loads.npy", np.random.default_rng(1).integers(1, 99, (2, 256)))
+    eplb.plan(np.load("loads.npy"), num_gpus=32).save("plan.json")
+    assert run(example[1])[0] == 0
+
+
+def test_without_a_command_there_is_help(run: Any) -> None:
+    code, out, err = run("")
+    assert (code, out) == (2, "")
+    for command in ("plan", "compare", "verify"):
+        assert f"\n  {command} " in err
+    assert run("--help") == (0, err, "")
+
+
+# --- The demo -------------------------------------------------------------------------------------
+
+
+def test_demo(folder: Path) -> None:
+    command = [sys.executable, str(ROOT / "docs" / "demo.py"), "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\nverified: ") == 5
+    assert len(list((folder / "out").glob("*.json"))) == 5
+    for model in ("DeepSeek-V2-Lite", "gpt-oss-20b", "DeepSeek-V4-Flash", "DeepSeek-V3"):
+        assert model in done.stdout
+
+
+def test_the_demo_s_synthetic_loads_are_the_same_everywhere() -> None:
+    table = runpy.run_path(str(ROOT / "docs" / "demo.py"))["synthetic_deepseek_v3"]()
+    assert table.shape == (58, 256)
+    assert (int(table.sum()), int(table[57, 255])) == (158959408, 7798)
+    ratio = table.max(axis=1) / table.mean(axis=1)
+    assert 3.5 < ratio.min() <= ratio.max() < 14

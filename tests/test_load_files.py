@@ -1,0 +1,451 @@
+"""Load files of every kind, odd ones and hostile ones: the loads, or a LoadError with the place."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import pickle
+import random
+import re
+import struct
+import sys
+import zipfile
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from eplb import LoadError, load_files
+from eplb.load_files import read_loads
+from loads.histogram import histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COUNTS = np.arange(24, dtype=np.int64).reshape(4, 6) ** 3
+MOST = 2**64 - 1
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def npz(**arrays: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def pt(value: Any, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    torch.save(value, stream, **options)
+    return stream.getvalue()
+
+
+def csv(array: Any) -> bytes:
+    return "\n".join(",".join(map(str, row)) for row in array.tolist()).encode()
+
+
+def as_json(array: Any) -> bytes:
+    return json.dumps(array.tolist()).encode()
+
+
+WRITE: dict[str, Callable[[Any], bytes]] = {
+    "npy": npy,
+    "npz": lambda array: npz(load=array),
+    "pt": lambda array: pt(torch.tensor(array)),
+    "json": as_json,
+    "csv": csv,
+}
+
+
+def written(folder: Path, name: str, content: bytes | str) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def refusal(folder: Path, name: str, content: bytes | str, **options: Any) -> str:
+    """The message of the error, less the file's name, which it must begin with."""
+    path = written(folder, name, content)
+    with pytest.raises(LoadError) as caught:
+        read_loads(path, **options)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    return message.removeprefix(f"{path}: ")
+
+
+# --- What can be read -----------------------------------------------------------------------------
+
+GOOD: dict[str, tuple[str, bytes]] = {
+    "npy": ("a.npy", npy(COUNTS)),
+    "npy, column-major": ("a.npy", npy(np.asfortranarray(COUNTS))),
+    "npy, big-endian": ("a.npy", npy(COUNTS.astype(">i4"))),
+    "npy under another name": ("a.csv", npy(COUNTS)),
+    "npz with one array": ("a.npz", npz(anything=COUNTS)),
+    "npz with counts": ("a.npz", npz(other=COUNTS + 1, counts=COUNTS)),
+    "npz with load": ("a.npz", npz(other=COUNTS + 1, load=COUNTS)),
+    "npz without an ending": ("a", npz(counts=COUNTS)),
+    "pt": ("a.pt", pt(torch.tensor(COUNTS))),
+    "pt without an ending": ("a", pt(torch.tensor(COUNTS))),
+    "pt of the old kind": ("a", pt(torch.tensor(COUNTS), _use_new_zipfile_serialization=False)),
+    "pt with a dict": ("a.pt", pt({"rank": 0, "logical_count": torch.tensor(COUNTS)})),
+    "pt with lists": ("a.pt", pt(COUNTS.tolist())),
+    "json": ("a.json", as_json(COUNTS)),
+    "json without an ending": ("a", b" \n" + as_json(COUNTS)),
+    "json with a mark of byte order": ("a.json", b"\xef\xbb\xbf" + as_json(COUNTS)),
+    "json object": ("a.json", b'{"model": "x", "counts": ' + as_json(COUNTS) + b"}"),
+    "json object of one key": ("a.json", b'{"x": ' + as_json(COUNTS) + b"}"),
+    "csv": ("a.csv", csv(COUNTS)),
+    "csv of Windows": ("a.csv", b"\xef\xbb\xbf" + csv(COUNTS).replace(b"\n", b"\r\n") + b"\r\n"),
+    "csv with a header": ("a.csv", b'a,b,"c",d,e,f\n' + csv(COUNTS)),
+    "csv with a header of one cell": ("a.csv", b"loads\n\n" + csv(COUNTS)),
+    "csv with comments": ("a.csv", b"# 4 x 6\n" + csv(COUNTS) + b"\n# end\n"),
+    "semicolons": ("a.csv", csv(COUNTS).replace(b",", b"; ")),
+    "tabs": ("a.tsv", csv(COUNTS).replace(b",", b"\t")),
+    "spaces": ("a.txt", csv(COUNTS).replace(b",", b"  ")),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_reads(name: str, tmp_path: Path) -> None:
+    read = read_loads(written(tmp_path, *GOOD[name]))
+    assert read.table.dtype.kind in "iu"
+    assert read.table.tolist() == COUNTS.tolist()
+    assert read.notes == ()
+
+
+def test_the_key_names_the_array(tmp_path: Path) -> None:
+    contents = {
+        "a.npz": npz(counts=COUNTS + 1, mine=COUNTS),
+        "a.json": json.dumps({"counts": [[0]], "mine": COUNTS.tolist()}).encode(),
+        "a.pt": pt({"counts": 0, "mine": torch.tensor(COUNTS)}),
+    }
+    for name, content in contents.items():
+        read = read_loads(written(tmp_path, name, content), key="mine")
+        assert read.table.tolist() == COUNTS.tolist()
+
+
+@pytest.mark.parametrize("ending", ["json", "csv", "npy", "npz"])
+def test_large_integers_stay_exact(ending: str, tmp_path: Path) -> None:
+    load = np.array([[MOST, 2**53 + 1, 0, 10**19]], dtype=np.uint64)
+    read = read_loads(written(tmp_path, f"a.{ending}", WRITE[ending](load)))
+    assert read.table.tolist() == [[MOST, 2**53 + 1, 0, 10**19]]
+
+
+def test_floats(tmp_path: Path) -> None:
+    read = read_loads(written(tmp_path, "a.csv", "1.5,2e3,.25,+4,5.\n0,1E-3,7,8,9"))
+    assert read.table.tolist() == [[1.5, 2000.0, 0.25, 4.0, 5.0], [0.0, 0.001, 7.0, 8.0, 9.0]]
+    half = [[0.5, 1.25], [3.0, 65504.0]]
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        content = pt(torch.tensor(half, dtype=dtype))
+        assert read_loads(written(tmp_path, "a.pt", content)).table.tolist() == half
+    content = pt(torch.tensor([[0.5, 1.25], [3.0, 65536.0]], dtype=torch.bfloat16))
+    assert read_loads(written(tmp_path, "a.pt", content)).table.tolist()[1] == [3.0, 65536.0]
+    content = npy(np.array(half, dtype=np.float16))
+    assert read_loads(written(tmp_path, "a.npy", content)).table.tolist() == half
+
+
+@pytest.mark.parametrize("content", [npy(COUNTS), as_json(COUNTS), csv(COUNTS), npz(a=COUNTS)])
+def test_standard_input(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert read_loads("-").table.tolist() == COUNTS.tolist()
+    with pytest.raises(LoadError, match=r"^standard input: it is empty"):
+        read_loads("-")
+
+
+def test_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(LoadError, match=r"^standard input: it is closed"):
+        read_loads("-")
+
+
+def test_the_system_s_errors_are_its_own(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_loads(tmp_path / "missing.npy")
+    with pytest.raises(IsADirectoryError):
+        read_loads(tmp_path)
+
+
+# --- Windows --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["npy", "json", "pt"])
+def test_windows_are_summed(ending: str, tmp_path: Path) -> None:
+    windows = np.array([COUNTS, COUNTS[::-1], COUNTS * 5])
+    read = read_loads(written(tmp_path, f"a.{ending}", WRITE[ending](windows)))
+    assert read.table.tolist() == windows.sum(axis=0).tolist()
+    assert read.notes == ("3 windows summed: [3, 4, 6] to [4, 6]",)
+
+
+@pytest.mark.parametrize("ending", ["npy", "json"])
+def test_sums_of_integers_beyond_int64(ending: str, tmp_path: Path) -> None:
+    windows = np.array([[[2**63, 2**53]], [[2**63 - 1, 1]]], dtype=np.uint64)
+    read = read_loads(written(tmp_path, "a", WRITE[ending](windows)))
+    assert read.table.tolist() == [[MOST, 2**53 + 1]]
+    windows = np.array([[[1, 1]], [[1, MOST]]], dtype=np.uint64)
+    message = refusal(tmp_path, "a", WRITE[ending](windows))
+    assert message.startswith(f"layer 0, expert 1: the windows sum to {2**64}; ")
+
+
+def test_sums_of_int8_do_not_wrap(tmp_path: Path) -> None:
+    read = read_loads(written(tmp_path, "a.npy", npy(np.full((300, 2, 3), 127, dtype=np.int8))))
+    assert read.table.tolist() == [[38100] * 3] * 2
+
+
+def test_sums_of_floats_are_the_nearest_whatever_the_order(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    cells = [chance.lognormvariate(0, 30) for _ in range(200)] + [1e16, 1.0, 1e-16]
+    exact = float(sum(map(Fraction, cells)))
+    naive = set()
+    for _ in range(5):
+        chance.shuffle(cells)
+        read = read_loads(written(tmp_path, "a.npy", npy(np.array(cells).reshape(-1, 1, 1))))
+        assert read.table.tolist() == [[exact]]
+        naive.add(sum(cells))
+    assert naive - {exact}, "these cells would not tell an exact sum from another"
+
+
+def test_sums_of_floats_beyond_float64(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "a.npy", npy(np.full((2, 1, 3), 1.7e308)))
+    assert message == "layer 0, expert 0: the sum of 2 windows exceeds float64"
+
+
+def test_a_bad_cell_is_not_hidden_by_the_sum(tmp_path: Path) -> None:
+    windows = np.array([[[1, 2]], [[3, -1]]])
+    for content in (npy(windows), as_json(windows)):
+        message = refusal(tmp_path, "a", content)
+        assert re.match("window 1.* layer 0, expert 1: the load is -1; ", message)
+    windows = np.array([[[1, 2]], [[math.inf, 1]], [[-math.inf, 1]]])
+    message = refusal(tmp_path, "a.npy", npy(windows))
+    assert message.startswith("window 1, layer 0, expert 0: the load is inf; ")
+
+
+# --- What cannot ----------------------------------------------------------------------------------
+
+BAD: dict[str, tuple[str, bytes | str, str]] = {
+    "empty": ("a.npy", b"", "it is empty"),
+    "blank": ("a.csv", b" \n\n", "it holds no row of numbers"),
+    "binary": ("a.csv", bytes(range(256)), "neither .npy, .npz, .pt nor text"),
+    "a NUL": ("a.csv", b"1,2\0", "neither .npy"),
+    "UTF-16": ("a.csv", "1,2".encode("utf-16"), "neither .npy"),
+    "an .npy that is none": ("a.npy", b"<html>not found", "no .npy file: it begins with b'<html>"),
+    "an .npz that is none": ("a.npz", b"[[1]]", "no .npz file"),
+    # .npy
+    "npy cut short": ("a.npy", npy(COUNTS)[:-1], "declares 192 bytes, .*holds 191"),
+    "npy with more": ("a.npy", npy(COUNTS) + b"x", "declares 192 bytes, .*holds 193"),
+    "npy of nothing but magic": ("a.npy", b"\x93NUMPY", "cannot be read as an .npy file"),
+    "npy with a broken header": ("a.npy", npy(COUNTS).replace(b"}", b"("), "cannot be read"),
+    "npy that declares 2**60": ("a.npy", npy(COUNTS).replace(b"(4, 6)", b"(2**9,)"), "cannot be"),
+    "npy that declares much": (
+        "a.npy",
+        npy(np.zeros((1, 11111111))).replace(b"(1, 11111111)", b"(9, 99999999)")[:200],
+        "declares 7199999928 bytes",
+    ),
+    "npy, one row": ("a.npy", npy(COUNTS[0]), r"shape \[6\]; \[layers, experts\] or"),
+    "npy, 4-D": ("a.npy", npy(np.ones((1, 2, 3, 4))), r"shape \[1, 2, 3, 4\]"),
+    "npy, no layers": ("a.npy", npy(np.ones((0, 4))), r"shape \[0, 4\]"),
+    "npy, no windows": ("a.npy", npy(np.ones((0, 4, 3))), r"shape \[0, 4, 3\]"),
+    "npy of bools": ("a.npy", npy(COUNTS > 3), "integers or floats, got bool"),
+    "npy of complex": ("a.npy", npy(COUNTS * 1j), "got complex128"),
+    "npy of strings": ("a.npy", npy(COUNTS.astype(str)), "got str"),
+    "npy with NaN": ("a.npy", npy(np.array([[1, 2], [3, np.nan]])), "layer 1, expert 1: .* nan;"),
+    "npy, negative": ("a.npy", npy(COUNTS - 1), "layer 0, expert 0: the load is -1;"),
+    # .npz
+    "npz of nothing": ("a.npz", npz(), r"which are the loads\? It holds nothing"),
+    "npz of several": ("a.npz", npz(a=COUNTS, b=COUNTS), "It holds 'a', 'b': name one as the key"),
+    "npz of two known": ("a.npz", npz(load=COUNTS, counts=COUNTS), "which are the loads"),
+    "npz cut short": ("a.npz", npz(a=COUNTS)[:-30], "not a zip file"),
+    "npz of pickles": ("a.npz", npz(a=np.array([[{}]])), "holds Python objects"),
+    # .pt
+    "pt that is none": ("a.pt", b"[[1]]", "cannot be read as a .pt file"),
+    "pt cut short": ("a.pt", pt(torch.ones(2, 3))[:-40], "cannot be read"),
+    "pt of None": ("a.pt", pt(None), "a table of loads is needed, it holds None"),
+    "pt of one row": ("a.pt", pt(torch.ones(3)), r"shape \[3\]"),
+    "pt on no device": ("a.pt", pt(torch.ones(2, 3, device="meta")), "meta device"),
+    "pt, sparse": ("a.pt", pt(torch.ones(2, 3).to_sparse()), "to_dense"),
+    "pt of many cells": ("a.pt", pt(torch.ones(1).expand(10**6, 10**6)), f"holds {10**12} loads"),
+    # JSON
+    "json cut short": ("a.json", b"[[1, 2", "no JSON that can be read: .*column 7"),
+    "json that is text": ("a.json", b"one, two", "no JSON that can be read"),
+    "json, deep": ("a.json", b"[" * 10**6, "nested too deeply"),
+    "json with NaN": ("a.json", b"[[1, NaN]]", "NaN is no JSON number"),
+    "json with a huge integer": ("a.json", b"[[1" + b"0" * 5000 + b"]]", "no JSON that can be"),
+    "json with a huge float": ("a.json", b"[[1, 1e999]]", "layer 0, expert 1: the load is inf"),
+    "json beyond 2**64 - 1": ("a.json", f"[[1, {2**64}]]", f"expert 1: the load is {2**64};"),
+    "json, negative": ("a.json", b"[[1], [-2]]", "layer 1, expert 0: the load is -2"),
+    "json, ragged": ("a.json", b"[[1, 2], [3]]", "layer 1 has 1 loads, layer 0 2"),
+    "json, a number": ("a.json", b"7", "a table of loads is needed, it holds 7"),
+    "json, a row": ("a.json", b"[1, 2]", "one list of numbers"),
+    "json, empty list": ("a.json", b"[]", "empty list"),
+    "json, empty rows": ("a.json", b"[[], []]", r"shape \[2, 0\]"),
+    "json, text in it": ("a.json", b'[[1, "2"]]', "layer 0, expert 1: the load is '2'"),
+    "json, null in it": ("a.json", b"[[1, null]]", "expert 1: the load is None"),
+    "json, a key twice": ("a.json", b'{"load": [[1]], "load": [[2]]}', "a key is there twice"),
+    "json, an empty object": ("a.json", b"{}", "It holds nothing"),
+    "json, objects in objects": ("a.json", b'{"load": {"a": 1}}', "it holds an object"),
+    "json, windows of other layers": (
+        "a.json",
+        b"[[[1, 2]], [[1, 2], [3, 4]]]",
+        "window 1 holds 2 layers, window 0 holds 1 layers",
+    ),
+    "json, windows of other experts": (
+        "a.json",
+        b"[[[1, 2]], [[1, 2, 3]]]",
+        "window 1 has 3 experts, window 0 has 2",
+    ),
+    "json, a window that is none": ("a.json", b"[[[1, 2]], 3]", "window 1 holds 3, window 0"),
+    "json, text in a window": ("a.json", b'[[[1]], [["x"]]]', "window 1: layer 0, expert 0: .*'x'"),
+    "json, four levels": ("a.json", b"[[[[1]]]]", "window 0: layer 0, expert 0: .* a list"),
+    "json, rounded in a sum": (
+        "a.json",
+        f"[[[0.5]], [[{2**53 + 1}]]]",
+        "9007199254740993; .*exact",
+    ),
+    # CSV
+    "csv with text": ("a.csv", b"a,b\n1,2\n3,x", "line 3, column 2: 'x' is there; a finite number"),
+    "csv with two headers": ("a.csv", b"a,b\nc,d\n1,2", "line 2, column 1: 'c'"),
+    "csv with a mixed header": ("a.csv", b",0,1\n0,7,9\n", "line 1, column 1: nothing is there"),
+    "csv with NaN": ("a.csv", b"nan,inf\n1,2", "line 1, column 1: 'nan'"),
+    "csv with a huge float": ("a.csv", b"1,1e999", "line 1, column 2: the load is 1e999"),
+    "csv, negative": ("a.csv", b"# x\n\n1,2\n3,-4", "line 4, column 2: the load is -4"),
+    "csv beyond 2**64 - 1": ("a.csv", f"1\n{2**64}", f"line 2, column 1: the load is {2**64};"),
+    "csv with a huge integer": ("a.csv", "9" * 5000, "line 1, column 1: .*finite"),
+    "csv, ragged": ("a.csv", b"x,y\n\n1,2\n3,4,5", "line 4 has 3 columns, line 3 has 2"),
+    "csv, a comma at the end": ("a.csv", b"1,2,\n3,4,", "line 1, column 3: nothing is there"),
+    "csv, decimal commas": ("a.csv", b"1,5;2,5\n", "line 1, column 2: '5;2' is there"),
+    "csv, underscores": ("a.csv", b"1_000,2", "line 1, column 1: '1_000'"),
+    "csv, other digits": ("a.csv", "\u0663,2", "line 1, column 1"),
+    "csv, header only": ("a.csv", b"a,b,c\n", "it holds no row of numbers"),
+    "csv, numbered columns": (
+        "a.csv",
+        b"0,1,2,3\n9,8,7,6",
+        "line 1 only counts 0, 1, 2, ...: .*he",
+    ),
+    "csv, numbered layers": ("a.csv", b"l,a\n3,9\n4,9\n5,9\n6,9", "column 1 only counts 3, 4, 5,"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_refuses(name: str, tmp_path: Path) -> None:
+    file, content, wanted = BAD[name]
+    message = refusal(tmp_path, file, content)
+    assert re.search(wanted, message)
+    assert len(message) < 6000
+
+
+def test_errors_know_the_place(tmp_path: Path) -> None:
+    with pytest.raises(LoadError) as caught:
+        read_loads(written(tmp_path, "a.npy", npy(np.array([[0, 1], [2, -3]]))))
+    assert (caught.value.layer, caught.value.expert) == (1, 1)
+
+
+def test_keys_that_are_not_there(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "a.npz", npz(a=COUNTS, b=COUNTS), key="c")
+    assert message == "it holds no 'c'; it holds 'a', 'b'"
+    for name, content in (("a.npy", npy(COUNTS)), ("a.csv", csv(COUNTS)), ("a", as_json(COUNTS))):
+        assert "none named 'c'" in refusal(tmp_path, name, content, key="c")
+    many = json.dumps({f"key {i} " + "x" * 99: 0 for i in range(999)})
+    assert len(refusal(tmp_path, "a.json", many)) < 500
+
+
+def test_pickles_are_never_run(tmp_path: Path) -> None:
+    trap = tmp_path / "sprung"
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return Path.touch, (trap,)
+
+    array = np.array([[Trap()]], dtype=object)
+    contents = [npy(array), npz(a=array), pt(Trap()), pickle.dumps(Trap())]
+    for content in contents:
+        for name in ("a.npy", "a.npz", "a.pt", "a"):
+            refusal(tmp_path, name, content)
+    assert not trap.exists()
+    pickle.loads(contents[-1])  # noqa: S301
+    assert trap.exists(), "a trap that cannot spring proves nothing"
+
+
+def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as limited:
+        limited.setattr(load_files, "MAX_BYTES", 50)
+        assert refusal(tmp_path, "a.npy", npy(COUNTS)) == "it holds more than 50 bytes"
+        assert read_loads(written(tmp_path, "a.csv", b"1,2\n" * 12)).table.shape == (12, 2)
+    with monkeypatch.context() as limited:
+        limited.setattr(load_files, "MAX_TEXT_BYTES", 50)
+        assert "52 bytes of text; at most 50" in refusal(tmp_path, "a.csv", b"1,2\n" * 13)
+        assert "at most 50" in refusal(tmp_path, "a.json", as_json(COUNTS))
+    with monkeypatch.context() as limited:
+        limited.setattr(load_files, "MAX_CELLS", 23)
+        assert refusal(tmp_path, "a.npy", npy(COUNTS)) == "it holds 24 loads; at most 23 are read"
+
+
+def declaring(content: bytes, size: int) -> bytes:
+    """A zip file whose first member is said to inflate to ``size`` bytes."""
+    at = content.index(b"PK\x01\x02") + 24
+    return content[:at] + struct.pack("<I", size) + content[at + 4 :]
+
+
+def test_what_inflates_too_much_is_not_inflated(tmp_path: Path) -> None:
+    size = 2**31
+    for name, content in (("a.npz", npz(a=COUNTS)), ("a.pt", pt(torch.tensor(COUNTS)))):
+        message = refusal(tmp_path, name, declaring(content, size))
+        assert re.search(
+            rf"hold {size}\d* bytes; at most {2**30} are read|hold 2\d+ bytes", message
+        )
+
+
+def test_what_inflates_to_more_than_it_declares(tmp_path: Path) -> None:
+    assert "cannot be read" in refusal(tmp_path, "a.npz", declaring(npz(a=COUNTS), 150))
+
+
+def test_members_that_are_no_arrays(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.txt", "hello")
+    assert "cannot be read" in refusal(tmp_path, "a.npz", stream.getvalue())
+
+
+def test_torch_is_asked_for_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = pt(torch.tensor(COUNTS))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    message = refusal(tmp_path, "a.pt", content)
+    assert message == "torch is needed to read it: pip install 'eplb[torch]'"
+    assert read_loads(written(tmp_path, "a.npy", npy(COUNTS))).table.tolist() == COUNTS.tolist()
+
+
+@pytest.mark.parametrize("name", ["npy", "npz with counts", "pt", "json", "csv"])
+def test_spoilt_files_give_loads_or_a_load_error(name: str, tmp_path: Path) -> None:
+    file, content = GOOD[name]
+    chance = random.Random(name)
+    refused = 0
+    for _ in range(300):
+        spoilt = bytearray(content)
+        for _ in range(chance.choice([1, 2, 8])):
+            spoilt[chance.randrange(len(spoilt))] = chance.randrange(256)
+        if chance.random() < 0.2:
+            del spoilt[chance.randrange(len(spoilt)) :]
+        try:
+            read = read_loads(written(tmp_path, file, bytes(spoilt)))
+        except LoadError:
+            refused += 1
+        else:
+            assert read.table.ndim == 2
+    assert refused > 30
+
+
+# --- The histogram of ids -------------------------------------------------------------------------
+
+
+def test_histogram() -> None:
+    ids = np.array([[[0, 2], [1, 1]], [[2, 3], [0, 1]]], dtype=np.uint8)
+    assert histogram(ids, 4).tolist() == [[1, 0, 2, 1], [1, 3, 0, 0]]
+    with pytest.raises(ValueError, match="the ids are 0 to 3, the experts 3"):
+        histogram(ids, 3)
