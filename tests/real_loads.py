@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "loads"
 
 #: File (less .npz) -> at least two topologies for its loads.
-TOPOLOGIES: dict[str, list[dict[str, int]]] = {
+TOPOLOGIES: dict[str, list[dict[str, Any]]] = {
     "deepseek-moe-16b_minipile_counts": [
         {"num_gpus": 8, "num_replicas": 72},
         {"num_gpus": 16, "num_replicas": 80, "num_groups": 8, "num_nodes": 2},
@@ -57,4 +57,5 @@ def windows(name: str) -> npt.NDArray[Any]:
 
 def total(name: str) -> npt.NDArray[np.int64]:
     """All windows together, ``[layers, experts]``."""
-    return windows(name).sum(axis=0, dtype=np.int64)
+    summed: npt.NDArray[np.int64] = windows(name).sum(axis=0, dtype=np.int64)
+    return summed

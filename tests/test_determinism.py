@@ -13,7 +13,7 @@ import pytest
 import torch
 from real_loads import total
 
-SIZES: dict[str, int] = {"num_gpus": 8, "num_replicas": 80, "num_groups": 8, "num_nodes": 2}
+SIZES: dict[str, Any] = {"num_gpus": 8, "num_replicas": 80, "num_groups": 8, "num_nodes": 2}
 
 #: Small integers, so that every type holds them exactly; with ties and zeros.
 SMALL = np.random.default_rng(7).integers(0, 17, (26, 64))
@@ -49,7 +49,7 @@ SAME: dict[str, Any] = {
     "list of numpy numbers": [list(row) for row in SMALL],
     "list of tensors": list(torch.tensor(SMALL)),
     "matrix": np.ma.masked_array(SMALL),
-    "memoryview": memoryview(np.ascontiguousarray(SMALL)),
+    "memoryview": memoryview(SMALL.tobytes()).cast("B").cast("q", (26, 64)),
     **{
         f"tensor {dtype}": torch.tensor(SMALL).to(dtype)
         for dtype in (
@@ -117,12 +117,14 @@ sizes = dict(num_gpus=8, num_replicas=80, num_groups=8, num_nodes=2)
 for loads in (subnormal, subnormal.astype(">f8"), torch.tensor(subnormal), single, half, brain,
               subnormal.tolist(), np.asfortranarray(single)):
     plan = eplb.plan(loads, **sizes)
-    print(plan.digest(), plan.gpu_load.max() > 0, eplb.verify(plan, loads)[:8])
+    print(plan.digest(), plan.gpu_load.view(np.uint64).max() > 0, eplb.verify(plan, loads)[:8])
 """
 
 
 def test_flushed_subnormals_change_nothing() -> None:
-    run = subprocess.run([sys.executable, "-c", FLUSHED], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", FLUSHED], capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines() == [f"{DIGEST} True verified"] * 8
 
@@ -139,8 +141,8 @@ def test_the_shortest_floats() -> None:
 
 def test_long_doubles_that_double_cannot_hold_are_refused() -> None:
     load = SMALL.astype(np.longdouble)
-    load[3, 5] += np.longdouble(2) ** -60
-    if load[3, 5] == SMALL[3, 5]:
+    load[3, 5] = 1 + np.longdouble(2) ** -60
+    if load[3, 5] == 1:
         pytest.skip("long double is double here")
     with pytest.raises(eplb.LoadError, match=r"load\[3, 5\]"):
         digest(load)

@@ -237,7 +237,7 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "an .npy that is none": ("a.npy", b"<html>not found", "no .npy file: it begins with b'<html>"),
     "an .npz that is none": ("a.npz", b"[[1]]", "no .npz file"),
     # .npy
-    "npy cut short": ("a.npy", npy(COUNTS)[:-1], "declares 192 bytes, .*holds 191"),
+    "npy cut short": ("a.npy", npy(COUNTS)[:-1], "declares shape .*holds 191"),
     "npy with more": ("a.npy", npy(COUNTS) + b"x", "declares 192 bytes, .*holds 193"),
     "npy of nothing but magic": ("a.npy", b"\x93NUMPY", "cannot be read as an .npy file"),
     "npy with a broken header": ("a.npy", npy(COUNTS).replace(b"}", b"("), "cannot be read"),
@@ -367,7 +367,7 @@ def test_pickles_are_never_run(tmp_path: Path) -> None:
         for name in ("a.npy", "a.npz", "a.pt", "a"):
             refusal(tmp_path, name, content)
     assert not trap.exists()
-    pickle.loads(contents[-1])  # noqa: S301
+    pickle.loads(contents[-1])
     assert trap.exists(), "a trap that cannot spring proves nothing"
 
 

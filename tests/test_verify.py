@@ -90,7 +90,7 @@ def test_other_loads() -> None:
     plan = PLANS["global"]
     other = LOAD.copy()
     other[1, 3] += 1
-    with pytest.raises(VerificationError, match="certified for other loads; .* evaluate"):
+    with pytest.raises(VerificationError, match=r"certified for other loads; .* evaluate"):
         eplb.verify(plan, other)
     with pytest.raises(VerificationError, match=r"layer 0: the unit is said to be 2\^-\d+"):
         eplb.verify(plan, LOAD * 2)

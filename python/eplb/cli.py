@@ -22,6 +22,7 @@ from rich.table import Table
 import eplb
 from eplb.comparison import Comparison, Row, compare, figures_of, sizes_of
 from eplb.load_files import FileLoads, read_loads
+from eplb.planner import DEFAULT_POLICY
 from eplb.summary import loaded_layers
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ DONE, CHECK_FAILED, BAD_INPUT = 0, 1, 2
 INTERRUPTED, READER_GONE = 130, 141
 
 _WIDTH = 80
-_POLICY: str = (eplb.plan.__kwdefaults__ or {})["policy"]
+
 # A mistyped option, whatever the release of typer calls it.
 _USE_ERROR: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError"
@@ -140,7 +141,7 @@ def _plan(
     nodes: Nodes = 1,
     policy: Annotated[
         str, typer.Option("--policy", metavar="NAME", help=f"One of: {', '.join(eplb.POLICIES)}.")
-    ] = _POLICY,
+    ] = DEFAULT_POLICY,
     threads: Threads = 1,
     key: Key = None,
     out: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -34,7 +35,7 @@ def canonical_loads(load: Any) -> _core.Loads:
         raise LoadError(f"the loads have shape {array.shape}; {_SHAPE_HELP}{_hint(array)}")
     if array.size == 0:
         raise LoadError(f"the loads have shape {array.shape}; {_SHAPE_HELP}, neither of them 0")
-    return _core.Loads(np.ascontiguousarray(array), bits_of)
+    return _core.Loads(np.require(array, requirements=["C", "ALIGNED"]), bits_of)
 
 
 def _hint(array: npt.NDArray[Any]) -> str:
@@ -133,7 +134,9 @@ def _exact_in_float64(cell: int) -> bool:
 
 def _refuse(layer: int, expert: int, cell: Any, why: str) -> NoReturn:
     raise LoadError(
-        f"layer {layer}, expert {expert}: the load is {cell}; {why}", layer=layer, expert=expert
+        f"layer {layer}, expert {expert}: the load is {short(cell)}; {why}",
+        layer=layer,
+        expert=expert,
     )
 
 
@@ -141,10 +144,12 @@ def _list_row(layer: int, row: Any) -> list[int | float]:
     """One layer's loads as Python numbers."""
     if hasattr(row, "tolist"):
         row = row.tolist()
-    if isinstance(row, (str, bytes)) or not hasattr(row, "__iter__"):
+    if not isinstance(row, (list, tuple)):
         if isinstance(row, (int, float)) and not isinstance(row, bool):
             raise LoadError(f"the loads are one list of numbers; {_SHAPE_HELP}: give [load]")
-        raise LoadTypeError(f"layer {layer} is {row!r}; a list of its experts' loads is needed")
+        raise LoadTypeError(
+            f"layer {layer} is {short(row)}; a list of its experts' loads is needed"
+        )
     cells = [cell.item() if isinstance(cell, np.generic) else cell for cell in row]
     for expert, cell in enumerate(cells):
         if type(cell) is int or type(cell) is float:
@@ -155,7 +160,7 @@ def _list_row(layer: int, row: Any) -> list[int | float]:
                 f"{_SHAPE_HELP}, with a number in each cell"
             )
         raise LoadTypeError(
-            f"layer {layer}, expert {expert}: the load is {cell!r} ({type(cell).__name__}); "
+            f"layer {layer}, expert {expert}: the load is {short(cell)} ({type(cell).__name__}); "
             "loads must be integers or floats"
         )
     return cells

@@ -16,6 +16,7 @@ import io
 import json
 import os
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -68,12 +69,12 @@ def plan_from_dict(values: Any) -> Plan:
     _check_keys("the plan", values, _KEYS)
     if values["format"] != FORMAT or values["version"] != VERSION:
         raise PlanFileError(
-            f"format {values['format']!r} version {values['version']!r} is not "
+            f"format {short(values['format'])} version {short(values['version'])} is not "
             f"{FORMAT!r} version {VERSION}"
         )
     policy = values["policy"]
     if policy is not None and not isinstance(policy, str):
-        raise PlanFileError(f"policy is {policy!r}; a name or null is needed")
+        raise PlanFileError(f"policy is {short(policy)}; a name or null is needed")
     try:
         sizes = topology(**{name: _size(values, name) for name in _SIZES})
     except EplbError as error:
@@ -125,7 +126,7 @@ def _check_gap(said: Any, found: list[float]) -> None:
     for layer, (claim, gap) in enumerate(zip(said, found, strict=True)):
         if type(claim) not in (int, float) or claim != gap:
             raise VerificationError(
-                f"layer {layer}: the gap is said to be {claim!r}, but max_load / lower_bound - 1 "
+                f"layer {layer}: the gap is said to be {short(claim)}, but max_load / lower_bound - 1 "
                 f"is {gap!r}",
                 layer=layer,
             )
@@ -143,7 +144,7 @@ def _check_keys(what: str, values: Any, keys: set[str]) -> None:
 def _size(values: dict[str, Any], name: str) -> int:
     size = values[name]
     if type(size) is not int or size < 1:
-        raise PlanFileError(f"{name} must be a whole positive number, got {str(size)[:100]!r}")
+        raise PlanFileError(f"{name} must be a whole positive number, got {short(size)}")
     return size
 
 

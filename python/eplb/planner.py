@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from . import _core
 #: Names of the policies.
 POLICIES: tuple[str, ...] = tuple(_core.policies())
 
+#: The policy of `plan`.
+DEFAULT_POLICY = "adaptive"
+
 #: More threads than this are not started.
 MAX_THREADS = 1024
 
@@ -27,7 +31,7 @@ def plan(
     num_replicas: int | None = None,
     num_groups: int = 1,
     num_nodes: int = 1,
-    policy: str = "adaptive",
+    policy: str = DEFAULT_POLICY,
     threads: int = 1,
 ) -> Plan:
     """Plans which experts get extra copies and which GPU holds what.
@@ -63,7 +67,9 @@ def plan(
     )
     threads = whole_number("threads", threads, EplbError)
     if policy not in POLICIES:
-        raise EplbError(f"there is no policy {policy!r}; the policies are {', '.join(POLICIES)}")
+        raise EplbError(
+            f"there is no policy {short(policy)}; the policies are {', '.join(POLICIES)}"
+        )
     placement = _core.plan(loads, sizes, policy, min(threads, MAX_THREADS))
     return Plan(placement, policy=policy, loads=loads)
 

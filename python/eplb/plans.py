@@ -297,4 +297,4 @@ def integer_table(name: str, values: Any) -> IntTable:
         raise VerificationError(f"{name} must hold integers, got {array.dtype.name}")
     if array.dtype == np.uint64 and int(array.max()) >= 2**63:
         raise VerificationError(f"{name} holds {int(array.max())}, which is no expert")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return np.require(array, np.int64, ["C", "ALIGNED"])

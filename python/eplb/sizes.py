@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from reprlib import repr as short
 from typing import Any
 
 from eplb.errors import EplbError, TopologyError
@@ -20,11 +21,11 @@ def whole_number(name: str, value: Any, error: type[EplbError] = TopologyError) 
         if isinstance(value, float):
             raise error(f"{name} must be a whole number, got {value!r}") from None
         kind = type(value).__name__
-        raise TypeError(f"{name} must be a whole number, got {value!r} ({kind})") from None
+        raise TypeError(f"{name} must be a whole number, got {short(value)} ({kind})") from None
     if number < 1:
-        raise error(f"{name} is {number}; it must be at least 1")
+        raise error(f"{name} is {short(number)}; it must be at least 1")
     if number > 2**62:
-        raise error(f"{name}={number} is too large for any plan")
+        raise error(f"{name}={short(number)} is too large for any plan")
     return number
 
 
