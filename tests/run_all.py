@@ -7,9 +7,18 @@ import subprocess
 import sys
 
 COMMANDS = [
-    ["cargo", "test", "--package", "eplb-core", "--locked", "--quiet"],
+    ["cargo", "test", "--package", "eplb-core", "--locked", "--quiet", "--no-fail-fast"],
     # Release builds must give the same answers as debug builds: the same pinned digests.
-    ["cargo", "test", "--package", "eplb-core", "--locked", "--quiet", "--release"],
+    [
+        "cargo",
+        "test",
+        "--package",
+        "eplb-core",
+        "--locked",
+        "--quiet",
+        "--no-fail-fast",
+        "--release",
+    ],
     [sys.executable, "-m", "pytest", "--quiet", "tests"],
 ]
 

@@ -238,14 +238,14 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "an .npz that is none": ("a.npz", b"[[1]]", "no .npz file"),
     # .npy
     "npy cut short": ("a.npy", npy(COUNTS)[:-1], "declares shape .*holds 191"),
-    "npy with more": ("a.npy", npy(COUNTS) + b"x", "declares 192 bytes, .*holds 193"),
+    "npy with more": ("a.npy", npy(COUNTS) + b"x", "declares shape .*holds 193"),
     "npy of nothing but magic": ("a.npy", b"\x93NUMPY", "cannot be read as an .npy file"),
     "npy with a broken header": ("a.npy", npy(COUNTS).replace(b"}", b"("), "cannot be read"),
     "npy that declares 2**60": ("a.npy", npy(COUNTS).replace(b"(4, 6)", b"(2**9,)"), "cannot be"),
     "npy that declares much": (
         "a.npy",
         npy(np.zeros((1, 11111111))).replace(b"(1, 11111111)", b"(9, 99999999)")[:200],
-        "declares 7199999928 bytes",
+        "declares shape",
     ),
     "npy, one row": ("a.npy", npy(COUNTS[0]), r"shape \[6\]; \[layers, experts\] or"),
     "npy, 4-D": ("a.npy", npy(np.ones((1, 2, 3, 4))), r"shape \[1, 2, 3, 4\]"),
