@@ -81,7 +81,7 @@ impl Certificate {
     pub fn gpu_load_in_units(&self) -> Vec<f64> {
         let layers = self
             .gpu_load
-            .chunks_exact(self.num_gpus)
+            .chunks_exact(self.num_gpus.max(1))
             .zip(&self.exponents);
         layers
             .flat_map(|(loads, &e)| loads.iter().map(move |&load| in_units(load, e)))
@@ -103,7 +103,7 @@ impl Certificate {
     pub fn balancedness(&self) -> Vec<f64> {
         let layers = self
             .gpu_load
-            .chunks_exact(self.num_gpus)
+            .chunks_exact(self.num_gpus.max(1))
             .zip(&self.max_load);
         layers
             .map(|(loads, &max)| {
@@ -111,7 +111,7 @@ impl Certificate {
                     return 1.0;
                 }
                 let total = loads.iter().map(|&load| u128::from(load)).sum();
-                rounded_quotient(total, u128::from(max) * self.num_gpus as u128, 0)
+                rounded_quotient(total, u128::from(max) * self.num_gpus.max(1) as u128, 0)
             })
             .collect()
     }
@@ -137,7 +137,7 @@ fn gap(max: u64, bound: u64) -> f64 {
 
 /// A packing load in the unit of the input.
 fn in_units(load: u64, exponent: i32) -> f64 {
-    rounded_quotient(u128::from(load), u128::from(SHARE_UNIT), -exponent)
+    rounded_quotient(u128::from(load), u128::from(SHARE_UNIT), exponent.saturating_neg())
 }
 
 /// Whether loads are those of as many layers and experts as the plan's.

@@ -121,13 +121,15 @@ impl std::fmt::Display for F16 {
             let fraction = u32::from(magnitude & 0x3ff) << 13;
             return f32::from_bits(sign | 0x7f80_0000 | fraction).fmt(f);
         }
-        // A half is an integer times 2^-24, which a single holds exactly.
+        // A half is an integer below 2^40 times 2^-24, which a single holds exactly.
         let (mantissa, exponent) = F16::decode(u64::from(magnitude));
-        let units = (mantissa as u32) << (exponent + 24);
+        let units = mantissa << (exponent + 24);
         let zeros = units.leading_zeros();
         let bits = match units {
             0 => 0,
-            _ => (158 - 24 - zeros) << 23 | (units << zeros >> 8) & 0x007f_ffff,
+            // 126: the exponent field of a number from 1/2 to 1; units have 64 - zeros - 24 bits
+            // above the point. The leading bit of the mantissa adds the last one.
+            _ => ((126 + 64 - 24 - 1 - zeros) << 23) + (units << zeros >> 40) as u32,
         };
         f32::from_bits(sign | bits).fmt(f)
     }

@@ -7,6 +7,8 @@ pub fn rounded_quotient(numerator: u128, denominator: u128, exponent: i32) -> f6
     if numerator == 0 {
         return 0.0;
     }
+    // Beyond these the result is 0 or infinite already, and sums of exponents stay small.
+    let exponent = exponent.clamp(-4096, 4096);
     // Long division until the quotient has 55 bits: 53 to keep, one to round by, one to spare.
     let shift = numerator.leading_zeros();
     let shifted = numerator << shift;
