@@ -137,7 +137,11 @@ fn gap(max: u64, bound: u64) -> f64 {
 
 /// A packing load in the unit of the input.
 fn in_units(load: u64, exponent: i32) -> f64 {
-    rounded_quotient(u128::from(load), u128::from(SHARE_UNIT), exponent.saturating_neg())
+    rounded_quotient(
+        u128::from(load),
+        u128::from(SHARE_UNIT),
+        exponent.saturating_neg(),
+    )
 }
 
 /// Whether loads are those of as many layers and experts as the plan's.

@@ -6,6 +6,7 @@ mod certificate;
 mod error;
 mod items;
 mod load;
+mod outside;
 mod pack;
 mod plan;
 mod planner;
