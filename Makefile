@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 OUT := build
 
-RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md \
-	$(shell find rust_core python/src -type f) python/Cargo.toml
+RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core/Cargo.toml \
+	rust_core/README.md $(shell find rust_core/src python/src -type f)
 
 .PHONY: help demo test lint bench docs fuzz clean
 
@@ -22,7 +22,7 @@ demo: $(STAMPS)/package ## Set everything up, plan real loads with every policy,
 test: $(STAMPS)/package $(STAMPS)/test ## Set everything up and run all tests
 	@$(BIN)/python tests/run_all.py
 
-lint: $(STAMPS)/package $(STAMPS)/test $(STAMPS)/lint ## Check format, lints, types and stubs
+lint: $(STAMPS)/package $(STAMPS)/test ## Check format, lints, types and stubs
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
@@ -59,6 +59,6 @@ $(STAMPS)/package: $(STAMPS)/venv $(RUST_SOURCES)
 	$(BIN)/maturin develop --release --locked --quiet
 	@touch $@
 
-$(STAMPS)/test $(STAMPS)/lint: $(STAMPS)/%: $(STAMPS)/venv pyproject.toml
-	$(BIN)/pip install --quiet --group $*
+$(STAMPS)/test: $(STAMPS)/venv pyproject.toml
+	$(BIN)/pip install --quiet --group test
 	@touch $@
