@@ -16,10 +16,10 @@ RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core
 help: ## Print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
 
-demo: $(STAMPS)/package ## Set everything up, plan real loads with every policy, write and verify a plan
+demo: $(STAMPS)/package ## Set everything up (a minute or two), plan real loads with every policy, write and verify a plan
 	@$(BIN)/python docs/demo.py $(OUT)/demo
 
-test: $(STAMPS)/package $(STAMPS)/test ## Set everything up and run all tests
+test: $(STAMPS)/package $(STAMPS)/test ## Set everything up, torch included, and run all tests
 	@$(BIN)/python tests/run_all.py
 
 lint: $(STAMPS)/package $(STAMPS)/test ## Check format, lints, types and stubs
@@ -38,10 +38,11 @@ docs: ## Build the documentation of the Rust crate, warnings being errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --package eplb-core --no-deps --locked
 
 SECONDS_PER_TARGET ?= 60
-fuzz: ## Fuzz each target for SECONDS_PER_TARGET (needs the nightly toolchain)
+fuzz: ## Fuzz each target for SECONDS_PER_TARGET (needs the nightly toolchain); finds go to build/fuzz
 	cargo fuzz --version || cargo install cargo-fuzz --locked
 	for target in $$(cargo +nightly fuzz list); do \
-		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS_PER_TARGET) || exit 1; \
+		mkdir -p $(OUT)/fuzz/$$target; \
+		cargo +nightly fuzz run $$target $(OUT)/fuzz/$$target fuzz/corpus/$$target -- -max_total_time=$(SECONDS_PER_TARGET) || exit 1; \
 	done
 
 clean: ## Remove everything that was built
@@ -56,7 +57,7 @@ $(STAMPS)/venv:
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/package: $(STAMPS)/venv $(RUST_SOURCES)
-	$(BIN)/maturin develop --release --locked --quiet
+	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet
 	@touch $@
 
 $(STAMPS)/test: $(STAMPS)/venv pyproject.toml

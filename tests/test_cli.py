@@ -131,7 +131,7 @@ def test_every_option_reaches_the_planner(run: Any) -> None:
 
 def test_the_fallback_is_told(run: Any) -> None:
     line = "plan loads.npy --gpus 4 --groups 3 --nodes 2"
-    assert "3 do not divide by 2 nodes: planned globally" in run(line)[1]
+    assert "3, no multiple of 2 nodes: planned globally" in run(line)[1]
     assert json.loads(run(line, "--json")[1])["fallback"] is True
 
 
@@ -224,7 +224,7 @@ def test_layers_without_load_are_left_out(run: Any) -> None:
     assert (values["num_layers"], values["loaded_layers"]) == (7, 5)
     for name in ("balancedness_mean", "balancedness_worst", "gap_mean", "gap_worst"):
         assert values[name] == full[name]
-    assert "\n2 layers carry no load" in run("compare zeros.npy --gpus 4")[1]
+    assert "\n2 layers without load" in run("compare zeros.npy --gpus 4")[1]
 
 
 def test_loads_that_are_all_zero(run: Any) -> None:
@@ -241,7 +241,7 @@ def test_groups_are_told(run: Any) -> None:
     out = run("compare loads.npy --gpus 4 --groups 4 --nodes 2")[1]
     assert out.splitlines()[1] == "4 groups, each whole on one of 2 nodes"
     out = run("compare loads.npy --gpus 4 --groups 3 --nodes 2")[1]
-    assert out.splitlines()[1] == "3 groups do not divide by 2 nodes: planned globally"
+    assert out.splitlines()[1] == "groups: 3, no multiple of 2 nodes: planned globally"
 
 
 def test_the_table_fits_80_columns_and_nothing_of_it_is_cut() -> None:
@@ -356,7 +356,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "out is a folder": (f"{PLANNED} --out folder.json", r"^folder\.json: Is a directory"),
     "no plan": ("verify bad.json loads.npy", r"^bad\.json: the plan must be an object"),
     "no plan file": ("verify no.json loads.npy", r"^no\.json: No such file"),
-    "no plan, binary": ("verify loads.npy loads.npy", r"^loads\.npy: no JSON that can be read"),
+    "no plan, binary": ("verify loads.npy loads.npy", "loads.npy: no plan file: an .npy file"),
     "loads for verify that are none": ("verify plan.json bad.json", r"^bad\.json: layer 1"),
     "a plan of strange keys": ("verify strange.json loads.npy", r"\\x1b\[31m two"),
 }
@@ -522,3 +522,30 @@ def test_the_demo_s_synthetic_loads_are_the_same_everywhere() -> None:
     assert (int(table.sum()), int(table[57, 255])) == (158959408, 7798)
     ratio = table.max(axis=1) / table.mean(axis=1)
     assert 3.5 < ratio.min() <= ratio.max() < 14
+
+
+def test_the_loads_are_not_overwritten(run: Callable[..., tuple[int, str, str]]) -> None:
+    np.savez("loads.npz", LOADS)
+    before = Path("loads.npz").read_bytes()
+    Path("link.npz").symlink_to("loads.npz")
+    for out in ("loads.npz", "link.npz"):
+        code, _, complaint = run(f"plan loads.npz --gpus 4 --out {out}")
+        assert (code, complaint) == (
+            2,
+            f"eplb: --out {out} would overwrite the loads; name another file\n",
+        )
+    assert Path("loads.npz").read_bytes() == before
+
+
+def test_loads_of_too_many_layers_are_doubted(run: Callable[..., tuple[int, str, str]]) -> None:
+    np.save("ids.npy", np.random.default_rng(1).integers(0, 64, (300, 8)))
+    doubt = "300 layers of 8 experts: are these loads transposed, or expert ids?"
+    assert doubt in run("plan ids.npy --gpus 4")[1]
+    assert json.loads(run("plan ids.npy --gpus 4 --json")[1])["notes"] == [doubt]
+
+
+def test_python_m_eplb() -> None:
+    module = subprocess.run(
+        [sys.executable, "-m", "eplb", "--version"], capture_output=True, text=True, check=False
+    )
+    assert module.stdout == f"eplb {eplb.__version__}\n"

@@ -100,6 +100,6 @@ def test_without_torch() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == [
-        "rebalance_experts returns torch tensors: pip install 'eplb[torch]', or use eplb.plan",
+        "rebalance_experts returns torch tensors: install torch, or use eplb.plan",
         "[[0, 1]]",
     ]

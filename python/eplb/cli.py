@@ -23,7 +23,7 @@ import eplb
 from eplb.comparison import Comparison, Row, compare, figures_of, sizes_of
 from eplb.load_files import FileLoads, read_loads
 from eplb.planner import DEFAULT_POLICY
-from eplb.summary import loaded_layers
+from eplb.summary import count, loaded_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +33,8 @@ DONE, CHECK_FAILED, BAD_INPUT = 0, 1, 2
 INTERRUPTED, READER_GONE = 130, 141
 
 _WIDTH = 80
+#: More layers than any model has.
+_MANY_LAYERS = 256
 
 # A mistyped option, whatever the release of typer calls it.
 _USE_ERROR: type[Exception] = next(
@@ -68,7 +70,10 @@ LoadsPath = Annotated[
 ]
 Gpus = Annotated[int, _number("--gpus", "GPUs of all nodes.")]
 Replicas = Annotated[
-    int | None, _number("--replicas", "Slots of a layer, spares included; by default no spares.")
+    int | None,
+    _number(
+        "--replicas", "Slots of a layer, spares included; by default as many as fill the last GPU."
+    ),
 ]
 Redundant = Annotated[
     int | None, _number("--redundant", "Spare slots of a layer, instead of --replicas.")
@@ -151,15 +156,17 @@ def _plan(
 ) -> None:
     """Plan which experts get copies, and which GPU holds what."""
     sizes = _Sizes(gpus, replicas, redundant, groups, nodes, threads)
+    if out is not None and _same_file(loads, out):
+        raise eplb.EplbError(f"--out {out} would overwrite the loads; name another file")
     read = read_loads(loads, key=key)
     with _words_of_options(sizes, read):
         made = eplb.plan(read.table, policy=policy, **sizes.arguments(read.table.shape[1]))
     if out is not None:
-        _save(made, out)
+        made.save(out)
     if as_json:
-        _say(json.dumps({**_plan_values(made), "out": out, "notes": read.notes}))
+        _say(json.dumps({**_plan_values(made), "out": out, "notes": _notes(read)}))
         return
-    lines = [_line("note", note) for note in read.notes]
+    lines = [_line("note", note) for note in _notes(read)]
     if out is not None:
         lines.append(_line("written to", out))
     _say("\n".join([str(made), *lines]))
@@ -184,9 +191,9 @@ def _compare(
     with _words_of_options(sizes, read):
         comparison = compare(read.table, **sizes.arguments(read.table.shape[1]))
     if as_json:
-        _say(json.dumps({**_comparison_values(comparison), "notes": read.notes}))
+        _say(json.dumps({**_comparison_values(comparison), "notes": _notes(read)}))
         return
-    _say("\n".join([comparison_text(comparison), *(f"note: {note}" for note in read.notes)]))
+    _say("\n".join([comparison_text(comparison), *(f"note: {note}" for note in _notes(read))]))
 
 
 @app.command("verify", epilog="Example: eplb verify plan.json loads.npy")
@@ -208,7 +215,20 @@ def _verify(
     _say(json.dumps({"verified": True, "message": message}) if as_json else message)
 
 
+def _same_file(one: str, other: str) -> bool:
+    return os.path.exists(other) and os.path.realpath(one) == os.path.realpath(other)  # noqa: PTH110
+
+
 # -- What is printed ------------------------------------------------------------------------------
+
+
+def _notes(read: FileLoads) -> tuple[str, ...]:
+    """What a user should know of the loads that were read."""
+    layers, experts = read.table.shape
+    if layers <= _MANY_LAYERS:
+        return read.notes
+    doubt = f"{layers} layers of {experts} experts: are these loads transposed, or expert ids?"
+    return (*read.notes, doubt)
 
 
 def _line(name: str, text: str) -> str:
@@ -269,17 +289,17 @@ def comparison_text(comparison: Comparison) -> str:
 
 def _sizes_lines(comparison: Comparison) -> list[str]:
     sizes = comparison.sizes
-    slots = f"{sizes.num_experts} experts in {sizes.num_replicas} slots"
-    lines = [f"{sizes.num_layers} layers: {slots} on {sizes.num_gpus} GPUs"]
+    slots = f"{count(sizes.num_experts, 'expert')} in {count(sizes.num_replicas, 'slot')}"
+    lines = [f"{count(sizes.num_layers, 'layer')}: {slots} on {count(sizes.num_gpus, 'GPU')}"]
     if comparison.fallback:
         lines.append(
-            f"{sizes.num_groups} groups do not divide by {sizes.num_nodes} nodes: planned globally"
+            f"groups: {sizes.num_groups}, no multiple of {sizes.num_nodes} nodes: planned globally"
         )
     elif sizes.num_nodes > 1:
         lines.append(f"{sizes.num_groups} groups, each whole on one of {sizes.num_nodes} nodes")
     without = sizes.num_layers - comparison.loaded_layers
     if without:
-        lines.append(f"{without} layers carry no load and are left out of means and worst")
+        lines.append(f"{count(without, 'layer')} without load, left out of means and worst")
     return lines
 
 
@@ -343,14 +363,6 @@ def _words_of_options(sizes: _Sizes, read: FileLoads) -> Iterator[None]:
             experts = read.table.shape[1]
             text = f"{experts} experts and --redundant {sizes.redundant}: {text}"
         raise eplb.EplbError(text) from error
-
-
-def _save(plan: eplb.Plan, out: str) -> None:
-    try:
-        plan.save(out)
-    except OSError as error:
-        error.filename, error.filename2 = out, None  # rather than the unfinished file's
-        raise
 
 
 def _complain(message: str) -> None:

@@ -155,7 +155,7 @@ def _torch_values(content: bytes) -> Any:
     try:
         import torch
     except ImportError as error:
-        raise LoadError("torch is needed to read it: pip install 'eplb[torch]'") from error
+        raise LoadError("torch is needed to read it: pip install torch") from error
     from pickle import UnpicklingError
 
     def load(content: bytes) -> Any:
@@ -223,9 +223,11 @@ def _csv_rows(text: str) -> list[list[int | float]]:
     rows: list[list[int | float]] = []
     header_seen = False
     for line, cells in _csv_lines(text):
-        if not rows and not header_seen and not any(map(_looks_like_number, cells)):
-            header_seen = True
-            continue
+        if not rows and not header_seen:
+            _refuse_index_column(line, cells[0])
+            if not any(map(_looks_like_number, cells)):
+                header_seen = True
+                continue
         rows.append([_csv_number(line, column, cell) for column, cell in enumerate(cells, 1)])
         numbers.append(line)
         if len(cells) != len(rows[0]):
@@ -235,7 +237,8 @@ def _csv_rows(text: str) -> list[list[int | float]]:
     if not rows:
         raise LoadError("it holds no row of numbers")
     _refuse_labels(f"line {numbers[0]}", "header", rows[0])
-    _refuse_labels("column 1", "layers' numbers", [row[0] for row in rows])
+    first = [row[0] for row in rows]
+    _refuse_labels("column 1", "layers' numbers", first, least=2 if header_seen else _LABELS)
     return rows
 
 
@@ -272,12 +275,23 @@ def _csv_number(line: int, column: int, cell: str) -> int | float:
     return value
 
 
-def _refuse_labels(where: str, what: str, cells: list[int | float]) -> None:
+def _refuse_index_column(line: int, cell: str) -> None:
+    """Refuses a header that names, or leaves unnamed as pandas does, a column of layers."""
+    if cell.lower() in ("", "layer", "layers", "layer_id", "index"):
+        raise LoadError(
+            f"line {line} starts with {cell!r}: is column 1 the layers' numbers? "
+            "Delete it, or with pandas write to_csv(index=False, header=False)"
+        )
+
+
+def _refuse_labels(
+    where: str, what: str, cells: list[int | float], *, least: int = _LABELS
+) -> None:
     """Refuses cells that only count: as loads they would silently spoil the plan."""
     counted = all(right - left == 1 for left, right in pairwise(cells))
-    if len(cells) >= _LABELS and counted:
+    if len(cells) >= least and counted:
         raise LoadError(
-            f"{where} only counts {cells[0]}, {cells[1]}, {cells[2]}, ...: is it the {what}? "
+            f"{where} only counts {cells[0]}, {cells[1]}, ...: is it the {what}? "
             "Delete it; loads that do count can be given as .npy or .json"
         )
 

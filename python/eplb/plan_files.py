@@ -191,14 +191,17 @@ def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file so that it is there whole or not at all; follows links."""
-    path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file():
-        path.write_bytes(content)  # a pipe or a device
-        return
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)  # a pipe or a device
+            return
         partial.write_bytes(content)
-        partial.replace(path)
+        partial.replace(target)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -226,6 +229,8 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
     try:
         if len(content) > MAX_BYTES:
             raise PlanFileError(f"it holds more than {MAX_BYTES} bytes")
+        if content.startswith(b"\x93NUMPY"):
+            raise PlanFileError("no plan file: an .npy file, of loads perhaps")
         values = _npz_values(content) if content[:2] == b"PK" else parse_json(content)
         return plan_from_dict(values)
     except PlanFileError as error:

@@ -48,7 +48,8 @@ def plan(
         num_groups: groups of experts that stay on one node each. Where it is no multiple of
             ``num_nodes`` the plan is global, and says so (``Plan.fallback``).
         num_nodes: nodes.
-        policy: ``"adaptive"`` (the seed) or ``"deepseek"`` (DeepSeek's published algorithm).
+        policy: ``"deepseek"`` (DeepSeek's published algorithm) or ``"adaptive"`` (the same with
+            another rule for the last copies, and swaps).
         threads: threads to plan with. No answer depends on it.
 
     Raises:
@@ -82,6 +83,7 @@ def evaluate(plan: Plan, load: Any) -> Plan:
     Raises:
         LoadError, LoadTypeError: the loads are none, or of another shape than the plan's.
     """
+    _check_plan(plan)
     loads = canonical_loads(load)
     certificate = _core.certify(plan._placement, loads)  # noqa: SLF001
     return Plan(
@@ -105,6 +107,7 @@ def verify(plan: Plan, load: Any) -> str:
         VerificationError: something is false, with ``.layer``, ``.slot`` and ``.expert``.
         LoadError, LoadTypeError: the loads are none, or of another shape than the plan's.
     """
+    _check_plan(plan)
     loads = canonical_loads(load)
     placement = plan._placement  # noqa: SLF001
     if not plan.certified:
@@ -116,6 +119,14 @@ def verify(plan: Plan, load: Any) -> str:
         )
     _core.verify(placement, plan.certificate, loads)
     return f"verified: structure, GPU loads and lower bounds of {plan.num_layers} layers"
+
+
+def _check_plan(plan: Any) -> None:
+    if not isinstance(plan, Plan):
+        raise TypeError(
+            f"a Plan is needed, got {type(plan).__name__}; see eplb.load_plan, "
+            "eplb.Plan.from_dict and eplb.Plan.from_phy2log"
+        )
 
 
 def trivial_plan(plan: Plan) -> Plan:

@@ -211,6 +211,7 @@ class Plan:
 
         Raises:
             PlanFileError: a key is missing, unknown or of the wrong type, shape or range.
+            VerificationError: the tables make no plan.
         """
         from eplb.plan_files import plan_from_dict
 

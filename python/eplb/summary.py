@@ -31,13 +31,13 @@ def _row(name: str, text: str) -> str:
 
 
 def _sizes(plan: Plan) -> str:
-    slots = f"{plan.num_experts} experts in {plan.num_replicas} slots"
+    slots = f"{count(plan.num_experts, 'expert')} in {count(plan.num_replicas, 'slot')}"
     lines = [
-        f"Plan of {plan.num_layers} layers: {slots} on {plan.num_gpus} GPUs",
+        f"Plan of {count(plan.num_layers, 'layer')}: {slots} on {count(plan.num_gpus, 'GPU')}",
         _row("policy", plan.policy or "none: a placement from elsewhere"),
     ]
     if plan.fallback:
-        groups = f"{plan.num_groups} do not divide by {plan.num_nodes} nodes: planned globally"
+        groups = f"{plan.num_groups}, no multiple of {plan.num_nodes} nodes: planned globally"
         lines.append(_row("groups", groups))
     elif plan.num_nodes > 1:
         groups = f"{plan.num_groups}, each whole on one of {plan.num_nodes} nodes"
@@ -52,7 +52,7 @@ def _cost(plan: Plan) -> list[str]:
     lines = []
     if len(layers) < plan.num_layers:
         without = plan.num_layers - len(layers)
-        lines.append(_row("no load", f"{without} layers, left out of what follows"))
+        lines.append(_row("no load", f"{count(without, 'layer')}, left out of what follows"))
     if len(layers) == 0:
         return lines
     lines.append(_row("balancedness", _extremes(plan.balancedness, layers, worst=np.argmin)))
@@ -67,7 +67,7 @@ def _cost(plan: Plan) -> list[str]:
         "adams": "the largest share of an expert",
         "node": "the best packing of groups on nodes",
     }
-    parts = [f"{reasons[kind]} ({count} layers)" for kind, count in kinds.most_common()]
+    parts = [f"{reasons[kind]} ({count(n, 'layer')})" for kind, n in kinds.most_common()]
     lines.append(_row("bound by", (",\n" + " " * 16).join(parts)))
     return lines
 
@@ -82,8 +82,13 @@ def _extremes(values: FloatTable, layers: IntTable, *, worst: object, percent: b
 
 def _duplicates(plan: Plan) -> str:
     duplicates = plan.duplicates
-    count = int(duplicates.sum())
-    if count == 0:
+    if not duplicates.any():
         return _row("duplicates", "none: no GPU holds an expert twice")
-    in_layers = np.count_nonzero(duplicates)
-    return _row("duplicates", f"{count} slots repeat an expert of their GPU, in {in_layers} layers")
+    slots = count(int(duplicates.sum()), "slot")
+    layers = count(int(np.count_nonzero(duplicates)), "layer")
+    return _row("duplicates", f"{slots} with an expert that their GPU holds already, in {layers}")
+
+
+def count(number: int, what: str) -> str:
+    """``"1 layer"``, ``"2 layers"``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

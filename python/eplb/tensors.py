@@ -58,6 +58,6 @@ def from_array(array: npt.NDArray[np.int64]) -> torch.Tensor:
         import torch
     except ImportError as error:
         raise ImportError(
-            "rebalance_experts returns torch tensors: pip install 'eplb[torch]', or use eplb.plan"
+            "rebalance_experts returns torch tensors: install torch, or use eplb.plan"
         ) from error
     return torch.from_numpy(array)

@@ -216,9 +216,10 @@ fn check_layer(
 ) -> Result<(), Error> {
     let false_here = |claim| Err(falsehood(Some(layer), None, None, claim));
     if claims.exponent != found.exponent {
-        let (said, is) = (claims.exponent, found.exponent);
+        let ratio = i64::from(found.exponent) - i64::from(claims.exponent);
         return false_here(format!(
-            "the unit is said to be 2^-{said}, but the loads' is 2^-{is}"
+            "the plan was certified for other loads: 2^{ratio} times these; to see what it costs \
+             under these, use evaluate"
         ));
     }
     for (gpu, (said, is)) in claims.gpu_load.iter().zip(found.gpu_load).enumerate() {

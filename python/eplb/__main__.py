@@ -1,0 +1,7 @@
+"""``python -m eplb``."""
+
+import sys
+
+from eplb.cli import main
+
+sys.exit(main())
