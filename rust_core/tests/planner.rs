@@ -131,16 +131,21 @@ fn narrow_and_wide_packing_keys() {
     let (mut narrow, mut wide) = (0, 0);
     let mut stream = Stream(3);
     for gpus in [17_u64, 31, 32, 33, 63, 64, 65, 100, 128, 200, 256] {
-        // So much, and a load leaves no room for the index of a GPU in 64 bits.
+        // A GPU with such a load leaves no room for its index in 64 bits.
         let too_much = (u64::MAX / gpus.next_power_of_two()).div_ceil(SHARE_UNIT);
-        let hot = gpus.next_power_of_two() / 32;
         for i in 0..60 {
             let slots_per_gpu = 2 + i % 4;
             let sizes = global(gpus * slots_per_gpu - i / 50, gpus * slots_per_gpu, gpus);
-            // Hot experts just around that, which a few others push beyond it, or not.
-            let mut row: Vec<u64> = (0..sizes.num_experts).map(|_| stream.below(3)).collect();
+            // Hot experts just around that, alone or as many as fill a GPU.
+            let together = if i % 3 == 0 { 1 } else { slots_per_gpu };
+            let hot = gpus.next_power_of_two() / 32 * together;
+            let most = too_much / together + 3 - stream.below(6);
+            let mut row: Vec<u64> = (0..sizes.num_experts)
+                .map(|_| i / 30 + stream.below(3))
+                .collect();
             for expert in 0..hot {
-                row[(expert * 7 % sizes.num_experts) as usize] = too_much + 3 - stream.below(8);
+                let at = expert * 7 % sizes.num_experts;
+                row[at as usize] = most - stream.below(2);
             }
             let loads = canonical(&row, row.len());
             assert_eq!(loads.row(0), row, "a total of 2^39 and more is not scaled");

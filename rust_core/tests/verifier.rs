@@ -335,7 +335,8 @@ fn false_certificates_are_refused_with_what_is_true() {
     );
     assert_eq!(
         refusal(&|changed| changed.exponents[0] += 1),
-        "layer 0: the unit is said to be 2^-1, but the loads' is 2^-0"
+        "layer 0: the plan was certified for other loads: 2^-1 times these; \
+         to see what it costs under these, use evaluate"
     );
     assert_eq!(
         refusal(&|changed| changed.num_gpus = 4),
