@@ -103,7 +103,7 @@ def models(draw: st.DrawFn) -> tuple[eplb.Plan, list[int], int]:
 
 
 @pytest.mark.parametrize(("name", "ending"), ENDINGS)
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(model=models())
 def test_round_trips(name: str, ending: str, model: tuple[eplb.Plan, list[int], int]) -> None:
     if name == "trtllm" and yaml is None:
@@ -112,7 +112,7 @@ def test_round_trips(name: str, ending: str, model: tuple[eplb.Plan, list[int], 
     rows = FORMATS[name].rows
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"placement{ending}"
-        options = {"layers": layers, "num_hidden_layers": total}
+        options: Any = {"layers": layers, "num_hidden_layers": total}
         doubles = name == "vllm-ascend" and plan.duplicates.any()
         if doubles or (name == "rtp-llm" and plan.num_replicas > 2 * plan.num_experts):
             with pytest.raises(PlanFileError, match=r"twice|spare slots"):
@@ -404,7 +404,7 @@ def test_the_number_of_gpus(tmp_path: Path) -> None:
     read = load_engine_file(path, "vllm", num_gpus=4, num_groups=2, num_nodes=2)
     assert (read.plan.num_groups, read.plan.num_nodes) == (2, 2)
     path.write_text("[[0, 2, 1, 3]]")
-    with pytest.raises(PlanFileError, match="layer 0, slot 1, expert 2: is on node 0, but group 1"):
+    with pytest.raises(PlanFileError, match="layer 0, slot 2, expert 1: is on node 1, but group 0"):
         load_engine_file(path, "vllm", num_gpus=4, num_groups=2, num_nodes=2)
 
 
@@ -706,13 +706,13 @@ def test_vllm_ascend_files_that_are_none(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "ending"), ENDINGS)
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
-    data=st.data(),
     changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=4),
+    cut=st.none() | st.integers(0, 10**6),
 )
 def test_changed_bytes_give_a_placement_or_an_error(
-    name: str, ending: str, data: st.DataObject, changes: list[tuple[int, int]]
+    name: str, ending: str, changes: list[tuple[int, int]], cut: int | None
 ) -> None:
     if name == "trtllm" and yaml is None:
         pytest.skip("PyYAML is not installed")
@@ -722,8 +722,7 @@ def test_changed_bytes_give_a_placement_or_an_error(
         content = bytearray(path.read_bytes())
         for at, byte in changes:
             content[at % len(content)] = byte
-        end = data.draw(st.integers(0, len(content)))
-        path.write_bytes(bytes(content[:end]) if data.draw(st.booleans()) else bytes(content))
+        path.write_bytes(content if cut is None else content[: cut % len(content)])
         try:
             read = load_engine_file(path, name, num_gpus=2)
         except PlanFileError:

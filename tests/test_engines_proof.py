@@ -12,6 +12,7 @@ for what it imports of the engine. TensorRT-LLM has no wheel on the Python Packa
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import zipfile
@@ -137,8 +138,8 @@ def test_sglang_s_traps_are_there(sglang: SimpleNamespace) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'version'"):
         started(sglang, '{"physical_to_logical_map": [[0, 1]], "version": 1}', 0)
     # No look at the width: 16 slots pass where the arguments ask for 24.
-    narrow = '{"physical_to_logical_map": [[%s]]}' % ", ".join(map(str, range(16)))
-    assert started(sglang, narrow, 0).num_physical_experts == 16
+    narrow = {"physical_to_logical_map": [list(range(16))]}
+    assert started(sglang, json.dumps(narrow), 0).num_physical_experts == 16
 
 
 # --- vllm-ascend ----------------------------------------------------------------------------------
