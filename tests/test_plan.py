@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import eplb
 import numpy as np
 import pytest
@@ -52,6 +54,17 @@ def test_loads_are_in_the_unit_of_the_input() -> None:
     np.testing.assert_allclose(PLAN.balancedness, expected.mean(axis=1) / highest, rtol=1e-9)
     np.testing.assert_allclose(PLAN.gap, highest / PLAN.lower_bound - 1, atol=1e-12)
     assert set(PLAN.bound) <= {"mean", "adams", "node"}
+
+
+def test_what_is_done_to_a_table_leaves_the_plan_alone() -> None:
+    plan = eplb.plan(LOAD, num_gpus=4)
+    digest, certificate = plan.digest(), plan.certificate
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that numpy would not allow it
+        tensor = torch.from_numpy(plan.phy2log)
+    tensor.fill_(10**9)
+    assert plan.digest() == digest
+    assert eplb.evaluate(plan, LOAD).certificate == certificate
 
 
 def test_duplicates() -> None:

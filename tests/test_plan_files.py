@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,19 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         HIERARCHICAL.save(path)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["plan.json"]
+
+
+def test_threads_that_save_to_one_path(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    plans = [HIERARCHICAL, PLANS["deepseek"]] * 4
+    HIERARCHICAL.save(path)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            saved = [pool.submit(plan.save, path) for plan in plans]
+            loaded = [pool.submit(eplb.load_plan, path) for _ in plans]
+            assert all(future.result() in plans for future in loaded)
+            assert all(future.result() is None for future in saved)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def changed(*path: Any, to: Any) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def rebalance_experts(
     )
     placement = made._placement  # noqa: SLF001
     return (
-        from_array(placement.phy2log().copy()),
+        from_array(placement.phy2log()),
         from_array(placement.log2phy(is_static)),
-        from_array(placement.logcnt().copy()),
+        from_array(placement.logcnt()),
     )

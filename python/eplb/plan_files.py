@@ -17,6 +17,7 @@ import json
 import os
 from pathlib import Path
 from reprlib import repr as short
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -192,7 +193,7 @@ def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file so that it is there whole or not at all; follows links."""
     target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.{get_ident()}.partial")
     try:
         if target.exists() and not target.is_file():
             target.write_bytes(content)  # a pipe or a device

@@ -44,6 +44,7 @@ class Plan:
         self._policy = policy
         self._loads = loads
         self._certificate = certificate
+        self._tables: dict[str, IntTable] = {}
 
     # -- sizes ------------------------------------------------------------------------------------
 
@@ -92,17 +93,17 @@ class Plan:
     @property
     def phy2log(self) -> IntTable:
         """Logical expert in each slot, ``[layers, P]``."""
-        return self._placement.phy2log()
+        return self._table("phy2log")
 
     @property
     def rank(self) -> IntTable:
         """Which copy of its expert each slot holds, 0 .. copies - 1, ``[layers, P]``."""
-        return self._placement.rank()
+        return self._table("rank")
 
     @property
     def logcnt(self) -> IntTable:
         """Copies of each expert, ``[layers, L]``."""
-        return self._placement.logcnt()
+        return self._table("logcnt")
 
     def log2phy(self, width: Literal["max", "static"] = "max") -> IntTable:
         """Slots of each expert by rank, ``[layers, L, X]``, padded with -1.
@@ -111,6 +112,12 @@ class Plan:
         which does not depend on the loads).
         """
         return _read_only(self._placement.log2phy(static_width(width)))
+
+    def _table(self, name: str) -> IntTable:
+        """A table of the placement, copied out of it once."""
+        if name not in self._tables:
+            self._tables[name] = _read_only(getattr(self._placement, name)())
+        return self._tables[name]
 
     @property
     def duplicates(self) -> IntTable:

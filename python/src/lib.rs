@@ -2,11 +2,11 @@
 //!
 //! Loads are copied out of numpy's memory while the GIL is held, so no other thread can change
 //! them meanwhile; planning, certifying and verifying release it.
+#![forbid(unsafe_code)]
 
 mod errors;
 
 use eplb_core as core;
-use numpy::ndarray::ArrayView2;
 use numpy::{
     Element, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
     PyUntypedArray, PyUntypedArrayMethods,
@@ -22,23 +22,6 @@ type Table<'py, T> = Bound<'py, PyArray2<T>>;
 fn table<T: Element>(py: Python<'_>, values: Vec<T>, rows: usize) -> PyResult<Table<'_, T>> {
     let columns = values.len() / rows;
     PyArray1::from_vec(py, values).reshape([rows, columns])
-}
-
-/// A read-only numpy array `[layers, columns]` over a table of `placement`, which it keeps alive.
-/// Copies would cost more than the planning: fresh pages for each.
-fn shared_table<'py>(
-    placement: &Bound<'py, Placement>,
-    values: &[i64],
-) -> PyResult<Table<'py, i64>> {
-    let layers = placement.get().0.layers();
-    let view = ArrayView2::from_shape((layers, values.len() / layers), values)
-        .map_err(|error| PyTypeError::new_err(error.to_string()))?;
-    // SAFETY: `values` are of `placement`, which is frozen, so they neither move nor change while
-    // the array holds it; and nobody can write through the array, as it has been made read-only
-    // before anyone else sees it, and numpy makes no array writeable again that owns no memory.
-    let array = unsafe { PyArray2::borrow_from_array(&view, placement.clone().into_any()) };
-    array.readwrite().make_nonwriteable();
-    Ok(array)
 }
 
 /// Canonical loads, `[layers, experts]`.
@@ -219,19 +202,19 @@ impl Placement {
         self.0.layers()
     }
 
-    /// int64 `[layers, P]`, read-only, in the memory of the placement.
-    fn phy2log<'py>(slf: &Bound<'py, Self>) -> PyResult<Table<'py, i64>> {
-        shared_table(slf, slf.get().0.phy2log())
+    /// A copy, int64 `[layers, P]`: what is done to it leaves the placement alone.
+    fn phy2log<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, i64>> {
+        table(py, self.0.phy2log().to_vec(), self.0.layers())
     }
 
-    /// int64 `[layers, P]`, read-only, in the memory of the placement.
-    fn rank<'py>(slf: &Bound<'py, Self>) -> PyResult<Table<'py, i64>> {
-        shared_table(slf, slf.get().0.rank())
+    /// A copy, int64 `[layers, P]`.
+    fn rank<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, i64>> {
+        table(py, self.0.rank().to_vec(), self.0.layers())
     }
 
-    /// int64 `[layers, L]`, read-only, in the memory of the placement.
-    fn logcnt<'py>(slf: &Bound<'py, Self>) -> PyResult<Table<'py, i64>> {
-        shared_table(slf, slf.get().0.logcnt())
+    /// A copy, int64 `[layers, L]`.
+    fn logcnt<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, i64>> {
+        table(py, self.0.logcnt().to_vec(), self.0.layers())
     }
 
     /// Slots of each expert by rank, int64 `[layers, L, X]`, padded with -1.

@@ -6,10 +6,10 @@ use crate::items::Item;
 #[derive(Debug, Default)]
 pub(crate) struct Refinement {
     loads: Vec<u64>,
-    /// Places of the heavy pack, by slot of their items.
-    heavy: Vec<u32>,
-    /// Places of the light pack, by load of their items, ties by slot.
-    light: Vec<u32>,
+    /// (slot, load, place) of the heavy pack's items, by slot.
+    heavy: Vec<(u32, u64, u32)>,
+    /// (load, slot, place) of the light pack's items, by load, ties by slot.
+    light: Vec<(u64, u32, u32)>,
 }
 
 impl Refinement {
@@ -36,8 +36,7 @@ impl Refinement {
                 return;
             }
             self.list_candidates(items, per_pack, heavy, light, placed);
-            let Some((place_heavy, place_light)) = self.best_exchange(items, difference, placed)
-            else {
+            let Some((place_heavy, place_light)) = self.best_exchange(difference) else {
                 return;
             };
             let (item_heavy, item_light) = (placed[place_heavy], placed[place_light]);
@@ -83,36 +82,32 @@ impl Refinement {
         placed: &[u32],
     ) {
         let places = |pack: usize| (pack * per_pack) as u32..((pack + 1) * per_pack) as u32;
-        let item = |place: &u32| &items[placed[*place as usize] as usize];
+        let item = |place: u32| &items[placed[place as usize] as usize];
         self.heavy.clear();
-        self.heavy.extend(places(heavy));
-        self.heavy.sort_unstable_by_key(|place| item(place).slot);
+        self.heavy
+            .extend(places(heavy).map(|place| (item(place).slot, item(place).load, place)));
+        self.heavy.sort_unstable();
         self.light.clear();
-        self.light.extend(places(light));
         self.light
-            .sort_unstable_by_key(|place| (item(place).load, item(place).slot));
+            .extend(places(light).map(|place| (item(place).load, item(place).slot, place)));
+        self.light.sort_unstable();
     }
 
     /// The exchange that leaves the two packs closest together, as (heavy place, light place), if
     /// it brings them closer at all; ties: the first heavy item, then the heavier light one.
-    fn best_exchange(
-        &self,
-        items: &[Item],
-        difference: u64,
-        placed: &[u32],
-    ) -> Option<(usize, usize)> {
-        let load_at = |place: u32| items[placed[place as usize] as usize].load as i64;
+    fn best_exchange(&self, difference: u64) -> Option<(usize, usize)> {
         let difference = difference as i64;
         let mut best = (difference, None);
-        for &heavy in &self.heavy {
-            let load = load_at(heavy);
+        for &(_, load, heavy) in &self.heavy {
+            let load = load as i64;
+            let target = 2 * load - difference;
             let above = self
                 .light
-                .partition_point(|&p| 2 * load_at(p) < 2 * load - difference);
+                .partition_point(|&(light, _, _)| 2 * (light as i64) < target);
             let above = above.min(self.light.len() - 1);
             for position in [above, above.saturating_sub(1)] {
-                let light = self.light[position];
-                let residual = (difference - 2 * (load - load_at(light))).abs();
+                let (light_load, _, light) = self.light[position];
+                let residual = (difference - 2 * (load - light_load as i64)).abs();
                 if residual < best.0 {
                     best = (residual, Some((heavy as usize, light as usize)));
                 }
