@@ -32,6 +32,20 @@ impl Bytes<'_> {
         u64::from_le_bytes(self.array())
     }
 
+    /// Any number, often one where something begins or ends.
+    fn edge(&mut self) -> u64 {
+        match self.below(8) {
+            0 => 0,
+            1 => self.below(40),
+            2 => u64::MAX,
+            3 => i64::MAX as u64,
+            4 => i32::MAX as u64 + self.below(2),
+            5 => 1 << self.below(64),
+            6 => self.below(40) * self.below(40),
+            _ => self.number(),
+        }
+    }
+
     /// Sizes that go together, of up to a few hundred slots.
     fn small_sizes(&mut self) -> Sizes {
         let nodes = 1 + self.below(4);

@@ -16,11 +16,11 @@ pub(crate) fn check(bytes: &[u8]) {
     if kind == 15 {
         // Any sizes whatever get an answer.
         let sizes = Sizes {
-            num_experts: bytes.number(),
-            num_replicas: bytes.number(),
-            num_groups: bytes.number(),
-            num_nodes: bytes.number(),
-            num_gpus: bytes.number(),
+            num_experts: bytes.edge(),
+            num_replicas: bytes.edge(),
+            num_groups: bytes.edge(),
+            num_nodes: bytes.edge(),
+            num_gpus: bytes.edge(),
         };
         return drop(Topology::new(sizes));
     }

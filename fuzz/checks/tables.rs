@@ -22,9 +22,9 @@ pub(crate) fn check(bytes: &[u8]) {
         let at = bytes.number() as usize % table.len().max(1);
         match bytes.below(8) {
             0 => table.truncate(at),
-            1 => table.push(bytes.number() as i64),
-            2 => claimed_layers = bytes.number() as usize,
-            3 if at < table.len() => table[at] = bytes.number() as i64,
+            1 => table.push(bytes.edge() as i64),
+            2 => claimed_layers = bytes.edge() as usize,
+            3 if at < table.len() => table[at] = bytes.edge() as i64,
             4 if at > 0 && at < table.len() => table.swap(at, at - 1),
             _ if at < table.len() => table[at] = bytes.below(255) as i64 - 1,
             _ => {}
@@ -132,7 +132,7 @@ fn check_certificate(bytes: &mut Bytes<'_>, plan: &Plan) {
 fn change(bytes: &mut Bytes<'_>, certificate: &mut Certificate) {
     let kind = bytes.below(8);
     let at = bytes.number() as usize;
-    let value = bytes.number();
+    let value = bytes.edge();
     let table = match kind {
         0 => &mut certificate.gpu_load,
         1 => &mut certificate.max_load,
