@@ -135,7 +135,7 @@ BAD_SIZES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "GPUs over nodes": (
         {"num_groups": 3, "num_nodes": 3},
         TopologyError,
-        "num_gpus=4 does not divide evenly by num_nodes=3; num_nodes=2 or 4 would",
+        "num_gpus=4 does not divide evenly by num_nodes=3; num_nodes=1 would",
     ),
     "more GPUs than slots": ({"num_gpus": 64, "num_replicas": 16}, TopologyError, "=64 would"),
     "2**20 + 4 slots": ({"num_replicas": 2**20 + 4}, TopologyError, "1048580.*at most 1048576"),

@@ -92,11 +92,7 @@ fn check_loads<const N: usize, T: Load>(
             Ok(value) => values.push(value),
             Err(value) => {
                 let (layer, expert) = (at / experts, at % experts);
-                let refusal = Error::LoadValue {
-                    layer,
-                    expert,
-                    value,
-                };
+                let refusal = Error::LoadValue { layer, expert, value };
                 assert_eq!(canonical, Err(refusal));
                 return;
             }

@@ -41,10 +41,7 @@ pub(crate) fn check(bytes: &[u8]) {
     assert_eq!(plan.duplicates().len(), layers);
     let (log2phy, width) = plan.log2phy().expect("small");
     assert_eq!(log2phy.len(), layers * experts * width);
-    assert_eq!(
-        log2phy.iter().filter(|&&slot| slot >= 0).count(),
-        layers * slots
-    );
+    assert_eq!(log2phy.iter().filter(|&&slot| slot >= 0).count(), layers * slots);
     check_certificate(&mut bytes, &plan);
 }
 
@@ -53,9 +50,8 @@ fn placement(bytes: &mut Bytes<'_>, topology: &Topology, layers: usize) -> Vec<i
     let (slots, experts) = (topology.num_replicas(), topology.num_experts());
     let (node_slots, node_experts) = (slots / topology.nodes(), experts / topology.nodes());
     let in_turn = |slot: usize| slot / node_slots * node_experts + slot % node_slots % node_experts;
-    let mut phy2log: Vec<i64> = (0..layers * slots)
-        .map(|slot| in_turn(slot % slots) as i64)
-        .collect();
+    let mut phy2log: Vec<i64> =
+        (0..layers * slots).map(|slot| in_turn(slot % slots) as i64).collect();
     for _ in 0..bytes.below(16) {
         let slot = bytes.number() as usize % phy2log.len();
         phy2log[slot] = bytes.below(255) as i64 - 1;
@@ -79,9 +75,8 @@ fn is_plan(topology: &Topology, layers: usize, tables: &[Vec<i64>; 3]) -> bool {
     (0..layers).all(|layer| {
         let phy2log = &phy2log[layer * slots..][..slots];
         let logcnt = &logcnt[layer * experts..][..experts];
-        let mut copies: Vec<(i64, i64)> = (phy2log.iter().copied())
-            .zip(rank[layer * slots..][..slots].iter().copied())
-            .collect();
+        let mut copies: Vec<(i64, i64)> =
+            (phy2log.iter().copied()).zip(rank[layer * slots..][..slots].iter().copied()).collect();
         copies.sort_unstable();
         let counted = (0..experts as i64).zip(logcnt);
         let expected = counted.flat_map(|(expert, &count)| {
@@ -113,9 +108,8 @@ fn groups_are_whole(topology: &Topology, phy2log: &[i64]) -> bool {
 
 fn check_certificate(bytes: &mut Bytes<'_>, plan: &Plan) {
     let (layers, experts) = (plan.layers(), plan.topology().num_experts());
-    let loads: Vec<u32> = (0..layers * experts)
-        .map(|_| u32::from_le_bytes(bytes.array()))
-        .collect();
+    let loads: Vec<u32> =
+        (0..layers * experts).map(|_| u32::from_le_bytes(bytes.array())).collect();
     let loads = CanonicalLoads::new(&loads, layers, experts).expect("all integers are loads");
     let honest = Certificate::new(plan, &loads).expect("the loads are of the plan's shape");
     assert_eq!(verify(plan, &honest, &loads), Ok(()));

@@ -64,17 +64,12 @@ impl Loads {
             return Self::read(py, &loads, shape);
         }
         try_types!(i64, f64, f32, u64);
-        Err(PyTypeError::new_err(
-            "an array of int64, uint64, float32 or float64 is needed",
-        ))
+        Err(PyTypeError::new_err("an array of int64, uint64, float32 or float64 is needed"))
     }
 
     /// The canonical loads, uint64 `[layers, experts]`.
     fn values<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, u64>> {
-        let values = (0..self.0.layers())
-            .flat_map(|layer| self.0.row(layer))
-            .copied()
-            .collect();
+        let values = (0..self.0.layers()).flat_map(|layer| self.0.row(layer)).copied().collect();
         table(py, values, self.0.layers())
     }
 
@@ -110,16 +105,8 @@ impl Topology {
         num_nodes: u64,
         num_gpus: u64,
     ) -> PyResult<Self> {
-        let sizes = core::Sizes {
-            num_experts,
-            num_replicas,
-            num_groups,
-            num_nodes,
-            num_gpus,
-        };
-        core::Topology::new(sizes)
-            .map(Self)
-            .map_err(|error| to_python(py, &error))
+        let sizes = core::Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus };
+        core::Topology::new(sizes).map(Self).map_err(|error| to_python(py, &error))
     }
 
     #[getter]
@@ -223,11 +210,7 @@ impl Placement {
         py: Python<'py>,
         static_width: bool,
     ) -> PyResult<Bound<'py, PyArray3<i64>>> {
-        let log2phy = if static_width {
-            self.0.log2phy_static()
-        } else {
-            self.0.log2phy()
-        };
+        let log2phy = if static_width { self.0.log2phy_static() } else { self.0.log2phy() };
         let (log2phy, width) = log2phy.map_err(|error| to_python(py, &error))?;
         let experts = self.0.topology().num_experts();
         PyArray1::from_vec(py, log2phy).reshape([self.0.layers(), experts, width])
@@ -342,15 +325,12 @@ fn plan(
 #[pyfunction]
 fn certify(py: Python<'_>, placement: &Placement, loads: &Loads) -> PyResult<Certificate> {
     let certificate = py.detach(|| core::Certificate::new(&placement.0, &loads.0));
-    certificate
-        .map(Certificate)
-        .map_err(|error| to_python(py, &error))
+    certificate.map(Certificate).map_err(|error| to_python(py, &error))
 }
 
 #[pyfunction]
 fn verify_structure(py: Python<'_>, placement: &Placement) -> PyResult<()> {
-    py.detach(|| core::verify_structure(&placement.0))
-        .map_err(|error| to_python(py, &error))
+    py.detach(|| core::verify_structure(&placement.0)).map_err(|error| to_python(py, &error))
 }
 
 #[pyfunction]

@@ -1,11 +1,7 @@
 //! Times the planner alone, layer by layer: `cargo bench --package eplb-core`.
 //!
 //! Rounds of all cases are interleaved; the fastest and the median round are printed.
-#![allow(
-    clippy::disallowed_types,
-    clippy::float_arithmetic,
-    reason = "a benchmark is about time"
-)]
+#![allow(clippy::disallowed_types, clippy::float_arithmetic, reason = "a benchmark is about time")]
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -24,20 +20,13 @@ struct Case {
 
 fn case(name: &'static str, policy: Policy, sizes: [u64; 5]) -> Case {
     let [num_experts, num_replicas, num_groups, num_nodes, num_gpus] = sizes;
-    let sizes = Sizes {
-        num_experts,
-        num_replicas,
-        num_groups,
-        num_nodes,
-        num_gpus,
-    };
+    let sizes = Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus };
     let experts = num_experts as usize;
     // Skewed loads: the product of four uniform numbers is about lognormal, with sigma 1.5.
     let mut state = 1_u64;
     let mut uniform = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 48) + 1
     };
     let tokens: Vec<u64> = (0..LAYERS * experts)
@@ -53,36 +42,12 @@ fn case(name: &'static str, policy: Policy, sizes: [u64; 5]) -> Case {
 
 fn main() {
     let cases = [
-        case(
-            "deepseek 256/288/32",
-            Policy::DeepSeek,
-            [256, 288, 1, 1, 32],
-        ),
-        case(
-            "adaptive 256/288/32",
-            Policy::Adaptive,
-            [256, 288, 1, 1, 32],
-        ),
-        case(
-            "deepseek 256/288/32, 8 groups, 4 nodes",
-            Policy::DeepSeek,
-            [256, 288, 8, 4, 32],
-        ),
-        case(
-            "deepseek 256/320/64",
-            Policy::DeepSeek,
-            [256, 320, 1, 1, 64],
-        ),
-        case(
-            "deepseek 384/576/144",
-            Policy::DeepSeek,
-            [384, 576, 1, 1, 144],
-        ),
-        case(
-            "deepseek 128/144/16",
-            Policy::DeepSeek,
-            [128, 144, 1, 1, 16],
-        ),
+        case("deepseek 256/288/32", Policy::DeepSeek, [256, 288, 1, 1, 32]),
+        case("adaptive 256/288/32", Policy::Adaptive, [256, 288, 1, 1, 32]),
+        case("deepseek 256/288/32, 8 groups, 4 nodes", Policy::DeepSeek, [256, 288, 8, 4, 32]),
+        case("deepseek 256/320/64", Policy::DeepSeek, [256, 320, 1, 1, 64]),
+        case("deepseek 384/576/144", Policy::DeepSeek, [384, 576, 1, 1, 144]),
+        case("deepseek 128/144/16", Policy::DeepSeek, [128, 144, 1, 1, 16]),
     ];
     let mut plan_times = vec![Vec::new(); cases.len()];
     let mut certificate_times = vec![Vec::new(); cases.len()];
@@ -97,20 +62,15 @@ fn main() {
             certificate_times[i].push(start.elapsed());
         }
     }
-    println!(
-        "microseconds a layer: {:>25} {:>20}",
-        "plan: fastest, median", "certificate"
-    );
+    println!("microseconds a layer: {:>25} {:>20}", "plan: fastest, median", "certificate");
     for (i, case) in cases.iter().enumerate() {
         let per_layer = |times: &mut Vec<std::time::Duration>| {
             times.sort();
             let micros = |t: std::time::Duration| t.as_secs_f64() * 1e6 / f64::from(LAYERS as u32);
             format!("{:.2} {:.2}", micros(times[0]), micros(times[ROUNDS / 2]))
         };
-        let (plan, certificate) = (
-            per_layer(&mut plan_times[i]),
-            per_layer(&mut certificate_times[i]),
-        );
+        let (plan, certificate) =
+            (per_layer(&mut plan_times[i]), per_layer(&mut certificate_times[i]));
         println!("{:<40} {plan:>14} {certificate:>14}", case.name);
     }
 }

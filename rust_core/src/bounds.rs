@@ -46,10 +46,7 @@ impl FromStr for Bound {
     type Err = ();
 
     fn from_str(name: &str) -> Result<Self, ()> {
-        Self::ALL
-            .into_iter()
-            .find(|bound| bound.name() == name)
-            .ok_or(())
+        Self::ALL.into_iter().find(|bound| bound.name() == name).ok_or(())
     }
 }
 
@@ -66,10 +63,9 @@ impl LowerBounds {
     /// The largest lower bound of a layer, in packing loads, and its kind.
     pub(crate) fn best(&mut self, loads: &[u64], topology: &Topology) -> (u64, Bound) {
         let mut best = (mean(loads, topology), Bound::Mean);
-        for (bound, kind) in [
-            (self.adams(loads, topology), Bound::Adams),
-            (node(loads, topology), Bound::Node),
-        ] {
+        for (bound, kind) in
+            [(self.adams(loads, topology), Bound::Adams), (node(loads, topology), Bound::Node)]
+        {
             if bound > best.0 {
                 best = (bound, kind);
             }
@@ -81,17 +77,11 @@ impl LowerBounds {
     /// groups on nodes is one of those that this holds for.
     fn adams(&mut self, loads: &[u64], topology: &Topology) -> u64 {
         self.replication.start(loads);
-        self.replication
-            .append_adams(topology.num_replicas() - loads.len());
+        self.replication.append_adams(topology.num_replicas() - loads.len());
         let heaviest_of_level = |level: &crate::replicate::Level| {
             packing_load(self.replication.load[level.start], level.count as u64)
         };
-        self.replication
-            .levels
-            .iter()
-            .map(heaviest_of_level)
-            .max()
-            .unwrap_or(0)
+        self.replication.levels.iter().map(heaviest_of_level).max().unwrap_or(0)
     }
 }
 
@@ -106,10 +96,8 @@ fn node(loads: &[u64], topology: &Topology) -> u64 {
         return 0;
     }
     let group_size = loads.len() / topology.groups();
-    let mut groups: Vec<u64> = loads
-        .chunks_exact(group_size)
-        .map(|group| group.iter().sum())
-        .collect();
+    let mut groups: Vec<u64> =
+        loads.chunks_exact(group_size).map(|group| group.iter().sum()).collect();
     groups.sort_unstable_by_key(|&load| Reverse(load));
     let peak = least_node_load(&groups, nodes);
     (peak * SHARE_UNIT).div_ceil((topology.num_gpus() / nodes) as u64)
@@ -122,12 +110,7 @@ fn least_node_load(groups: &[u64], nodes: usize) -> u64 {
         1 => groups[0],
         // Heaviest with lightest: of two pairs, any other pairing has a pair at least as heavy as
         // the heavier of these.
-        2 => groups
-            .iter()
-            .zip(groups.iter().rev())
-            .map(|(a, b)| a + b)
-            .max()
-            .unwrap_or(0),
+        2 => groups.iter().zip(groups.iter().rev()).map(|(a, b)| a + b).max().unwrap_or(0),
         _ if few_group_packings(groups.len(), nodes) => GroupSearch::run(groups, nodes),
         _ => pigeonhole_bound(groups, nodes),
     }
@@ -175,12 +158,7 @@ struct GroupSearch<'a> {
 impl<'a> GroupSearch<'a> {
     fn run(groups: &'a [u64], nodes: usize) -> u64 {
         let bound = pigeonhole_bound(groups, nodes);
-        let mut search = Self {
-            groups,
-            nodes: vec![(0, 0); nodes],
-            best: u64::MAX,
-            bound,
-        };
+        let mut search = Self { groups, nodes: vec![(0, 0); nodes], best: u64::MAX, bound };
         search.place(0, 0);
         search.best
     }
@@ -219,24 +197,11 @@ mod tests {
     fn group_packings_are_counted() {
         // 9 groups on 3 nodes: 280 ways; 16 on 2: 6,435; 18 on 2: 24,310; 20 on 2: 92,378.
         for (groups, nodes) in [(9, 3), (16, 2), (18, 2), (20, 2), (12, 3), (6, 1), (12, 6)] {
-            assert!(
-                few_group_packings(groups, nodes),
-                "{groups} groups on {nodes} nodes"
-            );
+            assert!(few_group_packings(groups, nodes), "{groups} groups on {nodes} nodes");
         }
         // 22 on 2: 352,716; 15 on 3: 126,126; 16 on 4: 2,627,625.
-        for (groups, nodes) in [
-            (22, 2),
-            (15, 3),
-            (16, 4),
-            (64, 8),
-            (16384, 2),
-            (16384, 4096),
-        ] {
-            assert!(
-                !few_group_packings(groups, nodes),
-                "{groups} groups on {nodes} nodes"
-            );
+        for (groups, nodes) in [(22, 2), (15, 3), (16, 4), (64, 8), (16384, 2), (16384, 4096)] {
+            assert!(!few_group_packings(groups, nodes), "{groups} groups on {nodes} nodes");
         }
     }
 
@@ -246,9 +211,7 @@ mod tests {
         for _ in 0..200 {
             let mut groups: Vec<u64> = (0..9)
                 .map(|_| {
-                    state = state
-                        .wrapping_mul(6_364_136_223_846_793_005)
-                        .wrapping_add(1);
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                     (state >> 33) % 50
                 })
                 .collect();
@@ -256,10 +219,7 @@ mod tests {
             let best = enumerate(&groups, &mut [(0, 0); 3]);
             assert_eq!(least_node_load(&groups, 3), best, "{groups:?}");
             assert!(pigeonhole_bound(&groups, 3) <= best, "{groups:?}");
-            assert_eq!(
-                least_node_load(&groups[..6], 3),
-                enumerate(&groups[..6], &mut [(0, 1); 3])
-            );
+            assert_eq!(least_node_load(&groups[..6], 3), enumerate(&groups[..6], &mut [(0, 1); 3]));
         }
     }
 

@@ -56,13 +56,7 @@ impl Certificate {
         for (layer, (slots, copies)) in slots.zip(copies).enumerate() {
             share.clear();
             let copies = copies.iter().map(|&copies| copies as u64);
-            share.extend(
-                loads
-                    .row(layer)
-                    .iter()
-                    .zip(copies)
-                    .map(|(&w, r)| packing_load(w, r)),
-            );
+            share.extend(loads.row(layer).iter().zip(copies).map(|(&w, r)| packing_load(w, r)));
             let gpus = slots.chunks_exact(slots_per_gpu);
             let gpu_load = gpus.map(|gpu| gpu.iter().map(|&e| share[e as usize]).sum::<u64>());
             certificate.gpu_load.extend(gpu_load);
@@ -79,32 +73,20 @@ impl Certificate {
     /// Load of each GPU in the unit of the input, correctly rounded, `[layers, G]`.
     #[must_use]
     pub fn gpu_load_in_units(&self) -> Vec<f64> {
-        let layers = self
-            .gpu_load
-            .chunks_exact(self.num_gpus.max(1))
-            .zip(&self.exponents);
-        layers
-            .flat_map(|(loads, &e)| loads.iter().map(move |&load| in_units(load, e)))
-            .collect()
+        let layers = self.gpu_load.chunks_exact(self.num_gpus.max(1)).zip(&self.exponents);
+        layers.flat_map(|(loads, &e)| loads.iter().map(move |&load| in_units(load, e))).collect()
     }
 
     /// Lower bounds in the unit of the input, correctly rounded, `[layers]`.
     #[must_use]
     pub fn lower_bound_in_units(&self) -> Vec<f64> {
-        self.lower_bound
-            .iter()
-            .zip(&self.exponents)
-            .map(|(&load, &e)| in_units(load, e))
-            .collect()
+        self.lower_bound.iter().zip(&self.exponents).map(|(&load, &e)| in_units(load, e)).collect()
     }
 
     /// Mean GPU load / largest GPU load, correctly rounded, `[layers]`; 1 where all are 0.
     #[must_use]
     pub fn balancedness(&self) -> Vec<f64> {
-        let layers = self
-            .gpu_load
-            .chunks_exact(self.num_gpus.max(1))
-            .zip(&self.max_load);
+        let layers = self.gpu_load.chunks_exact(self.num_gpus.max(1)).zip(&self.max_load);
         layers
             .map(|(loads, &max)| {
                 if max == 0 {
@@ -119,11 +101,7 @@ impl Certificate {
     /// Largest GPU load / lower bound - 1, correctly rounded, `[layers]`; 0 where both are 0.
     #[must_use]
     pub fn gap(&self) -> Vec<f64> {
-        self.max_load
-            .iter()
-            .zip(&self.lower_bound)
-            .map(|(&max, &bound)| gap(max, bound))
-            .collect()
+        self.max_load.iter().zip(&self.lower_bound).map(|(&max, &bound)| gap(max, bound)).collect()
     }
 }
 
@@ -137,11 +115,7 @@ fn gap(max: u64, bound: u64) -> f64 {
 
 /// A packing load in the unit of the input.
 fn in_units(load: u64, exponent: i32) -> f64 {
-    rounded_quotient(
-        u128::from(load),
-        u128::from(SHARE_UNIT),
-        exponent.saturating_neg(),
-    )
+    rounded_quotient(u128::from(load), u128::from(SHARE_UNIT), exponent.saturating_neg())
 }
 
 /// Whether loads are those of as many layers and experts as the plan's.

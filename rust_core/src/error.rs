@@ -207,12 +207,7 @@ impl Error {
                 (Some(layer), None, Some(expert))
             }
             Self::NoSuchExpert { layer, slot, .. } => (Some(layer), Some(slot), None),
-            Self::Verification {
-                layer,
-                slot,
-                expert,
-                ..
-            } => (layer, slot, expert),
+            Self::Verification { layer, slot, expert, .. } => (layer, slot, expert),
             _ => (None, None, None),
         }
     }
@@ -224,9 +219,5 @@ fn place(layer: Option<usize>, slot: Option<usize>, expert: Option<usize>) -> St
         .into_iter()
         .filter_map(|(name, index)| index.map(|index| format!("{name} {index}")))
         .collect();
-    if parts.is_empty() {
-        String::new()
-    } else {
-        parts.join(", ") + ": "
-    }
+    if parts.is_empty() { String::new() } else { parts.join(", ") + ": " }
 }

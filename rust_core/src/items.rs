@@ -54,16 +54,10 @@ impl Items {
         };
         self.sorted.clear();
         let mut merged = 0;
-        for (&expert, &load) in replication.expert[singles.clone()]
-            .iter()
-            .zip(&replication.load[singles])
+        for (&expert, &load) in
+            replication.expert[singles.clone()].iter().zip(&replication.load[singles])
         {
-            let single = Item {
-                load: packing_load(load, 1),
-                slot: expert,
-                expert,
-                rank: 0,
-            };
+            let single = Item { load: packing_load(load, 1), slot: expert, expert, rank: 0 };
             let rest = &self.replicated[merged..];
             let before = rest.iter().take_while(|item| item.before(&single)).count();
             self.sorted.extend_from_slice(&rest[..before]);
@@ -77,36 +71,21 @@ impl Items {
     /// the order of those that do.
     fn collect_replicated(&mut self, replication: &Replication) {
         self.experts.clear();
-        for level in replication
-            .levels
-            .iter()
-            .rev()
-            .filter(|level| level.count > 1)
-        {
+        for level in replication.levels.iter().rev().filter(|level| level.count > 1) {
             let positions = level.start as u32..level.end as u32;
             self.experts.extend(positions.map(|position| {
                 let load = replication.load[position as usize];
-                (
-                    packing_load(load, level.count as u64),
-                    position,
-                    level.count as u32,
-                )
+                (packing_load(load, level.count as u64), position, level.count as u32)
             }));
         }
-        self.experts
-            .sort_unstable_by_key(|&(load, position, _)| (Reverse(load), position));
+        self.experts.sort_unstable_by_key(|&(load, position, _)| (Reverse(load), position));
         self.next.clear();
         self.next.resize(self.experts.len(), 0);
         self.replicated.clear();
         for &(load, position, count) in &self.experts {
             self.next[position as usize] = self.replicated.len() as u32 + 1;
             let expert = replication.expert[position as usize];
-            let copies = (0..count).map(|rank| Item {
-                load,
-                slot: expert,
-                expert,
-                rank,
-            });
+            let copies = (0..count).map(|rank| Item { load, slot: expert, expert, rank });
             self.replicated.extend(copies);
         }
         for (slot, &position) in (replication.expert.len() as u32..).zip(&replication.appended) {

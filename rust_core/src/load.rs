@@ -158,40 +158,23 @@ impl CanonicalLoads {
     /// Time is linear in the number of loads.
     pub fn new<T: Load>(loads: &[T], layers: usize, experts: usize) -> Result<Self, Error> {
         if layers == 0 || experts == 0 || layers.checked_mul(experts) != Some(loads.len()) {
-            return Err(Error::LoadShape {
-                values: loads.len(),
-                layers,
-                experts,
-            });
+            return Err(Error::LoadShape { values: loads.len(), layers, experts });
         }
         if experts as u64 > MAX_EXPERTS {
             let size = experts as u64;
-            return Err(Error::TooLarge {
-                name: "num_experts",
-                size,
-                most: MAX_EXPERTS,
-            });
+            return Err(Error::TooLarge { name: "num_experts", size, most: MAX_EXPERTS });
         }
         let mut values = vec![0; loads.len()];
         let mut exponents = Vec::with_capacity(layers);
-        let rows = loads
-            .chunks_exact(experts)
-            .zip(values.chunks_exact_mut(experts));
+        let rows = loads.chunks_exact(experts).zip(values.chunks_exact_mut(experts));
         for (layer, (row, canonical)) in rows.enumerate() {
-            exponents.push(
-                canonical_row(row, canonical).map_err(|expert| Error::LoadValue {
-                    layer,
-                    expert,
-                    value: row[expert].to_string(),
-                })?,
-            );
+            exponents.push(canonical_row(row, canonical).map_err(|expert| Error::LoadValue {
+                layer,
+                expert,
+                value: row[expert].to_string(),
+            })?);
         }
-        Ok(Self {
-            layers,
-            experts,
-            values,
-            exponents,
-        })
+        Ok(Self { layers, experts, values, exponents })
     }
 
     /// Number of layers.
@@ -270,13 +253,11 @@ fn scaled<T: Load>(key: u64, shift: i32) -> u64 {
         return mantissa.checked_shl(shift as u32).unwrap_or(0);
     }
     let right = shift.unsigned_abs();
-    if right > u64::BITS {
+    if right >= u64::BITS {
+        // Only floats come here, whose mantissas are far below the half that would round up.
         return 0;
     }
-    let (whole, rest) = match right {
-        u64::BITS => (0, mantissa),
-        _ => (mantissa >> right, mantissa << (u64::BITS - right)),
-    };
+    let (whole, rest) = (mantissa >> right, mantissa << (u64::BITS - right));
     let half = 1 << (u64::BITS - 1);
     whole + u64::from(rest > half || (rest == half && whole & 1 == 1))
 }

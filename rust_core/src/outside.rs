@@ -17,13 +17,7 @@ impl Plan {
         rank: Vec<i64>,
         logcnt: Vec<i64>,
     ) -> Result<Self, Error> {
-        let plan = Self {
-            topology,
-            layers,
-            phy2log,
-            rank,
-            logcnt,
-        };
+        let plan = Self { topology, layers, phy2log, rank, logcnt };
         verify_structure(&plan)?;
         Ok(plan)
     }
@@ -55,12 +49,7 @@ impl Plan {
                 let count = usize::try_from(expert)
                     .ok()
                     .and_then(|expert| logcnt.get_mut(expert))
-                    .ok_or(Error::NoSuchExpert {
-                        layer,
-                        slot,
-                        expert,
-                        experts,
-                    })?;
+                    .ok_or(Error::NoSuchExpert { layer, slot, expert, experts })?;
                 plan.rank[layer * slots + slot] = *count;
                 *count += 1;
             }

@@ -24,13 +24,7 @@ impl Greedy {
         self.filled.clear();
         self.filled.resize(packs, 0);
         if fullest < u64::MAX >> index_bits {
-            play(
-                &mut self.narrow,
-                &mut self.filled,
-                items,
-                index_bits,
-                placed,
-            );
+            play(&mut self.narrow, &mut self.filled, items, index_bits, placed);
         } else {
             play(&mut self.wide, &mut self.filled, items, index_bits, placed);
         }

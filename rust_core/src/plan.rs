@@ -94,16 +94,11 @@ impl Plan {
     fn log2phy_of_width(&self, width: usize) -> Result<Vec<i64>, Error> {
         let (slots, experts) = (self.topology.num_replicas(), self.topology.num_experts());
         let mut log2phy: Vec<i64> = Vec::new();
-        let entries = (self.layers * experts)
-            .checked_mul(width)
-            .filter(|&n| n as u64 <= MAX_SLOTS);
+        let entries = (self.layers * experts).checked_mul(width).filter(|&n| n as u64 <= MAX_SLOTS);
         entries
             .and_then(|entries| log2phy.try_reserve_exact(entries).ok().map(|()| entries))
             .map(|entries| log2phy.resize(entries, -1))
-            .ok_or(Error::OutOfMemory {
-                layers: self.layers,
-                replicas: slots,
-            })?;
+            .ok_or(Error::OutOfMemory { layers: self.layers, replicas: slots })?;
         for layer in 0..self.layers {
             let rows = &mut log2phy[layer * experts * width..][..experts * width];
             for slot in 0..slots {
@@ -151,8 +146,6 @@ impl Plan {
             hash.update((expert as u32).to_le_bytes());
         }
         let hash: [u8; 32] = hash.finalize().into();
-        hash[..8]
-            .iter()
-            .fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
+        hash[..8].iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
     }
 }

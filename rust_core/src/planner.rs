@@ -44,11 +44,7 @@ pub fn plan(
         .chunks_mut(share * slots)
         .zip(plan.rank.chunks_mut(share * slots))
         .zip(plan.logcnt.chunks_mut(share * experts))
-        .map(|((phy2log, rank), logcnt)| LayerTables {
-            phy2log,
-            rank,
-            logcnt,
-        })
+        .map(|((phy2log, rank), logcnt)| LayerTables { phy2log, rank, logcnt })
         .enumerate();
     let queue = Mutex::new(shares);
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -84,11 +80,7 @@ fn plan_layers(
         .zip(tables.rank.chunks_exact_mut(topology.num_replicas()))
         .zip(tables.logcnt.chunks_exact_mut(topology.num_experts()));
     for (layer, ((phy2log, rank), logcnt)) in (first..).zip(rows) {
-        let mut tables = LayerTables {
-            phy2log,
-            rank,
-            logcnt,
-        };
+        let mut tables = LayerTables { phy2log, rank, logcnt };
         planner.plan_layer(loads.row(layer), topology, policy, &mut tables);
     }
 }

@@ -48,8 +48,6 @@ impl FromStr for Policy {
         Self::ALL
             .into_iter()
             .find(|policy| policy.name() == name)
-            .ok_or_else(|| Error::UnknownPolicy {
-                name: name.to_owned(),
-            })
+            .ok_or_else(|| Error::UnknownPolicy { name: name.to_owned() })
     }
 }

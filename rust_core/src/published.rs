@@ -49,16 +49,8 @@ impl Published {
             let experts = node * experts_per_node..(node + 1) * experts_per_node;
             let slots = node * slots_per_node..(node + 1) * slots_per_node;
             self.replicate(experts.clone(), slots_per_node - experts_per_node, policy);
-            self.place(
-                topology.num_gpus() / topology.nodes(),
-                slots_per_node,
-                policy,
-            );
-            let placed = self
-                .packer
-                .placed
-                .iter()
-                .map(|&i| self.items.sorted[i as usize]);
+            self.place(topology.num_gpus() / topology.nodes(), slots_per_node, policy);
+            let placed = self.packer.placed.iter().map(|&i| self.items.sorted[i as usize]);
             let phy2log = &mut tables.phy2log[slots.clone()];
             let rank = &mut tables.rank[slots];
             for ((item, phy2log), rank) in placed.zip(phy2log).zip(rank) {
@@ -79,30 +71,17 @@ impl Published {
     fn order_by_node(&mut self, loads: &[u64], topology: &Topology, policy: Policy) {
         let group_size = loads.len() / topology.groups();
         self.groups.clear();
-        self.groups.extend(
-            (0u32..)
-                .zip(loads.chunks_exact(group_size))
-                .map(|(group, loads)| Item {
-                    load: loads.iter().sum(),
-                    slot: group,
-                    expert: group,
-                    rank: 0,
-                }),
-        );
-        self.groups
-            .sort_unstable_by_key(|item| (std::cmp::Reverse(item.load), item.slot));
-        let steps = if policy == Policy::Adaptive {
-            NODE_STEPS
-        } else {
-            0
-        };
+        self.groups.extend((0u32..).zip(loads.chunks_exact(group_size)).map(|(group, loads)| {
+            Item { load: loads.iter().sum(), slot: group, expert: group, rank: 0 }
+        }));
+        self.groups.sort_unstable_by_key(|item| (std::cmp::Reverse(item.load), item.slot));
+        let steps = if policy == Policy::Adaptive { NODE_STEPS } else { 0 };
         self.packer.pack(&mut self.groups, topology.nodes(), steps);
         self.expert.clear();
         self.load.clear();
         for &i in &self.packer.placed {
             let first = self.groups[i as usize].expert as usize * group_size;
-            self.expert
-                .extend(first as u32..(first + group_size) as u32);
+            self.expert.extend(first as u32..(first + group_size) as u32);
             self.load.extend(&loads[first..first + group_size]);
         }
     }
@@ -120,11 +99,7 @@ impl Published {
     fn place(&mut self, gpus: usize, slots: usize, policy: Policy) {
         self.items.collect(&self.replication);
         debug_assert_eq!(self.items.sorted.len(), slots);
-        let steps = if policy == Policy::Adaptive {
-            GPU_STEPS
-        } else {
-            0
-        };
+        let steps = if policy == Policy::Adaptive { GPU_STEPS } else { 0 };
         self.packer.pack(&mut self.items.sorted, gpus, steps);
     }
 }
@@ -150,8 +125,7 @@ impl Packer {
         self.placed.resize(items.len(), 0);
         self.greedy.pack(items, packs, &mut self.placed);
         if steps > 0 {
-            self.refinement
-                .refine(items, packs, steps, &mut self.placed);
+            self.refinement.refine(items, packs, steps, &mut self.placed);
         }
     }
 }

@@ -50,22 +50,14 @@ mod tests {
             for denominator in 1..300_u32 {
                 let exact = rounded_quotient(u128::from(numerator), u128::from(denominator), 0);
                 let expected = f64::from(numerator) / f64::from(denominator);
-                assert_eq!(
-                    exact.to_bits(),
-                    expected.to_bits(),
-                    "{numerator}/{denominator}"
-                );
+                assert_eq!(exact.to_bits(), expected.to_bits(), "{numerator}/{denominator}");
             }
         }
     }
 
     fn assert_rounds(numerator: u128, denominator: u128, exponent: i32, expected: f64) {
         let rounded = rounded_quotient(numerator, denominator, exponent);
-        assert_eq!(
-            rounded.to_bits(),
-            expected.to_bits(),
-            "{rounded} instead of {expected}"
-        );
+        assert_eq!(rounded.to_bits(), expected.to_bits(), "{rounded} instead of {expected}");
     }
 
     #[test]

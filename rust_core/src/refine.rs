@@ -26,8 +26,7 @@ impl Refinement {
         let per_pack = items.len() / packs;
         let pack_load = |pack: &[u32]| pack.iter().map(|&i| items[i as usize].load).sum::<u64>();
         self.loads.clear();
-        self.loads
-            .extend(placed.chunks_exact(per_pack).map(pack_load));
+        self.loads.extend(placed.chunks_exact(per_pack).map(pack_load));
         let steps = steps + usize::from(self.uneven());
         for _ in 0..steps {
             let (heavy, light) = self.extremes();
@@ -84,12 +83,10 @@ impl Refinement {
         let places = |pack: usize| (pack * per_pack) as u32..((pack + 1) * per_pack) as u32;
         let item = |place: u32| &items[placed[place as usize] as usize];
         self.heavy.clear();
-        self.heavy
-            .extend(places(heavy).map(|place| (item(place).slot, item(place).load, place)));
+        self.heavy.extend(places(heavy).map(|place| (item(place).slot, item(place).load, place)));
         self.heavy.sort_unstable();
         self.light.clear();
-        self.light
-            .extend(places(light).map(|place| (item(place).load, item(place).slot, place)));
+        self.light.extend(places(light).map(|place| (item(place).load, item(place).slot, place)));
         self.light.sort_unstable();
     }
 
@@ -101,9 +98,7 @@ impl Refinement {
         for &(_, load, heavy) in &self.heavy {
             let load = load as i64;
             let target = 2 * load - difference;
-            let above = self
-                .light
-                .partition_point(|&(light, _, _)| 2 * (light as i64) < target);
+            let above = self.light.partition_point(|&(light, _, _)| 2 * (light as i64) < target);
             let above = above.min(self.light.len() - 1);
             for position in [above, above.saturating_sub(1)] {
                 let (light_load, _, light) = self.light[position];

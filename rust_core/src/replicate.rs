@@ -61,17 +61,11 @@ impl Replication {
         self.keys.extend(loads.iter().enumerate().map(key));
         self.keys.sort_unstable();
         self.expert.clear();
-        self.expert
-            .extend(self.keys.iter().map(|key| (key & INDEX_MASK) as u32));
+        self.expert.extend(self.keys.iter().map(|key| (key & INDEX_MASK) as u32));
         self.load.clear();
-        self.load
-            .extend(self.keys.iter().map(|key| !key >> INDEX_BITS));
+        self.load.extend(self.keys.iter().map(|key| !key >> INDEX_BITS));
         self.levels.clear();
-        self.levels.push(Level {
-            count: 1,
-            start: 0,
-            end: loads.len(),
-        });
+        self.levels.push(Level { count: 1, start: 0, end: loads.len() });
         self.appended.clear();
     }
 
@@ -102,10 +96,7 @@ impl Replication {
     }
 
     fn quotient(&self, position: usize, divisor: usize) -> Quotient {
-        Quotient {
-            load: self.load[position],
-            divisor: divisor as u64,
-        }
+        Quotient { load: self.load[position], divisor: divisor as u64 }
     }
 
     /// The level whose head has the largest load / divisor(count); ties: lower expert.
@@ -131,14 +122,7 @@ impl Replication {
         self.appended.push(start as u32);
         match self.levels.get_mut(i + 1) {
             Some(next) if next.count == count + 1 => next.end += 1,
-            _ => self.levels.insert(
-                i + 1,
-                Level {
-                    count: count + 1,
-                    start,
-                    end: start + 1,
-                },
-            ),
+            _ => self.levels.insert(i + 1, Level { count: count + 1, start, end: start + 1 }),
         }
         if start + 1 == end {
             self.levels.remove(i);

@@ -43,13 +43,7 @@ impl Topology {
     /// published) also GPUs that do not divide by the nodes and experts that do not divide by the
     /// groups. Each names the nearest sizes that do.
     pub fn new(sizes: Sizes) -> Result<Self, Error> {
-        let Sizes {
-            num_experts,
-            num_replicas,
-            num_groups,
-            num_nodes,
-            num_gpus,
-        } = sizes;
+        let Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus } = sizes;
         let named = [
             ("num_experts", num_experts),
             ("num_groups", num_groups),
@@ -61,11 +55,7 @@ impl Topology {
             return Err(Error::ZeroSize { name });
         }
         for (name, size) in named {
-            let most = if name == "num_experts" {
-                MAX_EXPERTS
-            } else {
-                MAX_REPLICAS
-            };
+            let most = if name == "num_experts" { MAX_EXPERTS } else { MAX_REPLICAS };
             if size > most {
                 return Err(Error::TooLarge { name, size, most });
             }
@@ -155,20 +145,14 @@ impl Topology {
 
 /// What a hierarchical plan asks for beyond a global one.
 fn check_hierarchy(sizes: Sizes) -> Result<(), Error> {
-    let Sizes {
-        num_experts,
-        num_groups,
-        num_nodes,
-        num_gpus,
-        ..
-    } = sizes;
+    let Sizes { num_experts, num_groups, num_nodes, num_gpus, .. } = sizes;
     if !num_experts.is_multiple_of(num_groups) {
         return Err(Error::NotDivisible {
             whole_name: "num_experts",
             whole: num_experts,
             part_name: "num_groups",
             part: num_groups,
-            advice: nearest_divisors("num_groups", num_experts, num_groups),
+            advice: nearest_groups(sizes),
         });
     }
     if !num_gpus.is_multiple_of(num_nodes) {
@@ -177,7 +161,7 @@ fn check_hierarchy(sizes: Sizes) -> Result<(), Error> {
             whole: num_gpus,
             part_name: "num_nodes",
             part: num_nodes,
-            advice: nearest_divisors("num_nodes", num_gpus, num_nodes),
+            advice: nearest_nodes(sizes),
         });
     }
     Ok(())
@@ -186,28 +170,32 @@ fn check_hierarchy(sizes: Sizes) -> Result<(), Error> {
 /// The multiples of `step` around `value` that are at least `least` and within the limits.
 fn nearest_multiples(name: &str, value: u64, step: u64, least: u64) -> String {
     let below = value / step * step;
-    let above = below.saturating_add(step);
-    let fits: Vec<String> = [below, above]
-        .into_iter()
-        .filter(|&candidate| candidate >= least && candidate > 0 && candidate <= MAX_REPLICAS)
-        .map(|candidate| candidate.to_string())
-        .collect();
-    if fits.is_empty() {
-        return format!("no {name} up to {MAX_REPLICAS} does");
-    }
-    format!("{name}={} would", fits.join(" or "))
+    let fits = |&candidate: &u64| candidate >= least.max(1) && candidate <= MAX_REPLICAS;
+    would(name, [below, below + step].into_iter().filter(fits))
 }
 
-/// The divisors of `whole` next to `value`, below and above.
-fn nearest_divisors(name: &str, whole: u64, value: u64) -> String {
-    let below = (1..=whole.min(value))
-        .rev()
-        .find(|d| whole.is_multiple_of(*d));
-    let above = (value..=whole).find(|d| whole.is_multiple_of(*d));
-    let fits: Vec<String> = [below, above]
-        .into_iter()
-        .flatten()
-        .map(|d| d.to_string())
-        .collect();
-    format!("{name}={} would", fits.join(" or "))
+/// The numbers of groups next to the one asked for that whole nodes and experts divide into.
+fn nearest_groups(sizes: Sizes) -> String {
+    let Sizes { num_experts, num_groups, num_nodes, .. } = sizes;
+    let fits = |d: &u64| num_experts.is_multiple_of(*d) && d.is_multiple_of(num_nodes);
+    let below = (1..num_groups.min(num_experts + 1)).rev().find(fits);
+    let above = (num_groups..=num_experts).find(fits);
+    if below.or(above).is_none() {
+        return format!("with num_nodes={num_nodes} no num_groups does; num_nodes=1 allows more");
+    }
+    would("num_groups", below.into_iter().chain(above))
+}
+
+/// The numbers of nodes next to the one asked for that GPUs and groups divide by.
+fn nearest_nodes(sizes: Sizes) -> String {
+    let Sizes { num_groups, num_nodes, num_gpus, .. } = sizes;
+    let fits = |d: &u64| num_gpus.is_multiple_of(*d) && num_groups.is_multiple_of(*d);
+    let below = (1..num_nodes).rev().find(fits);
+    let above = (num_nodes..=num_gpus).find(fits);
+    would("num_nodes", below.into_iter().chain(above))
+}
+
+fn would(name: &str, values: impl Iterator<Item = u64>) -> String {
+    let values: Vec<String> = values.map(|value| value.to_string()).collect();
+    format!("{name}={} would", values.join(" or "))
 }

@@ -21,12 +21,7 @@ fn falsehood(
     expert: Option<usize>,
     claim: String,
 ) -> Error {
-    Error::Verification {
-        layer,
-        slot,
-        expert,
-        claim,
-    }
+    Error::Verification { layer, slot, expert, claim }
 }
 
 /// Checks what needs no loads: every expert has a slot, every slot an expert of the model, counts
@@ -43,10 +38,7 @@ pub fn verify_structure(plan: &Plan) -> Result<(), Error> {
     ];
     for (name, found, per_layer) in sizes {
         if plan.layers == 0 || Some(found) != plan.layers.checked_mul(per_layer) {
-            let claim = format!(
-                "{name} has {found} entries, not {} x {per_layer}",
-                plan.layers
-            );
+            let claim = format!("{name} has {found} entries, not {} x {per_layer}", plan.layers);
             return Err(falsehood(None, None, None, claim));
         }
     }
@@ -124,25 +116,14 @@ fn check_groups(layer: usize, phy2log: &[i64], topology: &Topology) -> Result<()
             }
             Some(home) if home != node => {
                 let claim = format!("is on node {node}, but group {group} is on node {home}");
-                return Err(falsehood(
-                    Some(layer),
-                    Some(slot),
-                    Some(expert as usize),
-                    claim,
-                ));
+                return Err(falsehood(Some(layer), Some(slot), Some(expert as usize), claim));
             }
             Some(_) => {}
         }
     }
-    if let Some(node) = groups_on_node
-        .iter()
-        .position(|&held| held != groups / nodes)
-    {
+    if let Some(node) = groups_on_node.iter().position(|&held| held != groups / nodes) {
         let held = groups_on_node[node];
-        let claim = format!(
-            "node {node} holds {held} groups instead of {}",
-            groups / nodes
-        );
+        let claim = format!("node {node} holds {held} groups instead of {}", groups / nodes);
         return Err(falsehood(Some(layer), None, None, claim));
     }
     Ok(())
@@ -224,17 +205,13 @@ fn check_layer(
     }
     for (gpu, (said, is)) in claims.gpu_load.iter().zip(found.gpu_load).enumerate() {
         if said != is {
-            return false_here(format!(
-                "GPU {gpu} is said to carry {said}, but carries {is}"
-            ));
+            return false_here(format!("GPU {gpu} is said to carry {said}, but carries {is}"));
         }
     }
     let max = found.gpu_load.iter().copied().max().unwrap_or(0);
     if claims.max_load != max {
         let said = claims.max_load;
-        return false_here(format!(
-            "the busiest GPU is said to carry {said}, but carries {max}"
-        ));
+        return false_here(format!("the busiest GPU is said to carry {said}, but carries {max}"));
     }
     let (lower_bound, bound) = lower_bound(loads, topology);
     if u128::from(claims.lower_bound) != lower_bound || claims.bound != bound {
@@ -261,10 +238,7 @@ fn check_certificate_sizes(plan: &Plan, certificate: &Certificate) -> Result<(),
             Err(falsehood(None, None, None, claim))
         }
         None if certificate.num_gpus != gpus => {
-            let claim = format!(
-                "the certificate is for {} GPUs, not {gpus}",
-                certificate.num_gpus
-            );
+            let claim = format!("the certificate is for {} GPUs, not {gpus}", certificate.num_gpus);
             Err(falsehood(None, None, None, claim))
         }
         None => Ok(()),
@@ -308,17 +282,10 @@ fn lower_bound(loads: &[u64], topology: &Topology) -> (u128, Bound) {
 /// ceil(load / t) of the slots. Found by bisection.
 fn least_largest_share(loads: &[u64], slots: u128) -> u128 {
     let needed = |t: u128| -> u128 {
-        loads
-            .iter()
-            .map(|&load| ceil_div(u128::from(load) * UNIT, t).max(1))
-            .sum()
+        loads.iter().map(|&load| ceil_div(u128::from(load) * UNIT, t).max(1)).sum()
     };
     let mut too_small = 0;
-    let mut enough = loads
-        .iter()
-        .map(|&load| u128::from(load) * UNIT)
-        .max()
-        .unwrap_or(0);
+    let mut enough = loads.iter().map(|&load| u128::from(load) * UNIT).max().unwrap_or(0);
     while enough - too_small > 1 {
         let middle = too_small.midpoint(enough);
         if needed(middle) <= slots {
@@ -346,16 +313,9 @@ fn least_heaviest_node(loads: &[u64], topology: &Topology) -> u128 {
     if per_node <= 2 {
         // Lightest with heaviest.
         let partner = |i: usize| {
-            if per_node == 2 {
-                groups[groups.len() - 1 - i]
-            } else {
-                0
-            }
+            if per_node == 2 { groups[groups.len() - 1 - i] } else { 0 }
         };
-        return (0..groups.len())
-            .map(|i| groups[i] + partner(i))
-            .max()
-            .unwrap_or(0);
+        return (0..groups.len()).map(|i| groups[i] + partner(i)).max().unwrap_or(0);
     }
     if packings(groups.len() as u128, nodes as u128) <= ENUMERATED_PACKINGS {
         let mut least = u128::MAX;
@@ -391,17 +351,11 @@ fn enumerate(groups: &[u128], per_node: usize, peak: u128, least: &mut u128) {
         *least = (*least).min(peak);
         return;
     };
-    choose(
-        others,
-        per_node - 1,
-        first,
-        &mut Vec::new(),
-        &mut |node, rest| {
-            if peak.max(node) < *least {
-                enumerate(rest, per_node, peak.max(node), least);
-            }
-        },
-    );
+    choose(others, per_node - 1, first, &mut Vec::new(), &mut |node, rest| {
+        if peak.max(node) < *least {
+            enumerate(rest, per_node, peak.max(node), least);
+        }
+    });
 }
 
 /// Calls `found` with the load of a node and the groups left, for every choice of `wanted` groups.

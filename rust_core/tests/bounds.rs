@@ -60,10 +60,7 @@ fn best_copies(row: &[u64], slots: usize) -> u128 {
 /// The least heaviest node over all ways to put equally many groups on each.
 fn best_nodes(groups: &[u64], nodes: usize) -> u128 {
     let room = |homes: &[usize]| {
-        let held = homes
-            .iter()
-            .filter(|home| Some(*home) == homes.last())
-            .count();
+        let held = homes.iter().filter(|home| Some(*home) == homes.last()).count();
         held <= groups.len() / nodes
     };
     least(groups.len(), nodes, &room, &|homes| {
@@ -76,9 +73,7 @@ fn best_nodes(groups: &[u64], nodes: usize) -> u128 {
 }
 
 fn group_loads(row: &[u64], groups: usize) -> Vec<u64> {
-    row.chunks(row.len() / groups)
-        .map(|group| group.iter().sum())
-        .collect()
+    row.chunks(row.len() / groups).map(|group| group.iter().sum()).collect()
 }
 
 /// The bound that a certificate has to name, from the three by brute force.
@@ -90,10 +85,7 @@ fn best_bound(row: &[u64], sizes: &Sizes) -> (u64, Bound) {
     let node = if nodes == 1 {
         0
     } else {
-        share(
-            best_nodes(&group_loads(row, groups), nodes),
-            gpus / nodes as u128,
-        )
+        share(best_nodes(&group_loads(row, groups), nodes), gpus / nodes as u128)
     };
     let mean = (share(total, gpus), Bound::Mean);
     let adams = (best_copies(row, sizes.num_replicas as usize), Bound::Adams);
@@ -144,10 +136,7 @@ fn bounds_are_those_of_brute_force() {
             kinds[Bound::ALL.iter().position(|&k| k == kind).unwrap()] += 1;
         }
     }
-    assert!(
-        kinds.iter().all(|&n| n > 50),
-        "mean, adams, node: {kinds:?}"
-    );
+    assert!(kinds.iter().all(|&n| n > 50), "mean, adams, node: {kinds:?}");
 }
 
 /// The least largest GPU load over every placement there is.
@@ -182,14 +171,8 @@ fn best_placement(row: &[u64], sizes: &Sizes) -> u128 {
             groups.len()
         };
         let complete = !copies.contains(&0)
-            && phy2log
-                .chunks(node_slots)
-                .all(|node| groups_of(node) == groups / nodes);
-        phy2log
-            .chunks(gpu_slots)
-            .map(carried)
-            .max()
-            .filter(|_| complete)
+            && phy2log.chunks(node_slots).all(|node| groups_of(node) == groups / nodes);
+        phy2log.chunks(gpu_slots).map(carried).max().filter(|_| complete)
     })
 }
 
@@ -228,14 +211,8 @@ fn no_placement_of_small_loads_stays_below_a_bound() {
             let loads = canonical(&row, experts);
             let (bound, kind) = best_bound(loads.row(0), &sizes);
             let certificate = certify(&loads, &sizes, Policy::Adaptive);
-            assert_eq!(
-                (certificate.lower_bound[0], certificate.bound[0]),
-                (bound, kind)
-            );
-            assert!(
-                u128::from(bound) <= best_placement(loads.row(0), &sizes),
-                "{row:?}"
-            );
+            assert_eq!((certificate.lower_bound[0], certificate.bound[0]), (bound, kind));
+            assert!(u128::from(bound) <= best_placement(loads.row(0), &sizes), "{row:?}");
         });
     }
 }
@@ -244,10 +221,7 @@ fn no_placement_of_small_loads_stays_below_a_bound() {
 fn best_half(groups: &[u64]) -> u64 {
     let total: u64 = groups.iter().sum();
     let load = |half: u32| -> u64 {
-        let members = groups
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| half >> i & 1 == 1);
+        let members = groups.iter().enumerate().filter(|(i, _)| half >> i & 1 == 1);
         members.map(|(_, load)| load).sum()
     };
     (0_u32..1 << (groups.len() - 1))
@@ -264,9 +238,7 @@ fn pigeonhole(groups: &[u64], nodes: usize) -> u64 {
     let per_node = groups.len() / nodes;
     let crowded = (0..per_node).map(|j| {
         let heavy = groups[..=j * nodes].iter().rev().take(j + 1);
-        heavy
-            .chain(groups.iter().rev().take(per_node - j - 1))
-            .sum()
+        heavy.chain(groups.iter().rev().take(per_node - j - 1)).sum()
     });
     let mean = groups.iter().sum::<u64>().div_ceil(nodes as u64);
     crowded.chain([mean]).max().unwrap()
@@ -288,17 +260,10 @@ fn node_bounds_are_exact_up_to_the_limit_of_the_search() {
             let peak = if groups <= 20 { exact } else { weaker };
             let certificate = certify(&loads, &sizes, Policy::DeepSeek);
             let adams = loads.row(0).iter().max().unwrap();
-            assert_eq!(
-                certificate.lower_bound,
-                [peak.max(*adams) * SHARE_UNIT],
-                "{row:?}"
-            );
+            assert_eq!(certificate.lower_bound, [peak.max(*adams) * SHARE_UNIT], "{row:?}");
             above_pigeonhole += usize::from(groups <= 20 && exact > weaker);
             node_bounds += usize::from(certificate.bound[0] == Bound::Node);
         }
     }
-    assert!(
-        above_pigeonhole > 2 && node_bounds > 4,
-        "{above_pigeonhole} {node_bounds}"
-    );
+    assert!(above_pigeonhole > 2 && node_bounds > 4, "{above_pigeonhole} {node_bounds}");
 }

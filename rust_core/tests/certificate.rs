@@ -54,10 +54,7 @@ fn floats_are_the_nearest_to_their_fractions() {
             let in_units = certificate.gpu_load_in_units();
             for (i, (&load, &x)) in certificate.gpu_load.iter().zip(&in_units).enumerate() {
                 let exponent = -loads.exponents()[i / gpus];
-                assert!(
-                    is_nearest(x, load.into(), unit, exponent),
-                    "{load} {exponent} {x}"
-                );
+                assert!(is_nearest(x, load.into(), unit, exponent), "{load} {exponent} {x}");
             }
             let (bounds, gaps) = (certificate.lower_bound_in_units(), certificate.gap());
             let balancedness = certificate.balancedness();
@@ -66,23 +63,13 @@ fn floats_are_the_nearest_to_their_fractions() {
                 let max = u128::from(certificate.max_load[layer]);
                 let of_layer = &certificate.gpu_load[layer * gpus..][..gpus];
                 let total: u128 = of_layer.iter().map(|&load| u128::from(load)).sum();
-                assert!(is_nearest(
-                    bounds[layer],
-                    bound,
-                    unit,
-                    -loads.exponents()[layer]
-                ));
+                assert!(is_nearest(bounds[layer], bound, unit, -loads.exponents()[layer]));
                 if max == 0 {
                     assert_eq!((gaps[layer].to_bits(), bound), (0, 0));
                     assert_eq!(balancedness[layer].to_bits(), 1_f64.to_bits());
                 } else {
                     assert!(is_nearest(gaps[layer], max - bound, bound, 0));
-                    assert!(is_nearest(
-                        balancedness[layer],
-                        total,
-                        max * gpus as u128,
-                        0
-                    ));
+                    assert!(is_nearest(balancedness[layer], total, max * gpus as u128, 0));
                 }
             }
         }
@@ -131,11 +118,7 @@ fn gpu_loads_under_other_loads() {
             let carried: u128 = gpu.iter().map(share).sum();
             assert_eq!(u128::from(certificate.gpu_load[i]), carried);
         }
-        for (layer, gpus) in certificate
-            .gpu_load
-            .chunks(sizes.num_gpus as usize)
-            .enumerate()
-        {
+        for (layer, gpus) in certificate.gpu_load.chunks(sizes.num_gpus as usize).enumerate() {
             assert_eq!(certificate.max_load[layer], *gpus.iter().max().unwrap());
         }
         assert_eq!(certificate.loads_sha256, other.sha256());

@@ -56,33 +56,16 @@ fn integers_of_every_type() {
 fn floats_of_every_type() {
     let mut stream = Stream(2);
     assert_type!(&mut stream, 0x7ff0 << 48, f64::from_bits, exact);
-    assert_type!(
-        &mut stream,
-        0x7f80 << 16,
-        |x| f32::from_bits(x as u32),
-        |x| exact(x.into())
-    );
-    assert_type!(&mut stream, 0x7c00, |x| F16(x as u16), |x| exact(
-        half(x.0).into()
-    ));
-    assert_type!(&mut stream, 0x7f80, |x| Bf16(x as u16), |x| exact(
-        bfloat(x.0).into()
-    ));
+    assert_type!(&mut stream, 0x7f80 << 16, |x| f32::from_bits(x as u32), |x| exact(x.into()));
+    assert_type!(&mut stream, 0x7c00, |x| F16(x as u16), |x| exact(half(x.0).into()));
+    assert_type!(&mut stream, 0x7f80, |x| Bf16(x as u16), |x| exact(bfloat(x.0).into()));
 }
 
 #[test]
 fn every_half_is_printed_as_its_value() {
     for bits in 0..=u16::MAX {
-        assert_eq!(
-            F16(bits).to_string(),
-            half(bits).to_string(),
-            "F16 {bits:#06x}"
-        );
-        assert_eq!(
-            Bf16(bits).to_string(),
-            bfloat(bits).to_string(),
-            "Bf16 {bits:#06x}"
-        );
+        assert_eq!(F16(bits).to_string(), half(bits).to_string(), "F16 {bits:#06x}");
+        assert_eq!(Bf16(bits).to_string(), bfloat(bits).to_string(), "Bf16 {bits:#06x}");
     }
 }
 
@@ -109,14 +92,8 @@ fn canonical<T: Load>(row: &[T]) -> (Vec<u64>, i32) {
 fn halves_go_to_the_even_integer() {
     let (row, exponent) = canonical(&[1_u64 << 42, 3, 4, 5, 12, 20, 28, 36]);
     assert_eq!((row, exponent), (vec![1 << 39, 0, 0, 1, 2, 2, 4, 4], -3));
-    let eighths = [
-        4_398_046_511_104.0,
-        0.5,
-        4.0,
-        12.0,
-        11.999_999_999_999_998,
-        20.000_000_000_000_004,
-    ];
+    let eighths =
+        [4_398_046_511_104.0, 0.5, 4.0, 12.0, 11.999_999_999_999_998, 20.000_000_000_000_004];
     assert_eq!(canonical(&eighths).0, [1 << 39, 0, 0, 2, 1, 3]);
 }
 
@@ -147,9 +124,7 @@ fn powers_of_two_change_nothing() {
     let mut stream = Stream(3);
     for _ in 0..300 {
         let bits = stream.up_to(52);
-        let row: Vec<u64> = (0..stream.up_to(9))
-            .map(|_| stream.next() >> (64 - bits))
-            .collect();
+        let row: Vec<u64> = (0..stream.up_to(9)).map(|_| stream.next() >> (64 - bits)).collect();
         let (expected, exponent) = canonical(&row);
         let shifted: Vec<u64> = row.iter().map(|&x| x << (64 - bits)).collect();
         assert_eq!(canonical(&shifted).0, expected);
@@ -182,9 +157,7 @@ fn equal_values_of_all_types_are_equal() {
         let upper = |x: f32| Bf16((x.to_bits() >> 16) as u16);
         assert_eq!(canonical(&row.map(f32::from).map(upper)), expected);
         let same = |x: u8| {
-            F16((0..0x7c00)
-                .find(|&bits| half(bits).to_bits() == f32::from(x).to_bits())
-                .unwrap())
+            F16((0..0x7c00).find(|&bits| half(bits).to_bits() == f32::from(x).to_bits()).unwrap())
         };
         assert_eq!(canonical(&row.map(same)), expected);
     }
@@ -204,12 +177,7 @@ fn zeros_stay_zeros() {
 #[test]
 fn what_is_below_2_to_the_minus_41_of_its_row_vanishes() {
     let tie: u64 = (1023 - 40) << 52; // 2^-40 of the total is half a canonical unit
-    let row = [
-        f64::from_bits(tie),
-        f64::from_bits(tie + 1),
-        f64::from_bits(1),
-        1.0,
-    ];
+    let row = [f64::from_bits(tie), f64::from_bits(tie + 1), f64::from_bits(1), 1.0];
     assert_eq!(canonical(&row), (vec![0, 1, 0, 1 << 39], 39));
 }
 
@@ -254,11 +222,7 @@ fn bad_loads_are_named() {
     assert_refused(Bf16(0), Bf16(0x7f80), "inf");
     assert_refused(Bf16(0), Bf16(0x7fc0), "NaN");
     assert_refused(Bf16(0), Bf16(0xbf80), "-1");
-    assert_refused(
-        f64::MAX,
-        -f64::from_bits(1),
-        &(-f64::from_bits(1)).to_string(),
-    );
+    assert_refused(f64::MAX, -f64::from_bits(1), &(-f64::from_bits(1)).to_string());
 }
 
 #[test]
@@ -274,14 +238,7 @@ fn loads_must_fill_their_table() {
         (4, usize::MAX / 2 + 3, 2),
     ] {
         let refused = error(&vec![1_u8; values], layers, experts);
-        assert_eq!(
-            refused,
-            Error::LoadShape {
-                values,
-                layers,
-                experts
-            }
-        );
+        assert_eq!(refused, Error::LoadShape { values, layers, experts });
         let start = format!("{values} loads do not fill {layers} layers x {experts} experts");
         assert!(refused.to_string().starts_with(&start), "{refused}");
     }
@@ -292,18 +249,13 @@ fn at_most_2_14_experts() {
     let most = MAX_EXPERTS as usize;
     assert!(CanonicalLoads::new(&vec![1_u8; most * 2], 2, most).is_ok());
     let refused = error(&vec![1_u8; most + 1], 1, most + 1);
-    assert_eq!(
-        refused.to_string(),
-        "num_experts=16385 is too large; at most 16384 is supported"
-    );
+    assert_eq!(refused.to_string(), "num_experts=16385 is too large; at most 16384 is supported");
 }
 
 /// Computed elsewhere.
 #[test]
 fn the_hash_of_loads_is_pinned() {
-    let hash = CanonicalLoads::new(&[3, 0, 1, 0, 0, 9], 2, 3)
-        .unwrap()
-        .sha256();
+    let hash = CanonicalLoads::new(&[3, 0, 1, 0, 0, 9], 2, 3).unwrap().sha256();
     let expected = [
         0x3c, 0xb6, 0x24, 0xa1, 0xe8, 0xce, 0x54, 0xe2, 0xfc, 0x68, 0xba, 0xc6, 0x68, 0xd7, 0xd1,
         0xb6, 0xc8, 0x1b, 0x89, 0x77, 0xdc, 0x69, 0x50, 0x06, 0x29, 0xc2, 0xf1, 0xd4, 0xff, 0x05,

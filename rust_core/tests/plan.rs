@@ -30,27 +30,17 @@ fn tables_that_follow_from_a_plan() {
             let seen_before = |&slot: &usize| gpu[..slot].contains(&gpu[slot]);
             (0..gpu.len()).filter(seen_before).count()
         };
-        let of_layer = |layer: &[i64]| {
-            layer
-                .chunks(slots / sizes.num_gpus as usize)
-                .map(doubled)
-                .sum()
-        };
+        let of_layer =
+            |layer: &[i64]| layer.chunks(slots / sizes.num_gpus as usize).map(doubled).sum();
         let duplicates: Vec<usize> = plan.phy2log().chunks(slots).map(of_layer).collect();
         assert_eq!(plan.duplicates(), duplicates);
         // The same placement, its copies ranked by slot.
         let again = Plan::from_phy2log(plan.phy2log(), *plan.topology()).unwrap();
-        assert_eq!(
-            (again.phy2log(), again.logcnt()),
-            (plan.phy2log(), plan.logcnt())
-        );
+        assert_eq!((again.phy2log(), again.logcnt()), (plan.phy2log(), plan.logcnt()));
         assert_eq!((again.layers(), again.digest()), (2, plan.digest()));
         for (at, &rank) in again.rank().iter().enumerate() {
             let before = &plan.phy2log()[at / slots * slots..at];
-            let earlier = before
-                .iter()
-                .filter(|&&expert| expert == plan.phy2log()[at])
-                .count();
+            let earlier = before.iter().filter(|&&expert| expert == plan.phy2log()[at]).count();
             assert_eq!(rank as usize, earlier);
         }
     }
@@ -60,11 +50,8 @@ fn tables_that_follow_from_a_plan() {
 fn a_log2phy_that_no_memory_holds_is_refused() {
     let experts = 1 << 14;
     let sizes = global(experts, 2 * experts, 2);
-    let plan = plan(
-        &canonical(&vec![1; experts as usize], experts as usize),
-        &sizes,
-        Policy::DeepSeek,
-    );
+    let plan =
+        plan(&canonical(&vec![1; experts as usize], experts as usize), &sizes, Policy::DeepSeek);
     assert_eq!(plan.log2phy().unwrap().1, 2);
     assert_eq!(
         plan.log2phy_static().unwrap_err().to_string(),

@@ -58,16 +58,7 @@ fn every_row_of_small_loads() {
         let rows = (0..values.pow(experts))
             .flat_map(|n| (0..experts).map(move |i| n / values.pow(i) % values));
         let loads = canonical(&rows.collect::<Vec<_>>(), experts as usize);
-        for (replicas, gpus) in [
-            (6, 1),
-            (6, 2),
-            (6, 3),
-            (6, 6),
-            (8, 2),
-            (8, 4),
-            (9, 3),
-            (12, 4),
-        ] {
+        for (replicas, gpus) in [(6, 1), (6, 2), (6, 3), (6, 6), (8, 2), (8, 4), (9, 3), (12, 4)] {
             assert_twins(&loads, &global(experts as u64, replicas, gpus));
         }
     }
@@ -75,12 +66,7 @@ fn every_row_of_small_loads() {
 
 #[test]
 fn every_hierarchical_row_of_small_loads() {
-    for sizes in [
-        [8, 8, 4, 2, 4],
-        [8, 12, 4, 1, 3],
-        [8, 12, 8, 2, 4],
-        [8, 10, 2, 2, 2],
-    ] {
+    for sizes in [[8, 8, 4, 2, 4], [8, 12, 4, 1, 3], [8, 12, 8, 2, 4], [8, 10, 2, 2, 2]] {
         let rows = (0..3_u64.pow(8)).flat_map(|n| (0..8).map(move |i| n / 3_u64.pow(i) % 3));
         assert_twins(&canonical(&rows.collect::<Vec<_>>(), 8), &world(sizes));
     }
@@ -95,10 +81,7 @@ fn thousands_of_copies() {
         rows[2 * experts..].fill(1);
         rows[2 * experts] = 1 << 50;
         rows[3 * experts] = 1000;
-        assert_twins(
-            &canonical(&rows, experts),
-            &global(experts as u64, replicas, gpus),
-        );
+        assert_twins(&canonical(&rows, experts), &global(experts as u64, replicas, gpus));
     }
 }
 
@@ -106,10 +89,7 @@ fn thousands_of_copies() {
 fn the_most_experts() {
     let experts = 1 << 14;
     let row: Vec<u64> = (0..experts).map(|i| i % 7 * (i % 1000)).collect();
-    assert_twins(
-        &canonical(&row, experts as usize),
-        &global(experts, experts + 8, 6),
-    );
+    assert_twins(&canonical(&row, experts as usize), &global(experts, experts + 8, 6));
 }
 
 /// Whether the heaviest copies that fill a GPU are too heavy for a key of 64 bits, which holds a
@@ -120,9 +100,7 @@ fn needs_wide_keys(row: &[u64], sizes: &Sizes) -> bool {
         .map(|&e| twin::packing_load(row[e as usize] as u128, layer.logcnt[e as usize] as u128))
         .collect();
     copies.sort_unstable_by_key(|&load| std::cmp::Reverse(load));
-    let fullest: u128 = copies[..copies.len() / sizes.num_gpus as usize]
-        .iter()
-        .sum();
+    let fullest: u128 = copies[..copies.len() / sizes.num_gpus as usize].iter().sum();
     fullest >= u128::from(u64::MAX / sizes.num_gpus.next_power_of_two())
 }
 
@@ -140,9 +118,8 @@ fn narrow_and_wide_packing_keys() {
             let together = if i % 3 == 0 { 1 } else { slots_per_gpu };
             let hot = gpus.next_power_of_two() / 32 * together;
             let most = too_much / together + 3 - stream.below(6);
-            let mut row: Vec<u64> = (0..sizes.num_experts)
-                .map(|_| i / 30 + stream.below(3))
-                .collect();
+            let mut row: Vec<u64> =
+                (0..sizes.num_experts).map(|_| i / 30 + stream.below(3)).collect();
             for expert in 0..hot {
                 let at = expert * 7 % sizes.num_experts;
                 row[at as usize] = most - stream.below(2);
@@ -164,9 +141,7 @@ fn narrow_and_wide_packing_keys() {
 fn one_more_swap_takes_more_than_3_percent() {
     // After the greedy packing max - min is 3 % of the mean exactly, and a swap more would help:
     // of experts on 5 GPUs, of groups on 2 nodes.
-    let on_gpus = [
-        25, 4, 1, 25, 10, 72, 11, 12, 8, 57, 10, 3, 35, 14, 10, 74, 50, 14, 24, 41,
-    ];
+    let on_gpus = [25, 4, 1, 25, 10, 72, 11, 12, 8, 57, 10, 3, 35, 14, 10, 74, 50, 14, 24, 41];
     assert_twins(&canonical(&on_gpus, 20), &global(20, 20, 5));
     let on_nodes = [83, 68, 6, 62, 4, 36, 45, 30, 50, 16];
     assert_twins(&canonical(&on_nodes, 10), &world([10, 10, 10, 2, 2]));
@@ -189,15 +164,9 @@ fn threads_and_batches_change_nothing() {
             for layer in 0..layers {
                 let alone = plan(&canonical(all.row(layer), experts), &sizes, policy);
                 let slots = together.phy2log().len() / layers;
-                assert_eq!(
-                    alone.phy2log(),
-                    &together.phy2log()[layer * slots..][..slots]
-                );
+                assert_eq!(alone.phy2log(), &together.phy2log()[layer * slots..][..slots]);
                 assert_eq!(alone.rank(), &together.rank()[layer * slots..][..slots]);
-                assert_eq!(
-                    alone.logcnt(),
-                    &together.logcnt()[layer * experts..][..experts]
-                );
+                assert_eq!(alone.logcnt(), &together.logcnt()[layer * experts..][..experts]);
             }
         }
     }
@@ -216,10 +185,7 @@ fn ranks_and_counts_are_those_of_the_slots() {
             copies.sort_unstable();
             let counted = (0..experts as i64).zip(plan.logcnt());
             let expected = counted.flat_map(|(e, &r)| (0..r).map(move |rank| (e, rank)));
-            assert!(
-                copies.into_iter().map(|(&e, &r)| (e, r)).eq(expected),
-                "{sizes:?}"
-            );
+            assert!(copies.into_iter().map(|(&e, &r)| (e, r)).eq(expected), "{sizes:?}");
             assert!(plan.logcnt().iter().all(|&count| count >= 1), "{sizes:?}");
         }
     }
@@ -256,10 +222,7 @@ fn swaps_raise_no_peak() {
         let gpus = 2 + stream.below(8);
         let experts = gpus * (2 + stream.below(8));
         let sizes = global(experts, experts, gpus);
-        let loads = canonical(
-            &loads(&mut stream, kind, 1, experts as usize),
-            experts as usize,
-        );
+        let loads = canonical(&loads(&mut stream, kind, 1, experts as usize), experts as usize);
         let [greedy, swapped] = Policy::ALL.map(|policy| {
             let plan = plan(&loads, &sizes, policy);
             Certificate::new(&plan, &loads).unwrap().max_load[0]
@@ -299,11 +262,7 @@ fn permuted_experts_are_permuted_in_the_plan_where_nothing_ties() {
             let before = plan(&canonical(&row, row.len()), &sizes, policy);
             let after = plan(&canonical(&permuted, row.len()), &sizes, policy);
             let original = |expert: i64| order[expert as usize] as i64;
-            assert_eq!(
-                contents(&before, |e| e),
-                contents(&after, original),
-                "{sizes:?} {row:?}"
-            );
+            assert_eq!(contents(&before, |e| e), contents(&after, original), "{sizes:?} {row:?}");
         }
     }
 }
@@ -312,19 +271,14 @@ fn permuted_experts_are_permuted_in_the_plan_where_nothing_ties() {
 fn what_cannot_be_planned_is_refused() {
     let loads = canonical(&[1, 2, 3, 4, 5, 6], 3);
     let error = |loads, sizes: Sizes, threads| {
-        eplb_core::plan(loads, topology(&sizes), Policy::DeepSeek, threads)
-            .unwrap_err()
-            .to_string()
+        eplb_core::plan(loads, topology(&sizes), Policy::DeepSeek, threads).unwrap_err().to_string()
     };
     assert_eq!(
         error(&loads, global(4, 4, 2), 1),
         "the loads are 2 layers x 3 experts, but the plan is 2 layers x 4 experts; \
          give the loads of the same model"
     );
-    assert_eq!(
-        error(&loads, global(3, 4, 2), 0),
-        "threads is 0; it must be at least 1"
-    );
+    assert_eq!(error(&loads, global(3, 4, 2), 0), "threads is 0; it must be at least 1");
     let many = canonical(&[1; 257], 1);
     assert_eq!(
         error(&many, global(1, 1 << 20, 1), 1),

@@ -115,10 +115,7 @@ fn a_plan_with_two_slots_exchanged_is_another_plan() {
             let logcnt = plan.logcnt().to_vec();
             let exchanged = Plan::from_tables(*plan.topology(), 2, phy2log, rank, logcnt);
             let Ok(exchanged) = exchanged else {
-                assert!(
-                    plan.topology().nodes() > 1,
-                    "only nodes can forbid an exchange"
-                );
+                assert!(plan.topology().nodes() > 1, "only nodes can forbid an exchange");
                 continue;
             };
             let costs = Certificate::new(&exchanged, &loads).unwrap();
@@ -132,10 +129,7 @@ fn a_plan_with_two_slots_exchanged_is_another_plan() {
             }
         }
     }
-    assert!(
-        refused > 100 && accepted > 100,
-        "{refused} refused, {accepted} accepted"
-    );
+    assert!(refused > 100 && accepted > 100, "{refused} refused, {accepted} accepted");
 }
 
 /// Every certificate that differs from this one in one entry, or in the length of one table.
@@ -212,14 +206,7 @@ fn other_loads_are_for_evaluate() {
         assert!(error.contains("use evaluate"), "{error}");
         let less = canonical(loads.row(0), loads.experts());
         let error = verify(&plan, &certificate, &less).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::LoadMismatch {
-                layers: 1,
-                plan_layers: 2,
-                ..
-            }
-        ));
+        assert!(matches!(error, Error::LoadMismatch { layers: 1, plan_layers: 2, .. }));
     }
 }
 
@@ -247,14 +234,8 @@ fn groups_stay_on_their_nodes() {
 
 #[test]
 fn placements_are_checked_entry_by_entry() {
-    assert_eq!(
-        refusal(&[]),
-        "phy2log has 0 entries; layers * num_replicas = 6 are needed"
-    );
-    assert_eq!(
-        refusal(&[0; 15]),
-        "phy2log has 15 entries; layers * num_replicas = 12 are needed"
-    );
+    assert_eq!(refusal(&[]), "phy2log has 0 entries; layers * num_replicas = 6 are needed");
+    assert_eq!(refusal(&[0; 15]), "phy2log has 15 entries; layers * num_replicas = 12 are needed");
     for expert in [-1, 4, i64::MIN, i64::MAX] {
         assert_eq!(
             refusal(&[0, 1, 1, 2, expert, 3]),
@@ -284,10 +265,7 @@ fn tables_are_refused_with_place_and_reason() {
         refusal([0, 1, 1, 2, 2, 2], rank, logcnt),
         "layer 0, expert 2: logcnt says 2 copies, but 3 slots hold it"
     );
-    assert_eq!(
-        refusal([0, 0, 0, 2, 2, 3], rank, [3, 0, 2, 1]),
-        "layer 0, expert 1: has no slot"
-    );
+    assert_eq!(refusal([0, 0, 0, 2, 2, 3], rank, [3, 0, 2, 1]), "layer 0, expert 1: has no slot");
     assert_eq!(
         refusal(phy2log, [0, 1, 1, 0, 1, 0], logcnt),
         "layer 0, slot 2, expert 1: rank 1 is another copy's already"
@@ -314,34 +292,22 @@ fn false_certificates_are_refused_with_what_is_true() {
     let load = 720_720_u64 << 38;
     assert_eq!(
         refusal(&|changed| changed.gpu_load[1] += 1),
-        format!(
-            "layer 0: GPU 1 is said to carry {}, but carries {load}",
-            load + 1
-        )
+        format!("layer 0: GPU 1 is said to carry {}, but carries {load}", load + 1)
     );
     assert_eq!(
         refusal(&|changed| changed.max_load[0] -= 1),
-        format!(
-            "layer 0: the busiest GPU is said to carry {}, but carries {load}",
-            load - 1
-        )
+        format!("layer 0: the busiest GPU is said to carry {}, but carries {load}", load - 1)
     );
     assert_eq!(
         refusal(&|changed| changed.lower_bound[0] -= 1),
-        format!(
-            "layer 0: the lower bound is said to be {} (mean), but is {load} (mean)",
-            load - 1
-        )
+        format!("layer 0: the lower bound is said to be {} (mean), but is {load} (mean)", load - 1)
     );
     assert_eq!(
         refusal(&|changed| changed.exponents[0] += 1),
         "layer 0: the plan was certified for other loads: 2^-1 times these; \
          to see what it costs under these, use evaluate"
     );
-    assert_eq!(
-        refusal(&|changed| changed.num_gpus = 4),
-        "the certificate is for 4 GPUs, not 2"
-    );
+    assert_eq!(refusal(&|changed| changed.num_gpus = 4), "the certificate is for 4 GPUs, not 2");
     assert_eq!(
         refusal(&|changed| changed.bound.clear()),
         "the certificate's bound has 0 entries instead of 1"

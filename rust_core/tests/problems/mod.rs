@@ -30,13 +30,7 @@ impl Stream {
 /// The sizes L, P, groups, nodes, G.
 pub(crate) fn world(sizes: [u64; 5]) -> Sizes {
     let [num_experts, num_replicas, num_groups, num_nodes, num_gpus] = sizes;
-    Sizes {
-        num_experts,
-        num_replicas,
-        num_groups,
-        num_nodes,
-        num_gpus,
-    }
+    Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus }
 }
 
 /// One group on one node.
@@ -83,11 +77,7 @@ pub(crate) fn sizes(stream: &mut Stream) -> Sizes {
     };
     let group_size = stream.up_to(9);
     let num_groups = num_nodes * groups_per_node;
-    let num_experts = if kind == 7 {
-        1
-    } else {
-        num_groups * group_size
-    };
+    let num_experts = if kind == 7 { 1 } else { num_groups * group_size };
     let num_gpus = num_nodes * gpus_per_node;
     let fewest = num_experts.div_ceil(num_gpus);
     let slots_per_gpu = match stream.below(4) {
@@ -100,16 +90,8 @@ pub(crate) fn sizes(stream: &mut Stream) -> Sizes {
     Sizes {
         num_experts,
         num_replicas: slots_per_gpu * num_gpus,
-        num_groups: if kind == 7 {
-            1
-        } else {
-            num_groups + u64::from(fallback)
-        },
-        num_nodes: if fallback {
-            3 + stream.below(5)
-        } else {
-            num_nodes
-        },
+        num_groups: if kind == 7 { 1 } else { num_groups + u64::from(fallback) },
+        num_nodes: if fallback { 3 + stream.below(5) } else { num_nodes },
         num_gpus,
     }
 }
@@ -121,10 +103,7 @@ pub(crate) fn loads(
     layers: usize,
     experts: usize,
 ) -> Vec<u64> {
-    (first_kind..)
-        .take(layers)
-        .flat_map(|kind| row(stream, kind % ROW_KINDS, experts))
-        .collect()
+    (first_kind..).take(layers).flat_map(|kind| row(stream, kind % ROW_KINDS, experts)).collect()
 }
 
 /// Sizes that have to be right.

@@ -14,10 +14,7 @@ use eplb_core::Sizes;
 pub(crate) type Exact = (u64, i32);
 
 /// A finite, non-negative float, exactly: doubled until it is whole, halved until it is small.
-#[allow(
-    clippy::float_arithmetic,
-    reason = "doubling and halving a float here rounds nothing"
-)]
+#[allow(clippy::float_arithmetic, reason = "doubling and halving a float here rounds nothing")]
 pub(crate) fn exact(mut x: f64) -> Exact {
     assert!(x.is_finite() && x >= 0.0);
     let mut exponent = 0;
@@ -33,10 +30,7 @@ pub(crate) fn exact(mut x: f64) -> Exact {
 }
 
 /// A half by its definition.
-#[allow(
-    clippy::float_arithmetic,
-    reason = "these products and quotients are exact"
-)]
+#[allow(clippy::float_arithmetic, reason = "these products and quotients are exact")]
 pub(crate) fn half(bits: u16) -> f32 {
     let fraction = f32::from(bits % 1024);
     let magnitude = match bits / 1024 % 32 {
@@ -45,11 +39,7 @@ pub(crate) fn half(bits: u16) -> f32 {
         31 => f32::NAN,
         exponent => (1..exponent).fold((1024.0 + fraction) / 16_777_216.0, |x, _| x * 2.0),
     };
-    if bits >= 0x8000 {
-        -magnitude
-    } else {
-        magnitude
-    }
+    if bits >= 0x8000 { -magnitude } else { magnitude }
 }
 
 /// A bfloat16 by its definition: the upper half of a single.
@@ -128,16 +118,10 @@ fn tail_choice(w: &[u128], counts: &[u128]) -> usize {
     let second = averages[1.min(w.len() - 1)];
     let outlook = |x: usize| {
         let new = (w[x], counts[x] + 1);
-        if compare(second, new).is_gt() {
-            (second, new)
-        } else {
-            (new, second)
-        }
+        if compare(second, new).is_gt() { (second, new) } else { (new, second) }
     };
     let ((peak_d, sec_d), (peak_s, sec_s)) = (outlook(d), outlook(s));
-    let order = compare(peak_d, peak_s)
-        .then(compare(sec_d, sec_s))
-        .then(counts[d].cmp(&counts[s]));
+    let order = compare(peak_d, peak_s).then(compare(sec_d, sec_s)).then(counts[d].cmp(&counts[s]));
     if order.is_le() { d } else { s }
 }
 
@@ -146,17 +130,9 @@ fn replicate(w: &[u128], slots: usize, adaptive: bool) -> (Vec<usize>, Vec<usize
     let mut expert: Vec<usize> = (0..w.len()).collect();
     let (mut rank, mut counts) = (vec![0; w.len()], vec![1; w.len()]);
     let spares = slots - w.len();
-    let tail = if adaptive {
-        spares.div_ceil(10).max(1)
-    } else {
-        0
-    };
+    let tail = if adaptive { spares.div_ceil(10).max(1) } else { 0 };
     for step in 0..spares {
-        let chosen = if step < spares - tail {
-            adams(w, &counts)
-        } else {
-            tail_choice(w, &counts)
-        };
+        let chosen = if step < spares - tail { adams(w, &counts) } else { tail_choice(w, &counts) };
         expert.push(chosen);
         rank.push(counts[chosen] as usize);
         counts[chosen] += 1;
@@ -185,10 +161,7 @@ fn pack(loads: &[u128], packs: usize, refine_steps: usize) -> Vec<Seat> {
     for i in order {
         let room = (0..packs).filter(|&p| count[p] < per_pack);
         let pack = room.min_by_key(|&p| (total[p], p)).unwrap();
-        seats[i] = Seat {
-            pack,
-            rank: count[pack],
-        };
+        seats[i] = Seat { pack, rank: count[pack] };
         total[pack] += loads[i];
         count[pack] += 1;
     }
@@ -212,9 +185,7 @@ fn swap(loads: &[u128], packs: usize, seats: &mut [Seat]) -> bool {
     };
     let total =
         |seats: &[Seat], p: usize| -> u128 { items_of(seats, p).iter().map(|&i| loads[i]).sum() };
-    let h = (0..packs)
-        .min_by_key(|&p| (Reverse(total(seats, p)), p))
-        .unwrap();
+    let h = (0..packs).min_by_key(|&p| (Reverse(total(seats, p)), p)).unwrap();
     let l = (0..packs).min_by_key(|&p| (total(seats, p), p)).unwrap();
     let (heavy, light) = (total(seats, h) as i128, total(seats, l) as i128);
     let d = heavy - light;
@@ -224,18 +195,12 @@ fn swap(loads: &[u128], packs: usize, seats: &mut [Seat]) -> bool {
     let mut candidates = Vec::new();
     for i in items_of(seats, h) {
         let reaches = |&j: &usize| 2 * loads[j] as i128 >= 2 * loads[i] as i128 - d;
-        let pos = partners
-            .iter()
-            .position(reaches)
-            .unwrap_or(partners.len() - 1);
+        let pos = partners.iter().position(reaches).unwrap_or(partners.len() - 1);
         candidates.push((i, partners[pos]));
         candidates.push((i, partners[pos.saturating_sub(1)]));
     }
     // Of equal keys `min_by_key` takes the first.
-    let &(i, j) = candidates
-        .iter()
-        .min_by_key(|&&(i, j)| residual(i, j))
-        .unwrap();
+    let &(i, j) = candidates.iter().min_by_key(|&&(i, j)| residual(i, j)).unwrap();
     if residual(i, j) >= d {
         return false;
     }
@@ -249,10 +214,7 @@ fn swap(loads: &[u128], packs: usize, seats: &mut [Seat]) -> bool {
     }
     for p in [h, l] {
         let now = total(seats, p) as i128;
-        assert!(
-            light < now && now < heavy,
-            "a swap must bring the packs closer"
-        );
+        assert!(light < now && now < heavy, "a swap must bring the packs closer");
     }
     true
 }
@@ -288,16 +250,10 @@ pub(crate) fn plan(loads: &[u64], sizes: &Sizes, adaptive: bool) -> Layer {
     let w: Vec<u128> = loads.iter().map(|&w| u128::from(w)).collect();
     let (slots, gpus) = (sizes.num_replicas as usize, sizes.num_gpus as usize);
     let group_size = w.len() / groups;
-    let group_loads: Vec<u128> = w
-        .chunks(group_size)
-        .map(|group| group.iter().sum())
-        .collect();
+    let group_loads: Vec<u128> = w.chunks(group_size).map(|group| group.iter().sum()).collect();
     let seats = pack(&group_loads, nodes, usize::from(adaptive));
-    let mut layer = Layer {
-        phy2log: vec![-1; slots],
-        rank: vec![-1; slots],
-        logcnt: vec![-1; w.len()],
-    };
+    let mut layer =
+        Layer { phy2log: vec![-1; slots], rank: vec![-1; slots], logcnt: vec![-1; w.len()] };
     for node in 0..nodes {
         let mut members: Vec<usize> = (0..groups).filter(|&g| seats[g].pack == node).collect();
         members.sort_by_key(|&g| seats[g].rank);
@@ -305,10 +261,7 @@ pub(crate) fn plan(loads: &[u64], sizes: &Sizes, adaptive: bool) -> Layer {
         let experts: Vec<usize> = members.into_iter().flat_map(expert_of).collect();
         let local: Vec<u128> = experts.iter().map(|&e| w[e]).collect();
         let (copy, rank, counts) = replicate(&local, slots / nodes, adaptive);
-        let loads: Vec<u128> = copy
-            .iter()
-            .map(|&e| packing_load(local[e], counts[e]))
-            .collect();
+        let loads: Vec<u128> = copy.iter().map(|&e| packing_load(local[e], counts[e])).collect();
         let seats = pack(&loads, gpus / nodes, 2 * usize::from(adaptive));
         for (i, seat) in seats.iter().enumerate() {
             let slot = node * (slots / nodes) + seat.pack * (slots / gpus) + seat.rank;
