@@ -86,7 +86,7 @@ fn each_violation_has_its_message() {
         ),
         (
             [12, 18, 4, 4, 6],
-            "num_gpus=6 does not divide evenly by num_nodes=4; num_nodes=3 or 6 would",
+            "num_gpus=6 does not divide evenly by num_nodes=4; num_nodes=2 would",
         ),
         ([12, 12, 4, 4, 2], "num_gpus=2 does not divide evenly by num_nodes=4; num_nodes=2 would"),
     ] {
