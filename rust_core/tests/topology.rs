@@ -84,10 +84,7 @@ fn each_violation_has_its_message() {
             "num_experts=7 does not divide evenly by num_groups=8; \
              with num_nodes=4 no num_groups does; num_nodes=1 allows more",
         ),
-        (
-            [12, 18, 4, 4, 6],
-            "num_gpus=6 does not divide evenly by num_nodes=4; num_nodes=2 would",
-        ),
+        ([12, 18, 4, 4, 6], "num_gpus=6 does not divide evenly by num_nodes=4; num_nodes=2 would"),
         ([12, 12, 4, 4, 2], "num_gpus=2 does not divide evenly by num_nodes=4; num_nodes=2 would"),
     ] {
         let error = of(sizes).unwrap_err();
