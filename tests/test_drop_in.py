@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import eplb
 import numpy as np
@@ -103,3 +104,12 @@ def test_without_torch() -> None:
         "rebalance_experts returns torch tensors: install torch, or use eplb.plan",
         "[[0, 1]]",
     ]
+
+
+def test_the_default_policy_is_deepseeks() -> None:
+    load = np.random.default_rng(3).integers(0, 90, (4, 24))
+    sizes: dict[str, Any] = {"num_gpus": 8, "num_replicas": 32}
+    by_policy = [eplb.plan(load, policy=policy, **sizes).phy2log for policy in eplb.POLICIES]
+    assert not (by_policy[0] == by_policy[1]).all()
+    phy2log, _, _ = eplb.rebalance_experts(load, 32, 1, 1, 8)
+    assert (phy2log.numpy() == eplb.plan(load, policy="deepseek", **sizes).phy2log).all()

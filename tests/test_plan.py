@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import eplb
 import numpy as np
 import pytest
 import torch
+from eplb import _core
 from eplb.planner import trivial_plan
 
 LOAD = np.random.default_rng(2).integers(1, 99, (3, 12))
@@ -33,6 +35,35 @@ def test_shapes_and_types() -> None:
         assert array.dtype == (np.float64 if array.dtype.kind == "f" else np.int64)
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
+
+
+def test_log2phy_is_read_only_too() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        PLAN.log2phy()[0] = 0
+
+
+def test_the_trivial_plan_starts_over_where_experts_end() -> None:
+    trivial = trivial_plan(eplb.plan([[3, 2, 1]], num_gpus=4, num_replicas=8))
+    assert trivial.phy2log.tolist() == [[0, 1, 2, 0, 1, 2, 0, 1]]
+
+
+@pytest.mark.parametrize("call", ["plan", "rebalance_experts"])
+def test_threads_reach_the_core(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def record(loads: Any, sizes: Any, policy: str, threads: int) -> Any:
+        asked.append(threads)
+        return core_plan(loads, sizes, policy, threads)
+
+    core_plan = _core.plan
+    monkeypatch.setattr(_core, "plan", record)
+    if call == "plan":
+        eplb.plan(LOAD, num_gpus=4, threads=3)
+        eplb.plan(LOAD, num_gpus=4)
+    else:
+        eplb.rebalance_experts(LOAD, 12, 1, 1, 4, threads=3)
+        eplb.rebalance_experts(LOAD, 12, 1, 1, 4)
+    assert asked == [3, 1]
 
 
 def test_tables_agree() -> None:

@@ -217,6 +217,17 @@ def test_files_of_strangers(name: str, tmp_path: Path) -> None:
         eplb.load_plan(path)
 
 
+def test_a_file_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "plan.json"
+    HIERARCHICAL.save(path)
+    size = path.stat().st_size
+    monkeypatch.setattr("eplb.plan_files.MAX_BYTES", size)
+    assert eplb.load_plan(path) == HIERARCHICAL
+    monkeypatch.setattr("eplb.plan_files.MAX_BYTES", size - 1)
+    with pytest.raises(PlanFileError, match=f"more than {size - 1} bytes"):
+        eplb.load_plan(path)
+
+
 def test_a_missing_file() -> None:
     with pytest.raises(FileNotFoundError):
         eplb.load_plan("no such plan.json")
