@@ -145,6 +145,7 @@ BAD_DICTS: dict[str, tuple[Any, str]] = {
     "bound of a type": (changed("certificate", "bound", 2, to=[]), "bound must be 4 of mean"),
     "negative load": (changed("certificate", "max_load", 1, to=-1), "max_load must be integers"),
     "exponent": (changed("certificate", "exponents", 1, to=2**31), "exponents must be integers"),
+    "exponent beyond 2**32": (changed("certificate", "exponents", 0, to=2**32), "fit int32"),
     "gaps": (changed("certificate", "gap", to=[0.0]), "gap must be 4 numbers"),
 }
 
@@ -204,6 +205,8 @@ HOSTILE_FILES: dict[str, tuple[bytes, str]] = {
     "no zip": (b"PK" + os.urandom(99), "no .npz file"),
     "half a zip": (npz(plan=np.array("{}"))[:100], "no .npz file"),
     "no plan": (npz(a=np.ones(3)), "has no array 'plan'"),
+    "items without bytes": (declared("(1073741824,)", "<U0"), "no bytes"),
+    "an array too many": (npz(plan=np.array("{}"), format=np.ones(2)), "unknown array 'format'"),
     "plan of numbers": (npz(plan=np.ones(3)), "no JSON|no JSON object"),
 }
 

@@ -27,6 +27,8 @@ def read_npy(content: bytes) -> npt.NDArray[Any]:
         raise ValueError(f"no header of an .npy file: {error}") from error
     if dtype.hasobject:
         raise ValueError("the array holds Python objects (a pickle), which are not read")
+    if dtype.itemsize == 0:
+        raise ValueError("its items have no bytes")
     declared = math.prod(shape) * dtype.itemsize
     held = len(content) - stream.tell()
     if any(size < 0 or size > MAX_BYTES for size in shape) or declared != held:

@@ -169,10 +169,10 @@ def _integers(
             raise PlanFileError(f"{wanted}; some of its cells are none")
         if len({len(row) for row in rows}) > 1:
             raise PlanFileError(f"{wanted}; its rows differ in length")
-        try:
-            table = np.array(table, dtype=dtype)
-        except OverflowError as error:
-            raise PlanFileError(f"{wanted}: {error}") from error
+        limits = np.iinfo(dtype)
+        if any(not limits.min <= cell <= limits.max for row in rows for cell in row):
+            raise PlanFileError(f"{wanted} that fit {limits.dtype.name}")
+        table = np.array(table, dtype=dtype)
     if table.shape != shape:
         raise PlanFileError(f"{wanted}, got {list(table.shape)}")
     return np.ascontiguousarray(table, dtype=dtype)
@@ -276,6 +276,10 @@ def _npz_values(content: bytes) -> Any:
         raise PlanFileError("no plan file: its array 'plan' is no JSON object")
     certificate = values.get("certificate")
     for name, array in arrays.items():
+        if name not in (*_TABLES, *_CERTIFICATE_TABLES):
+            raise PlanFileError(f"no plan file: it has an unknown array {short(name)}")
+        if array.size > MAX_BYTES // 8 or (name in ("bound", "gap") and array.ndim != 1):
+            raise PlanFileError(f"{name} has shape {array.shape}, which no plan has")
         table = array.tolist() if name == "bound" else array
         if name in _CERTIFICATE_TABLES and isinstance(certificate, dict):
             certificate[name] = table

@@ -56,7 +56,8 @@ def plan(
         LoadError, LoadTypeError: the loads; TopologyError, TypeError: the sizes;
         EplbError: the options. Each message says what would do.
 
-    Time is O(layers * P log P); the GIL is released.
+    Time is O(layers * P * (log P + c)) for c different numbers of copies, a handful on real loads.
+    The GIL is released.
     """
     loads = canonical_loads(load)
     sizes = topology(

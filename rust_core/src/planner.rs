@@ -13,7 +13,7 @@ use crate::topology::Topology;
 
 /// Plans every layer.
 ///
-/// Time O(layers * P log P) for P slots; memory is the plan and, per thread, a few rows.
+/// Time O(layers * P * (log P + c)) for P slots and c different numbers of copies; memory is the plan and, per thread, a few rows.
 ///
 /// # Errors
 /// [`Error::LoadMismatch`] if the loads have another number of experts than the topology,
