@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DONE, CHECK_FAILED, BAD_INPUT = 0, 1, 2
-#: As a shell has it for a program that an interrupt, or the end of its reader, has ended.
-INTERRUPTED, READER_GONE = 130, 141
+#: As a shell has it for a program that the end of its reader has ended.
+READER_GONE = 141
 
 _WIDTH = 80
 #: More layers than any model has.

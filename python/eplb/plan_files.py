@@ -37,6 +37,7 @@ _SIZES = ("num_experts", "num_replicas", "num_groups", "num_nodes", "num_gpus")
 _TABLES = ("phy2log", "rank", "logcnt")
 _KEYS = {"format", "version", "policy", "num_layers", *_SIZES, *_TABLES, "certificate"}
 _BOUNDS = ("mean", "adams", "node")
+_REPRS = set(map(repr, _BOUNDS))
 _CERTIFICATE_TABLES = ("exponents", "gpu_load", "max_load", "lower_bound", "bound", "gap")
 _CERTIFICATE_KEYS = {"loads_sha256", *_CERTIFICATE_TABLES}
 
@@ -116,9 +117,6 @@ def _certificate(values: Any, placement: _core.Placement) -> _core.Certificate:
     return certificate
 
 
-_REPRS = set(map(repr, _BOUNDS))
-
-
 def _check_gap(said: Any, found: list[float]) -> None:
     if isinstance(said, np.ndarray):
         said = said.tolist()
@@ -155,10 +153,10 @@ def _integers(
     """The table ``values[name]`` if it has this shape and holds integers of this range."""
     table = values[name]
     wanted = f"{name} must be integers of shape {list(shape)}"
+    limits = np.iinfo(dtype)
     if isinstance(table, np.ndarray):
         if table.dtype.kind not in "iu":
             raise PlanFileError(f"{wanted}, got {table.dtype.name}")
-        limits = np.iinfo(dtype)
         if table.size and (int(table.min()) < limits.min or int(table.max()) > limits.max):
             raise PlanFileError(f"{wanted} that fit {limits.dtype.name}")
     else:
@@ -169,7 +167,6 @@ def _integers(
             raise PlanFileError(f"{wanted}; some of its cells are none")
         if len({len(row) for row in rows}) > 1:
             raise PlanFileError(f"{wanted}; its rows differ in length")
-        limits = np.iinfo(dtype)
         if any(not limits.min <= cell <= limits.max for row in rows for cell in row):
             raise PlanFileError(f"{wanted} that fit {limits.dtype.name}")
         table = np.array(table, dtype=dtype)
