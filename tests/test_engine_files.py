@@ -18,8 +18,13 @@ import numpy as np
 import pytest
 import torch
 from eplb import PlanFileError, TopologyError
-from eplb import engine_files as files
-from eplb.engine_files import FORMATS, load_engine_file, moe_layers_of, save_for_engine
+from eplb.engine_files import (
+    FORMAT_NAMES,
+    FORMATS,
+    load_engine_file,
+    moe_layers_of,
+    save_for_engine,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +34,7 @@ except ImportError:
     yaml = None
 needs_yaml = pytest.mark.skipif(yaml is None, reason="PyYAML is not installed")
 
-ENDINGS = [(name, ending) for name in FORMATS if name != "plan" for ending in FORMATS[name].endings]
+ENDINGS = [(name, ending) for name in FORMATS for ending in FORMATS[name].endings]
 # Two MoE layers, 4 experts in 6 slots on 2 GPUs, none twice on a GPU.
 ROWS = [[0, 1, 2, 3, 0, 1], [3, 2, 1, 0, 3, 2]]
 TRIVIAL = [0, 1, 2, 3, 0, 1]
@@ -133,7 +138,7 @@ def test_round_trips(name: str, ending: str, model: tuple[eplb.Plan, list[int], 
 @given(plan=plans())
 def test_the_plan_format_is_a_plan_file(plan: eplb.Plan) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for ending in FORMATS["plan"].endings:
+        for ending in (".json", ".npz"):
             path = Path(folder) / f"plan{ending}"
             assert save_for_engine(plan, path, "plan") == []
             assert eplb.load_plan(path) == plan
@@ -145,7 +150,8 @@ def test_the_plan_format_is_a_plan_file(plan: eplb.Plan) -> None:
 
 
 def test_every_format_says_what_it_is_for() -> None:
-    assert list(FORMATS) == ["plan", "sglang", "trtllm", "vllm-ascend", "rtp-llm", "vllm"]
+    assert FORMAT_NAMES == ("plan", "sglang", "trtllm", "vllm-ascend", "rtp-llm", "vllm")
+    assert tuple(FORMATS) == FORMAT_NAMES[1:]
     for kind in FORMATS.values():
         assert kind.endings
         assert len(kind.description) < 80
@@ -325,7 +331,7 @@ def test_layers_of_numpy_are_layers(tmp_path: Path) -> None:
     assert "\n  60: [3" in text
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", FORMAT_NAMES)
 def test_the_ending_is_the_engine_s(name: str, tmp_path: Path) -> None:
     for ending in (".txt", "", ".JSON"):
         path = tmp_path / f"placement{ending}"
@@ -370,11 +376,11 @@ def test_a_failed_save_leaves_the_old_file(
 def test_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     path = tmp_path / "a.pt"
-    with pytest.raises(PlanFileError, match=r"torch is needed to write .*eplb\[torch\]"):
+    with pytest.raises(PlanFileError, match=r"torch is needed to write .*pip install torch"):
         save_for_engine(PLAN, path, "sglang")
     assert list(tmp_path.iterdir()) == []
     path.write_bytes(b"PK")
-    with pytest.raises(PlanFileError, match=r"torch is needed to read .*eplb\[torch\]"):
+    with pytest.raises(PlanFileError, match=r"torch is needed to read .*pip install torch"):
         load_engine_file(path, "sglang", num_gpus=2)
 
 
@@ -477,11 +483,14 @@ def test_strange_json(name: str, content: bytes, message: str, tmp_path: Path) -
 
 
 def test_limits_of_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "MAX_TEXT_BYTES", 5)
+    monkeypatch.setattr("eplb.engine_files.checks.MAX_TEXT_BYTES", 5)
     assert bad(tmp_path, "vllm", ROWS) == "it holds more than 5 bytes of text"
     monkeypatch.undo()
-    monkeypatch.setattr(files, "MAX_CELLS", 11)
+    monkeypatch.setattr("eplb.engine_files.reading.MAX_CELLS", 11)
     assert bad(tmp_path, "vllm", ROWS) == "it holds more than 11 slots"
+    monkeypatch.setattr("eplb.engine_files.sglang.MAX_CELLS", 11)
+    held = {"physical_to_logical_map": torch.tensor(ROWS)}
+    assert bad(tmp_path, "sglang", pt(held), ".pt") == "it holds 12 slots; at most 11 are read"
 
 
 def test_sglang_s_other_files(tmp_path: Path) -> None:
@@ -652,7 +661,7 @@ def test_yaml_of_other_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert read.layers == (3, 60)
         assert read.plan.phy2log.tolist() == ROWS
         monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
-    monkeypatch.setattr(files, "MAX_YAML_BYTES", 20)
+    monkeypatch.setattr("eplb.engine_files.yaml_text.MAX_YAML_BYTES", 20)
     with pytest.raises(PlanFileError, match="it holds more than 20 bytes of YAML"):
         load_engine_file(path, "trtllm", num_gpus=2)
 
@@ -763,6 +772,33 @@ def test_moe_layers(tmp_path: Path) -> None:
     for kind in ("mixtral", "gpt_oss", "olmoe"):
         assert layers_of(tmp_path, model_type=kind, num_hidden_layers=3) == ([0, 1, 2], 3)
     assert layers_of(tmp_path, model_type="kimi_k25", text_config=DEEPSEEK)[1] == 61
+    flags = {"num_hidden_layers": 4, "moe_layer_freq": [0, 1, 1, 0]}
+    assert layers_of(tmp_path, **flags) == ([1, 2], 4)
+
+
+@pytest.mark.parametrize("name", ["n_routed_experts", "num_experts", "num_local_experts"])
+def test_experts_of_a_model(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "mixtral", "num_hidden_layers": 3, name: 8}))
+    assert moe_layers_of(path).num_experts == 8
+
+
+def test_a_config_names_the_layers(tmp_path: Path) -> None:
+    config, placement = tmp_path / "config.json", tmp_path / "placement.json"
+    config.write_text(json.dumps(DEEPSEEK | {"num_hidden_layers": 5, "n_routed_experts": 4}))
+    notes = PLAN.save(placement, "sglang", config=config)
+    assert notes[0] == "layers 0, 1, 2 hold the trivial placement: no MoE layers of the plan"
+    rows = json.loads(placement.read_text())["physical_to_logical_map"]
+    assert rows == [TRIVIAL, TRIVIAL, TRIVIAL, *ROWS]
+    placement.unlink()
+    config.write_text(json.dumps(DEEPSEEK))
+    with pytest.raises(PlanFileError, match=r"256 experts a layer, the plan 4: is it another"):
+        PLAN.save(placement, "sglang", config=config)
+    both: list[dict[str, Any]] = [{"layers": [3, 4]}, {"num_hidden_layers": 61}]
+    for more in both:
+        with pytest.raises(PlanFileError, match="name no others beside it"):
+            PLAN.save(placement, "sglang", config=config, **more)
+    assert not placement.exists()
 
 
 @pytest.mark.parametrize(
@@ -778,6 +814,8 @@ def test_moe_layers(tmp_path: Path) -> None:
         (DEEPSEEK | {"moe_layer_freq": [0, 1]}, "moe_layer_freq is a list; "),
         (DEEPSEEK | {"moe_layer_freq": 0}, "moe_layer_freq is 0; "),
         (DEEPSEEK | {"n_routed_experts": None}, "none of its layers is a MoE layer"),
+        ({"num_hidden_layers": 3, "moe_layer_freq": [0, 1]}, "moe_layer_freq must have 0 or 1"),
+        ({"num_hidden_layers": 1, "moe_layer_freq": [2]}, "moe_layer_freq must have 0 or 1"),
         (DEEPSEEK | {"first_k_dense_replace": 61}, "none of its layers is a MoE layer"),
         (QWEN | {"decoder_sparse_step": 0}, "decoder_sparse_step is 0; "),
         (QWEN | {"decoder_sparse_step": 1, "mlp_only_layers": 3}, "mlp_only_layers must be a list"),
@@ -797,7 +835,7 @@ def test_strange_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         path.write_bytes(content)
         with pytest.raises(PlanFileError, match=message):
             moe_layers_of(path)
-    monkeypatch.setattr(files, "MAX_YAML_BYTES", 10)
+    monkeypatch.setattr("eplb.engine_files.model_layers.MAX_CONFIG_BYTES", 10)
     with pytest.raises(PlanFileError, match="more than 10 bytes"):
         moe_layers_of(path)
     with pytest.raises(FileNotFoundError):

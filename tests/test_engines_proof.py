@@ -203,6 +203,6 @@ def test_vllm_ascend_s_trap_is_there(
     path = tmp_path / "placement.json"
     with pytest.raises(eplb.PlanFileError, match="device 0 holds expert 5 twice"):
         save_for_engine(twice, path, "vllm-ascend")
-    monkeypatch.setattr("eplb.engine_files._refuse_duplicates", lambda *_: None)
+    monkeypatch.setattr("eplb.engine_files.ascend.refuse_duplicates", lambda *_: None)
     save_for_engine(twice, path, "vllm-ascend")
     assert misrouted(ascend, path, rows) > 0

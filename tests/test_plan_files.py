@@ -59,7 +59,7 @@ def test_the_file_has_the_engines_key(tmp_path: Path) -> None:
 
 
 def test_saving(tmp_path: Path) -> None:
-    with pytest.raises(PlanFileError, match=r"'plan.yaml' ends in neither .json nor .npz"):
+    with pytest.raises(PlanFileError, match=r"'plan.yaml' does not end in .json or .npz"):
         HIERARCHICAL.save(tmp_path / "plan.yaml")
     with pytest.raises(FileNotFoundError):
         HIERARCHICAL.save(tmp_path / "missing" / "plan.json")
@@ -97,7 +97,7 @@ def test_threads_that_save_to_one_path(tmp_path: Path) -> None:
             saved = [pool.submit(plan.save, path) for plan in plans]
             loaded = [pool.submit(eplb.load_plan, path) for _ in plans]
             assert all(future.result() in plans for future in loaded)
-            assert all(future.result() is None for future in saved)
+            assert all(future.result() == [] for future in saved)
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -13,6 +13,7 @@ from eplb.sizes import topology
 from . import _core
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     import numpy.typing as npt
@@ -224,16 +225,36 @@ class Plan:
 
         return plan_from_dict(values)
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Writes the plan to ``path``, a ``.json`` or ``.npz`` file, whole or not at all.
+    def save(
+        self,
+        path: str | PathLike[str],
+        format: str = "plan",  # noqa: A002
+        *,
+        layers: Sequence[int] | None = None,
+        num_hidden_layers: int | None = None,
+        config: str | PathLike[str] | None = None,
+    ) -> list[str]:
+        """Writes the plan to ``path``, whole or not at all: a plan file, or the file of an engine.
+
+        Args:
+            path: where to. A plan file is ``.json`` or ``.npz``.
+            format: ``"plan"``, which :func:`eplb.load_plan` reads back, or ``"sglang"``,
+                ``"trtllm"``, ``"vllm-ascend"``, ``"rtp-llm"``, ``"vllm"``.
+            layers: for engines, the hidden layer of each layer of the plan, ascending.
+            num_hidden_layers: for engines, how many hidden layers the model has.
+            config: the model's config.json, which tells both.
+
+        Returns notes, a line each: what was done, and what the engine needs beside the file.
 
         Raises:
-            PlanFileError: another ending.
+            PlanFileError: another ending, or the engine could not use the plan.
             OSError: the file cannot be written.
         """
-        from eplb.plan_files import save_plan
+        from eplb.engine_files import save_for_engine
 
-        save_plan(self, path)
+        return save_for_engine(
+            self, path, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Plan.from_dict, (self.to_dict(),)
