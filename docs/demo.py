@@ -17,7 +17,7 @@ from typing import Any
 
 import eplb
 import numpy as np
-from eplb.cli import comparison_text
+from eplb.cli.compare import comparison_text
 from eplb.comparison import compare
 from eplb.load_files import read_loads
 

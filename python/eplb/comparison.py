@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eplb.planner import POLICIES, evaluate, plan, trivial_plan
+from eplb.metrics import METRICS
+from eplb.planner import POLICIES, plan, trivial_plan
 from eplb.summary import loaded_layers
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Figures:
     gap_worst: float | None
     #: Slots that hold an expert which their GPU holds already, of all layers.
     duplicates: int
+    #: Balancedness as each engine of ``METRICS`` computes it.
+    metrics: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,9 @@ def figures_of(plan: Plan) -> Figures:
     """The figures of a plan that knows its loads."""
     layers = loaded_layers(plan)
     duplicates = int(plan.duplicates.sum())
+    metrics = {name: metric.of(plan) for name, metric in METRICS.items()}
     if len(layers) == 0:
-        return Figures(None, None, None, None, duplicates)
+        return Figures(None, None, None, None, duplicates, metrics)
     balancedness, gap = plan.balancedness[layers], plan.gap[layers]
     return Figures(
         balancedness_mean=float(balancedness.mean()),
@@ -96,6 +100,7 @@ def figures_of(plan: Plan) -> Figures:
         gap_mean=float(gap.mean()),
         gap_worst=float(gap.max()),
         duplicates=duplicates,
+        metrics=metrics,
     )
 
 
@@ -126,14 +131,13 @@ def compare(
 
     plans = [_timed(make, policy) for policy in POLICIES]
     first = plans[0][0]
-    trivial = evaluate(trivial_plan(first), load)
     named = zip(POLICIES, plans, strict=True)
     return Comparison(
         sizes=sizes_of(first),
         fallback=first.fallback,
         loaded_layers=len(loaded_layers(first)),
         rows=(
-            _row(TRIVIAL, trivial, None),
+            _row(TRIVIAL, trivial_plan(first), None),
             *(_row(name, made, milliseconds) for name, (made, milliseconds) in named),
         ),
     )

@@ -131,7 +131,11 @@ def _check_plan(plan: Any) -> None:
 
 
 def trivial_plan(plan: Plan) -> Plan:
-    """The placement of engines that do not balance: slot p holds expert p modulo L."""
+    """The placement of engines that do not balance: slot p holds expert p modulo L.
+
+    It is of the plan's sizes, without groups, and for the plan's loads where those are known.
+    """
     row = np.arange(plan.num_replicas, dtype=np.int64) % plan.num_experts
     table = np.tile(row, (plan.num_layers, 1))
-    return Plan.from_phy2log(table, num_gpus=plan.num_gpus)
+    trivial = Plan.from_phy2log(table, num_gpus=plan.num_gpus)
+    return Plan(trivial._placement, loads=plan._loads)  # noqa: SLF001

@@ -9,8 +9,6 @@ import numpy as np
 
 from eplb.planner import trivial_plan
 
-from . import _core
-
 if TYPE_CHECKING:
     from eplb.plans import FloatTable, IntTable, Plan
 
@@ -56,11 +54,16 @@ def _cost(plan: Plan) -> list[str]:
     if len(layers) == 0:
         return lines
     lines.append(_row("balancedness", _extremes(plan.balancedness, layers, worst=np.argmin)))
-    if plan._loads is not None:  # noqa: SLF001
-        before = _core.certify(trivial_plan(plan)._placement, plan._loads)  # noqa: SLF001
-        trivial = before.balancedness()[layers]
-        lines.append(_row("  unbalanced", f"mean {trivial.mean():.4f}, worst {trivial.min():.4f}"))
+    trivial = trivial_plan(plan)
+    if trivial.certified:
+        before = trivial.balancedness[layers]
+        lines.append(_row("  unbalanced", f"mean {before.mean():.4f}, worst {before.min():.4f}"))
     lines.append(_row("gap to bound", _extremes(plan.gap, layers, worst=np.argmax, percent=True)))
+    if trivial.certified and plan.num_nodes > 1 and not plan.fallback:
+        rise = plan.lower_bound[layers] / trivial.lower_bound[layers] - 1
+        at = int(rise.argmax())
+        cost = f"mean {rise.mean():.3%}, worst {rise[at]:.3%} (layer {layers[at]}) on the bound"
+        lines.append(_row("groups cost", cost))
     kinds = Counter(np.array(plan.bound)[layers].tolist())
     reasons = {
         "mean": "the mean load",

@@ -1,0 +1,137 @@
+"""``eplb compare``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from eplb.cli.options import (
+    AsJson,
+    Gpus,
+    Groups,
+    Key,
+    LoadsPath,
+    Metric,
+    Nodes,
+    Redundant,
+    Replicas,
+    Sizes,
+    Threads,
+)
+from eplb.cli.output import WIDTH, busy, say
+from eplb.comparison import Comparison, Row, compare
+from eplb.load_files import read_loads
+from eplb.metrics import METRICS
+from eplb.summary import count
+
+
+def compare_command(
+    loads: LoadsPath,
+    *,
+    gpus: Gpus,
+    replicas: Replicas = None,
+    redundant: Redundant = None,
+    groups: Groups = 1,
+    nodes: Nodes = 1,
+    metric: Metric = None,
+    threads: Threads = 1,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every policy with the trivial placement."""
+    sizes = Sizes(gpus, replicas, redundant, groups, nodes, threads)
+    read = read_loads(loads, key=key)
+    experts = read.table.shape[1]
+    with sizes.named_in_errors(experts), busy("planning by every policy"):
+        comparison = compare(read.table, **sizes.arguments(experts))
+    if as_json:
+        say(json.dumps({**_values(comparison), "notes": read.notes}))
+        return
+    notes = (f"note: {note}" for note in read.notes)
+    say("\n".join([comparison_text(comparison, metric), *notes]))
+
+
+def comparison_text(comparison: Comparison, metric: str | None = None) -> str:
+    """The comparison as a table of 80 columns; with colours where standard output shows them."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("policy\n")
+    for heading in (
+        "balancedness\nmean",
+        "\nworst",
+        "gap to bound\nmean",
+        "\nworst",
+        "duplicate\nslots",
+        "planning\nms",
+        *([f"as\n{metric}"] if metric else []),
+    ):
+        table.add_column(heading, justify="right")
+    best = min(_gap(row) for row in comparison.rows)
+    for row in comparison.rows:
+        table.add_row(*_cells(row, metric), style="green" if _gap(row) == best else "")
+    console = Console(width=2 * WIDTH, highlight=False)  # nothing is cut where figures are long
+    with console.capture() as capture:
+        console.print(table)
+    lines = [*_sizes_lines(comparison), "", capture.get().rstrip("\n")]
+    if metric:
+        lines.append(f"as {metric}: {METRICS[metric].formula}")
+    return "\n".join(lines)
+
+
+def _values(comparison: Comparison) -> dict[str, Any]:
+    rows = [
+        {
+            "name": row.name,
+            "digest": row.digest,
+            **asdict(row.figures),
+            "milliseconds": row.milliseconds,
+        }
+        for row in comparison.rows
+    ]
+    return {
+        **asdict(comparison.sizes),
+        "fallback": comparison.fallback,
+        "loaded_layers": comparison.loaded_layers,
+        "rows": rows,
+    }
+
+
+def _sizes_lines(comparison: Comparison) -> list[str]:
+    sizes = comparison.sizes
+    slots = f"{count(sizes.num_experts, 'expert')} in {count(sizes.num_replicas, 'slot')}"
+    lines = [f"{count(sizes.num_layers, 'layer')}: {slots} on {count(sizes.num_gpus, 'GPU')}"]
+    if comparison.fallback:
+        lines.append(
+            f"groups: {sizes.num_groups}, no multiple of {sizes.num_nodes} nodes: planned globally"
+        )
+    elif sizes.num_nodes > 1:
+        lines.append(f"{sizes.num_groups} groups, each whole on one of {sizes.num_nodes} nodes")
+    without = sizes.num_layers - comparison.loaded_layers
+    if without:
+        lines.append(f"{count(without, 'layer')} without load, left out of means and worst")
+    return lines
+
+
+def _gap(row: Row) -> float:
+    return 0.0 if row.figures.gap_mean is None else row.figures.gap_mean
+
+
+def _cells(row: Row, metric: str | None) -> list[str]:
+    figures = row.figures
+    return [
+        row.name,
+        _shown(figures.balancedness_mean, ".4f"),
+        _shown(figures.balancedness_worst, ".4f"),
+        _shown(figures.gap_mean, ".3%"),
+        _shown(figures.gap_worst, ".3%"),
+        str(figures.duplicates),
+        _shown(row.milliseconds, ".2f"),
+        *([_shown(figures.metrics[metric], ".4f")] if metric else []),
+    ]
+
+
+def _shown(value: float | None, how: str) -> str:
+    return "-" if value is None else format(value, how)

@@ -1,0 +1,168 @@
+"""Options that commands share, and what they become."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import eplb
+from eplb.metrics import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no whole number") from None
+
+
+def number(option: str, help_text: str) -> Any:
+    """An option that takes a whole number of any size, so that its error is ours."""
+    return typer.Option(option, metavar="N", parser=_whole_number, help=help_text)
+
+
+def _layers(text: str) -> list[int]:
+    """``"3-60"`` or ``"3,5,7-9"``, as numbers."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part, re.ASCII)
+        if found is None or (last := int(found[2] or found[1])) - int(found[1]) not in range(2**14):
+            raise typer.BadParameter(f"{text!r} names no layers; 3-60 or 3,5,7-9 would")
+        numbers.extend(range(int(found[1]), last + 1))
+    return numbers
+
+
+def _metric(name: str) -> str:
+    if name not in METRICS:
+        raise typer.BadParameter(f"there is no {name!r}; there are {', '.join(METRICS)}")
+    return name
+
+
+LoadsPath = Annotated[
+    str,
+    typer.Argument(
+        metavar="LOADS",
+        help="Loads [layers, experts] or [windows, layers, experts]: .npy, .npz, .csv, .json, .pt, "
+        "or - for standard input.",
+    ),
+]
+Gpus = Annotated[int, number("--gpus", "GPUs of all nodes.")]
+Replicas = Annotated[
+    int | None,
+    number(
+        "--replicas", "Slots of a layer, spares included; by default as many as fill the last GPU."
+    ),
+]
+Redundant = Annotated[
+    int | None,
+    number("--redundant", "Spare slots of a layer, as SGLang and vLLM count; for --replicas."),
+]
+Groups = Annotated[int, number("--groups", "Groups of experts, each whole on a node.")]
+Nodes = Annotated[int, number("--nodes", "Nodes.")]
+Threads = Annotated[int, number("--threads", "Threads. No answer depends on it.")]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", metavar="NAME", help="Which array of a file of several to read."),
+]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="ENGINE",
+        parser=_metric,
+        help=f"Show balancedness as an engine's log has it: {', '.join(METRICS)}.",
+    ),
+]
+Layers = Annotated[
+    Any,
+    typer.Option(
+        "--layers",
+        metavar="LIST",
+        parser=_layers,
+        help="Which hidden layers the MoE layers are, e.g. 3-60.",
+    ),
+]
+HiddenLayers = Annotated[
+    int | None, number("--num-hidden-layers", "Hidden layers of the model, dense ones too.")
+]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The model's config.json, which tells both.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes as the options give them."""
+
+    gpus: int
+    replicas: int | None
+    redundant: int | None
+    groups: int
+    nodes: int
+    threads: int
+
+    def arguments(self, experts: int) -> dict[str, Any]:
+        """The arguments of :func:`eplb.plan` for loads of so many experts."""
+        replicas = self.replicas
+        if self.redundant is not None:
+            if replicas is not None:
+                raise eplb.EplbError("give --replicas or --redundant, not both")
+            if self.redundant < 0:
+                raise eplb.EplbError(f"--redundant is {self.redundant}; it must be at least 0")
+            replicas = experts + self.redundant
+        return {
+            "num_gpus": self.gpus,
+            "num_replicas": replicas,
+            "num_groups": self.groups,
+            "num_nodes": self.nodes,
+            "threads": self.threads,
+        }
+
+    @contextmanager
+    def named_in_errors(self, experts: int) -> Iterator[None]:
+        """Names sizes in errors as they are named on the command line."""
+        with words_of_options():
+            try:
+                yield
+            except eplb.EplbError as error:
+                if self.redundant is None or "num_replicas" not in str(error):
+                    raise
+                spares = f"{experts} experts and --redundant {self.redundant}"
+                raise eplb.EplbError(f"{spares}: {error}") from error
+
+
+_OPTIONS = {
+    "num_gpus": "--gpus",
+    "num_replicas": "--replicas",
+    "num_groups": "--groups",
+    "num_nodes": "--nodes",
+    "num_hidden_layers": "--num-hidden-layers",
+}
+
+
+@contextmanager
+def words_of_options() -> Iterator[None]:
+    """Names arguments in errors as the options that they are on the command line."""
+    try:
+        yield
+    except eplb.EplbError as error:
+        text = re.sub(r"\bnum_\w+\b", lambda name: _OPTIONS.get(name[0], name[0]), str(error))
+        text = re.sub(r"^threads\b", "--threads", text)
+        text = text.replace("give layers, or the model's config.json", "give --layers or --config")
+        if text == str(error):
+            raise
+        place = (error.layer, error.slot, error.expert)
+        raise type(error)(text, *place) from error

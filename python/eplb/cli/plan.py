@@ -1,0 +1,139 @@
+"""``eplb plan``."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import eplb
+from eplb.cli.options import (
+    AsJson,
+    Config,
+    Gpus,
+    Groups,
+    HiddenLayers,
+    Key,
+    Layers,
+    LoadsPath,
+    Metric,
+    Nodes,
+    Redundant,
+    Replicas,
+    Sizes,
+    Threads,
+    words_of_options,
+)
+from eplb.cli.output import busy, say
+from eplb.cli.screen import lines_of, metric_lines, plan_values
+from eplb.engine_files import FORMAT_NAMES
+from eplb.engine_files.writing import Target, target
+from eplb.load_files import read_loads
+from eplb.planner import DEFAULT_POLICY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def plan_command(
+    loads: LoadsPath,
+    *,
+    gpus: Gpus,
+    replicas: Replicas = None,
+    redundant: Redundant = None,
+    groups: Groups = 1,
+    nodes: Nodes = 1,
+    policy: Annotated[
+        str, typer.Option("--policy", metavar="NAME", help=f"One of: {', '.join(eplb.POLICIES)}.")
+    ] = DEFAULT_POLICY,
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="Write the plan.")
+    ] = None,
+    format: Annotated[  # noqa: A002
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help=f"What for: {', '.join(FORMAT_NAMES)}. A plan is .json or .npz, and what "
+            "eplb verify reads.",
+        ),
+    ] = "plan",
+    layers: Layers = None,
+    num_hidden_layers: HiddenLayers = None,
+    config: Config = None,
+    plot: Annotated[
+        str | None,
+        typer.Option("--plot", metavar="FILE", help="Draw GPU loads before and after, .png."),
+    ] = None,
+    metric: Metric = None,
+    threads: Threads = 1,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan which experts get copies, and which GPU holds what."""
+    sizes = Sizes(gpus, replicas, redundant, groups, nodes, threads)
+    for option, file in (("--out", out), ("--plot", plot)):
+        if file is not None and _same_file(loads, file):
+            raise eplb.EplbError(f"{option} {file} would overwrite the loads; name another file")
+    goal = _target(out, format, layers, num_hidden_layers, config)
+    picture = None if plot is None else _picture(plot)
+    read = read_loads(loads, key=key)
+    experts = read.table.shape[1]
+    with sizes.named_in_errors(experts), busy("planning"):
+        start = time.perf_counter()
+        made = eplb.plan(read.table, policy=policy, **sizes.arguments(experts))
+        seconds = time.perf_counter() - start
+    notes = list(read.notes)
+    if goal is not None:
+        with words_of_options():
+            notes += goal.write(made)
+    if picture is not None:
+        from eplb.plots import plot_plan
+
+        plot_plan(made, picture)
+    if as_json:
+        say(json.dumps({**plan_values(made), "out": out, "plot": plot, "notes": notes}))
+        return
+    lines = [
+        str(made),
+        *metric_lines(made, metric),
+        *lines_of("planned in", [f"{seconds * 1000:.2f} ms"]),
+        *lines_of("note", notes),
+        *lines_of("written to", [file for file in (out, plot) if file is not None]),
+    ]
+    say("\n".join(lines))
+
+
+def _target(
+    out: str | None,
+    format: str,  # noqa: A002
+    layers: list[int] | None,
+    num_hidden_layers: int | None,
+    config: str | None,
+) -> Target | None:
+    """Where to write; what is wrong with it is said before anything is planned."""
+    options = {"--layers": layers, "--num-hidden-layers": num_hidden_layers, "--config": config}
+    if format != "plan":
+        options["--format"] = format
+    if out is None:
+        for option, value in options.items():
+            if value is not None:
+                raise eplb.EplbError(f"{option} is for a file: give --out FILE too")
+        return None
+    with words_of_options():
+        return target(
+            out, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config
+        )
+
+
+def _picture(plot: str) -> Path:
+    from eplb.plots import picture_path
+
+    return picture_path(plot)
+
+
+def _same_file(one: str, other: str) -> bool:
+    return os.path.exists(other) and os.path.realpath(one) == os.path.realpath(other)  # noqa: PTH110

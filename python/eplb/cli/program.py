@@ -1,0 +1,86 @@
+"""The program: its commands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import eplb
+from eplb.cli.compare import compare_command
+from eplb.cli.evaluate import evaluate_command
+from eplb.cli.output import WIDTH, complain, never_fail_on_a_character, say, write
+from eplb.cli.plan import plan_command
+from eplb.cli.verify import verify_command
+
+DONE, CHECK_FAILED, BAD_INPUT = 0, 1, 2
+
+# A mistyped option, whatever the release of typer calls it.
+_USE_ERROR: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError"
+)
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _eplb(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Balance the experts of Mixture-of-Experts models over GPUs."""
+    if version:
+        say(f"eplb {eplb.__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        write(sys.stderr, context.get_help())
+        raise typer.Exit(BAD_INPUT)
+
+
+for _name, _command, _example in (
+    ("plan", plan_command, "loads.npy --gpus 32 --redundant 32 --out plan.json"),
+    ("compare", compare_command, "loads.npy --gpus 32 --replicas 288"),
+    ("evaluate", evaluate_command, "plan.json loads.npy"),
+    ("verify", verify_command, "plan.json loads.npy"),
+):
+    app.command(_name, epilog=f"Example: eplb {_name} {_example}")(_command)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; ``arguments`` are by default those of the process.
+
+    Returns the exit code.
+    """
+    never_fail_on_a_character()
+    try:
+        code = app(arguments, prog_name="eplb", standalone_mode=False)
+    except Exception as error:  # noqa: BLE001
+        return _exit_code(error)
+    return code if isinstance(code, int) else DONE
+
+
+def _exit_code(error: Exception) -> int:
+    """Complains of an error of the user's and gives its exit code; raises any other."""
+    match error:
+        case eplb.VerificationError():
+            complain(str(error))
+            return CHECK_FAILED
+        case eplb.EplbError() | eplb.LoadTypeError():
+            complain(str(error))
+        case OSError():
+            what = f"{error.filename}: " if error.filename is not None else ""
+            complain(f"{what}{error.strerror or error}")
+        case MemoryError():
+            complain("not enough memory for loads or plan of this size")
+        case _ if isinstance(error, _USE_ERROR):
+            complain(error.format_message())  # type: ignore[attr-defined]
+        case _:
+            raise error
+    return BAD_INPUT

@@ -1,0 +1,44 @@
+"""What commands print of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from eplb.comparison import figures_of, sizes_of
+from eplb.metrics import METRICS
+from eplb.planner import trivial_plan
+from eplb.summary import loaded_layers
+
+if TYPE_CHECKING:
+    import eplb
+
+
+def metric_lines(plan: eplb.Plan, name: str | None) -> list[str]:
+    """A line for the metric that was asked for, if one was."""
+    if name is None:
+        return []
+    metric = METRICS[name]
+    before, after = metric.of(trivial_plan(plan)), metric.of(plan)
+    figures = "no load" if after is None else f"{after:.4f} (unbalanced {before:.4f})"
+    return lines_of(f"as {name}", [figures, metric.formula])
+
+
+def lines_of(name: str, texts: list[str]) -> list[str]:
+    """Lines under those of ``print(plan)``, with a name before the first."""
+    names = [name] + [""] * len(texts)
+    return [f"  {name:<14}{text}" for name, text in zip(names, texts, strict=False)]
+
+
+def plan_values(plan: eplb.Plan) -> dict[str, Any]:
+    """A plan for machines."""
+    return {
+        "policy": plan.policy,
+        "digest": plan.digest(),
+        **asdict(sizes_of(plan)),
+        "fallback": plan.fallback,
+        "loaded_layers": len(loaded_layers(plan)),
+        **asdict(figures_of(plan)),
+        "unbalanced": asdict(figures_of(trivial_plan(plan))),
+        "phy2log": plan.phy2log.tolist(),
+    }

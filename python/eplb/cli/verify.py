@@ -1,0 +1,36 @@
+"""``eplb verify``."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+import eplb
+from eplb.cli.options import AsJson, Key, LoadsPath
+from eplb.cli.output import say
+from eplb.load_files import read_loads
+
+
+def verify_command(
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="A plan file, .json or .npz.")],
+    loads: LoadsPath,
+    *,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a plan file against the loads it is for."""
+    try:
+        read = eplb.load_plan(plan)
+        message = eplb.verify(read, read_loads(loads, key=key).table)
+    except eplb.VerificationError as error:
+        if as_json:
+            place = {name: getattr(error, name) for name in ("layer", "slot", "expert")}
+            say(json.dumps({"verified": False, "message": str(error), **place}))
+        raise
+    if as_json:
+        checked = "certificate" if read.certified else "structure"
+        say(json.dumps({"verified": True, "checked": checked, "message": message}))
+        return
+    say(message)
