@@ -19,7 +19,10 @@ import torch
 from eplb import cli
 from eplb.cli.compare import comparison_text
 from eplb.comparison import compare
+from eplb.engine_files import FORMATS, load_engine_file
 from eplb.metrics import METRICS
+from eplb.planner import trivial_plan
+from eplb.plots import figure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -375,6 +378,47 @@ MISTAKES: dict[str, tuple[str, str]] = {
         f"{PLANNED} --out plan.txt",
         r"'plan\.txt' does not end in \.json or \.npz, as a file of plan must",
     ),
+    "no such format": (f"{PLANNED} --out a.json --format sgl", "no format 'sgl'; .* plan, sglang"),
+    "an engine's ending": (
+        f"{PLANNED} --out a.json --format trtllm",
+        r"^'a\.json' does not end in \.yaml or \.yml, as a file of trtllm must",
+    ),
+    "a format without a file": (
+        f"{PLANNED} --format sglang",
+        "^--format is for a file: give --out",
+    ),
+    "layers without a file": (f"{PLANNED} --layers 3", "^--layers is for a file: give --out"),
+    "layers that are none": (
+        f"{PLANNED} --layers 3- --out a.json",
+        "'3-' names no layers; 3-60 or",
+    ),
+    "layers backwards": (f"{PLANNED} --layers 9-3 --out a.json", "'9-3' names no layers"),
+    "too many layers": (f"{PLANNED} --layers 0-999999999 --out a.json", "names no layers"),
+    "layers that descend": (f"{PLANNED} --layers 4,3 --out a.json", "must ascend: 3 comes after 4"),
+    "layers unsaid": (
+        f"{PLANNED} --format trtllm --out a.yaml",
+        "is not said: give --layers or --config$",
+    ),
+    "too few layers": (
+        f"{PLANNED} --format sglang --layers 3-4 --out a.json",
+        "^2 layers are named for a plan of 5:",
+    ),
+    "no config": (f"{PLANNED} --config no.json --out a.json", r"^no\.json: No such file"),
+    "layers and a config": (
+        f"{PLANNED} --config bad.json --layers 3 --out a.json",
+        "name no others beside it",
+    ),
+    "no such metric": (f"{PLANNED} --metric mine", "there is no 'mine'; there are vllm, sglang,"),
+    "a picture of another kind": (
+        f"{PLANNED} --plot a.gif",
+        r"^'a\.gif' does not end in \.png, \.svg, \.pdf, as a picture must",
+    ),
+    "a picture over the loads": (f"{PLANNED} --plot loads.npy", "^--plot .* overwrite the loads"),
+    "sizes of a plan file": ("evaluate plan.json loads.npy --gpus 4", "says its own sizes"),
+    "no sizes of an engine's": (
+        "evaluate lists.json loads.npy --format vllm",
+        r"^lists\.json: it does not say for how many GPUs it is: give --gpus",
+    ),
     "no such folder": (f"{PLANNED} --out no/plan.json", r"^no/plan\.json: No such file"),
     "out is a folder": (f"{PLANNED} --out folder.json", r"^folder\.json: Is a directory"),
     "no plan": ("verify bad.json loads.npy", r"^bad\.json: the plan must be an object"),
@@ -390,6 +434,7 @@ def test_a_mistake_is_one_line(name: str, run: Any, folder: Path) -> None:
     Path("text.csv").write_text("1,x\n")
     Path("bad.json").write_text("[[1, 2], [-3, 4]]")
     Path("folder.json").mkdir()
+    Path("lists.json").write_text("[[0, 1]]")
     PLAN.save("plan.json")
     Path("strange.json").write_text(json.dumps({**PLAN.to_dict(), "\33[31m\ntwo": 0}))
     before = names(folder)
@@ -506,7 +551,7 @@ def test_version(run: Any) -> None:
     assert run("--version") == (0, f"eplb {eplb.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["plan", "compare", "verify"])
+@pytest.mark.parametrize("command", ["plan", "compare", "evaluate", "verify"])
 def test_help_has_an_example_that_works(command: str, run: Any) -> None:
     code, out, err = run(command, "--help")
     assert (code, err) == (0, "")
@@ -521,7 +566,7 @@ def test_help_has_an_example_that_works(command: str, run: Any) -> None:
 def test_without_a_command_there_is_help(run: Any) -> None:
     code, out, err = run("")
     assert (code, out) == (2, "")
-    for command in ("plan", "compare", "verify"):
+    for command in ("plan", "compare", "evaluate", "verify"):
         assert f"\n  {command} " in err
     assert run("--help") == (0, err, "")
 
@@ -565,3 +610,117 @@ def test_python_m_eplb() -> None:
         [sys.executable, "-m", "eplb", "--version"], capture_output=True, text=True, check=False
     )
     assert module.stdout == f"eplb {eplb.__version__}\n"
+
+
+# --- Files of engines -----------------------------------------------------------------------------
+
+PLACEMENTS = [(name, ending) for name in FORMATS for ending in FORMATS[name].endings]
+#: Without an expert twice on a GPU, whatever the loads: one slot more than experts a GPU.
+EVEN = "plan even.npy --gpus 4 --layers 3-7 --num-hidden-layers 9 --out"
+
+
+@pytest.mark.parametrize(("name", "ending"), PLACEMENTS)
+def test_plan_writes_every_engine_s_file(name: str, ending: str, run: Any) -> None:
+    np.save("even.npy", LOADS)
+    out = f"placement{ending}"
+    code, printed, err = run(f"{EVEN} {out} --format {name}")
+    assert (code, err) == (0, "")
+    assert f"  written to    {out}\n" in printed
+    assert "  note          " in printed
+    made = eplb.plan(LOADS, num_gpus=4)
+    layers = None if FORMATS[name].rows == "moe" else [3, 4, 5, 6, 7]
+    read = load_engine_file(out, name, num_gpus=4, layers=layers)
+    assert read.plan.digest() == made.digest()
+    of_engine = "" if layers is None else "--layers 3-7"
+    line = f"evaluate {out} loads.npy --format {name} --gpus 4 {of_engine} --json"
+    values = json.loads(run(line)[1])
+    assert (values["digest"], values["gap_worst"]) == (made.digest(), made.gap.max())
+    assert json.loads(run(f"{EVEN} {out} --format {name} --json")[1])["notes"]
+
+
+def test_plan_takes_layers_from_a_config(run: Any) -> None:
+    config = {"num_hidden_layers": 7, "first_k_dense_replace": 2, "n_routed_experts": 16}
+    Path("config.json").write_text(json.dumps(config))
+    line = "plan loads.npy --gpus 4 --format sglang --out placement.json --config config.json"
+    code, printed, _ = run(line)
+    assert code == 0
+    assert "layers 0, 1 hold the trivial placement" in printed
+    rows = json.loads(Path("placement.json").read_text())["physical_to_logical_map"]
+    assert len(rows) == 7
+    evaluated = run(
+        "evaluate placement.json loads.npy --format sglang --gpus 4 --config config.json"
+    )
+    assert evaluated[0] == 0
+    assert eplb.plan(LOADS, num_gpus=4).digest() in evaluated[1]
+
+
+def test_evaluate_a_plan_file_under_other_loads(run: Any) -> None:
+    PLAN.save("plan.json")
+    other = LOADS[:, ::-1].copy()
+    np.save("other.npy", other)
+    code, out, err = run("evaluate plan.json other.npy --metric ascend")
+    evaluated = eplb.evaluate(PLAN, other)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{evaluated}\n  as ascend     {METRICS['ascend'].of(evaluated):.4f} (")
+
+
+def test_notes_fit_80_columns(run: Any) -> None:
+    for metric in METRICS:
+        line = f"{EVEN} placement.json --format sglang --metric {metric}"
+        np.save("even.npy", LOADS)
+        out = run(line)[1]
+        assert max(map(len, out.splitlines())) <= 80
+        assert f"\n  as {metric:<11}" in out
+
+
+def test_compare_has_a_column_for_a_metric(run: Any) -> None:
+    out = run("compare loads.npy --gpus 4 --replicas 20 --metric vllm")[1]
+    assert max(map(len, out.splitlines())) <= 80
+    rows = {line.split()[0]: line.split()[-1] for line in out.splitlines()[4:-1]}
+    assert rows == {
+        "trivial": f"{METRICS['vllm'].of(trivial()):.4f}",
+        **{
+            name: f"{METRICS['vllm'].of(eplb.plan(LOADS, num_gpus=4, num_replicas=20, policy=name)):.4f}"
+            for name in eplb.POLICIES
+        },
+    }
+
+
+# --- The picture ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ending", "magic"), [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+)
+def test_plan_draws_a_picture(ending: str, magic: bytes, run: Any) -> None:
+    pytest.importorskip("matplotlib")
+    code, out, err = run(f"plan loads.npy --gpus 4 --replicas 20 --plot loads.{ending}")
+    assert (code, err) == (0, "")
+    assert out.endswith(f"  written to    loads.{ending}\n")
+    assert Path(f"loads.{ending}").read_bytes().startswith(magic)
+
+
+def test_what_a_picture_shows() -> None:
+    pytest.importorskip("matplotlib")
+    zeros = np.concatenate([LOADS[:1] * 0, LOADS])
+    plan = eplb.plan(zeros, num_gpus=4, num_replicas=20)
+    figure = figure_of(plan)
+    before, after = figure.axes
+    for axes, shown in ((before, eplb.evaluate(trivial_plan(plan), zeros)), (after, plan)):
+        load = shown.gpu_load[1:]
+        relative = load / load.mean(axis=1, keepdims=True)
+        dots = np.array(axes.collections[0].get_offsets())
+        assert np.array_equal(dots[:, 0], np.repeat(np.arange(1, 6), 4))
+        assert np.allclose(dots[:, 1], relative.ravel())
+        assert (
+            f"{relative.max():.2f} x in layer {1 + relative.max(axis=1).argmax()}"
+            in axes.get_title(loc="left")
+        )
+
+
+def test_without_matplotlib(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eplb.plots.find_spec", lambda _: None)
+    code, out, err = run("plan loads.npy --gpus 4 --plot loads.png --out plan.json")
+    assert (code, out) == (2, "")
+    assert err == "eplb: matplotlib is needed to draw: pip install matplotlib\n"
+    assert not Path("plan.json").exists()

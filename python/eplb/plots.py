@@ -17,6 +17,8 @@ from eplb.summary import count, loaded_layers
 if TYPE_CHECKING:
     from os import PathLike
 
+    from matplotlib.figure import Figure
+
     from eplb.plans import IntTable, Plan
 
 #: What a picture's name may end in.
@@ -53,6 +55,13 @@ def plot_plan(plan: Plan, path: str | PathLike[str]) -> None:
         OSError: the file cannot be written.
     """
     where = picture_path(path)
+    stream = io.BytesIO()
+    figure_of(plan).savefig(stream, format=where.suffix[1:], dpi=150)
+    write_whole(where, stream.getvalue())
+
+
+def figure_of(plan: Plan) -> Figure:
+    """The picture itself, a ``matplotlib.figure.Figure``."""
     trivial = trivial_plan(plan)
     if not trivial.certified:
         raise EplbError("this plan knows no loads to draw: use eplb.evaluate(plan, load)")
@@ -69,9 +78,7 @@ def plot_plan(plan: Plan, path: str | PathLike[str]) -> None:
     figure.supylabel("GPU load / mean of its layer")
     slots = f"{count(plan.num_experts, 'expert')} in {count(plan.num_replicas, 'slot')}"
     figure.suptitle(f"{slots} on {count(plan.num_gpus, 'GPU')}")
-    stream = io.BytesIO()
-    figure.savefig(stream, format=where.suffix[1:], dpi=150)
-    write_whole(where, stream.getvalue())
+    return figure
 
 
 def _panel(axes: Any, plan: Plan, layers: IntTable, colour: str, name: str) -> None:
@@ -87,8 +94,8 @@ def _panel(axes: Any, plan: Plan, layers: IntTable, colour: str, name: str) -> N
     axes.margins(x=0.01)
     worst = int(peak.argmax())
     axes.set_title(
-        f"{name}: the busiest GPU carries {peak.mean():.2f} means, {peak[worst]:.2f} in layer "
-        f"{layers[worst]}",
+        f"{name}: busiest GPU {peak.mean():.2f} x the mean on average, {peak[worst]:.2f} x in "
+        f"layer {layers[worst]}",
         loc="left",
         fontsize=10,
     )

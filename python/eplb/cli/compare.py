@@ -57,7 +57,8 @@ def compare_command(
 
 def comparison_text(comparison: Comparison, metric: str | None = None) -> str:
     """The comparison as a table of 80 columns; with colours where standard output shows them."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    space = 1 if metric else 2  # all of 80 columns with one column more
+    table = Table(box=None, pad_edge=False, padding=(0, space, 0, 0))
     table.add_column("policy\n")
     for heading in (
         "balancedness\nmean",

@@ -64,6 +64,6 @@ def evaluate_command(
     lines = [
         str(plan),
         *metric_lines(plan, metric),
-        *lines_of("note", list(read.notes)),
+        *lines_of("note", read.notes),
     ]
     say("\n".join(lines))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from eplb.cli.output import WIDTH
 from eplb.comparison import figures_of, sizes_of
 from eplb.metrics import METRICS
 from eplb.planner import trivial_plan
 from eplb.summary import loaded_layers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import eplb
 
 
@@ -21,13 +25,23 @@ def metric_lines(plan: eplb.Plan, name: str | None) -> list[str]:
     metric = METRICS[name]
     before, after = metric.of(trivial_plan(plan)), metric.of(plan)
     figures = "no load" if after is None else f"{after:.4f} (unbalanced {before:.4f})"
-    return lines_of(f"as {name}", [figures, metric.formula])
+    return lines_of(f"as {name}", [f"{figures}: {metric.formula}"])
 
 
-def lines_of(name: str, texts: list[str]) -> list[str]:
-    """Lines under those of ``print(plan)``, with a name before the first."""
-    names = [name] + [""] * len(texts)
-    return [f"  {name:<14}{text}" for name, text in zip(names, texts, strict=False)]
+def lines_of(name: str, texts: Iterable[str]) -> list[str]:
+    """Lines under those of ``print(plan)``, of 80 columns where words allow."""
+    return [line for text in texts for line in _wrapped(name, text)]
+
+
+def _wrapped(name: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=f"  {name:<14}",
+        subsequent_indent=" " * 16,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def plan_values(plan: eplb.Plan) -> dict[str, Any]:
