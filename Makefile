@@ -11,7 +11,7 @@ OUT := build
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core/Cargo.toml \
 	rust_core/README.md $(shell find rust_core/src python/src -type f)
 
-.PHONY: help demo test lint bench docs fuzz clean
+.PHONY: help demo test lint bench docs fuzz wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -37,6 +37,11 @@ bench: $(STAMPS)/package ## Time the planner beside a numpy planner of the usual
 docs: ## Build the documentation of the Rust crate, warnings being errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --package eplb-core --no-deps --locked
 
+# CHECK_WHEEL=--every-python fails where a Python to try the wheel with is missing.
+wheel: $(STAMPS)/wheel ## Build the wheel and the source distribution into dist, check them in bare environments
+	@$(BIN)/python tests/wheel/build.py dist
+	@$(BIN)/python tests/wheel/check.py dist $(CHECK_WHEEL)
+
 SECONDS_PER_TARGET ?= 60
 fuzz: ## Fuzz each target for SECONDS_PER_TARGET (needs the nightly toolchain); finds go to build/fuzz
 	cargo fuzz --version || cargo install cargo-fuzz --locked
@@ -46,7 +51,7 @@ fuzz: ## Fuzz each target for SECONDS_PER_TARGET (needs the nightly toolchain); 
 	done
 
 clean: ## Remove everything that was built
-	rm -rf $(OUT) $(VENV) target fuzz/target
+	rm -rf $(OUT) $(VENV) dist target fuzz/target
 
 # A stamp says that what it stands for is installed and newer than what it is made from.
 
@@ -62,4 +67,8 @@ $(STAMPS)/package: $(STAMPS)/venv $(RUST_SOURCES)
 
 $(STAMPS)/test: $(STAMPS)/venv pyproject.toml
 	$(BIN)/pip install --quiet --group test
+	@touch $@
+
+$(STAMPS)/wheel: $(STAMPS)/venv pyproject.toml
+	$(BIN)/pip install --quiet --group wheel
 	@touch $@

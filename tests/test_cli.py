@@ -20,9 +20,11 @@ from eplb import cli
 from eplb.cli.compare import comparison_text
 from eplb.comparison import compare
 from eplb.engine_files import FORMATS, load_engine_file
+from eplb.load_files import read_loads
 from eplb.metrics import METRICS
 from eplb.planner import trivial_plan
 from eplb.plots import figure_of
+from eplb.sampling import sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -414,6 +416,13 @@ MISTAKES: dict[str, tuple[str, str]] = {
         r"^'a\.gif' does not end in \.png, \.svg, \.pdf, as a picture must",
     ),
     "a picture over the loads": (f"{PLANNED} --plot loads.npy", "^--plot .* overwrite the loads"),
+    "no such model": ("sample --model gpt", "there is no model 'gpt'; there are deepseek-v3,"),
+    "loads of another kind": ("sample --out a.txt", r"^'a\.txt' does not end in \.npy, "),
+    "no tokens": ("sample --tokens 0", "^--tokens is 0; it must be at least 1"),
+    "half a seed": ("sample --seed 0.5", "'0.5' is no whole number"),
+    "a seed below 0": ("sample --seed -1", "^--seed"),
+    "too many of the best": ("sample --experts 4", "--top-k"),
+    "windows as CSV": ("sample --windows 2", "^CSV holds one window"),
     "sizes of a plan file": ("evaluate plan.json loads.npy --gpus 4", "says its own sizes"),
     "no sizes of an engine's": (
         "evaluate lists.json loads.npy --format vllm",
@@ -439,7 +448,7 @@ def test_a_mistake_is_one_line(name: str, run: Any, folder: Path) -> None:
     Path("strange.json").write_text(json.dumps({**PLAN.to_dict(), "\33[31m\ntwo": 0}))
     before = names(folder)
     line, wanted = MISTAKES[name]
-    for as_json in ([], ["--json"]):
+    for as_json in ([], *([["--json"]] if not line.startswith("sample") else [])):
         code, out, err = run(line, *as_json)
         assert (code, out) == (2, "")
         assert re.fullmatch(r"eplb: [ -~]+\n", err)
@@ -551,7 +560,7 @@ def test_version(run: Any) -> None:
     assert run("--version") == (0, f"eplb {eplb.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["plan", "compare", "evaluate", "verify"])
+@pytest.mark.parametrize("command", ["plan", "compare", "evaluate", "verify", "sample"])
 def test_help_has_an_example_that_works(command: str, run: Any) -> None:
     code, out, err = run(command, "--help")
     assert (code, err) == (0, "")
@@ -566,7 +575,7 @@ def test_help_has_an_example_that_works(command: str, run: Any) -> None:
 def test_without_a_command_there_is_help(run: Any) -> None:
     code, out, err = run("")
     assert (code, out) == (2, "")
-    for command in ("plan", "compare", "evaluate", "verify"):
+    for command in ("plan", "compare", "evaluate", "verify", "sample"):
         assert f"\n  {command} " in err
     assert run("--help") == (0, err, "")
 
@@ -724,3 +733,37 @@ def test_without_matplotlib(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (code, out) == (2, "")
     assert err == "eplb: matplotlib is needed to draw: pip install matplotlib\n"
     assert not Path("plan.json").exists()
+
+
+# --- sample ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "csv", "json"])
+def test_sample_writes_loads(kind: str, run: Any) -> None:
+    wanted = sample("olmoe-1b-7b", seed=3, layers=2, tokens=1000)
+    line = f"sample --model olmoe-1b-7b --seed 3 --layers 2 --tokens 1000 --out drawn.{kind}"
+    code, out, err = run(line)
+    assert (code, err) == (0, "")
+    assert out.startswith("2 x 64 loads (layers x experts) of ")
+    assert out.endswith(f"written to drawn.{kind}\n")
+    assert np.array_equal(read_loads(f"drawn.{kind}").table, wanted)
+
+
+def test_sample_into_a_pipe(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, err = run("sample --model olmoe-1b-7b --layers 3")
+    assert (code, err, out.count("\n")) == (0, "", 3)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(out.encode())))
+    values = json.loads(run("plan - --gpus 8 --json")[1])
+    assert values["digest"] == eplb.plan(sample("olmoe-1b-7b", layers=3), num_gpus=8).digest()
+
+
+def test_sample_of_windows(run: Any) -> None:
+    assert run("sample --model olmoe-1b-7b --windows 2 --layers 1 --out drawn.npy")[0] == 0
+    assert np.load("drawn.npy").shape == (2, 1, 64)
+
+
+def test_loads_are_not_thrown_at_a_terminal(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    code, _, err = run("sample")
+    assert code == 2
+    assert err == "eplb: a terminal is no place for loads: give --out FILE, or pipe them\n"

@@ -160,7 +160,8 @@ def words_of_options() -> Iterator[None]:
         yield
     except eplb.EplbError as error:
         text = re.sub(r"\bnum_\w+\b", lambda name: _OPTIONS.get(name[0], name[0]), str(error))
-        text = re.sub(r"^threads\b", "--threads", text)
+        text = re.sub(r"^(threads|seed|tokens|experts|windows)\b", r"--\1", text)
+        text = re.sub(r"\btop_k\b", "--top-k", text)
         text = text.replace("give layers, or the model's config.json", "give --layers or --config")
         if text == str(error):
             raise

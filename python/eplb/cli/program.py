@@ -12,6 +12,7 @@ from eplb.cli.compare import compare_command
 from eplb.cli.evaluate import evaluate_command
 from eplb.cli.output import WIDTH, complain, never_fail_on_a_character, say, write
 from eplb.cli.plan import plan_command
+from eplb.cli.sample import sample_command
 from eplb.cli.verify import verify_command
 
 DONE, CHECK_FAILED, BAD_INPUT = 0, 1, 2
@@ -49,6 +50,7 @@ for _name, _command, _example in (
     ("compare", compare_command, "loads.npy --gpus 32 --replicas 288"),
     ("evaluate", evaluate_command, "plan.json loads.npy"),
     ("verify", verify_command, "plan.json loads.npy"),
+    ("sample", sample_command, "--model deepseek-v3 --seed 7 --out loads.npy"),
 ):
     app.command(_name, epilog=f"Example: eplb {_name} {_example}")(_command)
 

@@ -1,0 +1,375 @@
+"""Synthetic loads: the same everywhere, and as skewed as they say."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import json
+import math
+import subprocess
+import sys
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import sampling_twin
+from eplb import EplbError, TopologyError, chance, sampling
+from eplb.sampling import PRESETS, sample
+from hypothesis import given
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+# ---- the same everywhere ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "digest"),
+    [
+        ({"model": "deepseek-v3"}, "34d8fa17a84909b2"),
+        ({"model": "deepseek-v3", "seed": 1}, "060147e4610d7949"),
+        ({"model": "deepseek-v3", "seed": 2**64 - 1}, "5c7f01239c8c50eb"),
+        ({"model": "deepseek-v3", "layers": 2, "windows": 6, "domains": 3}, "42850c16048c7c14"),
+        ({"model": "deepseek-v3", "tokens": 10**8}, "64ab747f915e8458"),
+        ({"model": "deepseek-v3-single-domain", "seed": 2}, "81a7cc8670ffa4d6"),
+        ({"model": "deepseek-v4-flash"}, "9132b72db6f5602d"),
+        ({"model": "deepseek-v4-flash", "tokens": 100}, "a790677c8011e6c0"),
+        ({"model": "deepseek-v2-lite"}, "fd8bc321b5960a57"),
+        ({"model": "deepseek-moe-16b"}, "975c33a94ae71daa"),
+        ({"model": "olmoe-1b-7b"}, "facce95bee811abc"),
+        ({"model": "qwen3-235b-a22b"}, "39df32c9141226a0"),
+        ({"experts": 100, "top_k": 3, "spread": 4, "outliers": 50}, "bcdab4e5b9fd49c2"),
+    ],
+)
+def test_pinned_digests(arguments: dict[str, Any], digest: str) -> None:
+    """A digest that changes is a breaking change: another numpy or machine must not do it."""
+    loads = sample(**arguments)
+    assert hashlib.sha256(loads.astype("<i8").tobytes()).hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize("model", PRESETS)
+def test_presets_equal_the_twin_without_numpy(model: str) -> None:
+    preset = PRESETS[model]
+    loads = sample(model, seed=7, layers=2, windows=3, domains=2)
+    for window, layer, domain in ((0, 0, 0), (2, 1, 1)):
+        assert loads[window, layer].tolist() == sampling_twin.layer_loads(
+            7,
+            layer,
+            experts=preset.experts,
+            top_k=preset.top_k,
+            tokens=100_000,
+            spread=preset.spread,
+            outliers=preset.outliers,
+            window=window,
+            domain=domain,
+        )
+
+
+@st.composite
+def _sizes(draw: st.DrawFn) -> dict[str, Any]:
+    experts = draw(st.integers(1, 20))
+    top_k = draw(st.integers(1, experts))
+    return {
+        "experts": experts,
+        "top_k": top_k,
+        "tokens": draw(st.integers(1, 300) | st.integers(1, chance.MOST_TRIALS // top_k)),
+        "spread": draw(st.floats(0, 4)),
+        "outliers": draw(st.integers(0, experts // 2)),
+    }
+
+
+@given(_sizes(), st.integers(0, 2**64 - 1))
+def test_any_sizes_equal_the_twin_and_keep_the_sums(sizes: dict[str, Any], seed: int) -> None:
+    loads = sample(seed=seed, layers=2, **sizes)
+    hot = (sizes["outliers"], sizes["outliers"])
+    for layer in range(2):
+        expected = sampling_twin.layer_loads(seed, layer, **(sizes | {"outliers": hot}))
+        assert loads[layer].tolist() == expected
+    assert loads.dtype == np.int64
+    assert (loads.sum(axis=1) == sizes["tokens"] * sizes["top_k"]).all()
+    assert loads.min() >= 0
+    assert loads.max() <= sizes["tokens"]
+
+
+def test_only_exact_arithmetic_is_used() -> None:
+    """No function of numpy whose answer may differ from release to release, or by machine."""
+    exact = {
+        *("arange", "array", "asarray", "ascontiguousarray", "atleast_1d", "empty", "full"),
+        *("pad", "stack", "zeros", "zeros_like", "newaxis", "flatnonzero", "where"),
+        *("clip", "maximum", "minimum", "bool_", "floating", "integer", "int64", "uint64"),
+        *("float64", "sqrt"),  # of integers below 2**52, cut to their integer part
+    }
+    used: list[str] = []
+    for module in (chance, sampling):
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                used += [node.attr] if node.value.id == "np" else []
+    assert set(used) <= exact
+    assert used.count("sqrt") == used.count("float64") == 1
+
+
+def test_square_roots_are_exact_where_they_are_used() -> None:
+    roots = [2**26 - 1, 2**26 - 2, 8256, 8257, 3**16]
+    squares = [square for root in roots for square in (root**2 - 1, root**2, root**2 + 1)]
+    got = np.sqrt(np.array(squares, dtype=np.float64)).astype(np.int64)
+    assert got.tolist() == [math.isqrt(square) for square in squares]
+    assert chance.MOST_TRIALS << chance.PLACES < 2**52
+
+
+def test_words_are_those_of_splitmix64() -> None:
+    key = np.array([1234567], dtype=np.uint64)
+    words = [int(chance.word(key, number)[0]) for number in range(3)]
+    assert words == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+def test_importing_it_loads_numpy_alone() -> None:
+    code = """
+import json, sys
+import numpy
+before = set(sys.modules)
+import eplb.sampling
+tops = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(json.dumps(sorted(tops - sys.stdlib_module_names)))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(json.loads(run.stdout)) <= {"eplb", "numpy"}
+
+
+# ---- what depends on what ----
+
+
+def test_another_seed_is_another_sample() -> None:
+    samples = [sample("olmoe-1b-7b", seed=seed) for seed in (0, 1, 2, 2**32, 2**63, 2**64 - 1)]
+    for i, one in enumerate(samples):
+        for other in samples[:i]:
+            assert (one != other).mean() > 0.9
+            correlation = np.corrcoef(np.log(one).ravel(), np.log(other).ravel())[0, 1]
+            assert abs(correlation) < 0.15  # 1024 loads: 4 deviations are 0.125
+
+
+def test_more_layers_and_windows_leave_the_first_as_they_are() -> None:
+    loads = sample(layers=3, windows=4)
+    np.testing.assert_array_equal(sample(layers=5, windows=9)[:4, :3], loads)
+    np.testing.assert_array_equal(sample(layers=2, windows=4), loads[:, :2])
+    np.testing.assert_array_equal(sample(layers=3), loads[0])
+    np.testing.assert_array_equal(sample(layers=3, windows=1)[0], loads[0])
+    np.testing.assert_array_equal(sample(layers=3, windows=8, domains=2)[:4], loads)
+    assert (loads[0] != loads[1]).mean() > 0.9
+
+
+def test_layers_are_independent() -> None:
+    logs = np.log(sample("qwen3-235b-a22b"))
+    correlations = np.corrcoef(logs)[np.triu_indices(len(logs), 1)]
+    assert abs(correlations.mean()) < 0.01
+    assert abs(correlations).max() < 0.45  # 4371 pairs of 128 loads: 5 deviations
+
+
+def test_the_sample_is_the_callers() -> None:
+    loads = sample("olmoe-1b-7b")
+    loads[0, 0] = 0
+    assert sample("olmoe-1b-7b")[0, 0] != 0
+
+
+# ---- as skewed as it says ----
+
+
+@pytest.mark.parametrize("model", PRESETS)
+def test_shape_and_spread_of_the_presets(model: str) -> None:
+    preset = PRESETS[model]
+    assert sample(model).shape == (preset.layers, preset.experts)
+    logs = np.log(sample(model, layers=200, outliers=0, tokens=10**6))
+    assert logs.std(axis=1, ddof=1).mean() == pytest.approx(preset.spread, rel=0.02)
+    scaled = (logs - logs.mean(axis=1, keepdims=True)) / preset.spread
+    assert (scaled**3).mean() == pytest.approx(0, abs=0.15)  # normal: no skew, no heavy tails
+    assert (scaled**4).mean() == pytest.approx(3, abs=0.2)
+
+
+def test_the_spread_that_is_asked_for() -> None:
+    for spread in (0.05, 0.5, 2.0):
+        logs = np.log(sample(layers=100, spread=spread, outliers=0, tokens=10**8))
+        assert logs.std(axis=1, ddof=1).mean() == pytest.approx(spread, rel=0.03)
+    even = sample(layers=100, spread=0, outliers=0, tokens=10**8)
+    assert np.log(even).std() < 0.001
+
+
+def test_outliers_carry_4_to_13_times_the_mean() -> None:
+    shares = sample(layers=600, spread=0, tokens=10**7) / (10**7 * 8 / 256)
+    hot = shares > 2
+    assert set(hot.sum(axis=1).tolist()) == {1, 2, 3}
+    assert np.bincount(hot.sum(axis=1))[1:].min() > 150
+    assert 3.98 < shares[hot].min() < 4.1
+    assert 12.9 < shares[hot].max() < 13.05
+    assert shares[hot].mean() == pytest.approx(8.5, abs=0.3)
+    assert np.bincount(np.nonzero(hot)[1], minlength=256).max() < 20  # anywhere: 1200 over 256
+
+
+def test_outliers_that_fill_a_layer() -> None:
+    """Half of the experts cannot all carry 4 to 13 times the mean; they carry it of the others'."""
+    loads = np.sort(sample(layers=50, experts=64, top_k=1, outliers=32, spread=0, tokens=10**8))
+    multiples = loads[:, 32:] / loads[:, :32].mean(axis=1, keepdims=True)
+    assert 3.95 < multiples.min() < 4.1
+    assert 12.9 < multiples.max() < 13.05
+
+
+def test_a_token_goes_to_an_expert_once() -> None:
+    """With more skew than a layer can carry the hottest experts get (nearly) every token."""
+    loads = sample(layers=200, experts=16, top_k=4, spread=3, outliers=0)
+    assert loads.max() <= 100_000
+    assert (loads.max(axis=1) > 99_000).mean() > 0.9
+    np.testing.assert_array_equal(
+        sample(layers=3, experts=8, top_k=8, tokens=9), np.full((3, 8), 9)
+    )
+    assert sample(layers=1, experts=1, top_k=1, tokens=5).tolist() == [[5]]
+
+
+def test_log_loads_of_windows_correlate_as_measured() -> None:
+    windows = np.log(sample(layers=58, windows=12, domains=3, outliers=0))
+    logs = windows - windows.mean(axis=2, keepdims=True)
+    correlations = np.corrcoef(logs.reshape(12, -1))
+    domain = np.repeat([0, 1, 2], 4)
+    same = domain[:, np.newaxis] == domain
+    assert correlations[same].min() > 0.95
+    assert correlations[same & ~np.eye(12, dtype=np.bool_)].max() < 0.98
+    assert 0.27 < correlations[~same].min() <= correlations[~same].max() < 0.33
+
+
+def test_domains_are_equal_shares_of_the_windows() -> None:
+    windows = np.log(sample("olmoe-1b-7b", windows=11, domains=4))
+    near = [np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.9 for a, b in pairwise(windows)]
+    lengths = [len(part) for part in "".join("s" if n else " " for n in near).split(" ")]
+    assert [length + 1 for length in lengths] == [2, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "experts"), [(1, 16), (30, 16), (4_000, 16), (500_000, 16), (50, 11)]
+)
+def test_counts_are_multinomial(tokens: int, experts: int) -> None:
+    """Means, variances and covariances of counts over many layers with equal odds."""
+    layers, top_k = 4000, 1
+    loads = sample(
+        layers=layers, experts=experts, top_k=top_k, tokens=tokens, spread=0, outliers=0
+    ).astype(np.float64)
+    trials = tokens * top_k
+    expected = np.full((experts, experts), -trials / experts**2)
+    np.fill_diagonal(expected, trials / experts * (1 - 1 / experts))
+    deviations = np.cov(loads.T) / expected[0, 0] - expected / expected[0, 0]
+    assert abs(deviations).max() < 5 * math.sqrt((2 + experts / trials) / layers)
+    means = (loads.mean(axis=0) - trials / experts) / math.sqrt(expected[0, 0] / layers)
+    assert abs(means).max() < 4.5
+
+
+def _keys(how_many: int) -> npt.NDArray[np.uint64]:
+    return chance.word(np.array([99], dtype=np.uint64), np.arange(how_many, dtype=np.uint64))
+
+
+def _distance(draws: npt.NDArray[np.int64], trials: int, odds: float) -> float:
+    """The largest distance of distribution functions: of the draws, and of the binomial."""
+    counts = np.bincount(draws, minlength=trials + 1) / draws.size
+    exact = [math.comb(trials, k) * odds**k * (1 - odds) ** (trials - k) for k in range(trials + 1)]
+    return float(abs(np.cumsum(counts) - np.cumsum(exact)).max())
+
+
+@pytest.mark.parametrize("trials", [1, 2, 10, 63, 64, 65, 66, 129, 1000])
+@pytest.mark.parametrize(
+    ("part", "whole"), [(1, 2), (1, 10), (2, 3), (999, 1000), (2**39, 2**40 + 1)]
+)
+def test_binomials(trials: int, part: int, whole: int) -> None:
+    how_many = 20_000
+    full = np.full(how_many, 1, dtype=np.int64)
+    draws = chance.binomial(trials * full, part * full, whole * full, _keys(how_many))
+    assert _distance(draws, trials, part / whole) < 1.9 / math.sqrt(how_many)  # 1 in 700
+
+
+@pytest.mark.parametrize("trials", [0, 1, 64, 65, 10**6, chance.MOST_TRIALS])
+def test_binomials_at_odds_of_0_and_1(trials: int) -> None:
+    full = np.full(100, 1, dtype=np.int64)
+    assert not chance.binomial(trials * full, 0 * full, 7 * full, _keys(100)).any()
+    assert (chance.binomial(trials * full, 7 * full, 7 * full, _keys(100)) == trials).all()
+
+
+def test_normals() -> None:
+    normals = chance.normal(_keys(200_000)) / 2**chance.PLACES
+    assert normals.mean() == pytest.approx(0, abs=0.007)
+    assert normals.std() == pytest.approx(1, abs=0.005)
+    assert (normals**4).mean() == pytest.approx(3, abs=0.05)
+    ranks = np.sort(normals)
+    exact = np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in ranks])
+    assert abs(exact - np.arange(0.5, len(ranks)) / len(ranks)).max() < 0.004
+    assert (normals > 3).mean() == pytest.approx(0.00135, rel=0.2)
+
+
+def test_powers_of_two() -> None:
+    exponents = np.arange(-20 * 2**20, 1, 12345, dtype=np.int64)[np.newaxis]
+    got = chance.power_of_two(exponents)[0]
+    assert 2**30 <= got.max() < 2**31
+    exact = 2.0 ** (exponents[0] / 2**20)
+    np.testing.assert_allclose(got / got[-1], exact / exact[-1], rtol=2e-3)
+    np.testing.assert_allclose(got[-80:] / got[-1], exact[-80:] / exact[-1], rtol=3e-7)
+    far = np.array([[0, -100 << 20]], dtype=np.int64)
+    assert chance.power_of_two(far).tolist() == [[2**30, 1]]
+
+
+# ---- bad arguments ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": "gpt"}, "there is no model 'gpt'; there are deepseek-v3, "),
+        ({"seed": -1}, r"seed is -1; it must be 0 to 18446744073709551615"),
+        ({"seed": 2**64}, "seed is 18446744073709551616; it must be 0 to"),
+        ({"layers": 0}, "layers is 0; it must be at least 1"),
+        ({"experts": -3}, "experts is -3; it must be at least 1"),
+        ({"experts": 2**14 + 1}, "experts is 16385; at most 16384 are sampled"),
+        (
+            {"experts": 4},
+            "top_k is 8, but there are only 4 experts; a token goes to an expert once",
+        ),
+        ({"top_k": 1.5}, "top_k must be a whole number, got 1.5"),
+        ({"tokens": 0}, "tokens is 0; it must be at least 1"),
+        ({"tokens": 2**29}, "tokens is 536870912; at 8 experts per token at most 536870911 are"),
+        ({"spread": -0.1}, "spread is -0.1; it must be 0 to 4"),
+        ({"spread": math.nan}, "spread is nan; it must be 0 to 4"),
+        ({"spread": math.inf}, "spread is inf; it must be 0 to 4"),
+        ({"spread": 10**400}, "spread is 1000.*0; it must be 0 to 4"),
+        ({"outliers": -1}, "outliers is -1; it must be 0 to 128"),
+        ({"outliers": 6, "experts": 10}, "outliers is 6; it must be 0 to 5"),
+        ({"windows": 0}, "windows is 0; it must be at least 1"),
+        ({"windows": 3, "domains": 4}, "domains is 4; it can be at most windows, 3"),
+        ({"domains": 2}, "domains is 2; it can be at most windows, 1"),
+        ({"layers": 2**40}, "1 windows of 1099511627776 layers of 256 experts are .* at most"),
+    ],
+)
+def test_bad_values_are_clear_errors(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(EplbError, match=message) as error:
+        sample(**arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_sizes_that_do_not_go_together_are_topology_errors() -> None:
+    with pytest.raises(TopologyError):
+        sample(experts=4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["seed", "layers", "experts", "top_k", "tokens", "spread", "outliers", "windows", "domains"],
+)
+@pytest.mark.parametrize("value", ["3", True, [1], 1j])
+def test_what_is_no_number_is_a_type_error(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"^{name} must be a "):
+        sample(**{name: value})
+
+
+def test_a_model_is_a_name() -> None:
+    with pytest.raises(TypeError, match=r"model must be a name, got 3 \(int\)"):
+        sample(3)  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    same = sample("olmoe-1b-7b", seed=3, layers=2, spread=0.5)
+    other = sample("olmoe-1b-7b", seed=np.uint64(3), layers=np.int8(2), spread=np.float32(0.5))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(same, other)
