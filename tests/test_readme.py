@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import doctest
 import re
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eplb import cli
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT = Path(__file__).parent.parent
 
@@ -13,6 +20,29 @@ def test_examples() -> None:
     results = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
     assert results.failed == 0
     assert results.attempted >= 8
+
+
+def test_console_examples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command of a console block prints what stands below it, but for its times."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    commands = [
+        part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+    ]
+    assert len(commands) >= 4
+    for part in commands:
+        line, wanted = part.split("\n", 1)
+        program, *arguments = shlex.split(line)
+        assert (program, cli.main(arguments)) == ("eplb", 0), line
+        printed = capsys.readouterr().out
+        assert timeless(printed) == timeless(wanted), line
+
+
+def timeless(text: str) -> str:
+    """Without milliseconds, and without the spaces that depend on their width."""
+    return re.sub(r" +[0-9]+\.[0-9]{2}( ms)?$", " TIME", text, flags=re.MULTILINE)
 
 
 def test_links_lead_somewhere() -> None:
