@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use eplb_core::{
-    Bf16, CanonicalLoads, Certificate, Error, F16, Load, Policy, Sizes, Topology, plan, verify,
+    Bf16, CanonicalLoads, Certificate, Effort, Error, F16, Load, Options, Policy, Sizes, Topology,
+    plan, plan_certified, verify,
 };
 
 use super::Bytes;
@@ -110,7 +111,8 @@ fn check_loads<const N: usize, T: Load>(
 fn check_plans(loads: &CanonicalLoads, sizes: &Sizes) {
     let topology = Topology::new(*sizes).expect("these sizes go together");
     let (slots, experts) = (topology.num_replicas(), topology.num_experts());
-    for policy in Policy::ALL {
+    check_minimax(loads, topology);
+    for policy in [Policy::DeepSeek, Policy::Adaptive] {
         // One thread: another may still hold memory when leaks are looked for.
         let plan = plan(loads, topology, policy, 1).expect("loads and sizes agree");
         for layer in 0..loads.layers() {
@@ -123,6 +125,32 @@ fn check_plans(loads: &CanonicalLoads, sizes: &Sizes) {
         assert_eq!(verify(&plan, &certificate, loads), Ok(()));
         for (max, bound) in certificate.max_load.iter().zip(&certificate.lower_bound) {
             assert!(bound <= max);
+        }
+    }
+}
+
+/// What has to hold of every plan of `minimax`.
+fn check_minimax(loads: &CanonicalLoads, topology: Topology) {
+    let distinct = topology.slots_per_gpu() <= topology.num_experts() / topology.nodes();
+    for effort in [Effort::Fast, Effort::Default] {
+        let planned = plan_certified(loads, topology, Options::minimax(effort), 1);
+        let Ok((plan, certificate)) = planned else {
+            assert!(!distinct);
+            continue;
+        };
+        assert!(distinct && plan.duplicates().iter().all(|&duplicates| duplicates == 0));
+        assert_eq!(verify(&plan, &certificate, loads), Ok(()));
+        let published = [Policy::DeepSeek, Policy::Adaptive].map(|policy| {
+            plan_certified(loads, topology, policy, 1).expect("loads and sizes agree")
+        });
+        for (i, (other, of_other)) in published.iter().enumerate() {
+            for layer in 0..loads.layers() {
+                let compared = i == 0 || effort != Effort::Fast;
+                let above_target = certificate.gap()[layer] > effort.target_gap();
+                if of_other.max_load[layer] < certificate.max_load[layer] && above_target && compared {
+                    assert!(other.duplicates()[layer] > 0 && certificate.beaten_by_duplicates[layer]);
+                }
+            }
         }
     }
 }

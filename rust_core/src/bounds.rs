@@ -19,11 +19,14 @@ pub enum Bound {
     /// However the groups are put on nodes, some node, and so one of its GPUs, carries at least
     /// that. Only where a hierarchical plan has several nodes.
     Node,
+    /// Below it too many copies would be too heavy to share a GPU: however the slots are shared
+    /// out, at most j copies larger than T/(j+1) fit on a GPU that carries at most T.
+    Counting,
 }
 
 impl Bound {
     /// Every kind. Of equal bounds the first of these is named.
-    pub const ALL: [Self; 3] = [Self::Mean, Self::Adams, Self::Node];
+    pub const ALL: [Self; 4] = [Self::Mean, Self::Adams, Self::Node, Self::Counting];
 
     /// The name in plan files.
     #[must_use]
@@ -32,6 +35,7 @@ impl Bound {
             Self::Mean => "mean",
             Self::Adams => "adams",
             Self::Node => "node",
+            Self::Counting => "counting",
         }
     }
 }
@@ -53,36 +57,127 @@ impl FromStr for Bound {
 /// Up to so many ways to put groups on nodes are searched for the best.
 pub const MAX_GROUP_PACKINGS: u64 = 100_000;
 
+/// What the busiest GPU of any plan of a layer carries at least, in packing loads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LayerBound {
+    pub(crate) load: u64,
+    pub(crate) kind: Bound,
+    /// The same, if groups need not stay together.
+    pub(crate) without_groups: u64,
+}
+
 /// Finds lower bounds layer after layer in the same buffers.
 #[derive(Debug, Default)]
 pub(crate) struct LowerBounds {
     replication: Replication,
+    savings: Vec<(u64, u64)>,
 }
 
 impl LowerBounds {
-    /// The largest lower bound of a layer, in packing loads, and its kind.
-    pub(crate) fn best(&mut self, loads: &[u64], topology: &Topology) -> (u64, Bound) {
-        let mut best = (mean(loads, topology), Bound::Mean);
-        for (bound, kind) in
-            [(self.adams(loads, topology), Bound::Adams), (node(loads, topology), Bound::Node)]
-        {
-            if bound > best.0 {
-                best = (bound, kind);
-            }
-        }
+    /// The largest of all bounds.
+    pub(crate) fn best(&mut self, loads: &[u64], topology: &Topology) -> LayerBound {
+        let mut replication = std::mem::take(&mut self.replication);
+        replication.start(loads);
+        replication.append_adams(topology.num_replicas() - loads.len());
+        let best = self.best_of_adams(&replication, loads, topology);
+        self.replication = replication;
         best
     }
 
-    /// The heaviest copy when Adams' method shares out all slots of the layer. A plan that keeps
-    /// groups on nodes is one of those that this holds for.
-    fn adams(&mut self, loads: &[u64], topology: &Topology) -> u64 {
-        self.replication.start(loads);
-        self.replication.append_adams(topology.num_replicas() - loads.len());
-        let heaviest_of_level = |level: &crate::replicate::Level| {
-            packing_load(self.replication.load[level.start], level.count as u64)
+    /// The same, where `adams` has all slots of the layer shared out by Adams' method; it may have
+    /// stopped at one copy of an expert on each GPU, which leaves no copy above the mean.
+    pub(crate) fn best_of_adams(
+        &mut self,
+        adams: &Replication,
+        loads: &[u64],
+        topology: &Topology,
+    ) -> LayerBound {
+        let mut best = (mean(loads, topology), Bound::Mean);
+        let mut raise = |load: u64, kind: Bound| {
+            if load > best.0 {
+                best = (load, kind);
+            }
+            best.0
         };
-        self.replication.levels.iter().map(heaviest_of_level).max().unwrap_or(0)
+        let shares = raise(heaviest_copy(adams), Bound::Adams);
+        let counted = self.counting(&adams.load, topology, shares);
+        raise(node(loads, topology), Bound::Node);
+        raise(counted, Bound::Counting);
+        LayerBound { load: best.0, kind: best.1, without_groups: counted }
     }
+
+    /// The least t from `least` on, itself a bound, that counting does not rule out.
+    fn counting(&mut self, load: &[u64], topology: &Topology, least: u64) -> u64 {
+        if least == 0 || self.may_fit(load, topology, least) {
+            return least;
+        }
+        // All on one GPU is too much for none.
+        let (mut too_small, mut enough) = (least, load.iter().sum::<u64>() * SHARE_UNIT);
+        while enough - too_small > 1 {
+            let middle = too_small.midpoint(enough);
+            if self.may_fit(load, topology, middle) {
+                enough = middle;
+            } else {
+                too_small = middle;
+            }
+        }
+        enough
+    }
+
+    /// Whether counting allows all GPUs to carry at most `t`, for these loads in descending order.
+    ///
+    /// For each j: a copy of more than t/(j+1) is big, and at most j*G copies are. An expert has
+    /// ceil(w/t) copies at least, and if these are not to be big as many as that takes. So the
+    /// fewest slots are a knapsack: which experts may be big. Here the last one may be so in part,
+    /// which saves no fewer slots.
+    fn may_fit(&mut self, load: &[u64], topology: &Topology, t: u64) -> bool {
+        let gpus = topology.num_gpus() as u64;
+        let copies = |w: u64, most: u64| (w * SHARE_UNIT).div_ceil(most).max(1);
+        let (mut big, mut bigs) = (0, 0);
+        for j in 1..topology.slots_per_gpu() as u64 {
+            let small = t / (j + 1);
+            if small == 0 {
+                break;
+            }
+            while load.get(big).is_some_and(|&w| w * SHARE_UNIT > small) {
+                bigs += if load[big] * SHARE_UNIT > t { copies(load[big], t) } else { 1 };
+                big += 1;
+            }
+            if bigs <= j * gpus {
+                continue;
+            }
+            self.savings.clear();
+            let mut needed = (load.len() - big) as u64;
+            for &w in &load[..big] {
+                let (least, not_big) = (copies(w, t), copies(w, small));
+                needed += not_big;
+                self.savings.push((not_big - least, least));
+            }
+            self.savings.sort_unstable_by(|a, b| (b.0 * a.1).cmp(&(a.0 * b.1)));
+            let mut room = j * gpus;
+            for &(saved, least) in &self.savings {
+                if least > room {
+                    needed -= saved * room / least;
+                    break;
+                }
+                needed -= saved;
+                room -= least;
+            }
+            if needed > topology.num_replicas() as u64 {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The heaviest copy, when Adams' method has shared out all slots of the layer. A plan that keeps
+/// groups on nodes is one of those that this holds for.
+fn heaviest_copy(adams: &Replication) -> u64 {
+    let heaviest_of_level = |level: &crate::replicate::Level| {
+        packing_load(adams.load[level.start], level.count as u64)
+    };
+    adams.levels.iter().map(heaviest_of_level).max().unwrap_or(0)
 }
 
 fn mean(loads: &[u64], topology: &Topology) -> u64 {

@@ -1,6 +1,6 @@
 //! What a plan costs and how far it is from the best: GPU loads, lower bounds, gaps.
 
-use crate::bounds::{Bound, LowerBounds};
+use crate::bounds::{Bound, LayerBound, LowerBounds};
 use crate::error::Error;
 use crate::load::CanonicalLoads;
 use crate::plan::Plan;
@@ -22,6 +22,12 @@ pub struct Certificate {
     pub lower_bound: Vec<u64>,
     /// Which bound that is, `[layers]`; of equal ones the first of [`Bound::ALL`].
     pub bound: Vec<Bound>,
+    /// The lower bound if groups did not have to stay together, `[layers]`: what they cost. In a
+    /// global plan the lower bound itself.
+    pub bound_without_groups: Vec<u64>,
+    /// Layers where a published policy reaches a lower largest GPU load, but by two copies of an
+    /// expert on one GPU, `[layers]`. Only [`plan_certified`](crate::plan_certified) looks for them.
+    pub beaten_by_duplicates: Vec<bool>,
     /// The unit of each layer, as in [`CanonicalLoads::exponents`].
     pub exponents: Vec<i32>,
     /// [`CanonicalLoads::sha256`] of the loads certified for.
@@ -37,23 +43,35 @@ impl Certificate {
     /// # Errors
     /// [`Error::LoadMismatch`] if the loads have another shape.
     pub fn new(plan: &Plan, loads: &CanonicalLoads) -> Result<Self, Error> {
-        let topology = &plan.topology;
         check_shape(plan, loads)?;
-        let slots_per_gpu = topology.slots_per_gpu();
         let mut bounds = LowerBounds::default();
+        let bounds = (0..plan.layers).map(|layer| bounds.best(loads.row(layer), &plan.topology));
+        Ok(Self::with_bounds(plan, loads, bounds))
+    }
+
+    /// The same, with the bounds of each layer known.
+    pub(crate) fn with_bounds(
+        plan: &Plan,
+        loads: &CanonicalLoads,
+        bounds: impl Iterator<Item = LayerBound>,
+    ) -> Self {
+        let topology = &plan.topology;
+        let slots_per_gpu = topology.slots_per_gpu();
         let mut certificate = Self {
             num_gpus: topology.num_gpus(),
             gpu_load: Vec::with_capacity(plan.layers * topology.num_gpus()),
             max_load: Vec::with_capacity(plan.layers),
             lower_bound: Vec::with_capacity(plan.layers),
             bound: Vec::with_capacity(plan.layers),
+            bound_without_groups: Vec::with_capacity(plan.layers),
+            beaten_by_duplicates: vec![false; plan.layers],
             exponents: loads.exponents().to_vec(),
             loads_sha256: loads.sha256(),
         };
         let mut share = Vec::with_capacity(topology.num_experts());
         let slots = plan.phy2log.chunks_exact(topology.num_replicas());
         let copies = plan.logcnt.chunks_exact(topology.num_experts());
-        for (layer, (slots, copies)) in slots.zip(copies).enumerate() {
+        for (layer, ((slots, copies), bound)) in slots.zip(copies).zip(bounds).enumerate() {
             share.clear();
             let copies = copies.iter().map(|&copies| copies as u64);
             share.extend(loads.row(layer).iter().zip(copies).map(|(&w, r)| packing_load(w, r)));
@@ -63,11 +81,11 @@ impl Certificate {
             let first = layer * topology.num_gpus();
             let max_load = certificate.gpu_load[first..].iter().copied().max();
             certificate.max_load.push(max_load.unwrap_or(0));
-            let (lower_bound, bound) = bounds.best(loads.row(layer), topology);
-            certificate.lower_bound.push(lower_bound);
-            certificate.bound.push(bound);
+            certificate.lower_bound.push(bound.load);
+            certificate.bound.push(bound.kind);
+            certificate.bound_without_groups.push(bound.without_groups);
         }
-        Ok(certificate)
+        certificate
     }
 
     /// Load of each GPU in the unit of the input, correctly rounded, `[layers, G]`.
@@ -81,6 +99,13 @@ impl Certificate {
     #[must_use]
     pub fn lower_bound_in_units(&self) -> Vec<f64> {
         self.lower_bound.iter().zip(&self.exponents).map(|(&load, &e)| in_units(load, e)).collect()
+    }
+
+    /// [`Self::bound_without_groups`] in the unit of the input, correctly rounded, `[layers]`.
+    #[must_use]
+    pub fn bound_without_groups_in_units(&self) -> Vec<f64> {
+        let layers = self.bound_without_groups.iter().zip(&self.exponents);
+        layers.map(|(&load, &e)| in_units(load, e)).collect()
     }
 
     /// Mean GPU load / largest GPU load, correctly rounded, `[layers]`; 1 where all are 0.

@@ -115,6 +115,42 @@ pub enum Error {
         /// The name given.
         name: String,
     },
+    /// An effort name that is none.
+    #[error("there is no effort {name:?}; the efforts are {}", crate::Effort::names().join(", "))]
+    UnknownEffort {
+        /// The name given.
+        name: String,
+    },
+    /// A target gap that is NaN, infinite or negative.
+    #[error("target_gap is {value}; it must be finite and not negative, e.g. 0.0005 for 0.05 %")]
+    TargetGap {
+        /// The gap as text.
+        value: String,
+    },
+    /// More slots on a GPU than experts to fill them with, where none may be there twice.
+    #[error(
+        "minimax puts no expert twice on a GPU, but {replicas} replicas on {gpus} GPUs are {per_gpu} \
+         on each, and {}; give num_replicas={most} or less, or a policy that allows duplicates",
+        if *nodes == 1 {
+            format!("there are {experts} experts")
+        } else {
+            format!("each of {nodes} nodes holds {} of the {experts} experts", experts / nodes)
+        }
+    )]
+    TooFewExperts {
+        /// Experts per layer.
+        experts: usize,
+        /// Slots per layer.
+        replicas: usize,
+        /// Slots of a GPU.
+        per_gpu: usize,
+        /// GPUs of all nodes.
+        gpus: usize,
+        /// Nodes that the groups are packed on.
+        nodes: usize,
+        /// The most slots that would do.
+        most: usize,
+    },
     /// No threads to plan with.
     #[error("threads is 0; it must be at least 1")]
     NoThreads,
@@ -190,8 +226,12 @@ impl Error {
             | Self::TooManySlots { .. }
             | Self::OutOfMemory { .. }
             | Self::FewerReplicasThanExperts { .. }
+            | Self::TooFewExperts { .. }
             | Self::NotDivisible { .. } => ErrorKind::Topology,
-            Self::UnknownPolicy { .. } | Self::NoThreads => ErrorKind::Option,
+            Self::UnknownPolicy { .. }
+            | Self::UnknownEffort { .. }
+            | Self::TargetGap { .. }
+            | Self::NoThreads => ErrorKind::Option,
             Self::TableSize { .. }
             | Self::NoSuchExpert { .. }
             | Self::MissingExpert { .. }

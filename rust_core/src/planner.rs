@@ -4,26 +4,65 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crate::certificate::Certificate;
 use crate::error::Error;
 use crate::load::CanonicalLoads;
 use crate::plan::Plan;
-use crate::policy::Policy;
-use crate::published::{LayerTables, Published};
+use crate::minimax::{self, Minimax, Outcome};
+use crate::policy::{Options, Policy};
+use crate::published::{LayerTables, Published, Rule};
 use crate::topology::Topology;
 
 /// Plans every layer.
 ///
-/// Time O(layers * P * (log P + c)) for P slots and c different numbers of copies; memory is the plan and, per thread, a few rows.
+/// Time O(layers * P * (log P + c)) for P slots and c different numbers of copies, and what the
+/// effort of [`Policy::Minimax`] adds; memory is the plan and, per thread, a few rows.
 ///
 /// # Errors
 /// [`Error::LoadMismatch`] if the loads have another number of experts than the topology,
-/// [`Error::NoThreads`], [`Error::TooManySlots`], [`Error::OutOfMemory`].
+/// [`Error::NoThreads`], [`Error::TooManySlots`], [`Error::OutOfMemory`]; by [`Policy::Minimax`]
+/// also [`Error::TooFewExperts`] and [`Error::TargetGap`].
 pub fn plan(
     loads: &CanonicalLoads,
     topology: Topology,
-    policy: Policy,
+    options: impl Into<Options>,
     threads: usize,
 ) -> Result<Plan, Error> {
+    plan_layers(loads, topology, options.into(), threads).map(|(plan, _)| plan)
+}
+
+/// Plans every layer, and certifies the plan. [`Policy::Minimax`] knows the lower bounds already,
+/// and which of its layers a published policy beats by two copies of an expert on one GPU.
+///
+/// # Errors
+/// Those of [`plan`].
+pub fn plan_certified(
+    loads: &CanonicalLoads,
+    topology: Topology,
+    options: impl Into<Options>,
+    threads: usize,
+) -> Result<(Plan, Certificate), Error> {
+    let options = options.into();
+    let (plan, outcomes) = plan_layers(loads, topology, options, threads)?;
+    if options.policy != Policy::Minimax {
+        let certificate = Certificate::new(&plan, loads)?;
+        return Ok((plan, certificate));
+    }
+    let outcomes = outcomes.iter().flatten();
+    let bounds = outcomes.clone().map(|outcome| outcome.bound);
+    let mut certificate = Certificate::with_bounds(&plan, loads, bounds);
+    certificate.beaten_by_duplicates =
+        outcomes.map(|outcome| outcome.beaten_by_duplicates).collect();
+    Ok((plan, certificate))
+}
+
+/// The plan, and what `minimax` knows of each layer.
+fn plan_layers(
+    loads: &CanonicalLoads,
+    topology: Topology,
+    options: Options,
+    threads: usize,
+) -> Result<(Plan, Vec<Option<Outcome>>), Error> {
     if loads.experts() != topology.num_experts() {
         return Err(Error::LoadMismatch {
             layers: loads.layers(),
@@ -35,8 +74,10 @@ pub fn plan(
     if threads == 0 {
         return Err(Error::NoThreads);
     }
+    let kind = Kind::new(options, &topology)?;
     let layers = loads.layers();
     let mut plan = Plan::zeroed(topology, layers)?;
+    let mut outcomes = vec![None; layers];
     let share = layers.div_ceil(threads);
     let (slots, experts) = (topology.num_replicas(), topology.num_experts());
     let shares = plan
@@ -45,12 +86,13 @@ pub fn plan(
         .zip(plan.rank.chunks_mut(share * slots))
         .zip(plan.logcnt.chunks_mut(share * experts))
         .map(|((phy2log, rank), logcnt)| LayerTables { phy2log, rank, logcnt })
+        .zip(outcomes.chunks_mut(share))
         .enumerate();
     let queue = Mutex::new(shares);
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let work = || {
-        while let Some((i, mut tables)) = next() {
-            plan_layers(loads, i * share, &topology, policy, &mut tables);
+        while let Some((i, (mut tables, outcomes))) = next() {
+            plan_share(loads, i * share, &topology, kind, &mut tables, outcomes);
         }
     };
     thread::scope(|scope| {
@@ -62,25 +104,57 @@ pub fn plan(
         }
         work();
     });
-    Ok(plan)
+    Ok((plan, outcomes))
+}
+
+/// A policy whose options have been checked.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Published(Rule),
+    Minimax(minimax::Search),
+}
+
+impl Kind {
+    fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
+        let search = minimax::Search::new(options)?;
+        match options.policy {
+            Policy::DeepSeek => Ok(Self::Published(Rule::DeepSeek)),
+            Policy::Adaptive => Ok(Self::Published(Rule::Adaptive)),
+            Policy::Minimax => {
+                minimax::check_distinct(topology)?;
+                Ok(Self::Minimax(search))
+            }
+        }
+    }
 }
 
 /// Plans as many layers as `tables` hold, from `first` on.
-fn plan_layers(
+fn plan_share(
     loads: &CanonicalLoads,
     first: usize,
     topology: &Topology,
-    policy: Policy,
+    kind: Kind,
     tables: &mut LayerTables<'_>,
+    outcomes: &mut [Option<Outcome>],
 ) {
-    let mut planner = Published::default();
+    let mut published = Published::default();
+    let mut minimax = Minimax::default();
     let rows = tables
         .phy2log
         .chunks_exact_mut(topology.num_replicas())
         .zip(tables.rank.chunks_exact_mut(topology.num_replicas()))
-        .zip(tables.logcnt.chunks_exact_mut(topology.num_experts()));
-    for (layer, ((phy2log, rank), logcnt)) in (first..).zip(rows) {
+        .zip(tables.logcnt.chunks_exact_mut(topology.num_experts()))
+        .zip(outcomes);
+    for (layer, (((phy2log, rank), logcnt), outcome)) in (first..).zip(rows) {
         let mut tables = LayerTables { phy2log, rank, logcnt };
-        planner.plan_layer(loads.row(layer), topology, policy, &mut tables);
+        match kind {
+            Kind::Published(rule) => {
+                published.plan_layer(loads.row(layer), topology, rule, &mut tables);
+            }
+            Kind::Minimax(search) => {
+                let row = loads.row(layer);
+                *outcome = Some(minimax.plan_layer(row, topology, search, &mut tables));
+            }
+        }
     }
 }

@@ -1,9 +1,11 @@
-//! The policies by name. A new one is a file of its own and a line in [`Policy::ALL`].
+//! The policies by name, and their options. A new policy is a file of its own and a line in
+//! [`Policy::ALL`].
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
+use crate::load::Load;
 
 /// How copies are given and placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,11 +15,13 @@ pub enum Policy {
     DeepSeek,
     /// The seed's: Adams' method with a look-ahead tail, greedy packing, swap refinement.
     Adaptive,
+    /// The least largest GPU load that a search finds, no two copies of an expert on one GPU.
+    Minimax,
 }
 
 impl Policy {
     /// Every policy.
-    pub const ALL: [Self; 2] = [Self::DeepSeek, Self::Adaptive];
+    pub const ALL: [Self; 3] = [Self::DeepSeek, Self::Adaptive, Self::Minimax];
 
     /// The name users give.
     #[must_use]
@@ -25,6 +29,7 @@ impl Policy {
         match self {
             Self::DeepSeek => "deepseek",
             Self::Adaptive => "adaptive",
+            Self::Minimax => "minimax",
         }
     }
 
@@ -49,5 +54,120 @@ impl FromStr for Policy {
             .into_iter()
             .find(|policy| policy.name() == name)
             .ok_or_else(|| Error::UnknownPolicy { name: name.to_owned() })
+    }
+}
+
+/// How long [`Policy::Minimax`] searches, in operations: the answer is the same everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Effort {
+    /// Greedy packing and a little polish; never worse than [`Policy::DeepSeek`] but where that
+    /// puts two copies of an expert on one GPU.
+    Fast,
+    /// For a planner in a serving loop.
+    #[default]
+    Default,
+    /// For planning offline.
+    Best,
+}
+
+impl Effort {
+    /// Every effort, least first.
+    pub const ALL: [Self; 3] = [Self::Fast, Self::Default, Self::Best];
+
+    /// The name users give.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Default => "default",
+            Self::Best => "best",
+        }
+    }
+
+    /// The names of all efforts.
+    #[must_use]
+    pub fn names() -> [&'static str; Self::ALL.len()] {
+        Self::ALL.map(Self::name)
+    }
+
+    /// The gap to the lower bound at which the search of a layer stops: 0.0005, and 0 for
+    /// [`Self::Best`].
+    #[must_use]
+    pub fn target_gap(self) -> f64 {
+        match self {
+            Self::Fast | Self::Default => 0.0005,
+            Self::Best => 0.0,
+        }
+    }
+}
+
+impl fmt::Display for Effort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Effort {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|effort| effort.name() == name)
+            .ok_or_else(|| Error::UnknownEffort { name: name.to_owned() })
+    }
+}
+
+/// A policy and its options. A policy alone has the default options.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// The policy.
+    pub policy: Policy,
+    /// For [`Policy::Minimax`]; the published policies know no effort.
+    pub effort: Effort,
+    /// For [`Policy::Minimax`]: the gap at which the search of a layer stops; finite, not negative.
+    pub target_gap: f64,
+}
+
+impl Options {
+    /// [`Policy::Minimax`] with this effort and its target gap.
+    #[must_use]
+    pub fn minimax(effort: Effort) -> Self {
+        Self { policy: Policy::Minimax, effort, target_gap: effort.target_gap() }
+    }
+}
+
+impl From<Policy> for Options {
+    fn from(policy: Policy) -> Self {
+        Self { policy, ..Self::minimax(Effort::Default) }
+    }
+}
+
+/// A gap to a lower bound, exactly: `mantissa * 2^exponent`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gap {
+    mantissa: u64,
+    exponent: i32,
+}
+
+impl Gap {
+    /// The gap that a float stands for, if that is finite and not negative.
+    pub(crate) fn new(gap: f64) -> Result<Self, Error> {
+        let key = gap.key().ok_or_else(|| Error::TargetGap { value: gap.to_string() })?;
+        let (mantissa, exponent) = f64::decode(key);
+        Ok(Self { mantissa, exponent })
+    }
+
+    /// The largest load whose gap to `bound` is at most this.
+    pub(crate) fn above(self, bound: u64) -> u64 {
+        let product = u128::from(bound) * u128::from(self.mantissa);
+        let excess = match u32::try_from(-i64::from(self.exponent)) {
+            Ok(shift) => product.checked_shr(shift).unwrap_or(0),
+            // A gap of 2^53 and more is above all loads.
+            Err(_) if product > 0 => u128::MAX,
+            Err(_) => 0,
+        };
+        u64::try_from(excess).map_or(u64::MAX, |excess| bound.saturating_add(excess))
     }
 }

@@ -3,7 +3,6 @@
 
 use crate::items::{Item, Items};
 use crate::pack::Greedy;
-use crate::policy::Policy;
 use crate::refine::Refinement;
 use crate::replicate::Replication;
 use crate::topology::Topology;
@@ -14,6 +13,13 @@ pub(crate) struct LayerTables<'a> {
     pub(crate) phy2log: &'a mut [i64],
     pub(crate) rank: &'a mut [i64],
     pub(crate) logcnt: &'a mut [i64],
+}
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    DeepSeek,
+    Adaptive,
 }
 
 /// Swap steps of `adaptive` for groups on nodes and for copies on GPUs.
@@ -39,17 +45,17 @@ impl Published {
         &mut self,
         loads: &[u64],
         topology: &Topology,
-        policy: Policy,
+        rule: Rule,
         tables: &mut LayerTables<'_>,
     ) {
-        self.order_by_node(loads, topology, policy);
+        self.order_by_node(loads, topology, rule);
         let experts_per_node = topology.num_experts() / topology.nodes();
         let slots_per_node = topology.num_replicas() / topology.nodes();
         for node in 0..topology.nodes() {
             let experts = node * experts_per_node..(node + 1) * experts_per_node;
             let slots = node * slots_per_node..(node + 1) * slots_per_node;
-            self.replicate(experts.clone(), slots_per_node - experts_per_node, policy);
-            self.place(topology.num_gpus() / topology.nodes(), slots_per_node, policy);
+            self.replicate(experts.clone(), slots_per_node - experts_per_node, rule);
+            self.place(topology.num_gpus() / topology.nodes(), slots_per_node, rule);
             let placed = self.packer.placed.iter().map(|&i| self.items.sorted[i as usize]);
             let phy2log = &mut tables.phy2log[slots.clone()];
             let rank = &mut tables.rank[slots];
@@ -68,14 +74,14 @@ impl Published {
 
     /// Packs whole groups on nodes and lists the experts node by node, in a node by the ranks of
     /// their groups, in a group by index. One group on one node leaves them as they are.
-    fn order_by_node(&mut self, loads: &[u64], topology: &Topology, policy: Policy) {
+    fn order_by_node(&mut self, loads: &[u64], topology: &Topology, rule: Rule) {
         let group_size = loads.len() / topology.groups();
         self.groups.clear();
         self.groups.extend((0u32..).zip(loads.chunks_exact(group_size)).map(|(group, loads)| {
             Item { load: loads.iter().sum(), slot: group, expert: group, rank: 0 }
         }));
         self.groups.sort_unstable_by_key(|item| (std::cmp::Reverse(item.load), item.slot));
-        let steps = if policy == Policy::Adaptive { NODE_STEPS } else { 0 };
+        let steps = if rule == Rule::Adaptive { NODE_STEPS } else { 0 };
         self.packer.pack(&mut self.groups, topology.nodes(), steps);
         self.expert.clear();
         self.load.clear();
@@ -87,19 +93,19 @@ impl Published {
     }
 
     /// Gives copies to the experts of a node.
-    fn replicate(&mut self, experts: std::ops::Range<usize>, spares: usize, policy: Policy) {
+    fn replicate(&mut self, experts: std::ops::Range<usize>, spares: usize, rule: Rule) {
         self.replication.start(&self.load[experts]);
-        match policy {
-            Policy::DeepSeek => self.replication.append_adams(spares),
-            Policy::Adaptive => self.replication.append_adaptive(spares),
+        match rule {
+            Rule::DeepSeek => self.replication.append_adams(spares),
+            Rule::Adaptive => self.replication.append_adaptive(spares),
         }
     }
 
     /// Packs the copies of a node on its GPUs.
-    fn place(&mut self, gpus: usize, slots: usize, policy: Policy) {
+    fn place(&mut self, gpus: usize, slots: usize, rule: Rule) {
         self.items.collect(&self.replication);
         debug_assert_eq!(self.items.sorted.len(), slots);
-        let steps = if policy == Policy::Adaptive { GPU_STEPS } else { 0 };
+        let steps = if rule == Rule::Adaptive { GPU_STEPS } else { 0 };
         self.packer.pack(&mut self.items.sorted, gpus, steps);
     }
 }

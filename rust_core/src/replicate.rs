@@ -69,13 +69,35 @@ impl Replication {
         self.appended.clear();
     }
 
+    /// Forgets all appended copies, and the experts before the position `first`.
+    pub(crate) fn restart(&mut self, first: usize) {
+        self.levels.clear();
+        self.levels.push(Level { count: 1, start: first, end: self.load.len() });
+        self.appended.clear();
+    }
+
     /// Appends `copies` by Adams' method (over spares: D'Hondt): each to the expert with the
     /// largest load per copy. The largest load per copy at the end is the least possible.
     ///
     /// Time O(copies * levels); there are at most sqrt(2 * slots) levels, and a handful on real loads.
     pub(crate) fn append_adams(&mut self, copies: usize) {
         for _ in 0..copies {
-            self.give_head(self.best_head(|r| r));
+            self.give_head(self.best_head(self.levels.len(), |r| r));
+        }
+    }
+
+    /// The same, but at most `most` copies of an expert: so many GPUs there are. Experts without
+    /// load share evenly what the others leave. There is room for the copies.
+    pub(crate) fn append_distinct(&mut self, copies: usize, most: usize) {
+        for _ in 0..copies {
+            // Levels of more copies come later.
+            let full = self.levels.last().is_some_and(|level| level.count == most);
+            let best = self.best_head(self.levels.len() - usize::from(full), |r| r);
+            if full && self.levels.len() == 1 {
+                return;
+            }
+            let loaded = self.load[self.levels[best].start] > 0;
+            self.give_head(if loaded { best } else { 0 });
         }
     }
 
@@ -91,7 +113,7 @@ impl Replication {
         let tail = copies.div_ceil(10);
         self.append_adams(copies - tail);
         for _ in 0..tail {
-            self.give_head(self.best_head(|r| 2 * r - 1));
+            self.give_head(self.best_head(self.levels.len(), |r| 2 * r - 1));
         }
     }
 
@@ -99,12 +121,13 @@ impl Replication {
         Quotient { load: self.load[position], divisor: divisor as u64 }
     }
 
-    /// The level whose head has the largest load / divisor(count); ties: lower expert.
+    /// Of the first `levels`, the one whose head has the largest load / divisor(count); ties: lower
+    /// expert.
     #[inline]
-    fn best_head(&self, divisor: impl Fn(usize) -> usize) -> usize {
+    fn best_head(&self, levels: usize, divisor: impl Fn(usize) -> usize) -> usize {
         let mut best = 0;
         let mut best_quotient = self.quotient(self.levels[0].start, divisor(self.levels[0].count));
-        for (i, level) in self.levels.iter().enumerate().skip(1) {
+        for (i, level) in self.levels[..levels].iter().enumerate().skip(1) {
             let quotient = self.quotient(level.start, divisor(level.count));
             let order = quotient
                 .cmp(best_quotient)

@@ -159,6 +159,8 @@ pub fn verify(plan: &Plan, certificate: &Certificate, loads: &CanonicalLoads) ->
     for layer in 0..layers {
         let claims = LayerClaims {
             exponent: certificate.exponents[layer],
+            without_groups: certificate.bound_without_groups[layer],
+            beaten: certificate.beaten_by_duplicates[layer],
             gpu_load: &certificate.gpu_load[layer * gpus..][..gpus],
             max_load: certificate.max_load[layer],
             lower_bound: certificate.lower_bound[layer],
@@ -186,6 +188,8 @@ struct LayerClaims<'a> {
     max_load: u64,
     lower_bound: u64,
     bound: Bound,
+    without_groups: u64,
+    beaten: bool,
 }
 
 fn check_layer(
@@ -213,12 +217,20 @@ fn check_layer(
         let said = claims.max_load;
         return false_here(format!("the busiest GPU is said to carry {said}, but carries {max}"));
     }
-    let (lower_bound, bound) = lower_bound(loads, topology);
+    let bounds = lower_bounds(loads, topology);
+    let (lower_bound, bound) = bounds.best;
     if u128::from(claims.lower_bound) != lower_bound || claims.bound != bound {
         let (said, kind) = (claims.lower_bound, claims.bound);
         return false_here(format!(
             "the lower bound is said to be {said} ({kind}), but is {lower_bound} ({bound})"
         ));
+    }
+    if u128::from(claims.without_groups) != bounds.without_groups {
+        let (said, is) = (claims.without_groups, bounds.without_groups);
+        return false_here(format!("the bound without groups is said to be {said}, but is {is}"));
+    }
+    if claims.beaten && u128::from(max) == lower_bound {
+        return false_here("is said to be beaten, but no plan has a lower largest load".to_owned());
     }
     Ok(())
 }
@@ -230,6 +242,8 @@ fn check_certificate_sizes(plan: &Plan, certificate: &Certificate) -> Result<(),
         ("max_load", certificate.max_load.len(), plan.layers),
         ("lower_bound", certificate.lower_bound.len(), plan.layers),
         ("bound", certificate.bound.len(), plan.layers),
+        ("bound_without_groups", certificate.bound_without_groups.len(), plan.layers),
+        ("beaten_by_duplicates", certificate.beaten_by_duplicates.len(), plan.layers),
         ("exponents", certificate.exponents.len(), plan.layers),
     ];
     match sizes.into_iter().find(|(_, found, needed)| found != needed) {
@@ -260,8 +274,16 @@ fn ceil_div(a: u128, b: u128) -> u128 {
     a / b + u128::from(!a.is_multiple_of(b))
 }
 
-/// The largest of the bounds, and its kind: of equal ones the mean, then Adams', then the node's.
-fn lower_bound(loads: &[u64], topology: &Topology) -> (u128, Bound) {
+/// What no plan can beat.
+struct Bounds {
+    /// The largest of the bounds, and its kind.
+    best: (u128, Bound),
+    /// The largest of those that do not look at groups.
+    without_groups: u128,
+}
+
+/// Of equal bounds the mean is named, then Adams', the node's, counting.
+fn lower_bounds(loads: &[u64], topology: &Topology) -> Bounds {
     let total: u128 = loads.iter().map(|&load| u128::from(load)).sum();
     let mean = ceil_div(total * UNIT, topology.num_gpus() as u128);
     let adams = least_largest_share(loads, topology.num_replicas() as u128);
@@ -269,13 +291,66 @@ fn lower_bound(loads: &[u64], topology: &Topology) -> (u128, Bound) {
         least_heaviest_node(loads, topology) * UNIT,
         (topology.num_gpus() / topology.nodes()) as u128,
     );
-    if node > mean.max(adams) {
+    let counting = least_countable(loads, topology, mean.max(adams));
+    let best = if counting > mean.max(adams).max(node) {
+        (counting, Bound::Counting)
+    } else if node > mean.max(adams) {
         (node, Bound::Node)
     } else if adams > mean {
         (adams, Bound::Adams)
     } else {
         (mean, Bound::Mean)
+    };
+    Bounds { best, without_groups: counting }
+}
+
+/// The least t, `at_least` or more, that counting does not rule out. Found by bisection.
+fn least_countable(loads: &[u64], topology: &Topology, at_least: u128) -> u128 {
+    let rules_out = |t: u128| {
+        let j = 1..(topology.num_replicas() / topology.num_gpus()) as u128;
+        j.into_iter().any(|j| {
+            let (slots, gpus) = (topology.num_replicas() as u128, topology.num_gpus() as u128);
+            t > j && fewest_slots(loads, t, t / (j + 1), j * gpus) > slots
+        })
+    };
+    if at_least == 0 || !rules_out(at_least) {
+        return at_least;
     }
+    let mut ruled_out = at_least;
+    let mut allowed = loads.iter().map(|&load| u128::from(load) * UNIT).sum();
+    while allowed - ruled_out > 1 {
+        let middle = ruled_out.midpoint(allowed);
+        if rules_out(middle) {
+            ruled_out = middle;
+        } else {
+            allowed = middle;
+        }
+    }
+    allowed
+}
+
+/// The slots that copies of at most `t` take at least, where at most `bigs` are above `small`; an
+/// expert may have a fraction of its copies big.
+///
+/// An expert takes `b` slots if no copy of it is big, else `a` with as many bigs. Bigs at a price
+/// each cost what they save at most: the least over all prices of what bigs at this price save
+/// beyond it, plus the price of all there may be, is what they save. The price is that of some
+/// expert, or nothing.
+fn fewest_slots(loads: &[u64], t: u128, small: u128, bigs: u128) -> u128 {
+    let copies = |load: u64, most: u128| ceil_div(u128::from(load) * UNIT, most).max(1);
+    let kinds: Vec<(u128, u128)> =
+        loads.iter().map(|&load| (copies(load, small) - copies(load, t), copies(load, t))).collect();
+    let all_small: u128 = kinds.iter().map(|(saved, taken)| saved + taken).sum();
+    let mut prices = kinds.clone();
+    prices.push((0, 1));
+    prices.sort_unstable();
+    prices.dedup();
+    let saved_at = |&(saved, taken): &(u128, u128)| {
+        // The price is saved / taken; count in 1 / taken.
+        let beyond = kinds.iter().map(|kind| (kind.0 * taken).saturating_sub(kind.1 * saved));
+        (beyond.sum::<u128>() + bigs * saved) / taken
+    };
+    all_small - prices.iter().map(saved_at).min().unwrap_or(0)
 }
 
 /// The least t such that copies of at most t each suffice for all experts: an expert then needs

@@ -3,7 +3,7 @@
 mod problems;
 
 use eplb_core::Policy;
-use problems::{Stream, canonical, plan, world};
+use problems::{PUBLISHED, Stream, canonical, plan, world};
 
 /// Sizes for the battery of digests: L, P, groups, nodes, G.
 const BATTERY: [[u64; 5]; 12] = [
@@ -21,7 +21,7 @@ const BATTERY: [[u64; 5]; 12] = [
     [7, 1600, 1, 1, 40],
 ];
 
-/// `Plan::digest` of each, by both policies. A change of any of these is a change of answers.
+/// `Plan::digest` of each, by both published policies. A change of any of these is a change of answers.
 const DIGESTS: [[&str; 2]; 12] = [
     ["61b06862fe714377", "e7b7204381f7bd31"],
     ["d2b137613d9b1afd", "7ccf1ee26bd7dec5"],
@@ -46,7 +46,7 @@ fn answers_are_those_of_every_build() {
         let bits = (1..=12).flat_map(|layer| (0..sizes[0]).map(move |_| layer * 64 / 12));
         let loads: Vec<u64> = bits.map(load).collect();
         let loads = canonical(&loads, sizes[0] as usize);
-        let found = Policy::ALL.map(|policy| plan(&loads, &world(sizes), policy).digest());
+        let found = PUBLISHED.map(|policy| plan(&loads, &world(sizes), policy).digest());
         assert_eq!(found, digests, "{sizes:?}");
     }
 }

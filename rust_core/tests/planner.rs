@@ -4,11 +4,13 @@ mod problems;
 mod twin;
 
 use eplb_core::{CanonicalLoads, Certificate, Plan, Policy, SHARE_UNIT, Sizes};
-use problems::{ROW_KINDS, Stream, canonical, global, loads, plan, sizes, topology, world};
+use problems::{
+    PUBLISHED, ROW_KINDS, Stream, canonical, global, loads, plan, policies, sizes, topology, world,
+};
 
 /// Fails unless twin and crate place every copy of every layer alike.
 fn assert_twins(loads: &CanonicalLoads, sizes: &Sizes) {
-    for policy in Policy::ALL {
+    for policy in PUBLISHED {
         let plan = plan(loads, sizes, policy);
         let slots = sizes.num_replicas as usize;
         for layer in 0..loads.layers() {
@@ -155,7 +157,7 @@ fn threads_and_batches_change_nothing() {
         let experts = sizes.num_experts as usize;
         let layers = 1 + stream.below(12) as usize;
         let all = canonical(&loads(&mut stream, i, layers, experts), experts);
-        for policy in Policy::ALL {
+        for policy in policies(&sizes) {
             let together = plan(&all, &sizes, policy);
             for threads in [2, 3, 8, usize::MAX] {
                 let threaded = eplb_core::plan(&all, topology(&sizes), policy, threads).unwrap();
@@ -179,7 +181,7 @@ fn ranks_and_counts_are_those_of_the_slots() {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;
         let loads = canonical(&loads(&mut stream, kind, 1, experts), experts);
-        for policy in Policy::ALL {
+        for policy in policies(&sizes) {
             let plan = plan(&loads, &sizes, policy);
             let mut copies: Vec<_> = plan.phy2log().iter().zip(plan.rank()).collect();
             copies.sort_unstable();
@@ -201,7 +203,7 @@ fn powers_of_two_and_types_change_no_plan() {
         let small: Vec<u16> = row.iter().map(|x| (x % 65536) as u16).collect();
         let row: Vec<u64> = small.iter().map(|&x| x.into()).collect();
         let singles: Vec<f32> = small.iter().map(|&x| x.into()).collect();
-        for policy in Policy::ALL {
+        for policy in policies(&sizes) {
             let expected = plan(&canonical(&row, experts), &sizes, policy);
             for shift in [1, 7, 40] {
                 let scaled: Vec<u64> = row.iter().map(|x| x << shift).collect();
@@ -223,7 +225,7 @@ fn swaps_raise_no_peak() {
         let experts = gpus * (2 + stream.below(8));
         let sizes = global(experts, experts, gpus);
         let loads = canonical(&loads(&mut stream, kind, 1, experts as usize), experts as usize);
-        let [greedy, swapped] = Policy::ALL.map(|policy| {
+        let [greedy, swapped] = PUBLISHED.map(|policy| {
             let plan = plan(&loads, &sizes, policy);
             Certificate::new(&plan, &loads).unwrap().max_load[0]
         });
@@ -258,7 +260,7 @@ fn permuted_experts_are_permuted_in_the_plan_where_nothing_ties() {
         let mut order: Vec<usize> = (0..row.len()).collect();
         order.sort_by_cached_key(|_| stream.next());
         let permuted: Vec<u64> = order.iter().map(|&expert| row[expert]).collect();
-        for policy in Policy::ALL {
+        for policy in policies(&sizes) {
             let before = plan(&canonical(&row, row.len()), &sizes, policy);
             let after = plan(&canonical(&permuted, row.len()), &sizes, policy);
             let original = |expert: i64| order[expert as usize] as i64;
@@ -292,9 +294,9 @@ fn policies_have_names() {
     for policy in Policy::ALL {
         assert_eq!(policy.to_string().parse(), Ok(policy));
     }
-    assert_eq!(Policy::names(), ["deepseek", "adaptive"]);
+    assert_eq!(Policy::names(), ["deepseek", "adaptive", "minimax"]);
     assert_eq!(
         "Adaptive".parse::<Policy>().unwrap_err().to_string(),
-        "there is no policy \"Adaptive\"; the policies are deepseek, adaptive"
+        "there is no policy \"Adaptive\"; the policies are deepseek, adaptive, minimax"
     );
 }

@@ -6,7 +6,7 @@ mod twin;
 use eplb_core::{
     Bound, CanonicalLoads, Certificate, Error, ErrorKind, Plan, Policy, verify, verify_structure,
 };
-use problems::{ROW_KINDS, Stream, canonical, global, loads, plan, sizes, topology, world};
+use problems::{ROW_KINDS, Stream, canonical, global, loads, plan, policies, sizes, topology, world};
 
 #[test]
 fn every_plan_is_accepted() {
@@ -15,7 +15,7 @@ fn every_plan_is_accepted() {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;
         let loads = canonical(&loads(&mut stream, kind, 2, experts), experts);
-        for policy in Policy::ALL {
+        for policy in policies(&sizes) {
             let plan = plan(&loads, &sizes, policy);
             let certificate = Certificate::new(&plan, &loads).unwrap();
             assert_eq!(verify(&plan, &certificate, &loads), Ok(()), "{sizes:?}");
@@ -40,7 +40,8 @@ fn small_plans() -> Vec<(Plan, Certificate, CanonicalLoads)> {
         let (sizes, experts) = (world(sizes), sizes[0] as usize);
         for kind in 0..ROW_KINDS {
             let loads = canonical(&loads(&mut stream, kind, 2, experts), experts);
-            let policy = Policy::ALL[kind as usize % 2];
+            let policies = policies(&sizes);
+            let policy = policies[kind as usize % policies.len()];
             let plan = plan(&loads, &sizes, policy);
             let certificate = Certificate::new(&plan, &loads).unwrap();
             plans.push((plan, certificate, loads));
@@ -140,10 +141,11 @@ fn changed_certificates(honest: &Certificate) -> Vec<Certificate> {
         change(&mut changed);
         all.push(changed);
     };
-    let tables: [fn(&mut Certificate) -> &mut Vec<u64>; 3] = [
+    let tables: [fn(&mut Certificate) -> &mut Vec<u64>; 4] = [
         |certificate| &mut certificate.gpu_load,
         |certificate| &mut certificate.max_load,
         |certificate| &mut certificate.lower_bound,
+        |certificate| &mut certificate.bound_without_groups,
     ];
     for table in tables {
         for i in 0..table(&mut honest.clone()).len() {
@@ -170,6 +172,14 @@ fn changed_certificates(honest: &Certificate) -> Vec<Certificate> {
     }
     change(&|changed| changed.bound.truncate(1));
     change(&|changed| changed.bound.push(Bound::Mean));
+    // That a layer is beaten is the planner's word, refused where it cannot be.
+    for layer in 0..honest.max_load.len() {
+        if honest.max_load[layer] == honest.lower_bound[layer] {
+            change(&|changed| changed.beaten_by_duplicates[layer] = true);
+        }
+    }
+    change(&|changed| changed.beaten_by_duplicates.truncate(1));
+    change(&|changed| changed.beaten_by_duplicates.push(false));
     change(&|changed| changed.exponents.truncate(1));
     change(&|changed| changed.exponents.push(0));
     for gpus in [0, honest.num_gpus + 1, honest.num_gpus - 1, usize::MAX] {

@@ -27,6 +27,17 @@ impl Stream {
     }
 }
 
+/// The policies that the naive twin knows.
+pub(crate) const PUBLISHED: [Policy; 2] = [Policy::DeepSeek, Policy::Adaptive];
+
+/// The policies that have a plan for these sizes: `minimax` has none where some GPU would have to
+/// hold an expert twice.
+pub(crate) fn policies(sizes: &Sizes) -> Vec<Policy> {
+    let topology = topology(sizes);
+    let distinct = topology.slots_per_gpu() <= topology.num_experts() / topology.nodes();
+    Policy::ALL.into_iter().filter(|&policy| distinct || policy != Policy::Minimax).collect()
+}
+
 /// The sizes L, P, groups, nodes, G.
 pub(crate) fn world(sizes: [u64; 5]) -> Sizes {
     let [num_experts, num_replicas, num_groups, num_nodes, num_gpus] = sizes;

@@ -1,0 +1,86 @@
+//! The copies to place, heaviest first, the copies of an expert one after another.
+
+use std::cmp::Reverse;
+
+use crate::share::packing_load;
+
+/// One copy of an expert.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Replica {
+    /// What it adds to its GPU.
+    pub(super) load: u64,
+    /// Index of the first copy of its expert.
+    pub(super) first: u32,
+    /// One past the index of the last copy.
+    pub(super) end: u32,
+}
+
+impl Replica {
+    pub(super) fn copies(self) -> u32 {
+        self.end - self.first
+    }
+}
+
+/// All copies of the experts of a node, in buffers that are reused.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Replicas {
+    /// The copies, heaviest first.
+    pub(super) sorted: Vec<Replica>,
+    /// Position of the expert of each copy in the order of descending load.
+    pub(super) position: Vec<u32>,
+    /// The experts with a count of their own, heaviest copy first: load of a copy, position, count.
+    experts: Vec<(u64, u32, u32)>,
+}
+
+impl Replicas {
+    /// Lists `counts[p]` copies of the expert at each position p, one where `counts` has ended, of
+    /// experts with these canonical loads, which descend. Copies of equal load: lower position first.
+    pub(super) fn collect(&mut self, load: &[u64], counts: &[u32]) {
+        self.experts.clear();
+        self.experts.extend((0..).zip(load.iter().zip(counts)).map(|(position, (&w, &count))| {
+            (packing_load(w, count.into()), position, count)
+        }));
+        self.experts
+            .sort_unstable_by_key(|&(load, position, _)| (Reverse(load), position));
+        self.sorted.clear();
+        self.position.clear();
+        let mut rest = self.experts.iter().peekable();
+        let singles = (counts.len() as u32..).zip(&load[counts.len()..]);
+        for (position, load) in singles.map(|(position, &w)| (position, packing_load(w, 1))) {
+            while let Some(expert) = rest.next_if(|expert| expert.0 >= load) {
+                append(&mut self.sorted, &mut self.position, *expert);
+            }
+            append(&mut self.sorted, &mut self.position, (load, position, 1));
+        }
+        for expert in rest {
+            append(&mut self.sorted, &mut self.position, *expert);
+        }
+    }
+
+    /// Whether some GPU holds more than `target` whatever way these copies are packed: of the
+    /// j*g+1 heaviest copies one of g GPUs holds j+1, and beside them at least the lightest.
+    pub(super) fn crowded_bound(&self, gpus: usize) -> u64 {
+        let per_gpu = self.sorted.len() / gpus;
+        let (mut bound, mut light) = (0, 0);
+        for j in (0..per_gpu).rev() {
+            let heavy = &self.sorted[j * gpus - j..=j * gpus];
+            bound = bound.max(heavy.iter().map(|replica| replica.load).sum::<u64>() + light);
+            light += self.sorted[self.sorted.len() - (per_gpu - j)].load;
+        }
+        bound
+    }
+}
+
+#[inline]
+fn append(
+    sorted: &mut Vec<Replica>,
+    positions: &mut Vec<u32>,
+    (load, position, count): (u64, u32, u32),
+) {
+    let first = sorted.len() as u32;
+    let replica = Replica { load, first, end: first + count };
+    for _ in 0..count {
+        sorted.push(replica);
+        positions.push(position);
+    }
+}
