@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eplb.metrics import METRICS
-from eplb.planner import POLICIES, plan, trivial_plan
+from eplb.planner import plan, policies_for, trivial_plan
 from eplb.summary import loaded_layers
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The trivial placement, then every policy of ``eplb.POLICIES``."""
+    """The trivial placement, then every policy of ``eplb.POLICIES`` that can plan these sizes."""
 
     sizes: Sizes
     #: Whether the plans are global because the groups do not divide by the nodes.
@@ -129,9 +129,10 @@ def compare(
             threads=threads,
         )
 
-    plans = [_timed(make, policy) for policy in POLICIES]
-    first = plans[0][0]
-    named = zip(POLICIES, plans, strict=True)
+    first = make("deepseek")
+    policies = policies_for(first._placement.topology)  # noqa: SLF001
+    plans = [_timed(make, policy) for policy in policies]
+    named = zip(policies, plans, strict=True)
     return Comparison(
         sizes=sizes_of(first),
         fallback=first.fallback,

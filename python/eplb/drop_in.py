@@ -20,6 +20,8 @@ def rebalance_experts(
     num_gpus: int,
     *,
     policy: str = "deepseek",
+    effort: str = "default",
+    target_gap: float | None = None,
     log2phy_width: Literal["max", "static"] = "max",
     threads: int = 1,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -32,7 +34,9 @@ def rebalance_experts(
         num_groups: groups of experts.
         num_nodes: nodes; where ``num_groups % num_nodes != 0`` the plan is global.
         num_gpus: GPUs, G; a multiple of ``num_nodes``.
-        policy: as in :func:`eplb.plan`.
+        policy: as in :func:`eplb.plan`, like ``effort`` and ``target_gap``.
+        effort: how long ``"minimax"`` searches.
+        target_gap: the gap at which ``"minimax"`` takes a layer for done.
         log2phy_width: ``"max"``, the largest count, or ``"static"``, P - L + 1.
         threads: threads to plan with. No answer depends on it.
 
@@ -53,6 +57,8 @@ def rebalance_experts(
         num_groups=num_groups,
         num_nodes=num_nodes,
         policy=policy,
+        effort=effort,
+        target_gap=target_gap,
         threads=threads,
     )
     placement = made._placement  # noqa: SLF001

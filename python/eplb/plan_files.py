@@ -7,7 +7,8 @@ Keys: ``format``, ``version``, ``policy``, the sizes ``num_layers``, ``num_exper
 - ``loads_sha256``: hash of the canonical loads,
 - ``exponents [layers]``: load / 720720 / 2**exponent is in the unit of the input,
 - ``gpu_load [layers, G]``, ``max_load [layers]``, ``lower_bound [layers]``: integers,
-- ``bound [layers]``: ``"mean"``, ``"adams"`` or ``"node"``, and ``gap [layers]``.
+- ``bound [layers]``: ``"mean"``, ``"adams"``, ``"node"`` or ``"counting"``, and ``gap [layers]``,
+- ``bound_without_groups [layers]``: integers, and ``beaten_by_duplicates [layers]``: true or false.
 """
 
 from __future__ import annotations
@@ -36,9 +37,20 @@ VERSION = 1
 _SIZES = ("num_experts", "num_replicas", "num_groups", "num_nodes", "num_gpus")
 _TABLES = ("phy2log", "rank", "logcnt")
 _KEYS = {"format", "version", "policy", "num_layers", *_SIZES, *_TABLES, "certificate"}
-_BOUNDS = ("mean", "adams", "node")
+_BOUNDS = ("mean", "adams", "node", "counting")
 _REPRS = set(map(repr, _BOUNDS))
-_CERTIFICATE_TABLES = ("exponents", "gpu_load", "max_load", "lower_bound", "bound", "gap")
+_CERTIFICATE_TABLES = (
+    "exponents",
+    "gpu_load",
+    "max_load",
+    "lower_bound",
+    "bound",
+    "bound_without_groups",
+    "beaten_by_duplicates",
+    "gap",
+)
+#: Tables that are plain lists in a plan's dict.
+_LISTS = ("bound", "beaten_by_duplicates", "gap")
 _CERTIFICATE_KEYS = {"loads_sha256", *_CERTIFICATE_TABLES}
 
 
@@ -53,6 +65,8 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
             "max_load": plan.certificate.max_load,
             "lower_bound": plan.certificate.lower_bound,
             "bound": plan.certificate.bound,
+            "bound_without_groups": plan.certificate.bound_without_groups,
+            "beaten_by_duplicates": plan.certificate.beaten_by_duplicates,
             "gap": plan.gap.tolist(),
         }
     return {
@@ -99,6 +113,9 @@ def _certificate(values: Any, placement: _core.Placement) -> _core.Certificate:
     bound = values["bound"]
     if not isinstance(bound, list) or len(bound) != layers or set(map(repr, bound)) - _REPRS:
         raise PlanFileError(f"bound must be {layers} of {', '.join(_BOUNDS)}")
+    beaten = values["beaten_by_duplicates"]
+    if not isinstance(beaten, list) or len(beaten) != layers or {*map(type, beaten)} != {bool}:
+        raise PlanFileError(f"beaten_by_duplicates must be {layers} of true or false")
     try:
         loads_sha256 = bytes.fromhex(values["loads_sha256"])
     except (TypeError, ValueError):
@@ -110,6 +127,8 @@ def _certificate(values: Any, placement: _core.Placement) -> _core.Certificate:
         _integers(values, "max_load", (layers,), np.uint64),
         _integers(values, "lower_bound", (layers,), np.uint64),
         bound,
+        _integers(values, "bound_without_groups", (layers,), np.uint64),
+        beaten,
         _integers(values, "exponents", (layers,), np.int32).tolist(),
         loads_sha256,
     )
@@ -275,9 +294,9 @@ def _npz_values(content: bytes) -> Any:
     for name, array in arrays.items():
         if name not in (*_TABLES, *_CERTIFICATE_TABLES):
             raise PlanFileError(f"no plan file: it has an unknown array {short(name)}")
-        if array.size > MAX_BYTES // 8 or (name in ("bound", "gap") and array.ndim != 1):
+        if array.size > MAX_BYTES // 8 or (name in _LISTS and array.ndim != 1):
             raise PlanFileError(f"{name} has shape {array.shape}, which no plan has")
-        table = array.tolist() if name == "bound" else array
+        table = array.tolist() if name in _LISTS else array
         if name in _CERTIFICATE_TABLES and isinstance(certificate, dict):
             certificate[name] = table
         else:

@@ -17,6 +17,9 @@ from . import _core
 #: Names of the policies.
 POLICIES: tuple[str, ...] = tuple(_core.policies())
 
+#: Names of the efforts of `minimax`.
+EFFORTS: tuple[str, ...] = tuple(_core.efforts())
+
 #: The policy of `plan`.
 DEFAULT_POLICY = "adaptive"
 
@@ -32,6 +35,8 @@ def plan(
     num_groups: int = 1,
     num_nodes: int = 1,
     policy: str = DEFAULT_POLICY,
+    effort: str = "default",
+    target_gap: float | None = None,
     threads: int = 1,
 ) -> Plan:
     """Plans which experts get extra copies and which GPU holds what.
@@ -48,8 +53,13 @@ def plan(
         num_groups: groups of experts that stay on one node each. Where it is no multiple of
             ``num_nodes`` the plan is global, and says so (``Plan.fallback``).
         num_nodes: nodes.
-        policy: ``"deepseek"`` (DeepSeek's published algorithm) or ``"adaptive"`` (the same with
-            another rule for the last copies, and swaps).
+        policy: ``"deepseek"`` (DeepSeek's published algorithm), ``"adaptive"`` (the same with
+            another rule for the last copies, and swaps) or ``"minimax"`` (a search for the least
+            largest GPU load, with no two copies of an expert on one GPU).
+        effort: how long ``"minimax"`` searches: ``"fast"``, ``"default"`` or ``"best"``, which is
+            for planning offline. Work is counted in operations, so no answer depends on time.
+        target_gap: the gap to the lower bound at which ``"minimax"`` takes a layer for done; by
+            default 0.0005, and 0 for ``"best"``.
         threads: threads to plan with. No answer depends on it.
 
     Raises:
@@ -72,8 +82,26 @@ def plan(
         raise EplbError(
             f"there is no policy {short(policy)}; the policies are {', '.join(POLICIES)}"
         )
-    placement = _core.plan(loads, sizes, policy, min(threads, MAX_THREADS))
-    return Plan(placement, policy=policy, loads=loads)
+    _check_options(policy, effort, target_gap)
+    placement, certificate = _core.plan(
+        loads, sizes, policy, effort, target_gap, min(threads, MAX_THREADS)
+    )
+    return Plan(placement, policy=policy, loads=loads, certificate=certificate)
+
+
+def _check_options(policy: str, effort: Any, target_gap: Any) -> None:
+    """Options of `minimax`, which the other policies would ignore."""
+    if effort not in EFFORTS:
+        raise EplbError(f"there is no effort {short(effort)}; the efforts are {', '.join(EFFORTS)}")
+    if target_gap is not None and (
+        isinstance(target_gap, bool) or not isinstance(target_gap, (int, float, np.number))
+    ):
+        raise TypeError(f"target_gap must be a number, got {type(target_gap).__name__}")
+    for name, value, default in (("effort", effort, "default"), ("target_gap", target_gap, None)):
+        if policy != "minimax" and value != default:
+            raise EplbError(
+                f"{name}={value!r} is for policy 'minimax'; policy {policy!r} has no such option"
+            )
 
 
 def evaluate(plan: Plan, load: Any) -> Plan:
@@ -128,6 +156,16 @@ def _check_plan(plan: Any) -> None:
             f"a Plan is needed, got {type(plan).__name__}; see eplb.load_plan, "
             "eplb.Plan.from_dict and eplb.Plan.from_phy2log"
         )
+
+
+def policies_for(sizes: _core.Topology) -> tuple[str, ...]:
+    """The policies that have a plan for these sizes.
+
+    `minimax` has none where a GPU has more slots than there are experts for it.
+    """
+    nodes = 1 if sizes.fallback else sizes.num_nodes
+    distinct = sizes.num_replicas * nodes <= sizes.num_gpus * sizes.num_experts
+    return tuple(policy for policy in POLICIES if distinct or policy != "minimax")
 
 
 def trivial_plan(plan: Plan) -> Plan:

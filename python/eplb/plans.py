@@ -173,8 +173,22 @@ class Plan:
 
     @property
     def bound(self) -> list[str]:
-        """Why, per layer: ``"mean"`` load, ``"adams"`` optimal shares, ``"node"`` of groups."""
+        """Why, per layer: ``"mean"`` load, ``"adams"`` optimal shares, ``"node"`` of groups, or
+        ``"counting"`` of copies too heavy to share a GPU.
+        """
         return self.certificate.bound
+
+    @property
+    def bound_without_groups(self) -> FloatTable:
+        """The lower bound if groups did not have to stay together, ``[layers]``: what they cost."""
+        return _read_only(self.certificate.bound_without_groups_in_units())
+
+    @property
+    def beaten_by_duplicates(self) -> npt.NDArray[np.bool_]:
+        """Layers, ``[layers]``, of a plan of `minimax` where a published policy reaches a lower
+        largest GPU load, but by two copies of an expert on one GPU.
+        """
+        return _read_only(np.array(self.certificate.beaten_by_duplicates, dtype=np.bool_))
 
     @property
     def gap(self) -> FloatTable:

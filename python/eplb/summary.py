@@ -59,8 +59,8 @@ def _cost(plan: Plan) -> list[str]:
         before = trivial.balancedness[layers]
         lines.append(_row("  unbalanced", f"mean {before.mean():.4f}, worst {before.min():.4f}"))
     lines.append(_row("gap to bound", _extremes(plan.gap, layers, worst=np.argmax, percent=True)))
-    if trivial.certified and plan.num_nodes > 1 and not plan.fallback:
-        rise = plan.lower_bound[layers] / trivial.lower_bound[layers] - 1
+    if plan.num_nodes > 1 and not plan.fallback:
+        rise = plan.lower_bound[layers] / plan.bound_without_groups[layers] - 1
         at = int(rise.argmax())
         cost = f"mean {rise.mean():.3%}, worst {rise[at]:.3%} (layer {layers[at]}) on the bound"
         lines.append(_row("groups cost", cost))
@@ -69,6 +69,7 @@ def _cost(plan: Plan) -> list[str]:
         "mean": "the mean load",
         "adams": "the largest share of an expert",
         "node": "the best packing of groups on nodes",
+        "counting": "copies too heavy to share a GPU",
     }
     parts = [f"{reasons[kind]} ({count(n, 'layer')})" for kind, n in kinds.most_common()]
     lines.append(_row("bound by", (",\n" + " " * 16).join(parts)))
@@ -86,7 +87,9 @@ def _extremes(values: FloatTable, layers: IntTable, *, worst: object, percent: b
 def _duplicates(plan: Plan) -> str:
     duplicates = plan.duplicates
     if not duplicates.any():
-        return _row("duplicates", "none: no GPU holds an expert twice")
+        beaten = int(np.count_nonzero(plan.beaten_by_duplicates)) if plan.certified else 0
+        cost = f", which costs {count(beaten, 'layer')} something" if beaten else ""
+        return _row("duplicates", f"none: no GPU holds an expert twice{cost}")
     slots = count(int(duplicates.sum()), "slot")
     layers = count(int(np.count_nonzero(duplicates)), "layer")
     return _row("duplicates", f"{slots} with an expert that their GPU holds already, in {layers}")

@@ -240,6 +240,8 @@ impl Certificate {
         max_load: PyReadonlyArray1<'_, u64>,
         lower_bound: PyReadonlyArray1<'_, u64>,
         bound: Vec<String>,
+        bound_without_groups: PyReadonlyArray1<'_, u64>,
+        beaten_by_duplicates: Vec<bool>,
         exponents: Vec<i32>,
         loads_sha256: [u8; 32],
     ) -> PyResult<Self> {
@@ -253,6 +255,8 @@ impl Certificate {
             max_load: max_load.as_slice()?.to_vec(),
             lower_bound: lower_bound.as_slice()?.to_vec(),
             bound: bound.iter().map(kind).collect::<PyResult<_>>()?,
+            bound_without_groups: bound_without_groups.as_slice()?.to_vec(),
+            beaten_by_duplicates,
             exponents,
             loads_sha256,
         }))
@@ -278,6 +282,16 @@ impl Certificate {
     }
 
     #[getter]
+    fn bound_without_groups(&self) -> Vec<u64> {
+        self.0.bound_without_groups.clone()
+    }
+
+    #[getter]
+    fn beaten_by_duplicates(&self) -> Vec<bool> {
+        self.0.beaten_by_duplicates.clone()
+    }
+
+    #[getter]
     fn exponents(&self) -> Vec<i32> {
         self.0.exponents.clone()
     }
@@ -295,6 +309,10 @@ impl Certificate {
         PyArray1::from_vec(py, self.0.lower_bound_in_units())
     }
 
+    fn bound_without_groups_in_units<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_vec(py, self.0.bound_without_groups_in_units())
+    }
+
     fn balancedness<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
         PyArray1::from_vec(py, self.0.balancedness())
     }
@@ -310,16 +328,34 @@ fn policies() -> Vec<&'static str> {
     core::Policy::names().to_vec()
 }
 
+/// The names of the efforts of minimax.
+#[pyfunction]
+fn efforts() -> Vec<&'static str> {
+    core::Effort::names().to_vec()
+}
+
+/// A placement, and its certificate where making it took the bounds anyway.
 #[pyfunction]
 fn plan(
     py: Python<'_>,
     loads: &Loads,
     topology: &Topology,
     policy: &str,
+    effort: &str,
+    target_gap: Option<f64>,
     threads: usize,
-) -> PyResult<Placement> {
-    let plan = py.detach(|| core::plan(&loads.0, topology.0, policy.parse()?, threads));
-    plan.map(Placement).map_err(|error| to_python(py, &error))
+) -> PyResult<(Placement, Option<Certificate>)> {
+    let planned = py.detach(|| {
+        let mut options = core::Options::minimax(effort.parse()?);
+        options.policy = policy.parse()?;
+        options.target_gap = target_gap.unwrap_or(options.target_gap);
+        if options.policy == core::Policy::Minimax {
+            let (plan, certificate) = core::plan_certified(&loads.0, topology.0, options, threads)?;
+            return Ok((Placement(plan), Some(Certificate(certificate))));
+        }
+        Ok((Placement(core::plan(&loads.0, topology.0, options, threads)?), None))
+    });
+    planned.map_err(|error| to_python(py, &error))
 }
 
 #[pyfunction]
@@ -348,7 +384,8 @@ fn verify(
 mod _core {
     #[pymodule_export]
     use super::{
-        Certificate, Loads, Placement, Topology, certify, plan, policies, verify, verify_structure,
+        Certificate, Loads, Placement, Topology, certify, efforts, plan, policies, verify,
+        verify_structure,
     };
 
     #[pymodule_export]

@@ -54,6 +54,42 @@ impl Copies {
     }
 }
 
+/// Whether there are at most `limit` ways to give `slots` copies to `experts`, each at least one.
+pub(super) fn few_choices(experts: usize, slots: usize, limit: u64) -> bool {
+    let (spares, gaps) = (slots - experts, experts - 1);
+    let mut ways = 1_u64;
+    for i in 0..spares.min(gaps) {
+        ways = ways * (spares + gaps - i) as u64 / (i as u64 + 1);
+        if ways > limit {
+            return false;
+        }
+    }
+    true
+}
+
+/// Calls `found` with every way to share out `spares` among the experts from the position `next`
+/// on, where `counts` are ones, if none gets more than `most` copies.
+pub(super) fn each_choice(
+    counts: &mut [u32],
+    next: usize,
+    spares: usize,
+    most: usize,
+    found: &mut dyn FnMut(&[u32]),
+) {
+    if next + 1 == counts.len() {
+        if spares < most {
+            counts[next] = 1 + spares as u32;
+            found(counts);
+        }
+    } else {
+        for given in 0..=spares.min(most - 1) {
+            counts[next] = 1 + given as u32;
+            each_choice(counts, next + 1, spares - given, most, found);
+        }
+    }
+    counts[next] = 1;
+}
+
 /// Counts one copy more for each of these positions.
 fn add(appended: &[u32], counts: &mut Vec<u32>) {
     for &position in appended {

@@ -1,6 +1,6 @@
 //! The experts of one node on its GPUs: copies, a first layout, and its improvement.
 
-use super::copies::Copies;
+use super::copies::{Copies, each_choice, few_choices};
 use super::deal::Deal;
 use super::layout::Layout;
 use super::pair_swap::PairSwap;
@@ -25,6 +25,8 @@ pub(super) struct Limits {
     choices: usize,
     /// Choices of copies that are packed.
     packed: usize,
+    /// Where there are no more choices than this, all are looked at.
+    all_choices: u64,
     /// Retargets that are tried.
     retargets: usize,
 }
@@ -39,6 +41,7 @@ impl Limits {
                 pair_partners: 0,
                 choices: 0,
                 packed: 0,
+                all_choices: 0,
                 retargets: 0,
             },
             Effort::Default => Self {
@@ -48,6 +51,7 @@ impl Limits {
                 pair_partners: 4,
                 choices: 7,
                 packed: 4,
+                all_choices: 512,
                 retargets: 4,
             },
             Effort::Best => Self {
@@ -57,6 +61,7 @@ impl Limits {
                 pair_partners: usize::MAX,
                 choices: 32,
                 packed: 16,
+                all_choices: 16_384,
                 retargets: 64,
             },
         }
@@ -147,7 +152,12 @@ impl<T: Trace> NodePlanner<T> {
         }
         self.improve(task, true);
         if self.best.peak > task.target && limits.packed > 0 {
-            self.try_choices(task);
+            let experts = self.copies.adams.load.len();
+            if few_choices(experts, task.slots, limits.all_choices) {
+                self.try_all_choices(task);
+            } else {
+                self.try_choices(task);
+            }
         }
         if self.best.peak > task.target && limits.retargets > 0 {
             self.try_retargets(task);
@@ -217,15 +227,40 @@ impl<T: Trace> NodePlanner<T> {
             if crowding >= self.best.peak || self.best.peak <= task.target {
                 break;
             }
-            std::mem::swap(&mut self.best, &mut self.trial);
             self.copies.choose(rest, task.gpus);
-            self.best.replicas.collect(&self.copies.adams.load, &self.copies.counts);
-            self.deal.deal(&self.best.replicas, task.gpus, &mut self.best.layout);
-            self.trace.step(Step::Deal, &self.best.layout);
-            self.improve(task, true);
-            if self.trial.peak <= self.best.peak {
-                std::mem::swap(&mut self.best, &mut self.trial);
+            self.try_counts(task);
+        }
+    }
+
+    /// Packs all choices of copies there are, those first that crowd GPUs least.
+    fn try_all_choices(&mut self, task: Task) {
+        let load = &self.copies.adams.load;
+        let mut all = Vec::new();
+        let replicas = &mut self.trial.replicas;
+        let spares = task.slots - load.len();
+        each_choice(&mut vec![1; load.len()], 0, spares, task.gpus, &mut |counts| {
+            replicas.collect(load, counts);
+            all.push((replicas.crowded_bound(task.gpus).max(task.bound), counts.to_vec()));
+        });
+        all.sort_unstable();
+        for (crowding, counts) in all {
+            if crowding >= self.best.peak || self.best.peak <= task.target {
+                break;
             }
+            self.copies.counts.clone_from(&counts);
+            self.try_counts(task);
+        }
+    }
+
+    /// Packs the copies that have been chosen, and keeps the better of this and the best.
+    fn try_counts(&mut self, task: Task) {
+        std::mem::swap(&mut self.best, &mut self.trial);
+        self.best.replicas.collect(&self.copies.adams.load, &self.copies.counts);
+        self.deal.deal(&self.best.replicas, task.gpus, &mut self.best.layout);
+        self.trace.step(Step::Deal, &self.best.layout);
+        self.improve(task, true);
+        if self.trial.peak <= self.best.peak {
+            std::mem::swap(&mut self.best, &mut self.trial);
         }
     }
 
@@ -245,7 +280,8 @@ impl<T: Trace> NodePlanner<T> {
 
     /// Retargets, each improved; those that lower the peak stay.
     fn try_retargets(&mut self, task: Task) {
-        let mut left = task.limits.retargets;
+        // Small problems have few choices of copies in their family, and cost little.
+        let mut left = task.limits.retargets.max(task.limits.retargets * 128 / task.slots);
         while left > 0 && self.best.peak > task.target {
             let from = self.best.layout.busiest();
             let load = &self.copies.adams.load;

@@ -17,9 +17,9 @@ pub(super) struct Retarget {
     pub(super) receiver: u32,
 }
 
-/// Lists the retargets that help the busiest GPU, `from`: for each of its experts and each expert
-/// with two copies or more, the copy on the GPU that this leaves least loaded. `load` has the
-/// canonical loads by position. The one with the least peak comes first.
+/// Lists the retargets that may help the busiest GPU, `from`, the one that leaves the least peak
+/// first: a copy anywhere for one more of an expert on `from`, or a copy on `from` for one more of
+/// any expert. `load` has the canonical loads by position. `work` counts the GPUs looked at.
 pub(super) fn list(
     replicas: &Replicas,
     layout: &Layout,
@@ -29,41 +29,40 @@ pub(super) fn list(
     work: &mut u64,
 ) {
     retargets.clear();
-    let gpus = layout.load.len();
-    for &own in layout.on(from) {
-        let receiver = replicas.sorted[own as usize];
-        let position = replicas.position[own as usize];
-        if receiver.copies() as usize == gpus {
-            continue;
-        }
-        let copies = u64::from(receiver.copies());
-        let less = packing_load(load[position as usize], copies + 1);
-        let relief = receiver.load - less;
-        let mut first = 0;
-        while let Some(&donor) = replicas.sorted.get(first) {
-            first = donor.end as usize;
-            if donor.copies() == 1 || donor.first == receiver.first {
-                continue;
-            }
+    let gpus = layout.load.len() as u32;
+    let experts = || {
+        let firsts = replicas.sorted.iter().enumerate();
+        firsts.filter(|(i, replica)| replica.first as usize == *i).map(|(_, replica)| *replica)
+    };
+    for receiver in experts().filter(|receiver| receiver.copies() < gpus) {
+        let position = replicas.position[receiver.first as usize];
+        let less = packing_load(load[position as usize], u64::from(receiver.copies()) + 1);
+        let on_from = layout.holds(from, receiver);
+        let relief = |gpu: usize| {
+            if layout.holds(gpu, receiver) { receiver.load - less } else { 0 }
+        };
+        let donors = experts().filter(|donor| {
+            donor.copies() > 1
+                && donor.first != receiver.first
+                && (on_from || layout.holds(from, *donor))
+        });
+        for donor in donors {
             let donor_load = load[replicas.position[donor.first as usize] as usize];
             let more = packing_load(donor_load, u64::from(donor.copies()) - 1) - donor.load;
-            let homes = (donor.first..donor.end).map(|copy| layout.home[copy as usize] as usize);
-            *work += u64::from(donor.copies());
-            // What a GPU carries afterwards, if it keeps its copy of the donor, and if not.
-            let kept = |gpu: usize| {
-                let relieved = if layout.holds(gpu, receiver) { relief } else { 0 };
-                layout.load[gpu] + more - relieved
-            };
-            let given = |gpu: usize| layout.load[gpu] - donor.load + less;
-            for (copy, home) in (donor.first..).zip(homes.clone()) {
-                if layout.holds(home, receiver) {
-                    continue;
+            let home = |copy: u32| layout.home[copy as usize] as usize;
+            let gives = (donor.first..donor.end).filter(|&copy| {
+                (on_from || home(copy) == from) && !layout.holds(home(copy), receiver)
+            });
+            for copy in gives {
+                *work += u64::from(donor.copies());
+                let others = (donor.first..donor.end).filter(|&other| other != copy).map(home);
+                let kept = others.map(|gpu| layout.load[gpu] + more - relief(gpu));
+                let given = layout.load[home(copy)] - donor.load + less;
+                let mut peak = kept.fold(given, u64::max);
+                if on_from && !layout.holds(from, donor) {
+                    peak = peak.max(layout.load[from] - relief(from));
                 }
-                let others = homes.clone().filter(|&gpu| gpu != home).map(kept);
-                let peak = others.chain([given(home)]).max().unwrap_or(0);
-                let relieved = layout.load[from] - relief;
-                let of_from = if layout.holds(from, donor) { 0 } else { relieved };
-                retargets.push(Retarget { peak: peak.max(of_from), copy, receiver: position });
+                retargets.push(Retarget { peak, copy, receiver: position });
             }
         }
     }
