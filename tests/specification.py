@@ -400,6 +400,45 @@ def node_bound(w: Sequence[int], num_groups: int, num_nodes: int, num_gpus: int)
     return mean_bound([peak], num_gpus // nodes)
 
 
+def fewest_slots(w: Sequence[int], most: int, small: int, bigs: int) -> Fraction:
+    """The slots that copies of at most `most` take, where at most `bigs` are above `small`.
+
+    An expert takes more slots where none of its copies is to be big. Big copies go where they
+    save most slots each; the last expert may have them in part. Small sizes.
+    """
+    copies = [max(1, -(-load * SHARE_UNITS // most)) for load in w]
+    not_big = [max(1, -(-load * SHARE_UNITS // small)) for load in w]
+    slots, room = Fraction(sum(not_big)), bigs
+    for least, more in sorted(
+        zip(copies, not_big, strict=True), key=lambda pair: Fraction(pair[1], pair[0]), reverse=True
+    ):
+        taken = min(least, room)
+        slots -= Fraction((more - least) * taken, least)
+        room -= taken
+    return slots
+
+
+def counting_bound(w: Sequence[int], num_replicas: int, num_gpus: int) -> int:
+    """The least t that counting allows, from the mean and Adams' bound on; packing units.
+
+    Of copies of more than t / (j+1) at most j fit on a GPU that carries at most t. By bisection.
+    """
+
+    def allowed(t: int) -> bool:
+        return all(
+            t // (j + 1) == 0
+            or -(-fewest_slots(w, t, t // (j + 1), j * num_gpus) // 1) <= num_replicas
+            for j in range(1, num_replicas // num_gpus)
+        )
+
+    least = max(mean_bound(w, num_gpus), adams_bound(w, num_replicas))
+    low, high = least, max(least, sum(w) * SHARE_UNITS)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if allowed(middle) else (middle + 1, high)
+    return low
+
+
 # --- Digest -----------------------------------------------------------------------------------
 
 

@@ -65,7 +65,9 @@ def test_core_equals_specification(problem: Problem) -> None:
             assert plan.certificate.gpu_load()[layer].tolist() == spec.gpu_loads(
                 phy2log, logcnt, row, sizes["num_gpus"]
             )
-            assert plan.certificate.lower_bound[layer] == best_bound(row, sizes)
+            without_groups, bound = best_bounds(row, sizes)
+            assert plan.certificate.bound_without_groups[layer] == without_groups
+            assert plan.certificate.lower_bound[layer] == bound
         digest = spec.digest(
             plan.phy2log.tolist(), sizes["num_gpus"], sizes["num_groups"], sizes["num_nodes"]
         )
@@ -73,15 +75,14 @@ def test_core_equals_specification(problem: Problem) -> None:
         eplb.verify(plan, load)
 
 
-def best_bound(row: list[int], sizes: dict[str, int]) -> int:
-    bounds = [
-        spec.mean_bound(row, sizes["num_gpus"]),
-        spec.adams_bound(row, sizes["num_replicas"]),
-    ]
-    if sizes["num_groups"] % sizes["num_nodes"] == 0:
-        nodes = sizes["num_nodes"]
-        bounds.append(spec.node_bound(row, sizes["num_groups"], nodes, sizes["num_gpus"]))
-    return max(bounds)
+def best_bounds(row: list[int], sizes: dict[str, int]) -> tuple[int, int]:
+    """The best without the groups, and with them."""
+    without_groups = spec.counting_bound(row, sizes["num_replicas"], sizes["num_gpus"])
+    if sizes["num_groups"] % sizes["num_nodes"] != 0:
+        return without_groups, without_groups
+    nodes = sizes["num_nodes"]
+    node = spec.node_bound(row, sizes["num_groups"], nodes, sizes["num_gpus"])
+    return without_groups, max(without_groups, node)
 
 
 @given(st.sampled_from(LOADS).flatmap(lambda cell: st.lists(cell, min_size=1, max_size=40)))
@@ -109,4 +110,4 @@ def test_gpu_load_and_gap_are_correctly_rounded() -> None:
 
 
 def test_names_of_the_core_are_those_of_the_package() -> None:
-    assert tuple(_core.policies()) == eplb.POLICIES == POLICIES
+    assert tuple(_core.policies()) == eplb.POLICIES == (*POLICIES, "minimax")
