@@ -22,7 +22,7 @@ from eplb.comparison import compare
 from eplb.engine_files import FORMATS, load_engine_file
 from eplb.load_files import read_loads
 from eplb.metrics import METRICS
-from eplb.planner import trivial_plan
+from eplb.planner import EFFORTS, trivial_plan
 from eplb.plots import figure_of
 from eplb.sampling import sample
 
@@ -152,6 +152,21 @@ def test_every_option_reaches_the_planner(run: Any) -> None:
         assert values["out"] is None
     alone = run("plan loads.npy --gpus 5 --json")[1]
     assert json.loads(alone)["digest"] == eplb.plan(LOADS, num_gpus=5).digest()
+
+
+def test_efforts_reach_the_planner(run: Any) -> None:
+    for effort in EFFORTS:
+        made = eplb.plan(LOADS, num_gpus=4, num_replicas=20, policy="minimax", effort=effort)
+        line = f"plan loads.npy --gpus 4 --replicas 20 --policy minimax --effort {effort} --json"
+        assert json.loads(run(line)[1])["digest"] == made.digest()
+
+
+def test_a_plan_of_minimax_suits_vllm_ascend(run: Any) -> None:
+    line = "plan loads.npy --gpus 4 --replicas 20 --format vllm-ascend --out a.json --policy"
+    code, _, err = run(line, "adaptive")
+    assert code == 2
+    assert "plan by the policy minimax" in err
+    assert run(line, "minimax")[0] == 0
 
 
 def test_the_fallback_is_told(run: Any) -> None:
@@ -371,6 +386,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no threads": (f"{PLANNED} --threads 0", "^--threads is 0; it must be at least 1"),
     "no threads to compare with": ("compare loads.npy --gpus 4 --threads 0", "^--threads is 0;"),
     "no such policy": (f"{PLANNED} --policy best", "no policy 'best'; .*deepseek, adaptive"),
+    "no such effort": (f"{PLANNED} --policy minimax --effort most", "no effort 'most'; .*fast, "),
+    "an effort of another policy": (f"{PLANNED} --effort best", "effort='best' is for policy 'min"),
     "no such file": ("plan missing.npy --gpus 4", r"^missing\.npy: No such file"),
     "a folder": ("plan . --gpus 4", r"^\.: Is a directory"),
     "no loads in it": ("plan text.csv --gpus 4", r"^text\.csv: line 1, column 2: 'x' is there"),

@@ -259,8 +259,8 @@ def test_trtllm_needs_absolute_layers(tmp_path: Path) -> None:
 def test_vllm_ascend_refuses_an_expert_twice_on_a_device(tmp_path: Path) -> None:
     assert refusal(tmp_path, "vllm-ascend", TWICE) == (
         "layer 1: device 1 holds expert 0 twice (slots 3 and 5), and vllm-ascend would send its "
-        "tokens to a wrong expert without a word; plan with fewer spare slots, or by a policy that "
-        "shows no duplicates"
+        "tokens to a wrong expert without a word; plan by the policy minimax, "
+        "which never does that"
     )
     values = saved(tmp_path, "vllm-ascend")
     values["layer_list"][1]["device_list"][1]["device_expert"] = [0, 2, 0]

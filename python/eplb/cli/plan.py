@@ -32,7 +32,7 @@ from eplb.cli.screen import lines_of, metric_lines, plan_values
 from eplb.engine_files import FORMAT_NAMES
 from eplb.engine_files.writing import Target, target
 from eplb.load_files import read_loads
-from eplb.planner import DEFAULT_POLICY
+from eplb.planner import DEFAULT_POLICY, EFFORTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,14 @@ def plan_command(
     policy: Annotated[
         str, typer.Option("--policy", metavar="NAME", help=f"One of: {', '.join(eplb.POLICIES)}.")
     ] = DEFAULT_POLICY,
+    effort: Annotated[
+        str,
+        typer.Option(
+            "--effort",
+            metavar="NAME",
+            help=f"How long minimax searches: {', '.join(EFFORTS)}.",
+        ),
+    ] = "default",
     out: Annotated[
         str | None, typer.Option("--out", metavar="FILE", help="Write the plan.")
     ] = None,
@@ -84,7 +92,7 @@ def plan_command(
     experts = read.table.shape[1]
     with sizes.named_in_errors(experts), busy("planning"):
         start = time.perf_counter()
-        made = eplb.plan(read.table, policy=policy, **sizes.arguments(experts))
+        made = eplb.plan(read.table, policy=policy, effort=effort, **sizes.arguments(experts))
         seconds = time.perf_counter() - start
     notes = list(read.notes)
     if goal is not None:

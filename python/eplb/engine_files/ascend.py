@@ -44,8 +44,7 @@ def refuse_duplicates(layer: int, devices: list[list[int]]) -> None:
                 raise PlanFileError(
                     f"layer {layer}: device {device} holds expert {expert} twice (slots {slots[0]} "
                     f"and {slots[1]}), and vllm-ascend would send its tokens to a wrong expert "
-                    "without a word; plan with fewer spare slots, or by a policy that shows no "
-                    "duplicates",
+                    "without a word; plan by the policy minimax, which never does that",
                     layer,
                     slots[1],
                     expert,
