@@ -143,7 +143,12 @@ def test_plan_as_json(run: Any) -> None:
 def test_every_option_reaches_the_planner(run: Any) -> None:
     line = "plan loads.npy --gpus 4 --redundant 8 --groups 4 --nodes 2 --threads 2 --json --policy"
     for policy in eplb.POLICIES:
-        sizes = {"num_gpus": 4, "num_replicas": 24, "num_groups": 4, "num_nodes": 2}
+        sizes: dict[str, Any] = {
+            "num_gpus": 4,
+            "num_replicas": 24,
+            "num_groups": 4,
+            "num_nodes": 2,
+        }
         made = eplb.plan(LOADS, policy=policy, **sizes)
         values = json.loads(run(line, policy)[1])
         assert values["digest"] == made.digest()

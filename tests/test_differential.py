@@ -12,7 +12,7 @@ from eplb.loads import canonical_loads
 from hypothesis import given
 from hypothesis import strategies as st
 
-Problem = tuple[list[list[int | float]], dict[str, int]]
+Problem = tuple[list[list[int | float]], dict[str, Any]]
 
 LOADS: list[st.SearchStrategy[Any]] = [
     st.integers(0, 3),

@@ -147,8 +147,13 @@ fn check_minimax(loads: &CanonicalLoads, topology: Topology) {
             for layer in 0..loads.layers() {
                 let compared = i == 0 || effort != Effort::Fast;
                 let above_target = certificate.gap()[layer] > effort.target_gap();
-                if of_other.max_load[layer] < certificate.max_load[layer] && above_target && compared {
-                    assert!(other.duplicates()[layer] > 0 && certificate.beaten_by_duplicates[layer]);
+                if of_other.max_load[layer] < certificate.max_load[layer]
+                    && above_target
+                    && compared
+                {
+                    assert!(
+                        other.duplicates()[layer] > 0 && certificate.beaten_by_duplicates[layer]
+                    );
                 }
             }
         }

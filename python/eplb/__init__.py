@@ -7,6 +7,7 @@
 """
 
 from eplb._core import __version__
+from eplb.batched import rebalance_experts_batched
 from eplb.drop_in import rebalance_experts
 from eplb.errors import (
     EplbError,
@@ -33,5 +34,6 @@ __all__ = [
     "load_plan",
     "plan",
     "rebalance_experts",
+    "rebalance_experts_batched",
     "verify",
 ]

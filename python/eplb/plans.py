@@ -173,8 +173,10 @@ class Plan:
 
     @property
     def bound(self) -> list[str]:
-        """Why, per layer: ``"mean"`` load, ``"adams"`` optimal shares, ``"node"`` of groups, or
-        ``"counting"`` of copies too heavy to share a GPU.
+        """Why, per layer.
+
+        ``"mean"`` load, ``"adams"`` optimal shares, ``"node"`` of groups, or ``"counting"`` of
+        copies too heavy to share a GPU.
         """
         return self.certificate.bound
 
@@ -185,8 +187,9 @@ class Plan:
 
     @property
     def beaten_by_duplicates(self) -> npt.NDArray[np.bool_]:
-        """Layers, ``[layers]``, of a plan of `minimax` where a published policy reaches a lower
-        largest GPU load, but by two copies of an expert on one GPU.
+        """Layers, ``[layers]``, that duplicates would serve better.
+
+        Those of a plan of `minimax` where a published policy reaches a lower largest GPU load, but by two copies of an expert on one GPU.
         """
         return _read_only(np.array(self.certificate.beaten_by_duplicates, dtype=np.bool_))
 

@@ -235,6 +235,7 @@ impl Certificate {
     /// Takes tables as they are; `verify` tells whether they are true.
     #[new]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over arguments")]
+    #[expect(clippy::too_many_arguments, reason = "the tables of a certificate")]
     fn new(
         gpu_load: PyReadonlyArray2<'_, u64>,
         max_load: PyReadonlyArray1<'_, u64>,

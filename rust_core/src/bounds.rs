@@ -174,9 +174,8 @@ impl LowerBounds {
 /// The heaviest copy, when Adams' method has shared out all slots of the layer. A plan that keeps
 /// groups on nodes is one of those that this holds for.
 fn heaviest_copy(adams: &Replication) -> u64 {
-    let heaviest_of_level = |level: &crate::replicate::Level| {
-        packing_load(adams.load[level.start], level.count as u64)
-    };
+    let heaviest_of_level =
+        |level: &crate::replicate::Level| packing_load(adams.load[level.start], level.count as u64);
     adams.levels.iter().map(heaviest_of_level).max().unwrap_or(0)
 }
 

@@ -32,7 +32,9 @@ impl Greedy {
 }
 
 /// A key of the tournament: a load above the index of a pack.
-pub(crate) trait Key: Copy + Ord + From<u64> + std::ops::Shl<u32, Output = Self> + std::ops::AddAssign {
+pub(crate) trait Key:
+    Copy + Ord + From<u64> + std::ops::Shl<u32, Output = Self> + std::ops::AddAssign
+{
     /// The key of a pack that takes no more.
     const FULL: Self;
     /// The low bits, as an index.

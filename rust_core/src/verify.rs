@@ -338,8 +338,10 @@ fn least_countable(loads: &[u64], topology: &Topology, at_least: u128) -> u128 {
 /// expert, or nothing.
 fn fewest_slots(loads: &[u64], t: u128, small: u128, bigs: u128) -> u128 {
     let copies = |load: u64, most: u128| ceil_div(u128::from(load) * UNIT, most).max(1);
-    let kinds: Vec<(u128, u128)> =
-        loads.iter().map(|&load| (copies(load, small) - copies(load, t), copies(load, t))).collect();
+    let kinds: Vec<(u128, u128)> = loads
+        .iter()
+        .map(|&load| (copies(load, small) - copies(load, t), copies(load, t)))
+        .collect();
     let all_small: u128 = kinds.iter().map(|(saved, taken)| saved + taken).sum();
     let mut prices = kinds.clone();
     prices.push((0, 1));

@@ -6,7 +6,9 @@ mod twin;
 use eplb_core::{
     Bound, CanonicalLoads, Certificate, Error, ErrorKind, Plan, Policy, verify, verify_structure,
 };
-use problems::{ROW_KINDS, Stream, canonical, global, loads, plan, policies, sizes, topology, world};
+use problems::{
+    ROW_KINDS, Stream, canonical, global, loads, plan, policies, sizes, topology, world,
+};
 
 #[test]
 fn every_plan_is_accepted() {

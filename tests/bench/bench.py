@@ -30,7 +30,7 @@ OURS = "eplb deepseek"
 LOAD = np.random.default_rng(20).lognormal(10, 1, (LAYERS, EXPERTS)).astype(np.int64)
 
 
-def plan(policy: str, **sizes: int) -> tuple[Any, Any, Any]:
+def plan(policy: str, **sizes: Any) -> tuple[Any, Any, Any]:
     """All that the numpy planner gives, as arrays."""
     made = eplb.plan(LOAD, num_gpus=GPUS, num_replicas=REPLICAS, policy=policy, **sizes)
     return made.phy2log, made.rank, made.logcnt

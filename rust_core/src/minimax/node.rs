@@ -143,8 +143,7 @@ impl<T: Trace> NodePlanner<T> {
     /// Places what has been started, in `best`.
     pub(super) fn place(&mut self, task: Task) {
         let limits = task.limits;
-        self.greedy =
-            self.deal.deal(&self.best.replicas, task.gpus, &mut self.best.layout);
+        self.greedy = self.deal.deal(&self.best.replicas, task.gpus, &mut self.best.layout);
         self.best.peak = self.best.layout.peak();
         self.trace.step(Step::Deal, &self.best.layout);
         if self.best.peak <= task.target || task.slots == task.gpus || task.gpus == 1 {

@@ -56,10 +56,11 @@ impl PairSwap {
                         break;
                     }
                     *work += 1;
-                    let fits = [(a, to), (c, to), (b, from), (d, from)].into_iter().all(|(i, gpu)| {
-                        let replica = replicas.sorted[i as usize];
-                        replica.copies() == 1 || !layout.holds(gpu, replica)
-                    });
+                    let fits =
+                        [(a, to), (c, to), (b, from), (d, from)].into_iter().all(|(i, gpu)| {
+                            let replica = replicas.sorted[i as usize];
+                            replica.copies() == 1 || !layout.holds(gpu, replica)
+                        });
                     if fits {
                         // Light sums ascend: what follows drops less.
                         (best, best_drop) = (Some([(a, b), (c, d)]), heavy - light);

@@ -94,8 +94,7 @@ impl Rematch {
                 continue;
             }
             let later = (i + 1..self.gpus.len()).find(|&j| fits(gpu, self.copies[j]));
-            let fits_both =
-                |&j: &usize| fits(gpu, self.copies[j]) && fits(self.gpus[j].1, copy);
+            let fits_both = |&j: &usize| fits(gpu, self.copies[j]) && fits(self.gpus[j].1, copy);
             match later.or_else(|| (0..i).rev().find(fits_both)) {
                 Some(j) => self.copies.swap(i, j),
                 None => return false,

@@ -37,11 +37,12 @@ impl Replicas {
     /// experts with these canonical loads, which descend. Copies of equal load: lower position first.
     pub(super) fn collect(&mut self, load: &[u64], counts: &[u32]) {
         self.experts.clear();
-        self.experts.extend((0..).zip(load.iter().zip(counts)).map(|(position, (&w, &count))| {
-            (packing_load(w, count.into()), position, count)
-        }));
-        self.experts
-            .sort_unstable_by_key(|&(load, position, _)| (Reverse(load), position));
+        self.experts.extend(
+            (0..)
+                .zip(load.iter().zip(counts))
+                .map(|(position, (&w, &count))| (packing_load(w, count.into()), position, count)),
+        );
+        self.experts.sort_unstable_by_key(|&(load, position, _)| (Reverse(load), position));
         self.sorted.clear();
         self.position.clear();
         let mut rest = self.experts.iter().peekable();

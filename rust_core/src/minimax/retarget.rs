@@ -96,8 +96,7 @@ pub(super) fn apply(
     let Placed { replicas, layout, peak } = after;
     layout.clear(before.layout.load.len(), old.sorted.len());
     let mut filled = vec![0; layout.load.len()];
-    for (copy, (&replica, &position)) in
-        replicas.sorted.iter().zip(&replicas.position).enumerate()
+    for (copy, (&replica, &position)) in replicas.sorted.iter().zip(&replicas.position).enumerate()
     {
         let rank = copy as u32 - replica.first;
         let mut was = first[position as usize] + rank;
