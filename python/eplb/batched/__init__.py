@@ -1,0 +1,133 @@
+"""DeepSeek's interface on the device where the loads are, all layers in lockstep."""
+
+from __future__ import annotations
+
+from reprlib import repr as short
+from typing import TYPE_CHECKING
+
+from eplb import tensors
+from eplb.errors import EplbError, LoadError, LoadTypeError, TopologyError
+from eplb.loads import canonical_loads
+from eplb.sizes import topology
+
+if TYPE_CHECKING:
+    import torch
+
+#: Names of the policies, the published ones.
+POLICIES = ("deepseek", "adaptive")
+#: Copies that one expert may get: up to here float64 quotients order like the fractions.
+MAX_COPIES = 1024
+#: Entries of log2phy, as in the core.
+MAX_ENTRIES = 2**28
+
+
+def rebalance_experts_batched(
+    weight: torch.Tensor,
+    num_replicas: int,
+    num_groups: int,
+    num_nodes: int,
+    num_gpus: int,
+    *,
+    policy: str = "deepseek",
+    check: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Plans as :func:`eplb.rebalance_experts` does, bit for bit, on the device of ``weight``.
+
+    It never waits for the device, copies nothing to or from it, and no shape depends on the loads:
+    a CUDA graph can capture it, after one call to warm up. The loads are made exact from their
+    bits, also where the device flushes subnormals to zero.
+
+    Args:
+        weight: ``[layers, L]`` loads; a tensor of any int or float dtype that
+            :func:`eplb.plan` takes.
+        num_replicas: slots of a layer, P; a multiple of ``num_gpus``, at most L + 1023.
+        num_groups: groups of experts.
+        num_nodes: nodes; where ``num_groups % num_nodes != 0`` the plan is global.
+        num_gpus: GPUs, G; a multiple of ``num_nodes``.
+        policy: ``"deepseek"`` or ``"adaptive"``.
+        check: wait for the device and raise where a load is NaN, infinite or negative. Otherwise
+            such a load counts as 0: the plan is a valid one, equal to that of ``weight`` with zeros
+            in these places.
+
+    Returns:
+        ``phy2log [layers, P]``, ``log2phy [layers, L, P - L + 1]`` by rank and padded with -1, and
+        ``logcnt [layers, L]``: int64 tensors on the device of ``weight``.
+
+    Raises:
+        TopologyError: as :func:`eplb.plan`; or P - L + 1 > 1,024.
+        LoadError: no table ``[layers, experts]``; with ``check``, a load that is none.
+        LoadTypeError: no tensor, or not of real numbers.
+        EplbError: another policy.
+
+    About 4 P + 4 (P - L) kernels one after the other, by sizes per node; each runs over all layers.
+    On a CPU :func:`eplb.rebalance_experts` is much faster.
+    """
+    weight = _checked(weight)
+    layers, num_experts = weight.shape
+    sizes = topology(
+        num_experts=num_experts,
+        num_replicas=num_replicas,
+        num_groups=num_groups,
+        num_nodes=num_nodes,
+        num_gpus=num_gpus,
+    )
+    if policy not in POLICIES:
+        raise EplbError(
+            f"there is no batched policy {short(policy)}; the policies are {', '.join(POLICIES)}"
+        )
+    _check_width(layers, num_experts, sizes.num_replicas, sizes.num_gpus)
+    if check:
+        canonical_loads(weight)
+
+    from eplb.batched.canonical import canonical_rows
+    from eplb.batched.layers import plan_rows
+
+    groups, nodes = (1, 1) if sizes.fallback else (sizes.num_groups, sizes.num_nodes)
+    return plan_rows(
+        canonical_rows(weight), sizes.num_replicas, groups, nodes, sizes.num_gpus, policy
+    )
+
+
+def _checked(weight: torch.Tensor) -> torch.Tensor:
+    """``weight`` as a plain table ``[layers, experts]`` without gradient."""
+    if not tensors.is_tensor(weight):
+        raise LoadTypeError(
+            f"the batched path takes a torch tensor, got {type(weight).__name__}; "
+            "eplb.rebalance_experts takes anything that numpy can read"
+        )
+    from eplb.batched.canonical import is_supported
+
+    if str(weight.layout) != "torch.strided" or weight.is_quantized or weight.is_nested:
+        raise LoadTypeError(
+            f"loads must be in a plain tensor, got {weight.layout} {weight.dtype}; "
+            "call .to_dense() or .dequantize() first"
+        )
+    if weight.device.type == "meta":
+        raise LoadTypeError("the loads are on the meta device, which holds no values")
+    if not is_supported(weight.dtype):
+        dtype = str(weight.dtype).removeprefix("torch.")
+        raise LoadTypeError(f"loads must be integers or floats, got {dtype}; convert them first")
+    if weight.ndim != 2 or weight.numel() == 0:
+        hint = {1: ": for one layer, give load[None]", 3: ": for windows, give load.sum(dim=0)"}
+        raise LoadError(
+            f"the loads have shape {tuple(weight.shape)}; "
+            f"a table [layers, experts] is needed, neither of them 0{hint.get(weight.ndim, '')}"
+        )
+    return weight.detach().resolve_neg()
+
+
+def _check_width(layers: int, num_experts: int, num_replicas: int, num_gpus: int) -> None:
+    """Raises where log2phy would be wider than float64 quotients are exact, or too large."""
+    width = num_replicas - num_experts + 1
+    if width > MAX_COPIES:
+        most = (num_experts + MAX_COPIES - 1) // num_gpus * num_gpus
+        fewer = f"num_replicas={most} or less would do, or" if most >= num_experts else "use"
+        raise TopologyError(
+            f"num_replicas={num_replicas} lets one of {num_experts} experts have {width} copies, "
+            f"and the batched path knows at most {MAX_COPIES}; {fewer} eplb.rebalance_experts"
+        )
+    if layers * num_experts * width > MAX_ENTRIES:
+        raise TopologyError(
+            f"log2phy of {layers} layers x {num_experts} experts x {width} copies would have more "
+            f"than {MAX_ENTRIES} entries; plan fewer layers at a time"
+        )
