@@ -133,6 +133,15 @@ def test_many_copies_of_few_experts() -> None:
             assert cuda_check.difference(made, weight, sizes, policy) == ""
 
 
+def test_shares_are_rounded_up() -> None:
+    """17 copies each of 3401 and 3399 beside 16 of 3200: exact pairs would tie, these do not."""
+    weight = torch.tensor([[17 * 200 + 1, 17 * 200 - 1, 16 * 200, *range(1, 26)]])
+    for policy in POLICIES:
+        made = eplb.rebalance_experts_batched(weight, 75, 1, 1, 25, policy=policy)
+        assert made[2][0, :4].tolist() == [17, 17, 16, 1]
+        assert cuda_check.difference(made, weight, (75, 1, 1, 25), policy) == ""
+
+
 def test_uneven_is_more_than_three_hundredths_of_the_mean() -> None:
     total = torch.tensor([[203, 197], [204, 197], [0, 0], [2**59, 2**59 - 2**54]])
     assert packing.uneven(total).tolist() == [[False], [True], [False], [True]]
