@@ -11,7 +11,7 @@ import argparse
 import statistics
 import sys
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import eplb
@@ -112,13 +112,13 @@ def difference(
     return ", ".join(name for name, ours, core in pairs if not torch.equal(ours.cpu(), core))
 
 
-def differing(device: str, *, may_wait: bool = False) -> tuple[int, list[str]]:
+def differing(device: str) -> tuple[int, list[str]]:
     """Plans compared, and a line for each that differs; raises where a plan waits for the device."""
     compared, lines = 0, []
     for name, load, sizes in cases():
         for policy in POLICIES:
             on_device = load.to(device)
-            with nullcontext() if may_wait else no_synchronisation(device):
+            with no_synchronisation(device):
                 made = eplb.rebalance_experts_batched(on_device, *sizes, policy=policy)
             compared += 1
             tables = difference(made, load, sizes, policy)
@@ -242,8 +242,8 @@ def main() -> int:
     say(f"torch {torch.__version__}, {name}")
     compared, lines = differing(device)
     say(f"{compared} plans compared with the core's: {len(lines)} differ")
-    with deterministic_algorithms():  # which need not be free of waiting
-        compared, more = differing(device, may_wait=True)
+    with deterministic_algorithms():
+        compared, more = differing(device)
     say(f"{compared} with deterministic algorithms: {len(more)} differ")
     lines += more
     for policy in POLICIES:

@@ -8,9 +8,13 @@ import pytest
 import torch
 from device_watch import DeviceWatch
 
-pytestmark = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a CUDA device; test_batched_trace.py needs none"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not torch.cuda.is_available(),
+        reason="needs a CUDA device; test_batched_trace.py needs none",
+    ),
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype"),
+]
 
 EVERY_PLAN = [(sizes, policy) for sizes in cuda_check.USUAL for policy in cuda_check.POLICIES]
 
@@ -23,7 +27,7 @@ def test_equal_to_the_core_and_never_waiting() -> None:
 
 def test_equal_to_the_core_with_deterministic_algorithms() -> None:
     with cuda_check.deterministic_algorithms():
-        assert cuda_check.differing("cuda", may_wait=True)[1] == []
+        assert cuda_check.differing("cuda")[1] == []
 
 
 def test_control_waiting_is_seen() -> None:

@@ -59,7 +59,8 @@ def rebalance_experts_batched(
         LoadTypeError: no tensor, or not of real numbers.
         EplbError: another policy.
 
-    About 4 P + 4 (P - L) kernels one after the other, by sizes per node; each runs over all layers.
+    About 6 P + 5 (P - L) kernels one after the other, by the P and L of a node; each runs over all
+    layers and nodes.
     On a CPU :func:`eplb.rebalance_experts` is much faster.
     """
     weight = _checked(weight)

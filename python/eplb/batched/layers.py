@@ -58,13 +58,12 @@ def replicate(
         return first, torch.zeros_like(loads), counts
     tail = -(-spares // 10) if policy == "adaptive" else 0
     exact = loads.to(torch.float64)
-    one = counts[:, :1].clone()
     expert, rank = loads.new_empty(2, spares, rows, 1)
     for spare in range(spares):
         divisor = counts if spare < spares - tail else 2 * counts - 1
         torch.argmax(exact / divisor, dim=1, keepdim=True, out=expert[spare])
         torch.gather(counts, 1, expert[spare], out=rank[spare])
-        counts.scatter_add_(1, expert[spare], one)
+        counts += first == expert[spare]
     copies = torch.cat([first, expert.squeeze(2).T], dim=1)
     return copies, torch.cat([torch.zeros_like(loads), rank.squeeze(2).T], dim=1), counts
 

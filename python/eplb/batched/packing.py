@@ -34,7 +34,7 @@ def pack(loads: torch.Tensor, packs: int, swaps: int) -> torch.Tensor:
 def greedy(loads: torch.Tensor, packs: int) -> torch.Tensor:
     """Each item, heaviest first, to the lightest pack that is not full; as :func:`pack` gives it.
 
-    The only loop over items: four kernels for each.
+    The only loop over items: six kernels for each.
     """
     rows, items = loads.shape
     by_load, order = loads.sort(dim=1, descending=True, stable=True)
@@ -44,12 +44,14 @@ def greedy(loads: torch.Tensor, packs: int) -> torch.Tensor:
     gain = torch.stack([by_load, torch.ones_like(by_load)], dim=1)
     state = loads.new_zeros(rows, 2, packs)
     chosen = loads.new_empty(items, rows, 1)
+    pack_index = torch.arange(packs, device=loads.device)
     for item in range(items):
         is_full = state[:, 1] == items // packs
         open_load = state[:, 0].masked_fill(is_full, FULL)
         torch.argmin(open_load, dim=1, keepdim=True, out=chosen[item])
-        index = chosen[item].unsqueeze(1).expand(-1, 2, -1)
-        state.scatter_add_(2, index, gain[:, :, item : item + 1])
+        # scatter_add_ would do, but with deterministic algorithms it copies from the host.
+        is_chosen = (pack_index == chosen[item]).unsqueeze(1)
+        state += is_chosen * gain[:, :, item : item + 1]
     # An item's rank is the number of earlier ones in its pack: a stable sort by pack keeps them so.
     arrived = chosen.squeeze(2).T.sort(dim=1, stable=True).indices
     return order.gather(1, arrived).view(rows, packs, items // packs)
