@@ -95,6 +95,6 @@ def _duplicates(plan: Plan) -> str:
     return _row("duplicates", f"{slots} with an expert that their GPU holds already, in {layers}")
 
 
-def count(number: int, what: str) -> str:
-    """``"1 layer"``, ``"2 layers"``."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def count(number: int, what: str, many: str | None = None) -> str:
+    """``"1 layer"``, ``"2 layers"``; ``many`` where the plural is another."""
+    return f"{number} {what if number == 1 else many or what + 's'}"

@@ -1,0 +1,132 @@
+"""Arrays of loads: from whatever holds numbers, looked at cell by cell, windows summed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eplb.errors import LoadError, LoadTypeError
+from eplb.loads import MAX_LOAD, as_array
+from eplb.tensors import is_tensor
+
+from . import found
+
+_SHAPES = "[layers, experts] or [windows, layers, experts] is needed"
+
+
+def load_array(values: Any) -> npt.NDArray[Any]:
+    """Values of any number of dimensions as int64, uint64, float32 or float64."""
+    if isinstance(values, list):
+        return _list_array(values)
+    if not isinstance(values, np.ndarray) and not is_tensor(values):
+        raise LoadError(f"a table of loads is needed, it holds {_kind(values)}")
+    cells = values.size if isinstance(values, np.ndarray) else values.numel()
+    if cells > found.MAX_CELLS:
+        raise LoadError(f"it holds {cells} loads; at most {found.MAX_CELLS} are read")
+    if not isinstance(values, np.ndarray):
+        _refuse_expanded(values)
+    array, bits_of = as_array(values)
+    if bits_of == "float16":
+        return array.view(np.float16).astype(np.float32)
+    if bits_of == "bfloat16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array
+
+
+def _refuse_expanded(tensor: Any) -> None:
+    """Refuses a tensor that repeats its memory: a small file can declare a huge one."""
+    if any(step == 0 < size - 1 for step, size in zip(tensor.stride(), tensor.shape, strict=True)):
+        raise LoadError("its tensor repeats one value over an axis: save it with .contiguous()")
+
+
+def _kind(values: Any) -> str:
+    return "an object" if isinstance(values, dict) else repr(values)[:40]
+
+
+def _list_array(values: list[Any]) -> npt.NDArray[Any]:
+    """Nested lists of two or three levels; each cell is looked at."""
+    first = values[0] if values else None
+    if not (isinstance(first, list) and first and isinstance(first[0], list)):
+        return as_array(values)[0]
+    for window, table in enumerate(values):
+        if not isinstance(table, list) or len(table) != len(first):
+            holds = f"{len(table)} layers" if isinstance(table, list) else _kind(table)
+            raise LoadError(f"window {window} holds {holds}, window 0 holds {len(first)} layers")
+        try:
+            as_array(table)
+        except (LoadError, LoadTypeError) as error:
+            raise LoadError(f"window {window}: {error}") from error
+    rows = [row for table in values for row in table]
+    widths = [len(row) for row in rows]
+    for row, width in enumerate(widths):
+        if width != widths[0]:
+            window = row // len(first)
+            raise LoadError(f"window {window} has {width} experts, window 0 has {widths[0]}")
+    return as_array(rows)[0].reshape(len(values), len(first), widths[0])
+
+
+def check_loads(array: npt.NDArray[Any]) -> None:
+    """Refuses a wrong shape, and loads that are negative or not finite."""
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise LoadError(f"the loads have shape {list(array.shape)}; {_SHAPES}")
+    bad = array < 0
+    if array.dtype.kind == "f":
+        bad |= ~np.isfinite(array)
+    if not bad.any():
+        return
+    place = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), array.shape))
+    axes = ("window", "layer", "expert")[-array.ndim :]
+    where = ", ".join(f"{axis} {at}" for axis, at in zip(axes, place, strict=True))
+    raise LoadError(
+        f"{where}: the load is {array[place]}; a load must be finite and not negative",
+        layer=place[-2],
+        expert=place[-1],
+    )
+
+
+def sum_note(array: npt.NDArray[Any]) -> str:
+    """What was done to windows, in words."""
+    windows, layers, experts = array.shape
+    return f"{windows} windows summed: [{windows}, {layers}, {experts}] to [{layers}, {experts}]"
+
+
+def sum_of_windows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``[windows, layers, experts]`` as ``[layers, experts]``: exact, or the nearest float64."""
+    if array.dtype.kind == "f":
+        return _sum_of_floats(array)
+    return _sum_of_integers(array.astype(np.uint64))
+
+
+def _sum_of_integers(array: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Exact sums: of upper and lower halves, which cannot overflow, then in Python's integers."""
+    upper = (array >> np.uint64(32)).sum(axis=0, dtype=np.uint64)
+    lower = (array & np.uint64(2**32 - 1)).sum(axis=0, dtype=np.uint64)
+    total = upper.astype(object) * 2**32 + lower.astype(object)
+    for (layer, expert), load in np.ndenumerate(total):
+        if load > MAX_LOAD:
+            raise LoadError(
+                f"layer {layer}, expert {expert}: the windows sum to {load}; "
+                "an integer load is 0 to 2**64 - 1",
+                layer=layer,
+                expert=expert,
+            )
+    return np.array(total, dtype=np.uint64)
+
+
+def _sum_of_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The float64 nearest to each exact sum, whatever the order of the windows."""
+    windows, layers, experts = array.shape
+    total = np.empty((layers, experts))
+    for layer, expert in np.ndindex(layers, experts):
+        try:
+            total[layer, expert] = math.fsum(array[:, layer, expert].tolist())
+        except OverflowError:
+            raise LoadError(
+                f"layer {layer}, expert {expert}: the sum of {windows} windows exceeds float64",
+                layer=layer,
+                expert=expert,
+            ) from None
+    return total
