@@ -394,7 +394,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no such effort": (f"{PLANNED} --policy minimax --effort most", "no effort 'most'; .*fast, "),
     "an effort of another policy": (f"{PLANNED} --effort best", "effort='best' is for policy 'min"),
     "no such file": ("plan missing.npy --gpus 4", r"^missing\.npy: No such file"),
-    "a folder": ("plan . --gpus 4", r"^\.: Is a directory"),
+    "a folder": ("plan . --gpus 4", r"^\.: it is a directory without meta_info\.json"),
     "no loads in it": ("plan text.csv --gpus 4", r"^text\.csv: line 1, column 2: 'x' is there"),
     "a bad cell": ("plan bad.json --gpus 4", r"^bad\.json: layer 1, expert 0: the load is -3;"),
     "no such key": (f"{PLANNED} --key mine", r"^loads\.npy: .* none named 'mine'"),

@@ -644,10 +644,11 @@ def test_strange_yaml(
     text, message = BAD_YAML[case]
     start = time.perf_counter()
     found = bad(tmp_path, "trtllm", text)
-    if case == "a merge":
-        assert found.startswith((message, "line 1: anchors"))
-    else:
-        assert found.startswith(message)
+    others = {  # what releases of libyaml refuse by themselves
+        "a merge": "line 1: anchors",
+        "deep": "no YAML that can be read: while increasing flow level",
+    }
+    assert found.startswith((message, others.get(case, message)))
     assert time.perf_counter() - start < 2
 
 

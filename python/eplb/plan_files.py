@@ -31,6 +31,10 @@ from eplb.sizes import topology
 
 from . import _core
 
+#: Files of JSON hold at most so many of each: as Python objects they take many times their bytes.
+MAX_JSON_LISTS = 2**20
+MAX_JSON_VALUES = 2**25
+
 FORMAT = "eplb plan"
 VERSION = 1
 
@@ -258,7 +262,11 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
 
 
 def parse_json(content: bytes) -> Any:
-    """Strict JSON: no NaN, no key twice, no depth that breaks the interpreter."""
+    """Strict JSON: no NaN, no key twice, no depth that breaks the interpreter, nothing huge."""
+    if content.count(b"[") + content.count(b"{") > MAX_JSON_LISTS:
+        raise PlanFileError(f"it holds more than {MAX_JSON_LISTS} lists and objects")
+    if content.count(b",") > MAX_JSON_VALUES:
+        raise PlanFileError(f"it holds more than {MAX_JSON_VALUES} values: give it in another kind")
     try:
         return json.loads(content, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except RecursionError:

@@ -21,6 +21,8 @@ from eplb.cli.options import (
     Replicas,
     Sizes,
     Threads,
+    Trust,
+    WrittenBy,
 )
 from eplb.cli.output import WIDTH, busy, say
 from eplb.comparison import Comparison, Row, compare
@@ -40,11 +42,13 @@ def compare_command(
     metric: Metric = None,
     threads: Threads = 1,
     key: Key = None,
+    written_by: WrittenBy = None,
+    trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare every policy with the trivial placement."""
     sizes = Sizes(gpus, replicas, redundant, groups, nodes, threads)
-    read = read_loads(loads, key=key)
+    read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
     experts = read.table.shape[1]
     with sizes.named_in_errors(experts), busy("planning by every policy"):
         comparison = compare(read.table, **sizes.arguments(experts))

@@ -15,6 +15,8 @@ from eplb.cli.options import (
     Layers,
     LoadsPath,
     Metric,
+    Trust,
+    WrittenBy,
     number,
     words_of_options,
 )
@@ -42,6 +44,8 @@ def evaluate_command(
     config: Config = None,
     metric: Metric = None,
     key: Key = None,
+    written_by: WrittenBy = None,
+    trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a placement is worth under other loads."""
@@ -49,14 +53,16 @@ def evaluate_command(
         raise eplb.EplbError("give --layers or --config, not both")
     if config is not None:
         layers = moe_layers_of(config).moe
+    if format == "plan" and (gpus is not None or layers is not None):
+        raise eplb.EplbError("a plan file says its own sizes: name them for engines only")
+    read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
+    if layers is None and format in FORMATS and FORMATS[format].rows != "moe":
+        layers = read.layers
     with words_of_options():
         if format == "plan":
-            if gpus is not None or layers is not None:
-                raise eplb.EplbError("a plan file says its own sizes: name them for engines only")
             plan = eplb.load_plan(placement)
         else:
             plan = load_engine_file(placement, format, num_gpus=gpus, layers=layers).plan
-    read = read_loads(loads, key=key)
     plan = eplb.evaluate(plan, read.table)
     if as_json:
         say(json.dumps({**plan_values(plan), "notes": read.notes}))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import eplb
+from eplb.load_files import WRITERS
 from eplb.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ def _layers(text: str) -> list[int]:
     return numbers
 
 
+def _writer(name: str) -> str:
+    if name not in WRITERS:
+        raise typer.BadParameter(f"there is no {name!r}; there are {', '.join(WRITERS)}")
+    return name
+
+
 def _metric(name: str) -> str:
     if name not in METRICS:
         raise typer.BadParameter(f"there is no {name!r}; there are {', '.join(METRICS)}")
@@ -50,7 +57,23 @@ LoadsPath = Annotated[
     typer.Argument(
         metavar="LOADS",
         help="Loads [layers, experts] or [windows, layers, experts]: .npy, .npz, .csv, .json, .pt, "
-        "or - for standard input.",
+        "an engine's dump, or - for standard input.",
+    ),
+]
+WrittenBy = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="WRITER",
+        parser=_writer,
+        help=f"Who wrote the loads: {', '.join(WRITERS)}; by default recognised.",
+    ),
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust-loads",
+        help="Take the numbers as loads, even where they look like numbers of experts or layers.",
     ),
 ]
 Gpus = Annotated[int, number("--gpus", "GPUs of all nodes.")]
@@ -69,7 +92,7 @@ Nodes = Annotated[int, number("--nodes", "Nodes.")]
 Threads = Annotated[int, number("--threads", "Threads. No answer depends on it.")]
 Key = Annotated[
     str | None,
-    typer.Option("--key", metavar="NAME", help="Which array of a file of several to read."),
+    typer.Option("--key", metavar="NAME", help="Which of several tables to read."),
 ]
 Metric = Annotated[
     str | None,
@@ -163,6 +186,7 @@ def words_of_options() -> Iterator[None]:
         text = re.sub(r"^(threads|seed|tokens|experts|windows)\b", r"--\1", text)
         text = re.sub(r"\btop_k\b", "--top-k", text)
         text = text.replace("give layers, or the model's config.json", "give --layers or --config")
+        text = re.sub(r"^layers(?= must| are)|(?<=leave out )layers", "--layers", text)
         if text == str(error):
             raise
         place = (error.layer, error.slot, error.expert)

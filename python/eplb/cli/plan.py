@@ -25,6 +25,8 @@ from eplb.cli.options import (
     Replicas,
     Sizes,
     Threads,
+    Trust,
+    WrittenBy,
     words_of_options,
 )
 from eplb.cli.output import busy, say
@@ -79,6 +81,8 @@ def plan_command(
     metric: Metric = None,
     threads: Threads = 1,
     key: Key = None,
+    written_by: WrittenBy = None,
+    trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Plan which experts get copies, and which GPU holds what."""
@@ -88,7 +92,7 @@ def plan_command(
             raise eplb.EplbError(f"{option} {file} would overwrite the loads; name another file")
     goal = _target(out, format, layers, num_hidden_layers, config)
     picture = None if plot is None else _picture(plot)
-    read = read_loads(loads, key=key)
+    read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
     experts = read.table.shape[1]
     with sizes.named_in_errors(experts), busy("planning"):
         start = time.perf_counter()
@@ -97,7 +101,7 @@ def plan_command(
     notes = list(read.notes)
     if goal is not None:
         with words_of_options():
-            notes += goal.write(made)
+            notes += goal.for_layers(read.layers).write(made)
     if picture is not None:
         from eplb.plots import plot_plan
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import eplb
-from eplb.cli.options import AsJson, Key, LoadsPath
+from eplb.cli.options import AsJson, Key, LoadsPath, Trust, WrittenBy
 from eplb.cli.output import say
 from eplb.load_files import read_loads
 
@@ -18,12 +18,14 @@ def verify_command(
     loads: LoadsPath,
     *,
     key: Key = None,
+    written_by: WrittenBy = None,
+    trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a plan file against the loads it is for."""
     try:
         read = eplb.load_plan(plan)
-        message = eplb.verify(read, read_loads(loads, key=key).table)
+        message = eplb.verify(read, read_loads(loads, key=key, written_by=written_by, trust=trust_loads).table)
     except eplb.VerificationError as error:
         if as_json:
             place = {name: getattr(error, name) for name in ("layer", "slot", "expert")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,12 @@ class Target:
     num_hidden_layers: int | None
     #: Logical experts of the model; None where nobody said.
     num_experts: int | None
+
+    def for_layers(self, layers: Sequence[int] | None) -> Target:
+        """The same with the layers that the loads came with, where an engine's file needs them."""
+        if layers is None or self.layers is not None or self.format == "plan":
+            return self
+        return replace(self, layers=list(layers))
 
     def write(self, plan: Plan) -> list[str]:
         """Writes the file, whole or not at all; see :func:`save_for_engine`."""
