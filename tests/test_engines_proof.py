@@ -1,13 +1,15 @@
 """The engines' own released code loads what is written for them, and has the plan's map.
 
 It runs where ``EPLB_ENGINE_WHEELS`` names a folder of wheels, and is skipped elsewhere. They are
-fetched, for about 70 MB, by
+fetched, for about 400 MB, by
 
     pip download --no-deps --dest wheels sglang==0.5.23
-    pip download --no-deps --dest wheels --only-binary :all: vllm-ascend==0.23.0
+    pip download --no-deps --dest wheels --only-binary :all: vllm==0.33.0 vllm-ascend==0.23.0
 
 Nothing is installed: one module of each is read out of its wheel and run by itself, with stand-ins
-for what it imports of the engine. TensorRT-LLM has no wheel on the Python Package Index.
+for what it imports of the engine. TensorRT-LLM has no wheel on the Python Package Index, only a
+source distribution that fetches one from elsewhere; and no released vLLM reads a placement file: there
+the map of the file goes through the function that makes vLLM's tables of any map.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import numpy as np
 import pytest
 import torch
 from eplb.engine_files import save_for_engine
+from eplb.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +54,7 @@ def module_of(wheel: str, path: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     with zipfile.ZipFile(found[-1]) as archive:
         source = archive.read(path)
     module = ModuleType(path.removesuffix(".py").replace("/", "."))
+    module.__package__ = module.__name__.rpartition(".")[0]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(source, f"{found[-1].name}/{path}", "exec"), module.__dict__)  # noqa: S102
     return module
@@ -140,6 +144,60 @@ def test_sglang_s_traps_are_there(sglang: SimpleNamespace) -> None:
     # No look at the width: 16 slots pass where the arguments ask for 24.
     narrow = {"physical_to_logical_map": [list(range(16))]}
     assert started(sglang, json.dumps(narrow), 0).num_physical_experts == 16
+
+
+# --- vLLM -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def vllm(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """vLLM's module that keeps the maps of experts."""
+    names = {
+        "config": ("ModelConfig", "ParallelConfig"),
+        "config.utils": ("compute_hash_cached",),
+        "distributed.parallel_state": (
+            "GroupCoordinator",
+            "get_ep_group",
+            "get_eplb_group",
+            "get_node_count",
+            "in_the_same_node_as",
+        ),
+        "distributed.stateless_coordinator": ("StatelessGroupCoordinator",),
+        "distributed.utils": ("StatelessProcessGroup",),
+        "model_executor.models.interfaces": ("MixtureOfExperts",),
+        "platforms": ("current_platform",),
+        "utils.gpu_sync_debug": ("gpu_sync_allowed",),
+        "utils.torch_utils": ("PIN_MEMORY",),
+        "distributed.eplb.async_worker": ("start_async_worker",),
+        "distributed.eplb.eplb_communicator": ("EplbCommunicator", "create_eplb_communicator"),
+        "distributed.eplb.eplb_utils": ("CpuGpuEvent",),
+        "distributed.eplb.policy": ("EPLB_POLICIES", "AbstractEplbPolicy", "DefaultEplbPolicy"),
+        "distributed.eplb.rebalance_execute": (
+            "AsyncEplbLayerResult",
+            "move_from_buffer",
+            "rearrange_expert_weights_inplace",
+        ),
+    }
+    for module, values in names.items():
+        stand_in(f"vllm.{module}", monkeypatch, **dict.fromkeys(values, SimpleNamespace))
+    stand_in("vllm.logger", monkeypatch, init_logger=lambda _name: None)
+    return module_of("vllm", "vllm/distributed/eplb/eplb_state.py", monkeypatch)
+
+
+def test_vllm(vllm: Any, tmp_path: Path) -> None:
+    path = tmp_path / "placement.json"
+    for plan in (PLAN, ROTATED):
+        save_for_engine(plan, path, "vllm")
+        maps = torch.tensor(json.loads(path.read_text()))
+        log2phy, logcnt = vllm.compute_logical_maps(maps, plan.num_experts)
+        of_map = eplb.Plan.from_phy2log(maps, num_gpus=GPUS)  # vLLM ranks copies by slot, too
+        assert log2phy.tolist() == of_map.log2phy().tolist()
+        assert logcnt.tolist() == plan.logcnt.tolist()
+
+
+def test_vllm_s_balancedness(vllm: Any) -> None:
+    average, largest = vllm._compute_eplb_load_stats(torch.tensor(PLAN.gpu_load))
+    assert METRICS["vllm"].of(PLAN) == pytest.approx(float(average / largest), rel=1e-12)
 
 
 # --- vllm-ascend ----------------------------------------------------------------------------------

@@ -25,7 +25,9 @@ def verify_command(
     """Check a plan file against the loads it is for."""
     try:
         read = eplb.load_plan(plan)
-        message = eplb.verify(read, read_loads(loads, key=key, written_by=written_by, trust=trust_loads).table)
+        message = eplb.verify(
+            read, read_loads(loads, key=key, written_by=written_by, trust=trust_loads).table
+        )
     except eplb.VerificationError as error:
         if as_json:
             place = {name: getattr(error, name) for name in ("layer", "slot", "expert")}

@@ -72,8 +72,8 @@ def csv_table(text: str, *, trust: bool = False) -> npt.NDArray[Any]:
         _refuse_labels(f"line {lines[0]}", "header", rows[0], _LABELS)
         _refuse_labels("column 1", "layers' numbers", column, 2 if header_seen else _LABELS)
     if len({row.dtype for row in rows}) > 1:
-        for line, row in zip(lines, rows, strict=True):
-            _refuse_inexact(line, row.tolist())
+        for line, numbers in zip(lines, rows, strict=True):
+            _refuse_inexact(line, numbers.tolist())
     return np.stack(rows)
 
 

@@ -122,7 +122,9 @@ def _matrices(folder: Path, stage: str, files: list[Path], config: _Config) -> F
     slots = np.concatenate(_tables(files), axis=1)
     matrices = len(slots) // config.num_layers
     if matrices == 0:
-        raise LoadError(f"its files have {len(slots)} rows, {CONFIG} says {config.num_layers} layers")
+        raise LoadError(
+            f"its files have {len(slots)} rows, {CONFIG} says {config.num_layers} layers"
+        )
     slots = slots[: matrices * config.num_layers].reshape(matrices, config.num_layers, -1)
     check_loads(slots)
     loads = _experts(folder, slots, config)

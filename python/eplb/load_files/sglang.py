@@ -21,7 +21,9 @@ def is_dump(values: Any) -> bool:
 def read(values: Any) -> Found:
     """The counts of a dump."""
     if not isinstance(values, dict) or not is_dump(values):
-        raise LoadError("it is no dump of SGLang's recorder: it has no 'logical_count' beside 'rank'")
+        raise LoadError(
+            "it is no dump of SGLang's recorder: it has no 'logical_count' beside 'rank'"
+        )
     if _is_detail(values):
         raise LoadError(
             "it records single passes or tokens, not counts: record with "

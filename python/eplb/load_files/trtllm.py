@@ -47,7 +47,7 @@ def read(folder: Path) -> Found:
     """
     experts = _num_experts(folder / META)
     files = sorted(
-        (int(name[1]), path) for path in folder.iterdir() if (name := _RANK.fullmatch(path.name))
+        (int(rank[1]), path) for path in folder.iterdir() if (rank := _RANK.fullmatch(path.name))
     )
     if not files:
         raise LoadError("it holds no rank0.safetensors beside its meta_info.json")
