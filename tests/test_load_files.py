@@ -14,13 +14,16 @@ import sys
 import zipfile
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from eplb import LoadError
-from eplb.load_files import found, read_loads
+from eplb import LoadError, plan_files
+from eplb.load_files import csv_text, found, read_loads
+from hypothesis import given
+from hypothesis.strategies import DataObject, data, floats, integers, lists, sampled_from
 from loads.histogram import histogram
 
 if TYPE_CHECKING:
@@ -460,3 +463,41 @@ def test_histogram() -> None:
     assert histogram(ids, 4).tolist() == [[1, 0, 2, 1], [1, 3, 0, 0]]
     with pytest.raises(ValueError, match="the ids are 0 to 3, the experts 3"):
         histogram(ids, 3)
+
+
+# --- Text and numbers -----------------------------------------------------------------------------
+
+NUMBERS = {
+    "integers": integers(0, MOST),
+    "floats": floats(0, allow_infinity=False, allow_nan=False, allow_subnormal=True),
+    "short": integers(0, 10**9).map(lambda number: number / 1000),
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("ending", ["csv", "json", "npy", "npz"])
+@given(data=data())
+def test_every_number_comes_back(kind: str, ending: str, data: DataObject) -> None:
+    """To the last bit, whether a row is read at once or cell by cell."""
+    width = data.draw(integers(1, 5))
+    rows = lists(lists(NUMBERS[kind], min_size=width, max_size=width), min_size=1, max_size=4)
+    table = np.array(data.draw(rows), dtype=np.uint64 if kind == "integers" else np.float64)
+    separator = data.draw(sampled_from([",", ", ", ";", "\t", " "]))
+    content = WRITE[ending](table)
+    if ending == "csv":
+        content = content.replace(b",", separator.encode())
+    with TemporaryDirectory() as folder:
+        read = read_loads(written(Path(folder), f"a.{ending}", content), trust=True)
+    assert read.table.astype(table.dtype).tobytes() == table.tobytes()
+    assert read.table.tolist() == table.tolist()
+
+
+def test_limits_of_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_text, "MAX_ROWS", 3)
+    monkeypatch.setattr(plan_files, "MAX_JSON_LISTS", 5)
+    monkeypatch.setattr(plan_files, "MAX_JSON_VALUES", 7)
+    assert read_loads(written(tmp_path, "a.csv", "1,5\n" * 3)).table.shape == (3, 2)
+    assert "line 4: at most 3 rows" in refusal(tmp_path, "a.csv", "1,5\n" * 4)
+    assert read_loads(written(tmp_path, "a.json", "[[1],[1],[1],[1]]")).table.shape == (4, 1)
+    assert "more than 5 lists" in refusal(tmp_path, "a.json", "[[1],[1],[1],[1],[1]]")
+    assert "more than 7 values" in refusal(tmp_path, "a.json", "[[1,2,3,4,5,6,7,8,9]]")

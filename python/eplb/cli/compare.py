@@ -6,9 +6,6 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from eplb.cli.options import (
     AsJson,
     Gpus,
@@ -61,6 +58,9 @@ def compare_command(
 
 def comparison_text(comparison: Comparison, metric: str | None = None) -> str:
     """The comparison as a table of 80 columns; with colours where standard output shows them."""
+    from rich.console import Console
+    from rich.table import Table
+
     space = 1 if metric else 2  # all of 80 columns with one column more
     table = Table(box=None, pad_edge=False, padding=(0, space, 0, 0))
     table.add_column("policy\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eplb.errors import EplbError, LoadError, LoadTypeError
 
-from . import load_history, mindie, sglang, trtllm
+from . import load_history, sglang
 from .arrays import check_loads, load_array, sum_note, sum_of_windows
 from .content import content_of, values_of
 from .doubts import refuse_expert_ids
@@ -86,6 +86,8 @@ def read_loads(
 
 
 def _directory(folder: Path, key: str | None, written_by: str | None) -> Found:
+    from . import mindie, trtllm  # few have directories, and these bring engine_files along
+
     if written_by == "mindie" or (written_by is None and mindie.is_dump(folder)):
         return mindie.read(folder, key)
     if written_by == "trtllm" or (written_by is None and trtllm.is_dump(folder)):
