@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from fractions import Fraction
 from typing import Any
 
 import eplb
@@ -117,6 +119,19 @@ def test_a_layer_without_load() -> None:
     assert "no load" in str(eplb.plan(load * 0, num_gpus=2))
 
 
+def test_the_screen_says_what_the_gap_means() -> None:
+    """In words that are never better than the truth."""
+    load = [[600, 560, 120, 120, 20, 10, 10, 10], [1] * 8]
+    for policy in eplb.POLICIES:
+        plan = eplb.plan(load, num_gpus=8, num_replicas=16, policy=policy)
+        promise = re.search(r"every layer within (.*)% of the best that any planner", str(plan))
+        assert (promise is None) == (plan.gap.max() == 0)
+        if promise is not None:
+            assert 0 <= Fraction(promise[1]) / 100 - Fraction(plan.gap.max()) <= Fraction(1, 10**5)
+    best = eplb.plan([[4, 3, 2, 1]], num_gpus=1)
+    assert "every layer is the best that any planner could do\n" in str(best)
+
+
 def test_the_screen_says_what_an_operator_asks() -> None:
     text = str(PLAN)
     assert max(map(len, text.splitlines())) <= 80
@@ -125,6 +140,7 @@ def test_the_screen_says_what_an_operator_asks() -> None:
         "4, each whole on one of 2 nodes",
         f"mean {PLAN.balancedness.mean():.4f}, worst {PLAN.balancedness.min():.4f}",
         f"(layer {PLAN.balancedness.argmin()})",
+        "best that any planner could do\n                that keeps the groups on nodes",
         f"mean {PLAN.gap.mean():.3%}",
         PLAN.digest(),
     ):
