@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import doctest
 import re
+import runpy
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 from eplb import cli
-
-if TYPE_CHECKING:
-    import pytest
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_examples() -> None:
-    results = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+@pytest.mark.parametrize(("page", "least"), [("README.md", 8), ("docs/minimax.md", 8)])
+def test_examples(page: str, least: int) -> None:
+    results = doctest.testfile(str(ROOT / page), module_relative=False)
     assert results.failed == 0
-    assert results.attempted >= 8
+    assert results.attempted >= least
+
+
+def test_the_picture_of_the_docs(tmp_path: Path) -> None:
+    """It is drawn, and from what the placements are: the busiest GPUs are named in it."""
+    picture = runpy.run_path(str(ROOT / "docs" / "picture.py"))
+    load = picture["deepseek_v4_flash"]()
+    figure = picture["figure_of"](load)
+    plans = picture["placements"](load)
+    layer = int(plans["deepseek"].balancedness.argmin())
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    peaks = [1 / plan.balancedness[layer] for plan in plans.values()]
+    assert [float(label.split()[-4]) for label in labels] == pytest.approx(peaks, abs=6e-4)
+    assert peaks[2] < peaks[1] < peaks[0]
+    figure.savefig(tmp_path / "a.png")
+    assert (ROOT / "docs" / "gpu-loads.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_console_examples(
