@@ -7,6 +7,7 @@ use std::str::FromStr;
 use crate::replicate::Replication;
 use crate::share::{SHARE_UNIT, packing_load};
 use crate::topology::Topology;
+use crate::trace::Silent;
 
 /// Which argument a lower bound rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,7 @@ impl LowerBounds {
     pub(crate) fn best(&mut self, loads: &[u64], topology: &Topology) -> LayerBound {
         let mut replication = std::mem::take(&mut self.replication);
         replication.start(loads);
-        replication.append_adams(topology.num_replicas() - loads.len());
+        replication.append_adams(topology.num_replicas() - loads.len(), &mut Silent);
         let best = self.best_of_adams(&replication, loads, topology);
         self.replication = replication;
         best

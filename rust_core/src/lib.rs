@@ -18,7 +18,15 @@ mod refine;
 mod replicate;
 mod share;
 mod topology;
+mod trace;
 mod verify;
+
+// The tests inside the crate share these problems with those outside, which know it by its name.
+#[cfg(test)]
+extern crate self as eplb_core;
+#[cfg(test)]
+#[path = "../tests/problems/mod.rs"]
+mod problems;
 
 pub use bounds::{Bound, MAX_GROUP_PACKINGS};
 pub use certificate::Certificate;

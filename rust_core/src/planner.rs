@@ -137,7 +137,7 @@ fn plan_share(
     tables: &mut LayerTables<'_>,
     outcomes: &mut [Option<Outcome>],
 ) {
-    let mut published = Published::default();
+    let mut published = <Published>::default();
     let mut minimax = Minimax::default();
     let rows = tables
         .phy2log

@@ -6,6 +6,7 @@ use crate::pack::Greedy;
 use crate::refine::Refinement;
 use crate::replicate::Replication;
 use crate::topology::Topology;
+use crate::trace::{Silent, Trace};
 
 /// A layer of a plan being written: `[P]` slots, `[P]` ranks, `[L]` counts.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ const GPU_STEPS: usize = 2;
 
 /// Plans layer after layer in the same buffers.
 #[derive(Debug, Default)]
-pub(crate) struct Published {
+pub(crate) struct Published<T = Silent> {
     replication: Replication,
     items: Items,
     packer: Packer,
@@ -37,9 +38,10 @@ pub(crate) struct Published {
     expert: Vec<u32>,
     /// Their canonical loads.
     load: Vec<u64>,
+    pub(crate) trace: T,
 }
 
-impl Published {
+impl<T: Trace> Published<T> {
     /// Plans one layer of canonical loads `[L]`. Time O(P log P).
     pub(crate) fn plan_layer(
         &mut self,
@@ -82,7 +84,7 @@ impl Published {
         }));
         self.groups.sort_unstable_by_key(|item| (std::cmp::Reverse(item.load), item.slot));
         let steps = if rule == Rule::Adaptive { NODE_STEPS } else { 0 };
-        self.packer.pack(&mut self.groups, topology.nodes(), steps);
+        self.packer.pack(&mut self.groups, topology.nodes(), steps, &mut self.trace);
         self.expert.clear();
         self.load.clear();
         for &i in &self.packer.placed {
@@ -96,8 +98,8 @@ impl Published {
     fn replicate(&mut self, experts: std::ops::Range<usize>, spares: usize, rule: Rule) {
         self.replication.start(&self.load[experts]);
         match rule {
-            Rule::DeepSeek => self.replication.append_adams(spares),
-            Rule::Adaptive => self.replication.append_adaptive(spares),
+            Rule::DeepSeek => self.replication.append_adams(spares, &mut self.trace),
+            Rule::Adaptive => self.replication.append_adaptive(spares, &mut self.trace),
         }
     }
 
@@ -106,7 +108,7 @@ impl Published {
         self.items.collect(&self.replication);
         debug_assert_eq!(self.items.sorted.len(), slots);
         let steps = if rule == Rule::Adaptive { GPU_STEPS } else { 0 };
-        self.packer.pack(&mut self.items.sorted, gpus, steps);
+        self.packer.pack(&mut self.items.sorted, gpus, steps, &mut self.trace);
     }
 }
 
@@ -121,7 +123,7 @@ struct Packer {
 
 impl Packer {
     /// Packs `items`, which come heaviest first.
-    fn pack(&mut self, items: &mut [Item], packs: usize, steps: usize) {
+    fn pack(&mut self, items: &mut [Item], packs: usize, steps: usize, trace: &mut impl Trace) {
         if items.len() == packs {
             items.sort_unstable_by_key(|item| item.slot);
             self.placed.clear();
@@ -131,7 +133,7 @@ impl Packer {
         self.placed.resize(items.len(), 0);
         self.greedy.pack(items, packs, &mut self.placed);
         if steps > 0 {
-            self.refinement.refine(items, packs, steps, &mut self.placed);
+            self.refinement.refine(items, packs, steps, &mut self.placed, trace);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The seed's swap refinement: exchanges between the heaviest and the lightest pack.
 
 use crate::items::Item;
+use crate::trace::{Peak, Step, Trace};
 
 /// Exchanges items between packs, in buffers that are reused.
 #[derive(Debug, Default)]
@@ -22,11 +23,13 @@ impl Refinement {
         packs: usize,
         steps: usize,
         placed: &mut [u32],
+        trace: &mut impl Trace,
     ) {
         let per_pack = items.len() / packs;
         let pack_load = |pack: &[u32]| pack.iter().map(|&i| items[i as usize].load).sum::<u64>();
         self.loads.clear();
         self.loads.extend(placed.chunks_exact(per_pack).map(pack_load));
+        trace.step(Step::Deal, || self.peak());
         let steps = steps + usize::from(self.uneven());
         for _ in 0..steps {
             let (heavy, light) = self.extremes();
@@ -47,7 +50,12 @@ impl Refinement {
             exchange(items, heavy, rank_heavy, item_light, rank_light);
             let light = &mut placed[light * per_pack..][..per_pack];
             exchange(items, light, rank_light, item_heavy, rank_heavy);
+            trace.step(Step::Swap, || self.peak());
         }
+    }
+
+    fn peak(&self) -> Peak {
+        Peak::of_packs(self.loads[self.extremes().0])
     }
 
     /// Whether (max - min) / mean > 0.03: one more step is allowed.

@@ -6,6 +6,8 @@
 
 use std::cmp::Ordering;
 
+use crate::trace::{Peak, Step, Trace};
+
 /// A load over a divisor, compared exactly by cross-multiplication. Loads are at most 2^40 and
 /// divisors at most 2^21, so the products fit 64 bits.
 #[derive(Debug, Clone, Copy)]
@@ -80,9 +82,11 @@ impl Replication {
     /// largest load per copy. The largest load per copy at the end is the least possible.
     ///
     /// Time O(copies * levels); there are at most sqrt(2 * slots) levels, and a handful on real loads.
-    pub(crate) fn append_adams(&mut self, copies: usize) {
+    pub(crate) fn append_adams(&mut self, copies: usize, trace: &mut impl Trace) {
+        trace.step(Step::Single, || self.peak());
         for _ in 0..copies {
             self.give_head(self.best_head(self.levels.len(), |r| r));
+            trace.step(Step::Copy, || self.peak());
         }
     }
 
@@ -109,12 +113,19 @@ impl Replication {
     /// `w_D/r_D >= w_S/r_S` and `w_S/(2r_S-1) >= w_D/(2r_D-1)` give `r_D >= r_S`, where equality makes
     /// D and S one expert; else `w_S/(r_S+1) < w_D/(r_D+1)`, and what is beside it is the same for
     /// both.
-    pub(crate) fn append_adaptive(&mut self, copies: usize) {
+    pub(crate) fn append_adaptive(&mut self, copies: usize, trace: &mut impl Trace) {
         let tail = copies.div_ceil(10);
-        self.append_adams(copies - tail);
+        self.append_adams(copies - tail, trace);
         for _ in 0..tail {
             self.give_head(self.best_head(self.levels.len(), |r| 2 * r - 1));
+            trace.step(Step::Copy, || self.peak());
         }
+    }
+
+    /// The largest load per copy.
+    fn peak(&self) -> Peak {
+        let Level { count, start, .. } = self.levels[self.best_head(self.levels.len(), |r| r)];
+        Peak { load: self.load[start], copies: count as u64 }
     }
 
     fn quotient(&self, position: usize, divisor: usize) -> Quotient {

@@ -28,8 +28,9 @@ use crate::policy::{Effort, Gap, Options};
 use crate::published::{LayerTables, Published, Rule};
 use crate::share::{SHARE_UNIT, packing_load};
 use crate::topology::Topology;
+use crate::trace::Silent;
 
-use node::{Limits, NodePlanner, Silent, Task};
+use node::{Limits, NodePlanner, Task};
 use packings::Packing;
 
 /// How far to search.

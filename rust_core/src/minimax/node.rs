@@ -9,6 +9,7 @@ use super::replicas::Replicas;
 use super::retarget::{self, Retarget};
 use super::swap;
 use crate::policy::Effort;
+use crate::trace::{Peak, Silent, Step, Trace};
 
 /// What an effort buys, in operations.
 #[derive(Debug, Clone, Copy)]
@@ -68,30 +69,6 @@ impl Limits {
     }
 }
 
-/// A step that may change the peak of a layout, but never raise it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    Deal,
-    Rematch,
-    Swap,
-    PairSwap,
-    Retarget,
-}
-
-/// Told the peak after every step; [`Silent`] costs nothing.
-pub(super) trait Trace {
-    fn step(&mut self, step: Step, layout: &Layout);
-}
-
-/// Nobody looks.
-#[derive(Debug, Default)]
-pub(super) struct Silent;
-
-impl Trace for Silent {
-    #[inline]
-    fn step(&mut self, _: Step, _: &Layout) {}
-}
-
 /// Copies and where they are.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Placed {
@@ -145,7 +122,7 @@ impl<T: Trace> NodePlanner<T> {
         let limits = task.limits;
         self.greedy = self.deal.deal(&self.best.replicas, task.gpus, &mut self.best.layout);
         self.best.peak = self.best.layout.peak();
-        self.trace.step(Step::Deal, &self.best.layout);
+        self.trace.step(Step::Deal, || peak_of(&self.best.layout));
         if self.best.peak <= task.target || task.slots == task.gpus || task.gpus == 1 {
             return;
         }
@@ -169,7 +146,7 @@ impl<T: Trace> NodePlanner<T> {
         let Placed { replicas, layout, peak } = &mut self.best;
         for _ in 0..if sweep { limits.sweeps } else { 0 } {
             let trace = &mut self.trace;
-            let mut changed = |layout: &Layout| trace.step(Step::Rematch, layout);
+            let mut changed = |layout: &Layout| trace.step(Step::Rematch, || peak_of(layout));
             if !self.rematch.sweep(replicas, layout, &mut changed) || layout.peak() <= target {
                 break;
             }
@@ -188,14 +165,14 @@ impl<T: Trace> NodePlanner<T> {
             }
             if let Some((a, b)) = swap::find(replicas, layout, from, aim, &mut work) {
                 layout.exchange(replicas, a, b);
-                self.trace.step(Step::Swap, layout);
+                self.trace.step(Step::Swap, || peak_of(layout));
             } else if let Some(pairs) =
                 self.pair_swap.find(replicas, layout, from, aim, limits.pair_partners, &mut work)
             {
                 for (a, b) in pairs {
                     layout.exchange(replicas, a, b);
                 }
-                self.trace.step(Step::PairSwap, layout);
+                self.trace.step(Step::PairSwap, || peak_of(layout));
             } else if load - aim <= (load - bound) / 8 {
                 break;
             } else {
@@ -256,7 +233,7 @@ impl<T: Trace> NodePlanner<T> {
         std::mem::swap(&mut self.best, &mut self.trial);
         self.best.replicas.collect(&self.copies.adams.load, &self.copies.counts);
         self.deal.deal(&self.best.replicas, task.gpus, &mut self.best.layout);
-        self.trace.step(Step::Deal, &self.best.layout);
+        self.trace.step(Step::Deal, || peak_of(&self.best.layout));
         self.improve(task, true);
         if self.trial.peak <= self.best.peak {
             std::mem::swap(&mut self.best, &mut self.trial);
@@ -301,9 +278,10 @@ impl<T: Trace> NodePlanner<T> {
                     &mut self.best,
                     &mut self.counts,
                 );
+                self.trace.step(Step::Trial, || peak_of(&self.best.layout));
                 self.improve(task, false);
                 if self.best.peak < peak {
-                    self.trace.step(Step::Retarget, &self.best.layout);
+                    self.trace.step(Step::Retarget, || peak_of(&self.best.layout));
                     break;
                 }
                 std::mem::swap(&mut self.best, &mut self.trial);
@@ -313,4 +291,8 @@ impl<T: Trace> NodePlanner<T> {
             }
         }
     }
+}
+
+fn peak_of(layout: &Layout) -> Peak {
+    Peak::of_packs(layout.peak())
 }
