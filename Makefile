@@ -11,7 +11,7 @@ OUT := build
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core/Cargo.toml \
 	rust_core/README.md $(shell find rust_core/src python/src -type f)
 
-.PHONY: help demo test lint bench picture docs fuzz wheel clean
+.PHONY: help demo test lint bench quality picture docs fuzz wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ bench: $(STAMPS)/package ## Time the planner beside a numpy planner of the usual
 
 picture: $(STAMPS)/package $(STAMPS)/test ## Draw docs/gpu-loads.png, from a real load
 	@$(BIN)/python docs/picture.py docs/gpu-loads.png
+
+quality: $(STAMPS)/package ## Measure how good plans are, every policy on every family of loads (minutes); write docs/quality.md
+	@PYTHONPATH=tests $(BIN)/python tests/quality/quality.py
 
 docs: ## Build the documentation of the Rust crate, warnings being errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --package eplb-core --no-deps --locked
