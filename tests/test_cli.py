@@ -445,6 +445,15 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a seed below 0": ("sample --seed -1", "^--seed"),
     "too many of the best": ("sample --experts 4", "--top-k"),
     "windows as CSV": ("sample --windows 2", "^CSV holds one window"),
+    "layers and a config of evaluate": (
+        "evaluate lists.json loads.npy --format sglang --gpus 1 --layers 0 --config bad.json",
+        "give --layers or --config, not both",
+    ),
+    "too wide a range of layers": (f"{PLANNED} --layers 0-16384 --out a.json", "names no layers"),
+    "a plan over the config": (
+        f"{PLANNED} --config config.json --out config.json",
+        "^--out config.json would overwrite the config",
+    ),
     "sizes of a plan file": ("evaluate plan.json loads.npy --gpus 4", "says its own sizes"),
     "no sizes of an engine's": (
         "evaluate lists.json loads.npy --format vllm",
@@ -466,6 +475,7 @@ def test_a_mistake_is_one_line(name: str, run: Any, folder: Path) -> None:
     Path("bad.json").write_text("[[1, 2], [-3, 4]]")
     Path("folder.json").mkdir()
     Path("lists.json").write_text("[[0, 1]]")
+    Path("config.json").write_text('{"model_type": "mixtral", "num_hidden_layers": 5}')
     PLAN.save("plan.json")
     Path("strange.json").write_text(json.dumps({**PLAN.to_dict(), "\33[31m\ntwo": 0}))
     before = names(folder)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from eplb import _core
+from eplb.metrics import METRICS
 from eplb.planner import trivial_plan
 
 LOAD = np.random.default_rng(2).integers(1, 99, (3, 12))
@@ -117,6 +118,24 @@ def test_a_layer_without_load() -> None:
         assert "1 layer" in str(plan)
         eplb.verify(plan, load)
     assert "no load" in str(eplb.plan(load * 0, num_gpus=2))
+
+
+def test_metrics_worked_by_hand() -> None:
+    """Two GPUs with 3 and 1, 6 and 2, and a layer without load."""
+    plan = eplb.plan([[3, 1], [2, 6], [0, 0]], num_gpus=2)
+    figures = {name: metric.of(plan) for name, metric in METRICS.items()}
+    assert figures == {
+        "vllm": pytest.approx((2 + 4) / (3 + 6)),
+        "sglang": pytest.approx((2 / 3 + 4 / 6 + 1) / 3),
+        "trtllm": pytest.approx(3 / 2 - 1),
+        "ascend": pytest.approx(3 / 2),
+    }
+    uneven = eplb.plan([[3, 1], [1, 1]], num_gpus=2)
+    assert METRICS["vllm"].of(uneven) == pytest.approx((2 + 1) / (3 + 1))
+    assert METRICS["sglang"].of(uneven) == pytest.approx((2 / 3 + 1) / 2)
+    assert METRICS["ascend"].of(uneven) == pytest.approx((3 / 2 + 1) / 2)
+    nothing = eplb.plan([[0, 0]], num_gpus=2)
+    assert {metric.of(nothing) for metric in METRICS.values()} == {None}
 
 
 def test_the_screen_says_what_the_gap_means() -> None:

@@ -16,8 +16,10 @@ from __future__ import annotations
 import io
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from reprlib import repr as short
+from stat import S_IMODE
 from threading import get_ident
 from typing import Any
 
@@ -33,7 +35,7 @@ from . import _core
 
 #: Files of JSON hold at most so many of each: as Python objects they take many times their bytes.
 MAX_JSON_LISTS = 2**20
-MAX_JSON_VALUES = 2**25
+MAX_JSON_VALUES = 2**24
 
 FORMAT = "eplb plan"
 VERSION = 1
@@ -213,18 +215,21 @@ def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file so that it is there whole or not at all; follows links."""
     target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{target.name}.{os.getpid()}.{get_ident()}.partial")
+    partial = target.with_name(f".eplb.{os.getpid()}.{get_ident()}.partial")
     try:
         if target.exists() and not target.is_file():
             target.write_bytes(content)  # a pipe or a device
             return
         partial.write_bytes(content)
+        if target.exists():
+            partial.chmod(S_IMODE(target.stat().st_mode))
         partial.replace(target)
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _npz_content(values: dict[str, Any]) -> bytes:

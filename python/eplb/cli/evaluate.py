@@ -56,7 +56,11 @@ def evaluate_command(
     if format == "plan" and (gpus is not None or layers is not None):
         raise eplb.EplbError("a plan file says its own sizes: name them for engines only")
     read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
-    if layers is None and format in FORMATS and FORMATS[format].rows != "moe":
+    if read.layers is not None and format in FORMATS and FORMATS[format].rows != "moe":
+        if layers not in (None, [*read.layers]):
+            raise eplb.EplbError(
+                "the loads say themselves of which layers they are: name no others"
+            )
         layers = read.layers
     with words_of_options():
         if format == "plan":
