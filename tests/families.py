@@ -100,7 +100,7 @@ def family(name: str, layers: int, experts: int, seed: int = 1) -> npt.NDArray[n
     for layer in range(layers):
         chance = Chance((seed * 64 + number) * 2**20 + layer * 2**14 + experts - 1)
         weights = FAMILIES[name](chance, experts)
-        scale = TOKENS / sum(weights)
+        scale = TOKENS / sum(weights, Decimal(0))
         means = [weight * scale for weight in weights]
         noise = chance.normals(experts)
         rows.append(

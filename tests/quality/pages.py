@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 HEAD = f"""# Quality
 
-Made by `make quality` from tests/quality/results.json; `tests/test_quality.py` holds the two together.
+Made by `make quality` from tests/quality/results.json; `tests/quality/test_quality.py` holds the two together.
 
 Balancedness, mean GPU load / largest GPU load, of seven families of synthetic loads
 (`tests/families.py`: {LAYERS} layers each, {TOKENS:,} tokens a layer): the mean of the layers, and below it the worst one.
