@@ -11,7 +11,7 @@ OUT := build
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core/Cargo.toml \
 	rust_core/README.md $(shell find rust_core/src python/src -type f)
 
-.PHONY: help demo test lint bench quality picture docs fuzz wheel clean
+.PHONY: help demo test verify lint bench quality picture docs fuzz wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -21,6 +21,9 @@ demo: $(STAMPS)/package ## Set everything up (a minute or two), plan real loads 
 
 test: $(STAMPS)/package $(STAMPS)/test ## Set everything up, torch included, and run all tests
 	@$(BIN)/python tests/run_all.py
+
+verify: $(STAMPS)/package $(STAMPS)/test ## Compare a million rows, and all else that takes longer than make test
+	@$(BIN)/python tests/verify.py
 
 lint: $(STAMPS)/package $(STAMPS)/test ## Check format, lints, types and stubs
 	cargo fmt --all --check

@@ -1,11 +1,24 @@
-"""Settings of every test."""
+"""Settings of every test, and what they counted."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from counts import COUNTS
 from hypothesis import settings
 
+if TYPE_CHECKING:
+    import pytest
+
+# Problems of many rows take as many examples as their tests say, times these.
 settings.register_profile("fast", max_examples=300, deadline=None)
+settings.register_profile("deep", max_examples=20_000, deadline=None)
 settings.register_profile("ci", parent=settings.get_profile("fast"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "fast")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Shows the counts."""
+    for what, count in sorted(COUNTS.items()):
+        terminalreporter.write_line(f"{what}: {count:,}")

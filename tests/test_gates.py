@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import verify
 
 ROOT = Path(__file__).parent.parent
 
@@ -79,3 +80,10 @@ def test_stubtest_refuses_a_false_stub(tmp_path: Path) -> None:
     )
     assert run.returncode != 0
     assert "digests" in run.stdout
+
+
+def test_make_verify_fails_where_too_little_was_compared() -> None:
+    assert verify.shortfalls(verify.LEAST) == []
+    assert len(verify.shortfalls({})) == len(verify.LEAST)
+    little = verify.LEAST | {next(iter(verify.LEAST)): 999_999}
+    assert verify.shortfalls(little) == [f"{next(iter(little))}: 999,999, fewer than 1,000,000"]

@@ -3,7 +3,9 @@
 mod problems;
 mod twin;
 
-use eplb_core::{CanonicalLoads, Certificate, Plan, Policy, SHARE_UNIT, Sizes};
+use eplb_core::{
+    CanonicalLoads, Certificate, Effort, Options, Plan, Policy, SHARE_UNIT, Sizes, plan_certified,
+};
 use problems::{
     PUBLISHED, ROW_KINDS, Stream, canonical, global, loads, plan, policies, sizes, topology, world,
 };
@@ -233,6 +235,19 @@ fn swaps_raise_no_peak() {
         lower += usize::from(swapped < greedy);
     }
     assert!(lower > 100, "swaps lowered the peak {lower} times only");
+}
+
+/// Four copies of the 3 on three GPUs, which only `deepseek` allows itself, carry less than three.
+#[test]
+fn a_layer_that_more_copies_than_gpus_serve_better_is_flagged() {
+    let loads = canonical(&[3, 1, 1], 3);
+    let topology = topology(&global(3, 6, 3));
+    for effort in Effort::ALL {
+        let (plan, certificate) =
+            plan_certified(&loads, topology, Options::minimax(effort), 1).unwrap();
+        assert_eq!(plan.duplicates(), [0], "{effort}");
+        assert_eq!(certificate.beaten_by_duplicates, [true], "{effort}");
+    }
 }
 
 /// The experts on each GPU, in order.

@@ -129,9 +129,13 @@ impl Minimax {
             self.plan_nodes(loads, topology, search, tables)
         };
         let mut outcome = Outcome { bound, beaten_by_duplicates: false };
-        // Greedy packing without duplicates is what `deepseek` does, and steps raise no peak.
-        let as_published =
-            search.effort == Effort::Fast && topology.nodes() == 1 && self.node.greedy;
+        // Greedy packing without duplicates is what `deepseek` does, and steps raise no peak. But
+        // where an expert is on every GPU already, `deepseek` may have given it more copies.
+        let everywhere = topology.num_gpus() as u32;
+        let as_published = search.effort == Effort::Fast
+            && topology.nodes() == 1
+            && self.node.greedy
+            && !self.node.copies.counts.contains(&everywhere);
         if peak > search.gap.above(bound.load) && !as_published {
             outcome.beaten_by_duplicates =
                 self.compare(loads, topology, search.effort, peak, tables);

@@ -1,0 +1,172 @@
+"""Mutants of the core: each is a changed line that some test must see. `make mutants`.
+
+Every source file is a shard. A shard is run again only where its file has changed since the record,
+`results.json`, was made; an interrupted run goes on where it stopped. First come the tests closest to
+the file, then, for what these let live, all tests of the crate. What survives all needs a reason in
+`survivors.json`: `tests/test_mutants.py` holds the record to that.
+
+    python tests/mutants/run.py [--changed BASE] [FILE ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent
+SOURCES = ROOT / "rust_core" / "src"
+RECORD = Path(__file__).parent / "results.json"
+OUT = ROOT / "build" / "mutants"
+
+#: Source file -> the tests most likely to see its mutants; all others come after.
+CLOSEST = {
+    "bounds.rs": ["--lib", "--test=bounds"],
+    "certificate.rs": ["--test=certificate", "--test=verifier"],
+    "error.rs": ["--test=topology", "--test=loads", "--test=verifier"],
+    "items.rs": ["--test=planner"],
+    "load.rs": ["--test=loads"],
+    "outside.rs": ["--test=plan", "--test=verifier"],
+    "pack.rs": ["--test=planner"],
+    "plan.rs": ["--test=plan", "--test=digests"],
+    "planner.rs": ["--test=planner"],
+    "policy.rs": ["--test=planner"],
+    "published.rs": ["--test=planner"],
+    "ratio.rs": ["--lib", "--test=certificate"],
+    "refine.rs": ["--lib", "--test=planner"],
+    "replicate.rs": ["--lib", "--test=planner"],
+    "share.rs": ["--test=certificate"],
+    "topology.rs": ["--test=topology"],
+    "trace/mod.rs": ["--lib"],
+    "verify.rs": ["--test=verifier"],
+}
+#: Of a file that has no line above.
+OTHERWISE = ["--lib", "--test=planner"]
+ALL = ["--lib", "--tests"]
+
+
+def digest(name: str) -> str:
+    """What tells whether a source file is still the one that was mutated."""
+    return hashlib.sha256((SOURCES / name).read_bytes()).hexdigest()[:16]
+
+
+def names() -> list[str]:
+    """Every source file that is not a test, as in CLOSEST."""
+    found = (path.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("*.rs"))
+    return sorted(name for name in found if not name.endswith("tests.rs"))
+
+
+def record() -> dict[str, Any]:
+    """What is known: source file -> its digest, counts and survivors."""
+    known: dict[str, Any] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    return known
+
+
+def cargo_mutants(arguments: list[str], tests: list[str], out: Path) -> None:
+    """Run it; survivors are no error here."""
+    command = [
+        *("cargo", "mutants", "--package=eplb-core", "--jobs=1", "--profile=mutants"),
+        *("--baseline=skip", "--timeout=60", "--no-times", "--colors=never", f"--output={out}"),
+        *(*arguments, "--", "--locked", *tests),
+    ]
+    # Cargo builds what all runs share once: where git does not look, so that it is not copied.
+    environment = {"CARGO_TARGET_DIR": str(OUT / "target")} | os.environ
+    code = subprocess.run(command, cwd=ROOT, env=environment).returncode
+    if code not in (0, 2, 3):  # none survived, some did, some ran too long
+        sys.exit(f"cargo mutants gave {code}")
+
+
+def outcomes(out: Path) -> dict[str, list[str]]:
+    """Mutants by what became of them, those of interrupted runs too."""
+    folder = out / "mutants.out"
+    found: dict[str, set[str]] = {}
+    for kind in ("caught", "missed", "timeout", "unviable"):
+        path = folder / f"{kind}.txt"
+        found[kind] = set(path.read_text().splitlines()) if path.exists() else set()
+    earlier = folder / "previously_caught.txt"  # of these, the unviable are not told apart
+    if earlier.exists():
+        found["caught"] |= set(earlier.read_text().splitlines())
+    return {kind: sorted(mutants) for kind, mutants in found.items()}
+
+
+def shard(name: str) -> dict[str, Any]:
+    """Mutate one file."""
+    out = OUT / name.removesuffix(".rs").replace("/", "-")
+    out.mkdir(parents=True, exist_ok=True)
+    begun = out / "digest"
+    if not begun.exists() or begun.read_text() != digest(name):
+        subprocess.run(["rm", "-rf", str(out / "mutants.out"), str(out / "mutants.out.old")])
+        (out / "unviable").unlink(missing_ok=True)
+        begun.write_text(digest(name))
+    unviable: set[str] = set()
+    for tests in (CLOSEST.get(name, OTHERWISE), ALL):
+        cargo_mutants([f"--file=rust_core/src/{name}", "--iterate"], tests, out)
+        kept = out / "unviable"
+        unviable |= set(outcomes(out)["unviable"])
+        unviable |= set(kept.read_text().splitlines()) if kept.exists() else set()
+        kept.write_text("\n".join(sorted(unviable)))
+        if not outcomes(out)["missed"]:
+            break
+    found = outcomes(out)
+    caught = set(found["caught"]) - unviable
+    return {
+        "digest": digest(name),
+        "caught": len(caught | set(found["timeout"])),
+        "unviable": len(unviable),
+        "survived": found["missed"],
+    }
+
+
+def score(known: dict[str, Any]) -> str:
+    """How many were caught, and how far the record goes."""
+    current = [name for name in names() if known.get(name, {}).get("digest") == digest(name)]
+    caught = sum(known[name]["caught"] for name in current)
+    survived = sum(len(known[name]["survived"]) for name in current)
+    share = 100 * caught / max(1, caught + survived)
+    return (
+        f"{caught} of {caught + survived} viable mutants caught ({share:.1f} %), "
+        f"in {len(current)} of {len(names())} files"
+    )
+
+
+def changed(base: str) -> int:
+    """Mutate the lines that differ from `base` only."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    diff = OUT / "changed.diff"
+    command = ["git", "diff", base, "--", "rust_core/src"]
+    diff.write_bytes(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+    if not diff.read_bytes():
+        print(f"rust_core/src is as in {base}: nothing to mutate")
+        return 0
+    cargo_mutants([f"--in-diff={diff}"], ALL, OUT / "changed")
+    missed = outcomes(OUT / "changed")["missed"]
+    print("\n".join([f"{len(missed)} survived", *missed]))
+    return int(bool(missed))
+
+
+def main() -> int:
+    """Run what is asked for, and keep what it found, file by file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs="*", help="as in rust_core/src; all by default")
+    parser.add_argument("--changed", metavar="BASE", help="only lines changed since this commit")
+    options = parser.parse_args()
+    if options.changed:
+        return changed(options.changed)
+    for name in options.files or names():
+        known = record()
+        if known.get(name, {}).get("digest") == digest(name):
+            continue
+        known[name] = shard(name)
+        RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+        print(f"{name}: {score({name: known[name]})}", flush=True)
+    print(score(record()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

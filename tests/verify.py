@@ -1,0 +1,40 @@
+"""What takes longer than `make test`: the deep profile of Hypothesis, and how much it looked at."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from counts import COUNTS
+
+TESTS = Path(__file__).parent
+DEEP = ("test_agreement.py", "test_invariants.py", "test_differential.py", "test_batched.py")
+#: What was counted -> the least that will do.
+LEAST = {
+    "rows on which specification, core and torch agree": 1_000_000,
+    "layers whose copies, ranks and counts agree": 50_000,
+}
+
+
+def shortfalls(counts: dict[str, int]) -> list[str]:
+    """A line for each count that is too low: a check that scanned nothing has failed."""
+    return [
+        f"{what}: {counts.get(what, 0):,}, fewer than {least:,}"
+        for what, least in LEAST.items()
+        if counts.get(what, 0) < least
+    ]
+
+
+def main() -> int:
+    """Run the deep tests, then look at what they counted."""
+    files = [str(TESTS / name) for name in DEEP]
+    code = pytest.main(["--quiet", "--hypothesis-profile=deep", *files])
+    short = shortfalls(COUNTS)
+    for line in short:
+        print(line)
+    return int(code) or len(short)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
