@@ -102,7 +102,7 @@ impl<K: Key> Tournament<K> {
         if self.filled[gpu] as usize == layout.per_gpu {
             key = K::FULL;
         } else {
-            key += load;
+            key = key + load;
         }
         self.set(leaves + gpu, key);
         key
@@ -120,7 +120,7 @@ impl<K: Key> Tournament<K> {
 
     fn refresh(&mut self, gpu: usize, index_bits: u32, layout: &Layout) {
         let mut key = K::from(gpu as u64);
-        key += K::from(layout.load[gpu]) << index_bits;
+        key = key + (K::from(layout.load[gpu]) << index_bits);
         let full = self.filled[gpu] as usize == layout.per_gpu;
         self.set((1 << index_bits) + gpu, if full { K::FULL } else { key });
     }
