@@ -121,6 +121,10 @@ def batches(
     return LOADS[loads](random, (layers, experts)), named
 
 
+#: Whether this is `make verify`.
+DEEP = settings().max_examples > 1000
+
+
 def examples(of_fast: int) -> settings:
     """So many examples in the fast profile, and in proportion in others."""
     return settings(max_examples=max(1, of_fast * settings().max_examples // 300))

@@ -14,7 +14,7 @@ import pytest
 import specification as spec
 import torch
 from counts import COUNTS
-from hypothesis import given, settings
+from hypothesis import given
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TABLES = ("phy2log", "rank", "logcnt")
 POLICIES: tuple[spec.Policy, ...] = ("deepseek", "adaptive")
 #: Rows of an example: many where there are many examples anyway.
-MOST_ROWS = 8 if settings().max_examples <= 1000 else 64
+MOST_ROWS = 64 if problems.DEEP else 8
 
 
 def torch_tables(loads: npt.NDArray[Any], sizes: dict[str, Any], policy: spec.Policy) -> Tables:

@@ -9,11 +9,18 @@ import pytest
 from counts import COUNTS
 
 TESTS = Path(__file__).parent
-DEEP = ("test_agreement.py", "test_invariants.py", "test_differential.py", "test_batched.py")
+DEEP = (
+    "test_agreement.py",
+    "test_invariants.py",
+    "test_differential.py",
+    "test_batched.py",
+    "test_optima.py",
+)
 #: What was counted -> the least that will do.
 LEAST = {
     "rows on which specification, core and torch agree": 1_000_000,
     "layers whose copies, ranks and counts agree": 50_000,
+    "optima proven by HiGHS": 36,
 }
 
 

@@ -1,0 +1,128 @@
+"""Optima proven by HiGHS, a mixed-integer solver, as an oracle for bounds and plans.
+
+The program chooses copies and places at once: experts e have r copies or not, n[e, r, g] of them
+on GPU g. Its answer is turned into a placement, which the core's integers then judge, so that the
+solver's floats decide nothing but which placement is looked at, and how far a bound may be trusted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import eplb
+import highspy
+import numpy as np
+import problems
+import pytest
+from counts import COUNTS
+
+#: What floats of the solver may be off by.
+SLACK = 1e-6
+
+
+def optimum(
+    load: list[int], num_replicas: int, num_gpus: int, *, distinct: bool
+) -> tuple[list[int], float]:
+    """phy2log of a best placement, and a bound below which none is."""
+    model = highspy.Highs()  # type: ignore[no-untyped-call]
+    model.silent()
+    model.setOptionValue("mip_rel_gap", 0.0)
+    model.setOptionValue("threads", 1)
+    gpus, experts = range(num_gpus), range(len(load))
+    most = num_replicas - len(load) + 1
+    counts = range(1, min(most, num_gpus) + 1 if distinct else most + 1)
+    peak = model.addVariable(lb=sum(load) / num_gpus)
+    has = {(e, r): model.addBinary() for e in experts for r in counts}
+    on = {
+        (e, r, g): model.addIntegral(lb=0, ub=1 if distinct else r)
+        for e in experts
+        for r in counts
+        for g in gpus
+    }
+    for e in experts:
+        model.addConstr(sum(has[e, r] for r in counts) == 1)
+        for r in counts:
+            model.addConstr(sum(on[e, r, g] for g in gpus) == r * has[e, r])
+    for g in gpus:
+        everything = [(e, r) for e in experts for r in counts]
+        model.addConstr(sum(on[e, r, g] for e, r in everything) == num_replicas // num_gpus)
+        model.addConstr(sum(load[e] / r * on[e, r, g] for e, r in everything) <= peak)
+    model.minimize(peak)
+    assert model.getModelStatus() == highspy.HighsModelStatus.kOptimal
+    phy2log = [
+        e
+        for g in gpus
+        for (e, r, h), copies in on.items()
+        if h == g
+        for _ in range(round(model.val(copies)))
+    ]
+    return phy2log, model.getInfo().mip_dual_bound
+
+
+def random_load(random: np.random.Generator, experts: int) -> list[int]:
+    return [int(x) for x in random.lognormal(4, 1.2, experts)]
+
+
+SLOW = pytest.mark.skipif(not problems.DEEP, reason="takes HiGHS half a minute: make verify")
+#: Experts, slots, GPUs.
+SIZES = [
+    (4, 6, 3),
+    (5, 8, 4),
+    (6, 9, 3),
+    (6, 8, 2),
+    (8, 8, 4),
+    pytest.param(5, 10, 5, marks=SLOW),
+]
+#: The largest load of a plan of `minimax` over that of the best distinct placement, at most.
+WORST = {"default": 1.02, "best": 1.005}
+
+
+@pytest.mark.parametrize(("experts", "num_replicas", "num_gpus"), SIZES)
+def test_bounds_and_plans_against_proven_optima(
+    experts: int, num_replicas: int, num_gpus: int
+) -> None:
+    random = np.random.default_rng(experts * num_replicas)
+    sizes: dict[str, Any] = {"num_replicas": num_replicas, "num_gpus": num_gpus}
+    for _ in range(3):
+        load = random_load(random, experts)
+        for distinct in (False, True):
+            phy2log, least = optimum(load, num_replicas, num_gpus, distinct=distinct)
+            best = eplb.evaluate(eplb.Plan.from_phy2log([phy2log], num_gpus=num_gpus), [load])
+            assert eplb.verify(best, [load]).startswith("verified")
+            highest = best.certificate.max_load[0]
+            assert best.gpu_load.max() == pytest.approx(least, rel=SLACK)
+            # In integers: no bound is above a placement that exists.
+            assert best.certificate.lower_bound[0] <= highest
+            policies: tuple[Any, ...] = ("minimax",) if distinct else ("deepseek", "adaptive")
+            for policy in policies:
+                plan = eplb.plan([load], **sizes, policy=policy)
+                assert plan.certificate.lower_bound == best.certificate.lower_bound
+                assert plan.gpu_load.max() >= least * (1 - SLACK)
+            COUNTS["optima proven by HiGHS"] += 1
+        for effort, worst in WORST.items():
+            found: Any = eplb.plan([load], **sizes, policy="minimax", effort=effort)
+            assert best.duplicates.tolist() == [0]
+            assert found.certificate.max_load[0] <= worst * highest, (load, effort)
+
+
+@SLOW
+def test_the_example_of_flashlb() -> None:
+    """232 by the default planner, 205 published, 590/3 proven."""
+    load = [600, 560, 120, 120, 20, 10, 10, 10]
+    sizes: dict[str, Any] = {"num_replicas": 16, "num_gpus": 8}
+    deepseek = eplb.plan([load], **sizes, policy="deepseek")
+    best = eplb.plan([load], **sizes, policy="minimax", effort="best")
+    _, least = optimum(load, 16, 8, distinct=False)
+    assert least == pytest.approx(590 / 3, rel=SLACK)
+    assert deepseek.gpu_load.max() == 232
+    assert best.gpu_load.max() == 590 / 3
+    assert best.lower_bound[0] <= 590 / 3
+
+
+def test_control_a_plan_that_is_not_optimal_is_seen() -> None:
+    load = [9, 1, 1, 1]
+    _, least = optimum(load, 4, 2, distinct=True)
+    worse = eplb.evaluate(eplb.Plan.from_phy2log([[0, 1, 2, 3]], num_gpus=2), [load])
+    assert worse.gpu_load.max() == least == 10
+    split = eplb.Plan.from_phy2log([[0, 1, 0, 2, 0, 3]], num_gpus=2)
+    assert optimum(load, 6, 2, distinct=True)[1] < eplb.evaluate(split, [load]).gpu_load.max()
