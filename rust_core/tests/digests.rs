@@ -2,8 +2,8 @@
 
 mod problems;
 
-use eplb_core::Policy;
-use problems::{PUBLISHED, Stream, canonical, plan, world};
+use eplb_core::{CanonicalLoads, Effort, Options, Policy};
+use problems::{PUBLISHED, Stream, canonical, plan, topology, world};
 
 /// Sizes for the battery of digests: L, P, groups, nodes, G.
 const BATTERY: [[u64; 5]; 12] = [
@@ -37,15 +37,47 @@ const DIGESTS: [[&str; 2]; 12] = [
     ["084c76083173a7d0", "15de9cbcf3616759"],
 ];
 
+/// By `minimax`, effort fast and default, for the sizes that it has plans for: all but the last.
+const MINIMAX: [[&str; 2]; 11] = [
+    ["02af8994503a48b9", "b43385f5cd72f058"],
+    ["26486d57ba566342", "38c958860c96deda"],
+    ["1885ee0d54a4edfd", "6c95a468e4b2698a"],
+    ["e3092c9c6fb0b652", "12f8bb2b9c018836"],
+    ["2e8e0baba2e56ae0", "a6afe37fe5c02e46"],
+    ["cd086e3291bdac6e", "9acfa36a195b19a3"],
+    ["f7049be19f42487b", "bede65d0aa4906dd"],
+    ["2936c196c5663d90", "6273bec42b004cd3"],
+    ["b17de95cad8fadf7", "d511d56eb8af97f2"],
+    ["b0291bc69e20ed09", "d02e3a311e51a57d"],
+    ["aa733140cabc1561", "71a8bce54f0d093d"],
+];
+
+/// Twelve layers, from loads of one bit, full of ties, to loads of 64, skewed more and more.
+fn battery_loads(i: usize) -> CanonicalLoads {
+    let mut stream = Stream(i as u64);
+    let load = |bits: u64| stream.next() >> (64 - bits) >> stream.below(1 + bits / 8);
+    let experts = BATTERY[i][0];
+    let bits = (1..=12).flat_map(|layer| (0..experts).map(move |_| layer * 64 / 12));
+    let loads: Vec<u64> = bits.map(load).collect();
+    canonical(&loads, experts as usize)
+}
+
+#[test]
+fn answers_of_minimax_are_those_of_every_build() {
+    for (i, (sizes, digests)) in BATTERY.into_iter().zip(MINIMAX).enumerate() {
+        let found = [Effort::Fast, Effort::Default].map(|effort| {
+            let options = Options::minimax(effort);
+            let plan = eplb_core::plan(&battery_loads(i), topology(&world(sizes)), options, 2);
+            plan.unwrap().digest()
+        });
+        assert_eq!(found, digests, "{sizes:?}");
+    }
+}
+
 #[test]
 fn answers_are_those_of_every_build() {
     for (i, (sizes, digests)) in BATTERY.into_iter().zip(DIGESTS).enumerate() {
-        // Twelve layers, from loads of one bit, full of ties, to loads of 64, skewed more and more.
-        let mut stream = Stream(i as u64);
-        let load = |bits: u64| stream.next() >> (64 - bits) >> stream.below(1 + bits / 8);
-        let bits = (1..=12).flat_map(|layer| (0..sizes[0]).map(move |_| layer * 64 / 12));
-        let loads: Vec<u64> = bits.map(load).collect();
-        let loads = canonical(&loads, sizes[0] as usize);
+        let loads = battery_loads(i);
         let found = PUBLISHED.map(|policy| plan(&loads, &world(sizes), policy).digest());
         assert_eq!(found, digests, "{sizes:?}");
     }
