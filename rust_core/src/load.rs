@@ -211,8 +211,12 @@ impl CanonicalLoads {
         let mut hash = Sha256::new_with_prefix(b"eplb loads 1\n");
         hash.update((self.layers as u32).to_le_bytes());
         hash.update((self.experts as u32).to_le_bytes());
-        for value in &self.values {
-            hash.update(value.to_le_bytes());
+        // Row by row: number by number takes three times as long.
+        let mut bytes = Vec::with_capacity(8 * self.experts);
+        for row in self.values.chunks_exact(self.experts) {
+            bytes.clear();
+            bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
+            hash.update(&bytes);
         }
         hash.finalize().into()
     }

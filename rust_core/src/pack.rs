@@ -110,7 +110,7 @@ fn deal<K: Key>(
 
 /// Gives a leaf of a tree of N nodes another key.
 #[inline]
-fn climb<K: Key, const N: usize>(tree: &mut [K], leaf: usize, mut key: K) {
+pub(crate) fn climb<K: Key, const N: usize>(tree: &mut [K], leaf: usize, mut key: K) {
     let tree: &mut [K; N] = tree.try_into().expect("two nodes a leaf");
     let mut node = (N / 2 + leaf) % N;
     tree[node] = key;
@@ -122,7 +122,7 @@ fn climb<K: Key, const N: usize>(tree: &mut [K], leaf: usize, mut key: K) {
 }
 
 /// The same for a tree of any size.
-fn climb_any<K: Key>(tree: &mut [K], leaf: usize, mut key: K) {
+pub(crate) fn climb_any<K: Key>(tree: &mut [K], leaf: usize, mut key: K) {
     let mut node = tree.len() / 2 + leaf;
     tree[node] = key;
     while node > 1 {

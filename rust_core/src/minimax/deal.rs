@@ -3,7 +3,7 @@
 
 use super::layout::{Layout, holds};
 use super::replicas::{Replica, Replicas};
-use crate::pack::Key;
+use crate::pack::{Key, climb, climb_any};
 
 /// Deals copies, in buffers that are reused.
 #[derive(Debug, Default)]
@@ -22,9 +22,9 @@ impl Deal {
         let fullest: u64 =
             replicas.sorted[..layout.per_gpu].iter().map(|replica| replica.load).sum();
         if fullest < u64::MAX >> index_bits {
-            self.narrow.play(replicas, index_bits, layout)
+            self.narrow.start(replicas, index_bits, layout)
         } else {
-            self.wide.play(replicas, index_bits, layout)
+            self.wide.start(replicas, index_bits, layout)
         }
     }
 }
@@ -40,7 +40,7 @@ struct Tournament<K> {
 }
 
 impl<K: Key> Tournament<K> {
-    fn play(&mut self, replicas: &Replicas, index_bits: u32, layout: &mut Layout) -> bool {
+    fn start(&mut self, replicas: &Replicas, index_bits: u32, layout: &mut Layout) -> bool {
         let gpus = layout.load.len();
         let leaves = 1 << index_bits;
         self.filled.clear();
@@ -53,6 +53,28 @@ impl<K: Key> Tournament<K> {
         for node in (1..leaves).rev() {
             self.tree[node] = self.tree[2 * node].min(self.tree[2 * node + 1]);
         }
+        // A climb whose length the compiler knows, as in `pack`.
+        match index_bits {
+            2 => self.play(replicas, layout, climb::<K, 8>),
+            3 => self.play(replicas, layout, climb::<K, 16>),
+            4 => self.play(replicas, layout, climb::<K, 32>),
+            5 => self.play(replicas, layout, climb::<K, 64>),
+            6 => self.play(replicas, layout, climb::<K, 128>),
+            7 => self.play(replicas, layout, climb::<K, 256>),
+            8 => self.play(replicas, layout, climb::<K, 512>),
+            _ => self.play(replicas, layout, climb_any),
+        }
+    }
+
+    #[inline]
+    fn play(
+        &mut self,
+        replicas: &Replicas,
+        layout: &mut Layout,
+        set: impl Fn(&mut [K], usize, K),
+    ) -> bool {
+        let leaves = self.tree.len() / 2;
+        let index_bits = leaves.trailing_zeros();
         let mut greedy = true;
         let mut copy = 0;
         while let Some(&replica) = replicas.sorted.get(copy) {
@@ -63,17 +85,17 @@ impl<K: Key> Tournament<K> {
                 if self.has_just_taken(gpu, replica, layout) {
                     // No two copies of an expert: out of the way until all are dealt.
                     self.aside.push(key);
-                    self.set(leaves + gpu, K::FULL);
+                    set(&mut self.tree, gpu, K::FULL);
                     continue;
                 }
                 self.place(copy, gpu, replicas, layout);
                 let full = self.filled[gpu] as usize == layout.per_gpu;
-                self.set(leaves + gpu, if full { K::FULL } else { key + load });
+                set(&mut self.tree, gpu, if full { K::FULL } else { key + load });
                 copy += 1;
             }
             greedy &= self.aside.is_empty();
             while let Some(key) = self.aside.pop() {
-                self.set(leaves + (key.low() & (leaves - 1)), key);
+                set(&mut self.tree, key.low() & (leaves - 1), key);
             }
             while copy < replica.end as usize {
                 for gpu in self.repair(copy, replicas, layout) {
@@ -102,20 +124,10 @@ impl<K: Key> Tournament<K> {
         self.filled[gpu] += 1;
     }
 
-    #[inline]
-    fn set(&mut self, mut node: usize, mut key: K) {
-        self.tree[node] = key;
-        while node > 1 {
-            key = key.min(self.tree[node ^ 1]);
-            node /= 2;
-            self.tree[node] = key;
-        }
-    }
-
     fn refresh(&mut self, gpu: usize, index_bits: u32, layout: &Layout) {
         let key = K::from(gpu as u64) + (K::from(layout.load[gpu]) << index_bits);
         let full = self.filled[gpu] as usize == layout.per_gpu;
-        self.set((1 << index_bits) + gpu, if full { K::FULL } else { key });
+        climb_any(&mut self.tree, gpu, if full { K::FULL } else { key });
     }
 
     /// Every GPU with room holds the expert of `copy` already: of a full GPU that does not, one copy
