@@ -11,10 +11,10 @@ OUT := build
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core/Cargo.toml \
 	rust_core/README.md $(shell find rust_core/src python/src -type f)
 
-.PHONY: help demo test verify lint bench docs fuzz wheel clean
+.PHONY: help demo test verify lint bench docs fuzz mutants mutants-changed wheel clean
 
 help: ## Print this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-15s %s\n", $$1, $$2 }'
 
 demo: $(STAMPS)/package ## Set everything up (a minute or two), plan real loads with every policy, write and verify a plan
 	@$(BIN)/python docs/demo.py $(OUT)/demo
@@ -50,8 +50,17 @@ fuzz: ## Fuzz each target for SECONDS_PER_TARGET (needs the nightly toolchain); 
 	cargo fuzz --version || cargo install cargo-fuzz --locked
 	for target in $$(cargo +nightly fuzz list); do \
 		mkdir -p $(OUT)/fuzz/$$target; \
-		cargo +nightly fuzz run $$target $(OUT)/fuzz/$$target fuzz/corpus/$$target -- -max_total_time=$(SECONDS_PER_TARGET) || exit 1; \
+		cargo +nightly fuzz run $$target $(OUT)/fuzz/$$target fuzz/corpus/$$target -- -max_total_time=$(SECONDS_PER_TARGET) -print_final_stats=1 || exit 1; \
 	done
+
+mutants: $(STAMPS)/venv ## Mutate the core, file by file, where the record is out of date: hours (FILES="pack.rs" for some)
+	cargo mutants --version || cargo install cargo-mutants --locked
+	$(BIN)/python tests/mutants/run.py $(FILES)
+
+BASE ?= main
+mutants-changed: $(STAMPS)/venv ## Mutate the lines of the core that differ from BASE
+	cargo mutants --version || cargo install cargo-mutants --locked
+	$(BIN)/python tests/mutants/run.py --changed $(BASE)
 
 clean: ## Remove everything that was built
 	rm -rf $(OUT) $(VENV) dist target fuzz/target
