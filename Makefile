@@ -11,7 +11,7 @@ OUT := build
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core/Cargo.toml \
 	rust_core/README.md $(shell find rust_core/src python/src -type f)
 
-.PHONY: help demo test verify lint bench bench-peers bench-instructions quality picture docs fuzz wheel clean
+.PHONY: help demo test verify lint bench bench-peers bench-instructions quality picture docs fuzz mutants mutants-changed wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-19s%s\n", $$1, $$2 }'
@@ -64,8 +64,17 @@ fuzz: ## Fuzz each target for SECONDS_PER_TARGET (needs the nightly toolchain); 
 	cargo fuzz --version || cargo install cargo-fuzz --locked
 	for target in $$(cargo +nightly fuzz list); do \
 		mkdir -p $(OUT)/fuzz/$$target; \
-		cargo +nightly fuzz run $$target $(OUT)/fuzz/$$target fuzz/corpus/$$target -- -max_total_time=$(SECONDS_PER_TARGET) || exit 1; \
+		cargo +nightly fuzz run $$target $(OUT)/fuzz/$$target fuzz/corpus/$$target -- -max_total_time=$(SECONDS_PER_TARGET) -print_final_stats=1 || exit 1; \
 	done
+
+mutants: $(STAMPS)/venv ## Mutate the core, file by file, where the record is out of date: hours (FILES="pack.rs" for some)
+	cargo mutants --version || cargo install cargo-mutants --locked
+	$(BIN)/python tests/mutants/run.py $(FILES)
+
+BASE ?= main
+mutants-changed: $(STAMPS)/venv ## Mutate the lines of the core that differ from BASE
+	cargo mutants --version || cargo install cargo-mutants --locked
+	$(BIN)/python tests/mutants/run.py --changed $(BASE)
 
 clean: ## Remove everything that was built
 	rm -rf $(OUT) $(VENV) dist target fuzz/target
