@@ -233,6 +233,38 @@ def test_a_dump_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("plan dump --gpus 4 --out dump/plan.json") == 0
 
 
+CONFIG = {"model_type": "deepseek_v3", "num_hidden_layers": 7, "first_k_dense_replace": 3}
+
+
+@pytest.mark.parametrize(
+    ("format", "ending"), [("trtllm", "yaml"), ("sglang", "json"), ("vllm-ascend", "json")]
+)
+def test_a_dump_judges_the_placement_that_was_made_of_it(
+    format: str,  # noqa: A002
+    ending: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Dense layers are in the dump, and not in the placement or not in what is judged of it."""
+    counts = np.vstack([np.zeros((3, 16), int), COUNTS])
+    sglang(counts)
+    Path("config.json").write_text(json.dumps(CONFIG))
+    out = f"placement.{ending}"
+    line = f"dump.pt --gpus 4 --config config.json --policy minimax --format {format} --out {out}"
+    assert run(f"plan {line}") == 0
+    wanted = eplb.plan(COUNTS, num_gpus=4, policy="minimax")
+    for option in ("--config config.json", "--layers 3-6"):
+        capsys.readouterr()
+        assert run(f"evaluate {out} dump.pt --gpus 4 --format {format} {option} --json") == 0
+        values = json.loads(capsys.readouterr().out)
+        assert values["phy2log"] == wanted.phy2log.tolist()
+        assert values["balancedness_worst"] == wanted.balancedness.min()
+        assert values["notes"][-1].startswith("layers 0, 1, 2 of the loads left out")
+    assert run(f"evaluate {out} dump.pt --gpus 4 --format {format} --layers 0-3") in (0, 2)
+    wanted.save("plan.json")
+    assert run("evaluate plan.json dump.pt --layers 3-6 --json") == 0
+    assert run("evaluate plan.json dump.pt") == 2
+
+
 @pytest.mark.parametrize("format", ["vllm-ascend", "vllm"])
 def test_dense_layers_are_not_taken_for_moe_layers(
     format: str,  # noqa: A002
@@ -506,6 +538,23 @@ def test_from_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert "mindie writes a directory" in capsys.readouterr().err
     assert run("compare dump.pt --gpus 4 --from engine") == 2
     assert "'--from': there is no 'engine'; there are table, " in capsys.readouterr().err
+
+
+def test_other_files_in_the_place_of_loads() -> None:
+    plan = eplb.plan(COUNTS, num_gpus=4, policy="minimax")
+    files = {"plan.json": "a plan", "plan.npz": "a plan"}
+    for name in files:
+        plan.save(name)
+    for engine, what in (("sglang", "SGLang"), ("vllm-ascend", "vllm-ascend")):
+        save_for_engine(plan, f"{engine}.json", engine)
+        files[f"{engine}.json"] = f"a placement of {what}"
+    Path("config.json").write_text(json.dumps(CONFIG))
+    files["config.json"] = "a model's config.json"
+    for name, what in files.items():
+        message = f"it is {what}, and no loads: is it in the place of another file?"
+        assert refusal(name) == message
+        if name.startswith("plan"):
+            assert refusal(name, key="logcnt") == message
 
 
 # --- Numbers of experts instead of loads ----------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -87,3 +88,23 @@ def test_make_verify_fails_where_too_little_was_compared() -> None:
     assert len(verify.shortfalls({})) == len(verify.LEAST)
     little = verify.LEAST | {next(iter(verify.LEAST)): 999_999}
     assert verify.shortfalls(little) == [f"{next(iter(little))}: 999,999, fewer than 1,000,000"]
+
+
+CREDULOUS = """
+from eplb import _core
+_core.verify = _core.verify_structure = lambda *_: None
+"""
+
+
+def test_a_verifier_that_accepts_everything_fails_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "credulous.py").write_text(CREDULOUS)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "credulous", "tests/test_verify.py"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1, run.stderr
+    refused = re.findall(r"FAILED .*::test_every_corruption_of_every_entry_is_refused", run.stdout)
+    assert len(refused) >= 3, run.stdout

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import importlib
+import io
 import json
 import pkgutil
 import subprocess
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 import tomllib
+import types
 from pathlib import Path
 
 import eplb
@@ -73,13 +76,30 @@ def test_the_gil_is_released_while_planning() -> None:
 
 
 def test_examples_in_docstrings() -> None:
+    """Every example of every module, none left out."""
     names = [name for _, name, _ in pkgutil.walk_packages(eplb.__path__, "eplb.")]
-    attempted = 0
+    attempted = written = 0
     for name in ["eplb", *names]:
-        results = doctest.testmod(importlib.import_module(name))
+        module = importlib.import_module(name)
+        results = doctest.testmod(module)
         assert results.failed == 0
         attempted += results.attempted
-    assert attempted >= 3
+        if module.__file__ and module.__file__.endswith(".py"):
+            written += Path(module.__file__).read_text().count(">>> ")
+    assert attempted == written >= 3
+
+
+def test_control_a_false_example_fails() -> None:
+    module = types.ModuleType("planted", doc=">>> 1 + 1\n3\n")
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert doctest.testmod(module) == (1, 1)
+
+
+def test_examples_are_where_they_are_run() -> None:
+    """In the package and the README; pages of docs have commands only."""
+    pages = [page for page in ROOT.glob("docs/*.md") if ">>> " in page.read_text()]
+    assert pages == []
+    assert ">>> " in (ROOT / "README.md").read_text()
 
 
 def test_every_public_name_is_documented() -> None:

@@ -22,7 +22,7 @@ PLAN = eplb.plan(LOAD, num_gpus=4, num_replicas=16, num_groups=4, num_nodes=2)
 def test_shapes_and_types() -> None:
     assert (PLAN.num_layers, PLAN.num_experts, PLAN.num_replicas) == (3, 12, 16)
     assert (PLAN.num_gpus, PLAN.num_groups, PLAN.num_nodes, PLAN.fallback) == (4, 4, 2, False)
-    assert PLAN.policy == "adaptive"
+    assert PLAN.policy == "minimax"
     for name, shape in {
         "phy2log": (3, 16),
         "rank": (3, 16),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import json
 import re
 import runpy
 import shlex
@@ -81,3 +82,16 @@ def test_commands_exist() -> None:
     assert len(files) > 5
     for file in files:
         assert (ROOT / file).exists(), file
+
+
+def test_figures_of_what_is_verified() -> None:
+    """Each figure that is kept stands on the page, and the page's large figures are kept."""
+    page = " ".join((ROOT / "docs" / "verified.md").read_text().split())
+    figures = json.loads((ROOT / "docs" / "verified.json").read_text())
+    assert len(figures) >= 12
+    for what, figure in figures.items():
+        assert figure in page, what
+    kept = " ".join(figures.values())
+    limits = {"1,000,000"}
+    for figure in re.findall(r"\d+,\d{3}(?:,\d{3})*", page):
+        assert figure in kept or figure in limits, figure

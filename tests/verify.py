@@ -15,6 +15,8 @@ DEEP = (
     "test_differential.py",
     "test_batched.py",
     "test_optima.py",
+    "test_builds.py",
+    "test_peers.py",
 )
 #: What was counted -> the least that will do.
 LEAST = {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each target takes what it needs")]
 
+pub(crate) mod certificate;
+pub(crate) mod loads;
 pub(crate) mod plan;
 pub(crate) mod tables;
 
@@ -11,7 +13,7 @@ mod twin;
 use eplb_core::Sizes;
 
 /// Reads numbers from bytes, and zeros when these are used up.
-struct Bytes<'a>(&'a [u8]);
+pub(crate) struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
     /// The next `N` bytes.

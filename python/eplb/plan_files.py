@@ -16,12 +16,13 @@ from __future__ import annotations
 import io
 import json
 import os
-from contextlib import suppress
+import signal
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from reprlib import repr as short
 from stat import S_IMODE
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,9 @@ from eplb.plans import Plan
 from eplb.sizes import topology
 
 from . import _core
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Files of JSON hold at most so many of each: as Python objects they take many times their bytes.
 MAX_JSON_LISTS = 2**20
@@ -220,16 +224,31 @@ def write_whole(path: Path, content: bytes) -> None:
         if target.exists() and not target.is_file():
             target.write_bytes(content)  # a pipe or a device
             return
-        partial.write_bytes(content)
-        if target.exists():
-            partial.chmod(S_IMODE(target.stat().st_mode))
-        partial.replace(target)
+        with _uninterrupted():
+            partial.write_bytes(content)
+            if target.exists():
+                partial.chmod(S_IMODE(target.stat().st_mode))
+            partial.replace(target)
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Holds back the signals that end a process, so that no partial file stays."""
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+        yield
+        return
+    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _npz_content(values: dict[str, Any]) -> bytes:
@@ -268,6 +287,8 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
 
 def parse_json(content: bytes) -> Any:
     """Strict JSON: no NaN, no key twice, no depth that breaks the interpreter, nothing huge."""
+    if not content.strip():
+        raise PlanFileError("it is empty")
     if content.count(b"[") + content.count(b"{") > MAX_JSON_LISTS:
         raise PlanFileError(f"it holds more than {MAX_JSON_LISTS} lists and objects")
     if content.count(b",") > MAX_JSON_VALUES:
@@ -279,7 +300,8 @@ def parse_json(content: bytes) -> Any:
     except PlanFileError:
         raise
     except ValueError as error:
-        raise PlanFileError(f"no JSON that can be read: {error}") from error
+        reason = str(error).split(";")[0]  # what follows is advice to programmers
+        raise PlanFileError(f"no JSON that can be read: {reason}") from error
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

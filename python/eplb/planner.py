@@ -21,7 +21,7 @@ POLICIES: tuple[str, ...] = tuple(_core.policies())
 EFFORTS: tuple[str, ...] = tuple(_core.efforts())
 
 #: The policy of `plan`.
-DEFAULT_POLICY = "adaptive"
+DEFAULT_POLICY = "minimax"
 
 #: More threads than this are not started.
 MAX_THREADS = 1024

@@ -98,6 +98,8 @@ def _promise(plan: Plan, gap: float) -> str:
 
 def _duplicates(plan: Plan) -> str:
     duplicates = plan.duplicates
+    if plan.certified and len(loaded := loaded_layers(plan)):
+        duplicates = duplicates[loaded]
     if not duplicates.any():
         beaten = int(np.count_nonzero(plan.beaten_by_duplicates)) if plan.certified else 0
         cost = f", which costs {count(beaten, 'layer')} something" if beaten else ""

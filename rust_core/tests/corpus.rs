@@ -21,6 +21,16 @@ fn replay(target: &str, check: fn(&[u8])) {
 }
 
 #[test]
+fn certificate() {
+    replay("certificate", checks::certificate::check);
+}
+
+#[test]
+fn loads() {
+    replay("loads", checks::loads::check);
+}
+
+#[test]
 fn plan() {
     replay("plan", checks::plan::check);
 }
@@ -35,6 +45,8 @@ fn tables() {
 fn short_inputs() {
     for length in 0..64 {
         for byte in [0, 1, 0x7f, 0x80, 0xff] {
+            checks::certificate::check(&vec![byte; length]);
+            checks::loads::check(&vec![byte; length]);
             checks::plan::check(&vec![byte; length]);
             checks::tables::check(&vec![byte; length]);
         }

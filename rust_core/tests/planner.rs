@@ -250,6 +250,16 @@ fn a_layer_that_more_copies_than_gpus_serve_better_is_flagged() {
     }
 }
 
+#[test]
+fn minimax_spreads_spare_slots_of_experts_without_load_evenly() {
+    for (row, counts) in [([0; 5], [2; 5]), ([9, 0, 0, 0, 0], [5, 2, 1, 1, 1])] {
+        let plan = plan(&canonical(&row, 5), &global(5, 10, 5), Policy::Minimax);
+        let mut found = plan.logcnt().to_vec();
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        assert_eq!(found, counts, "{row:?}");
+    }
+}
+
 /// The experts on each GPU, in order.
 fn contents(plan: &Plan, name: impl Fn(i64) -> i64) -> Vec<Vec<i64>> {
     let mut contents: Vec<Vec<i64>> = (plan.phy2log().chunks(plan.topology().slots_per_gpu()))

@@ -222,6 +222,18 @@ fn other_loads_are_for_evaluate() {
     }
 }
 
+/// The ways to put so many groups on nodes are too many to count in 128 bits.
+#[test]
+fn plans_of_many_groups_are_accepted() {
+    for groups in [30, 34, 36, 60, 200] {
+        let sizes = world([groups, groups, groups, 2, 2]);
+        let loads = canonical(&(0..groups).map(|i| i * i).collect::<Vec<_>>(), groups as usize);
+        let plan = plan(&loads, &sizes, Policy::DeepSeek);
+        let certificate = Certificate::new(&plan, &loads).unwrap();
+        assert_eq!(verify(&plan, &certificate, &loads), Ok(()), "{groups} groups");
+    }
+}
+
 /// Four experts, each a group of its own, on two nodes of one GPU with three slots.
 fn two_nodes(phy2log: &[i64]) -> Result<Plan, Error> {
     Plan::from_phy2log(phy2log, topology(&world([4, 6, 4, 2, 2])))

@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = ROOT / "rust_core" / "src"
 RECORD = Path(__file__).parent / "results.json"
+REASONS = Path(__file__).parent / "survivors.json"
 OUT = ROOT / "build" / "mutants"
 
 #: Source file -> the tests most likely to see its mutants; all others come after.
@@ -122,6 +124,20 @@ def shard(name: str) -> dict[str, Any]:
     }
 
 
+def retry(name: str, known: dict[str, Any], reasons: dict[str, str]) -> None:
+    """Run the survivors of a file that have no reason once more: there may be new tests."""
+    again = [mutant for mutant in known[name]["survived"] if unexplained_of(mutant, reasons)]
+    out = OUT / "again"
+    subprocess.run(["rm", "-rf", str(out)])
+    out.mkdir(parents=True)
+    patterns = [f"--re=^{re.escape(mutant)}$" for mutant in again]
+    cargo_mutants([f"--file=rust_core/src/{name}", *patterns], ALL, out)
+    found = outcomes(out)
+    gone = set(found["caught"]) | set(found["timeout"])
+    known[name]["caught"] += len(gone)
+    known[name]["survived"] = [m for m in known[name]["survived"] if m not in gone]
+
+
 def score(known: dict[str, Any]) -> str:
     """How many were caught, and how far the record goes."""
     current = [name for name in names() if known.get(name, {}).get("digest") == digest(name)]
@@ -132,6 +148,19 @@ def score(known: dict[str, Any]) -> str:
         f"{caught} of {caught + survived} viable mutants caught ({share:.1f} %), "
         f"in {len(current)} of {len(names())} files"
     )
+
+
+def unexplained_of(mutant: str, reasons: dict[str, str]) -> str:
+    """The mutant's name without line and column, if that has no reason; else nothing."""
+    name = re.sub(r"\.rs:\d+:\d+:", ".rs:", mutant)
+    return "" if reasons.get(name) else name
+
+
+def unexplained(known: dict[str, Any], reasons: dict[str, str]) -> list[str]:
+    """Survivors of the record without a reason."""
+    survivors = (mutant for shard in known.values() for mutant in shard["survived"])
+    names = {unexplained_of(mutant, reasons) for mutant in survivors}
+    return sorted(names - {""})
 
 
 def changed(base: str) -> int:
@@ -157,15 +186,21 @@ def main() -> int:
     options = parser.parse_args()
     if options.changed:
         return changed(options.changed)
+    reasons = json.loads(REASONS.read_text())
     for name in options.files or names():
         known = record()
-        if known.get(name, {}).get("digest") == digest(name):
+        if known.get(name, {}).get("digest") != digest(name):
+            known[name] = shard(name)
+        elif unexplained({name: known[name]}, reasons):
+            retry(name, known, reasons)
+        else:
             continue
-        known[name] = shard(name)
         RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
         print(f"{name}: {score({name: known[name]})}", flush=True)
     print(score(record()))
-    return 0
+    lines = unexplained(record(), reasons)
+    print("\n".join(f"without a reason: {line}" for line in lines))
+    return int(bool(lines))
 
 
 if __name__ == "__main__":

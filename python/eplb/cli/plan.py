@@ -73,7 +73,9 @@ def plan_command(
     config: Config = None,
     plot: Annotated[
         str | None,
-        typer.Option("--plot", metavar="FILE", help="Draw GPU loads before and after, .png."),
+        typer.Option(
+            "--plot", metavar="FILE", help="Draw GPU loads before and after: .png, .svg, .pdf."
+        ),
     ] = None,
     metric: Metric = None,
     threads: Threads = 1,
@@ -134,7 +136,7 @@ def _target(
             if value is not None:
                 raise eplb.EplbError(f"{option} is for a file: give --out FILE too")
         return None
-    with words_of_options():
+    with words_of_options(config):
         return target(
             out, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config
         )
