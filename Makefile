@@ -11,10 +11,10 @@ OUT := build
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core/Cargo.toml \
 	rust_core/README.md $(shell find rust_core/src python/src -type f)
 
-.PHONY: help demo test verify lint bench docs fuzz mutants mutants-changed wheel clean
+.PHONY: help demo test verify lint bench bench-peers bench-instructions quality picture docs fuzz mutants mutants-changed wheel clean
 
 help: ## Print this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-15s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-19s%s\n", $$1, $$2 }'
 
 demo: $(STAMPS)/package ## Set everything up (a minute or two), plan real loads with every policy, write and verify a plan
 	@$(BIN)/python docs/demo.py $(OUT)/demo
@@ -34,8 +34,22 @@ lint: $(STAMPS)/package $(STAMPS)/test ## Check format, lints, types and stubs
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest eplb._core
 
-bench: $(STAMPS)/package ## Time the planner beside a numpy planner of the usual kind
-	@$(BIN)/python tests/bench/bench.py
+# RECORD=1 writes the figures to tests/bench and the tables to docs/speed.md.
+RUN_BENCH = PYTHONPATH=tests $(BIN)/python tests/bench
+bench: $(STAMPS)/package $(STAMPS)/test ## Time every case of tests/bench/cases.toml beside its goal (minutes; RECORD=1, ONLY=name)
+	@$(RUN_BENCH)/bench.py $(if $(RECORD),--record) $(if $(ONLY),--only '$(ONLY)')
+
+bench-peers: $(STAMPS)/package $(STAMPS)/test ## Time the planners of released engines beside (their wheels: 400 MB; RECORD=1)
+	@$(RUN_BENCH)/peers.py $(if $(RECORD),--record)
+
+bench-instructions: $(STAMPS)/package $(STAMPS)/test ## Count instructions, tell what rose (valgrind; RECORD=1, STRICT=1)
+	@$(RUN_BENCH)/instructions.py $(if $(RECORD),--record) $(if $(STRICT),--strict)
+
+picture: $(STAMPS)/package $(STAMPS)/test ## Draw docs/gpu-loads.png, from a real load
+	@$(BIN)/python docs/picture.py docs/gpu-loads.png
+
+quality: $(STAMPS)/package ## Measure how good plans are, every policy on every family of loads (minutes); write docs/quality.md
+	@PYTHONPATH=tests $(BIN)/python tests/quality/quality.py
 
 docs: ## Build the documentation of the Rust crate, warnings being errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --package eplb-core --no-deps --locked

@@ -7,8 +7,10 @@ import json
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -392,7 +394,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no threads to compare with": ("compare loads.npy --gpus 4 --threads 0", "^--threads is 0;"),
     "no such policy": (f"{PLANNED} --policy best", "no policy 'best'; .*deepseek, adaptive"),
     "no such effort": (f"{PLANNED} --policy minimax --effort most", "no effort 'most'; .*fast, "),
-    "an effort of another policy": (f"{PLANNED} --effort best", "effort='best' is for policy 'min"),
+    "an effort of another policy": (
+        f"{PLANNED} --policy adaptive --effort best",
+        "effort='best' is for policy 'min",
+    ),
     "no such file": ("plan missing.npy --gpus 4", r"^missing\.npy: No such file"),
     "a folder": ("plan . --gpus 4", r"^\.: it is a directory without meta_info\.json"),
     "no loads in it": ("plan text.csv --gpus 4", r"^text\.csv: line 1, column 2: 'x' is there"),
@@ -445,7 +450,19 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a seed below 0": ("sample --seed -1", "^--seed"),
     "too many of the best": ("sample --experts 4", "--top-k"),
     "windows as CSV": ("sample --windows 2", "^CSV holds one window"),
-    "sizes of a plan file": ("evaluate plan.json loads.npy --gpus 4", "says its own sizes"),
+    "layers and a config of evaluate": (
+        "evaluate lists.json loads.npy --format sglang --gpus 1 --layers 0 --config bad.json",
+        "give --layers or --config, not both",
+    ),
+    "too wide a range of layers": (f"{PLANNED} --layers 0-16384 --out a.json", "names no layers"),
+    "a plan over the config": (
+        f"{PLANNED} --config config.json --out config.json",
+        "^--out config.json would overwrite the config",
+    ),
+    "sizes of a plan file": (
+        "evaluate plan.json loads.npy --gpus 4",
+        "says its own sizes: --gpus is",
+    ),
     "no sizes of an engine's": (
         "evaluate lists.json loads.npy --format vllm",
         r"^lists\.json: it does not say for how many GPUs it is: give --gpus",
@@ -460,12 +477,52 @@ MISTAKES: dict[str, tuple[str, str]] = {
 }
 
 
+def test_a_config_keeps_its_own_words(run: Any) -> None:
+    Path("config.json").write_text('{"first_k_dense_replace": 3}')
+    for line in (f"{PLANNED} --out a.json", "evaluate a.json loads.npy --format sglang"):
+        code, _, err = run(f"{line} --config config.json")
+        assert code == 2
+        assert err.startswith("eplb: config.json: num_hidden_layers is None;")
+
+
+def test_layers_without_load_have_no_duplicates_to_count(run: Any) -> None:
+    np.save("loads.npy", np.vstack([LOADS, 0 * LOADS[:1]]))
+    plan = eplb.plan(np.load("loads.npy"), num_gpus=4, num_replicas=20, policy="deepseek")
+    assert plan.duplicates[-1] > 0
+    wanted = int(plan.duplicates[:-1].sum())
+    line = "loads.npy --gpus 4 --replicas 20"
+    out = run(f"plan {line} --policy deepseek")[1]
+    assert f"duplicates    {wanted} slot" in out or (wanted == 0 and "duplicates    none" in out)
+    rows = json.loads(run(f"compare {line} --json")[1])["rows"]
+    assert {row["name"]: row["duplicates"] for row in rows}["deepseek"] == wanted
+
+
+def interrupted(line: str, after: float) -> subprocess.CompletedProcess[str]:
+    """A process that is told to end by Ctrl-C."""
+    process = subprocess.Popen(
+        [*COMMAND, *line.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def test_an_interruption_ends_it_at_once() -> None:
+    """Also while Rust plans, where Python looks at no signals: this takes a minute and more."""
+    np.save("large.npy", np.random.default_rng(1).lognormal(0, 2, (2000, 2048)))
+    line = "plan large.npy --gpus 512 --redundant 1024 --policy minimax --effort best"
+    ended = interrupted(line, 6)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_one_line(name: str, run: Any, folder: Path) -> None:
     Path("text.csv").write_text("1,x\n")
     Path("bad.json").write_text("[[1, 2], [-3, 4]]")
     Path("folder.json").mkdir()
     Path("lists.json").write_text("[[0, 1]]")
+    Path("config.json").write_text('{"model_type": "mixtral", "num_hidden_layers": 5}')
     PLAN.save("plan.json")
     Path("strange.json").write_text(json.dumps({**PLAN.to_dict(), "\33[31m\ntwo": 0}))
     before = names(folder)
@@ -516,6 +573,7 @@ def test_a_plan_that_cannot_be_written_leaves_nothing_behind(folder: Path) -> No
     before = names(folder)
     script = 'ulimit -f 1; exec "$@"'
     options = ["plan", "loads.npy", "--gpus", "4", "--replicas", "1600", "--out", "plan.json"]
+    options += ["--policy", "adaptive"]
     shell = ["sh", "-c", script, "sh", *COMMAND, *options]
     done = subprocess.run(shell, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")

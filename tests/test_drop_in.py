@@ -97,7 +97,7 @@ def test_without_torch() -> None:
         "import eplb\n"
         "try: eplb.rebalance_experts([[1, 2]], 2, 1, 1, 2)\n"
         "except ImportError as error: print(error)\n"
-        "print(eplb.plan([[1, 2]], num_gpus=2).phy2log.tolist())"
+        "print(eplb.plan([[1, 2]], num_gpus=2, policy='deepseek').phy2log.tolist())"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines() == [

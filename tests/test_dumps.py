@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,14 +72,16 @@ def test_sglang_s_other_modes_are_no_counts() -> None:
 
 
 def trtllm(
-    ranks: list[dict[str, Any]], meta: str = '{"num_experts": 16, "num_experts_per_token": 2}'
+    ranks: list[dict[str, Any]],
+    meta: str = '{"num_experts": 16, "num_experts_per_token": 2}',
+    without: int | None = None,
 ) -> None:
     Path("dump").mkdir(exist_ok=True)
     Path("dump/meta_info.json").write_text(meta)
     for rank, cells in enumerate(ranks):
-        save_file(
-            {name: np.asarray(cell) for name, cell in cells.items()}, f"dump/rank{rank}.safetensors"
-        )
+        if rank != without:
+            arrays = {name: np.asarray(cell) for name, cell in cells.items()}
+            save_file(arrays, f"dump/rank{rank}.safetensors")
 
 
 def test_trtllm_s_ranks_and_iterations_are_summed() -> None:
@@ -120,13 +123,31 @@ BAD_TRTLLM: dict[str, tuple[Callable[[], None], str]] = {
         lambda: trtllm([{"1_1": CELL}, {"1_1": CELL[:9]}]),
         r"^rank1.safetensors: 1_1 has shape \[9\]; meta_info.json says 16 experts",
     ),
+    "a rank is missing": (
+        lambda: trtllm([{"1_1": CELL}, {"1_1": CELL}, {"1_1": CELL}], without=1),
+        "it has rank2.safetensors, but 2 ranks in all: rank 1 is missing",
+    ),
+    "an iteration by another name": (
+        lambda: trtllm([{"1_1": CELL, "01_1": CELL}]),
+        "'01_1' is no iteration and layer",
+    ),
+    "bools": (lambda: trtllm([{"1_1": CELL > 0}]), "^rank0.safetensors: 1_1: loads must be"),
     "another name": (
         lambda: trtllm([{"one": CELL}]),
         "rank0.safetensors: 'one' is no iteration and",
     ),
-    "floats": (lambda: trtllm([{"1_1": CELL * 0.5}]), "1_1 holds what are no counts of tokens"),
-    "negative": (lambda: trtllm([{"1_1": CELL - 2}]), "1_1 holds what are no counts of tokens"),
-    "too many": (lambda: trtllm([{"1_1": CELL << 40}]), "1_1 holds what are no counts of tokens"),
+    "floats": (
+        lambda: trtllm([{"1_1": CELL * 0.5}]),
+        "1_1: counts of tokens are needed, whole numbers",
+    ),
+    "negative": (
+        lambda: trtllm([{"1_1": CELL - 2}]),
+        "1_1: counts of tokens are needed, whole numbers",
+    ),
+    "too many": (
+        lambda: trtllm([{"1_1": CELL << 40}]),
+        "1_1: counts of tokens are needed, whole numbers",
+    ),
     "no safetensors": (
         lambda: trtllm_bytes(b"\xff" * 99),
         "cannot be read as rank0.safetensors",
@@ -143,6 +164,20 @@ def test_bad_statistics_of_trtllm(case: str) -> None:
     make, message = BAD_TRTLLM[case]
     make()
     assert re.search(message, refusal("dump"))
+
+
+def test_only_files_named_as_a_rank_s_are_read() -> None:
+    trtllm([{"1_1": CELL}])
+    save_file({"1_1": CELL}, "dump/rank00.safetensors")
+    os.mkfifo("dump/rank1.safetensors")  # to read it would take for ever
+    assert read_loads("dump").table.tolist() == [[1] * 16]
+
+
+def test_counts_up_to_2_to_the_36() -> None:
+    trtllm([{"1_1": CELL * (2**36 - 1)}, {"1_1": CELL}])
+    assert read_loads("dump").table.tolist() == [[2**36] * 16]
+    trtllm([{"1_1": CELL * 2**36}, {"1_1": CELL}])
+    assert "whole numbers from 0 below 2**36" in refusal("dump")
 
 
 def test_trtllm_s_limits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,11 +200,87 @@ def test_from_trtllm_s_statistics_to_its_placement(capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out)["digest"] == file.plan.digest()
 
 
-def test_layers_that_the_user_names_come_first() -> None:
+def test_layers_that_are_not_the_dump_s_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     trtllm([{f"7_{layer}": COUNTS[row] for row, layer in enumerate((3, 4, 5, 9))}])
-    line = "plan dump --gpus 4 --format trtllm --layers 0-3 --out placement.yaml"
-    assert run(line) == 0
-    assert load_engine_file("placement.yaml", "trtllm", num_gpus=4).layers == (0, 1, 2, 3)
+    line = "plan dump --gpus 4 --format trtllm --out placement.yaml --layers"
+    assert run(f"{line} 0-3") == 2
+    assert "the loads are of layers 3, 4, 5, 9, as they say themselves" in capsys.readouterr().err
+    assert not Path("placement.yaml").exists()
+    assert run(f"{line} 3-5,9") == 0
+    line = "evaluate placement.yaml dump --format trtllm --gpus 4 --layers"
+    assert run(f"{line} 3-5,9") == 0
+    assert run(f"{line} 3-4,9") == 2
+    assert "the loads say themselves" in capsys.readouterr().err
+
+
+def test_evaluate_takes_the_layers_that_were_recorded(capsys: pytest.CaptureFixture[str]) -> None:
+    """A placement of more layers: of multi-token prediction, perhaps."""
+    trtllm([{f"7_{layer}": COUNTS[row] for row, layer in enumerate((3, 4, 5, 9))}])
+    assert run("plan dump --gpus 4 --redundant 4 --format trtllm --out placement.yaml") == 0
+    trtllm([{f"7_{layer}": COUNTS[row] for row, layer in ((1, 4), (3, 9))}])
+    capsys.readouterr()
+    assert run("evaluate placement.yaml dump --format trtllm --gpus 4 --json") == 0
+    whole = eplb.plan(COUNTS, num_gpus=4, num_replicas=20)
+    assert json.loads(capsys.readouterr().out)["phy2log"] == whole.phy2log[[1, 3]].tolist()
+
+
+def test_a_dump_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+    trtllm([{"7_3": COUNTS[0]}])
+    meta = Path("dump/meta_info.json").read_bytes()
+    assert run("plan dump --gpus 4 --out dump/meta_info.json") == 2
+    assert "would overwrite the loads" in capsys.readouterr().err
+    assert Path("dump/meta_info.json").read_bytes() == meta
+    assert run("plan dump --gpus 4 --out dump/plan.json") == 0
+
+
+CONFIG = {"model_type": "deepseek_v3", "num_hidden_layers": 7, "first_k_dense_replace": 3}
+
+
+@pytest.mark.parametrize(
+    ("format", "ending"), [("trtllm", "yaml"), ("sglang", "json"), ("vllm-ascend", "json")]
+)
+def test_a_dump_judges_the_placement_that_was_made_of_it(
+    format: str,  # noqa: A002
+    ending: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Dense layers are in the dump, and not in the placement or not in what is judged of it."""
+    counts = np.vstack([np.zeros((3, 16), int), COUNTS])
+    sglang(counts)
+    Path("config.json").write_text(json.dumps(CONFIG))
+    out = f"placement.{ending}"
+    line = f"dump.pt --gpus 4 --config config.json --policy minimax --format {format} --out {out}"
+    assert run(f"plan {line}") == 0
+    wanted = eplb.plan(COUNTS, num_gpus=4, policy="minimax")
+    for option in ("--config config.json", "--layers 3-6"):
+        capsys.readouterr()
+        assert run(f"evaluate {out} dump.pt --gpus 4 --format {format} {option} --json") == 0
+        values = json.loads(capsys.readouterr().out)
+        assert values["phy2log"] == wanted.phy2log.tolist()
+        assert values["balancedness_worst"] == wanted.balancedness.min()
+        assert values["notes"][-1].startswith("layers 0, 1, 2 of the loads left out")
+    assert run(f"evaluate {out} dump.pt --gpus 4 --format {format} --layers 0-3") in (0, 2)
+    wanted.save("plan.json")
+    assert run("evaluate plan.json dump.pt --layers 3-6 --json") == 0
+    assert run("evaluate plan.json dump.pt") == 2
+
+
+@pytest.mark.parametrize("format", ["vllm-ascend", "vllm"])
+def test_dense_layers_are_not_taken_for_moe_layers(
+    format: str,  # noqa: A002
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    counts = np.vstack([np.zeros((3, 16), int), COUNTS])
+    sglang(counts)
+    line = f"plan dump.pt --gpus 4 --policy minimax --format {format} --out placement.json"
+    assert run(line) == 2
+    assert "layers 0, 1, 2 of the plan carry no load: are they dense?" in capsys.readouterr().err
+    assert run(f"{line} --layers 3-6 --num-hidden-layers 7") == 0
+    read = load_engine_file("placement.json", format, num_gpus=4).plan.phy2log
+    wanted = eplb.plan(counts, num_gpus=4, policy="minimax").phy2log
+    assert np.array_equal(read, wanted[3:])
+    assert run(f"{line} --layers 0-6") == 0  # MoE layers all the same, says the user
+    assert len(load_engine_file("placement.json", format, num_gpus=4).plan.phy2log) == 7
 
 
 # --- Load histories -------------------------------------------------------------------------------
@@ -259,7 +370,8 @@ def test_mindie_s_counters_run_on() -> None:
     read = read_loads("dump")
     assert read.table.tolist() == counters[-1].tolist()
     assert read.notes == (
-        "decode: 3 matrices of 4 ranks; the counters run on: the last one is taken",
+        "decode: 3 matrices of 4 ranks",
+        "its counters run on: the last of each run is taken, 1 run",
     )
 
 
@@ -269,6 +381,27 @@ def test_mindie_s_matrices_that_do_not_run_on_are_summed() -> None:
     tables[2] = np.vstack([tables[2], [[9] * 4]])  # one rank was stopped a row later
     mindie(tables, num_moe_layers=4, num_of_experts=16)
     assert read_loads("dump").table.tolist() == matrices.sum(axis=0).tolist()
+
+
+def test_mindie_s_counters_start_again_where_the_engine_did() -> None:
+    counters = np.stack([COUNTS + 1, COUNTS * 3 + 1, COUNTS, COUNTS * 2, COUNTS * 2 + 1])
+    tables = np.split(counters.reshape(20, 16), 4, axis=1)
+    tables[3] = np.vstack([tables[3], np.full((2, 4), 9)])
+    mindie(tables, num_moe_layers=4, num_of_experts=16)
+    read = read_loads("dump")
+    assert read.table.tolist() == (COUNTS * 3 + 1 + COUNTS * 2 + 1).tolist()
+    assert read.notes == (
+        "decode: 5 matrices of 4 ranks",
+        "its counters run on: the last of each run is taken, 2 runs",
+        "2 rows of an unfinished matrix left out",
+        "2 windows summed: [2, 4, 16] to [4, 16]",
+    )
+
+
+def test_mindie_s_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    mindie(np.hsplit(COUNTS, 4))
+    monkeypatch.setattr(found, "MAX_CELLS", 63)
+    assert refusal("dump") == "its files hold more than 63 loads"
 
 
 def test_mindie_s_map_of_experts() -> None:
@@ -295,10 +428,33 @@ def test_mindie_s_map_of_experts() -> None:
     assert read_loads("dump").table.tolist() == expected.tolist()
 
 
-BAD_MINDIE: dict[str, tuple[Callable[[], None], str]] = {
+def mindie_twice(tables: list[Any]) -> None:
+    mindie(tables)
+    mindie(tables, folder="dump/decode")
+
+
+def mindie_map(tables: list[Any], **config: Any) -> None:
+    mindie(tables, eplb_expert_map_file="map.json", **config)
+    save_for_engine(eplb.plan(COUNTS, num_gpus=4, policy="minimax"), "dump/map.json", "vllm-ascend")
+
+
+BAD_MINDIE: dict[str, tuple[Callable[[], Any], str]] = {
     "a rank is missing": (
         lambda: mindie([COUNTS] * 3, without=1),
-        "it lacks decode_1.csv, but has files of 2 ranks",
+        "it has decode_2.csv, but 2 ranks in all: rank 1 is missing",
+    ),
+    "ranks of other rows": (
+        lambda: mindie([COUNTS, COUNTS[:3]]),
+        "decode_1.csv has 3 rows, decode_0.csv 4: rows are layers",
+    ),
+    "huge": (lambda: mindie([COUNTS * 2**50]), "decode_0.csv: counts of tokens are needed, whole"),
+    "two places": (
+        lambda: mindie_twice([COUNTS]),
+        "it has decode_0.csv, and so has its folder decode: name that one",
+    ),
+    "a map of fewer experts": (
+        lambda: mindie_map([COUNTS], num_moe_layers=4, num_of_experts=17),
+        "map.json has 16 experts, model_gen_config.json says 17",
     ),
     "text": (
         lambda: mindie([[[1, math.nan]]]),
@@ -357,6 +513,9 @@ def test_writers_that_do_not_fit() -> None:
         assert f"it is a directory, and {writer} is a file" in refusal("empty", written_by=writer)
     assert refusal("empty").startswith("it is a directory without meta_info.json (TensorRT-LLM's ")
     assert "it has no 'logical_count'" in refusal("loads.npy", written_by="sglang")
+    for writer in ("sglang", "load-history"):
+        message = refusal("loads.npy", written_by=writer, key="counts")
+        assert message == f"a key is for a file of several tables, and {writer} writes one"
 
 
 def test_from_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -368,8 +527,34 @@ def test_from_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert (err == "") == (code == 0)
         if code == 0:
             assert json.loads(out)["digest"] == eplb.plan(COUNTS, num_gpus=4).digest()
+    assert run("plan dump.pt --gpus 4 --out plan.json") == 0
+    for command in (
+        "compare dump.pt --gpus 4",
+        "verify plan.json dump.pt",
+        "evaluate plan.json dump.pt",
+    ):
+        assert run(f"{command} --from sglang") == 0
+        assert run(f"{command} --from mindie") == 2
+        assert "mindie writes a directory" in capsys.readouterr().err
     assert run("compare dump.pt --gpus 4 --from engine") == 2
     assert "'--from': there is no 'engine'; there are table, " in capsys.readouterr().err
+
+
+def test_other_files_in_the_place_of_loads() -> None:
+    plan = eplb.plan(COUNTS, num_gpus=4, policy="minimax")
+    files = {"plan.json": "a plan", "plan.npz": "a plan"}
+    for name in files:
+        plan.save(name)
+    for engine, what in (("sglang", "SGLang"), ("vllm-ascend", "vllm-ascend")):
+        save_for_engine(plan, f"{engine}.json", engine)
+        files[f"{engine}.json"] = f"a placement of {what}"
+    Path("config.json").write_text(json.dumps(CONFIG))
+    files["config.json"] = "a model's config.json"
+    for name, what in files.items():
+        message = f"it is {what}, and no loads: is it in the place of another file?"
+        assert refusal(name) == message
+        if name.startswith("plan"):
+            assert refusal(name, key="logcnt") == message
 
 
 # --- Numbers of experts instead of loads ----------------------------------------------------------
@@ -389,6 +574,39 @@ def test_expert_ids_are_refused_with_a_hint(capsys: pytest.CaptureFixture[str]) 
         assert "are they the experts that each token goes to?" in capsys.readouterr().err
         assert cli.main([command, "ids.npy", "--gpus", "2", "--trust-loads"]) == 0
         capsys.readouterr()
+
+
+def test_every_command_trusts_if_it_is_told_to(capsys: pytest.CaptureFixture[str]) -> None:
+    np.save("loads.npy", np.tile(np.arange(16), (4, 1)))
+    assert run("plan loads.npy --gpus 4 --out plan.json --trust-loads") == 0
+    for command in ("verify plan.json loads.npy", "evaluate plan.json loads.npy"):
+        assert run(command) == 2
+        assert "--trust-loads" in capsys.readouterr().err
+        assert run(f"{command} --trust-loads") == 0
+
+
+@pytest.mark.parametrize(
+    ("slots", "last", "doubted"), [(7, 6, False), (8, 7, True), (8, 3, True), (8, 2, False)]
+)
+def test_where_a_placement_begins(slots: int, last: int, doubted: bool) -> None:  # noqa: FBT001
+    """From 8 slots on, of experts that have two slots at most on average."""
+    row = [slot % (last + 1) for slot in range(slots)]
+    np.save("loads.npy", [row, row[::-1]])
+    if doubted:
+        assert "is it a placement" in refusal("loads.npy")
+    else:
+        assert read_loads("loads.npy").table.tolist() == [row, row[::-1]]
+
+
+@pytest.mark.parametrize(("largest", "doubted"), [(1023, True), (1024, False)])
+def test_ids_are_of_at_most_1024_experts(largest: int, doubted: bool) -> None:  # noqa: FBT001
+    rows = np.argsort(np.random.default_rng(4).random((300, 64)), axis=1)[:, :4]
+    rows[7, 3] = largest
+    np.save("loads.npy", rows)
+    if doubted:
+        assert "none is above 1023" in refusal("loads.npy")
+    else:
+        assert read_loads("loads.npy").table.tolist() == rows.tolist()
 
 
 def test_placements_are_refused_with_a_hint() -> None:

@@ -469,7 +469,7 @@ def test_errors_carry_their_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no JSON that can be read"),
+        (b"", "it is empty"),
         (b"\xff\xfe\x00", "no JSON that can be read"),
         (b"[[0, NaN]]", "NaN is no JSON number"),
         (b'{"a": 1, "a": 2}', "a key is there twice"),

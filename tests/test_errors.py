@@ -169,8 +169,8 @@ def test_many_threads_are_fine() -> None:
 
 def test_plans_that_no_memory_holds() -> None:
     with pytest.raises(TopologyError, match=r"257 layers x 1048576 replicas .* 268435456 slots"):
-        eplb.plan(np.ones((257, 4)), num_gpus=4, num_replicas=2**20)
-    plan = eplb.plan(np.ones((300, 64)), num_gpus=4, num_replicas=2**14)
+        eplb.plan(np.ones((257, 4)), num_gpus=4, num_replicas=2**20, policy="deepseek")
+    plan = eplb.plan(np.ones((300, 64)), num_gpus=4, num_replicas=2**14, policy="deepseek")
     with pytest.raises(TopologyError, match="no memory"):
         plan.log2phy("static")
 

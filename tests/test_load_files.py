@@ -22,6 +22,7 @@ import pytest
 import torch
 from eplb import LoadError, plan_files
 from eplb.load_files import csv_text, found, read_loads
+from eplb.load_files.arrays import sum_of_windows
 from hypothesis import given
 from hypothesis.strategies import DataObject, data, floats, integers, lists, sampled_from
 from loads.histogram import histogram
@@ -96,6 +97,11 @@ GOOD: dict[str, tuple[str, bytes]] = {
     "npz with load": ("a.npz", npz(other=COUNTS + 1, load=COUNTS)),
     "npz without an ending": ("a", npz(counts=COUNTS)),
     "pt": ("a.pt", pt(torch.tensor(COUNTS))),
+    "pth": ("a.pth", pt(torch.tensor(COUNTS))),
+    "pth of the old kind": (
+        "a.pth",
+        pt(torch.tensor(COUNTS), _use_new_zipfile_serialization=False),
+    ),
     "pt without an ending": ("a", pt(torch.tensor(COUNTS))),
     "pt of the old kind": ("a", pt(torch.tensor(COUNTS), _use_new_zipfile_serialization=False)),
     "pt with a dict": ("a.pt", pt({"rank": 0, "logical_count": torch.tensor(COUNTS)})),
@@ -103,6 +109,10 @@ GOOD: dict[str, tuple[str, bytes]] = {
     "json": ("a.json", as_json(COUNTS)),
     "json without an ending": ("a", b" \n" + as_json(COUNTS)),
     "json with a mark of byte order": ("a.json", b"\xef\xbb\xbf" + as_json(COUNTS)),
+    "json of layers by number": (
+        "a.json",
+        json.dumps({str(layer): COUNTS[layer].tolist() for layer in (3, 0, 2, 1)}).encode(),
+    ),
     "json object": ("a.json", b'{"model": "x", "counts": ' + as_json(COUNTS) + b"}"),
     "json object of one key": ("a.json", b'{"x": ' + as_json(COUNTS) + b"}"),
     "csv": ("a.csv", csv(COUNTS)),
@@ -200,6 +210,16 @@ def test_sums_of_integers_beyond_int64(ending: str, tmp_path: Path) -> None:
     assert message.startswith(f"layer 0, expert 1: the windows sum to {2**64}; ")
 
 
+@given(data())
+def test_sums_of_integers_are_exact(data: DataObject) -> None:
+    """Against Python's integers, to which the core of the sum knows no way."""
+    shape = (data.draw(integers(1, 4)), 1, data.draw(integers(1, 3)))
+    cells = lists(integers(0, MOST // 4), min_size=math.prod(shape), max_size=math.prod(shape))
+    windows = np.array(data.draw(cells), dtype=np.uint64).reshape(shape)
+    exact = [sum(map(int, windows[:, 0, expert])) for expert in range(shape[2])]
+    assert sum_of_windows(windows).tolist() == [exact]
+
+
 def test_sums_of_int8_do_not_wrap(tmp_path: Path) -> None:
     read = read_loads(written(tmp_path, "a.npy", npy(np.full((300, 2, 3), 127, dtype=np.int8))))
     assert read.table.tolist() == [[38100] * 3] * 2
@@ -276,6 +296,13 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "pt of one row": ("a.pt", pt(torch.ones(3)), r"shape \[3\]"),
     "pt on no device": ("a.pt", pt(torch.ones(2, 3, device="meta")), "meta device"),
     "pt, sparse": ("a.pt", pt(torch.ones(2, 3).to_sparse()), "to_dense"),
+    "pt, expanded": ("a.pt", pt(torch.ones(1, 3).expand(5, 3)), r"save it with \.contiguous"),
+    "pt of many lists": (
+        "a.pt",
+        pt([[1] * 2**13] * 2**13),
+        f"its lists hold {2**26} loads; at most",
+    ),
+    "pt of many windows": ("a.pt", pt([[[1] * 99] * 2**9] * 2**9), "its lists hold .* at most"),
     "pt of many cells": ("a.pt", pt(torch.ones(1).expand(10**6, 10**6)), f"holds {10**12} loads"),
     # JSON
     "json cut short": ("a.json", b"[[1, 2", "no JSON that can be read: .*column 7"),
@@ -330,6 +357,9 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "csv, negative": ("a.csv", b"# x\n\n1,2\n3,-4", "line 4, column 2: the load is -4"),
     "csv beyond 2**64 - 1": ("a.csv", f"1\n{2**64}", f"line 2, column 1: the load is {2**64};"),
     "csv with a huge integer": ("a.csv", "9" * 5000, "line 1, column 1: .*finite"),
+    "csv, a cell without end": ("a.csv", "1" * 10**6, "line 1, column 1: .{,100}$"),
+    "csv, a line without end": ("a.csv", "x," * 10**6, "line 1 has more than 65536 columns"),
+    "csv, spaces without end": ("a.csv", "1 " * 10**6, "line 1 has more than 65536 columns"),
     "csv, ragged": ("a.csv", b"x,y\n\n1,2\n3,4,5", "line 4 has 3 columns, line 3 has 2"),
     "csv, a comma at the end": ("a.csv", b"1,2,\n3,4,", "line 1, column 3: nothing is there"),
     "csv, decimal commas": ("a.csv", b"1,5;2,5\n", "line 1, column 2: '5;2' is there"),
@@ -351,6 +381,18 @@ def test_refuses(name: str, tmp_path: Path) -> None:
     message = refusal(tmp_path, file, content)
     assert re.search(wanted, message)
     assert len(message) < 6000
+
+
+def test_labels_are_loads_if_they_are_trusted(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "layer,e0\n0,5\n1,7")
+    with pytest.raises(LoadError, match="starts with 'layer'"):
+        read_loads(path)
+    assert read_loads(path, trust=True).table.tolist() == [[0, 5], [1, 7]]
+
+
+def test_hidden_layers_of_a_json_object(tmp_path: Path) -> None:
+    read = read_loads(written(tmp_path, "a.json", b'{"10": [1, 5], "9": [3, 4]}'))
+    assert (read.table.tolist(), read.layers) == ([[3, 4], [1, 5]], (9, 10))
 
 
 def test_errors_know_the_place(tmp_path: Path) -> None:

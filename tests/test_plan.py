@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from fractions import Fraction
 from typing import Any
 
 import eplb
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from eplb import _core
+from eplb.metrics import METRICS
 from eplb.planner import trivial_plan
 
 LOAD = np.random.default_rng(2).integers(1, 99, (3, 12))
@@ -19,7 +22,7 @@ PLAN = eplb.plan(LOAD, num_gpus=4, num_replicas=16, num_groups=4, num_nodes=2)
 def test_shapes_and_types() -> None:
     assert (PLAN.num_layers, PLAN.num_experts, PLAN.num_replicas) == (3, 12, 16)
     assert (PLAN.num_gpus, PLAN.num_groups, PLAN.num_nodes, PLAN.fallback) == (4, 4, 2, False)
-    assert PLAN.policy == "adaptive"
+    assert PLAN.policy == "minimax"
     for name, shape in {
         "phy2log": (3, 16),
         "rank": (3, 16),
@@ -117,6 +120,37 @@ def test_a_layer_without_load() -> None:
     assert "no load" in str(eplb.plan(load * 0, num_gpus=2))
 
 
+def test_metrics_worked_by_hand() -> None:
+    """Two GPUs with 3 and 1, 6 and 2, and a layer without load."""
+    plan = eplb.plan([[3, 1], [2, 6], [0, 0]], num_gpus=2)
+    figures = {name: metric.of(plan) for name, metric in METRICS.items()}
+    assert figures == {
+        "vllm": pytest.approx((2 + 4) / (3 + 6)),
+        "sglang": pytest.approx((2 / 3 + 4 / 6 + 1) / 3),
+        "trtllm": pytest.approx(3 / 2 - 1),
+        "ascend": pytest.approx(3 / 2),
+    }
+    uneven = eplb.plan([[3, 1], [1, 1]], num_gpus=2)
+    assert METRICS["vllm"].of(uneven) == pytest.approx((2 + 1) / (3 + 1))
+    assert METRICS["sglang"].of(uneven) == pytest.approx((2 / 3 + 1) / 2)
+    assert METRICS["ascend"].of(uneven) == pytest.approx((3 / 2 + 1) / 2)
+    nothing = eplb.plan([[0, 0]], num_gpus=2)
+    assert {metric.of(nothing) for metric in METRICS.values()} == {None}
+
+
+def test_the_screen_says_what_the_gap_means() -> None:
+    """In words that are never better than the truth."""
+    load = [[600, 560, 120, 120, 20, 10, 10, 10], [1] * 8]
+    for policy in eplb.POLICIES:
+        plan = eplb.plan(load, num_gpus=8, num_replicas=16, policy=policy)
+        promise = re.search(r"every layer within (.*)% of the best that any planner", str(plan))
+        assert (promise is None) == (plan.gap.max() == 0)
+        if promise is not None:
+            assert 0 <= Fraction(promise[1]) / 100 - Fraction(plan.gap.max()) <= Fraction(1, 10**5)
+    best = eplb.plan([[4, 3, 2, 1]], num_gpus=1)
+    assert "every layer is the best that any planner could do\n" in str(best)
+
+
 def test_the_screen_says_what_an_operator_asks() -> None:
     text = str(PLAN)
     assert max(map(len, text.splitlines())) <= 80
@@ -125,6 +159,7 @@ def test_the_screen_says_what_an_operator_asks() -> None:
         "4, each whole on one of 2 nodes",
         f"mean {PLAN.balancedness.mean():.4f}, worst {PLAN.balancedness.min():.4f}",
         f"(layer {PLAN.balancedness.argmin()})",
+        "best that any planner could do\n                that keeps the groups on nodes",
         f"mean {PLAN.gap.mean():.3%}",
         PLAN.digest(),
     ):

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import signal
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -184,7 +185,7 @@ def deflated(size: int) -> bytes:
 
 
 HOSTILE_FILES: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "no JSON"),
+    "empty": (b"", "it is empty"),
     "garbage": (os.urandom(999), "no JSON"),
     "no text": (b"\xff\xfe{}", "no JSON"),
     "half": (json.dumps(HIERARCHICAL.to_dict()).encode()[:500], "no JSON"),
@@ -304,3 +305,48 @@ def test_any_bytes_are_a_clear_error(content: bytes) -> None:
 def test_a_false_gap_is_refused() -> None:
     with pytest.raises(VerificationError, match="layer 2: the gap is said to be"):
         eplb.Plan.from_dict(changed("certificate", "gap", 2, to=0.123))
+
+
+A_PLAN = next(iter(PLANS.values()))
+
+
+def test_the_mode_of_a_file_that_is_replaced_stays(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    A_PLAN.save(path)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
+    path.chmod(0o600)
+    A_PLAN.save(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_errors_name_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for path in (tmp_path / "file" / "plan.json", tmp_path / "none" / "plan.json"):
+        with pytest.raises(OSError) as caught:  # noqa: PT011
+            A_PLAN.save(path)
+        assert caught.value.filename == str(path)
+    A_PLAN.save(tmp_path / f"{'x' * 245}.json")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", f"{'x' * 245}.json"]
+
+
+def test_an_interruption_waits_until_the_file_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "plan.json"
+    replace = Path.replace
+
+    def interrupted(partial: Path, target: Path) -> Path:
+        os.kill(os.getpid(), signal.SIGINT)
+        return replace(partial, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        A_PLAN.save(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+    assert eplb.load_plan(path) == A_PLAN

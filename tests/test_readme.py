@@ -5,22 +5,36 @@ from __future__ import annotations
 import doctest
 import json
 import re
+import runpy
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 from eplb import cli
-
-if TYPE_CHECKING:
-    import pytest
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_examples() -> None:
-    results = doctest.testfile(str(ROOT / "README.md"), module_relative=False)
+@pytest.mark.parametrize(("page", "least"), [("README.md", 8), ("docs/minimax.md", 8)])
+def test_examples(page: str, least: int) -> None:
+    results = doctest.testfile(str(ROOT / page), module_relative=False)
     assert results.failed == 0
-    assert results.attempted >= 8
+    assert results.attempted >= least
+
+
+def test_the_picture_of_the_docs(tmp_path: Path) -> None:
+    """It is drawn, and from what the placements are: the busiest GPUs are named in it."""
+    picture = runpy.run_path(str(ROOT / "docs" / "picture.py"))
+    load = picture["deepseek_v4_flash"]()
+    figure = picture["figure_of"](load)
+    plans = picture["placements"](load)
+    layer = int(plans["deepseek"].balancedness.argmin())
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    peaks = [1 / plan.balancedness[layer] for plan in plans.values()]
+    assert [float(label.split()[-4]) for label in labels] == pytest.approx(peaks, abs=6e-4)
+    assert peaks[2] < peaks[1] < peaks[0]
+    figure.savefig(tmp_path / "a.png")
+    assert (ROOT / "docs" / "gpu-loads.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_console_examples(
@@ -60,11 +74,11 @@ def test_commands_exist() -> None:
     """Every `make` target and test file that a page names is there."""
     makefile = (ROOT / "Makefile").read_text()
     text = "".join(page.read_text() for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-    targets = set(re.findall(r"(?:`|^)make ([a-z]+)", text, flags=re.MULTILINE))
+    targets = set(re.findall(r"(?:`|^)make ([a-z][a-z-]*)", text, flags=re.MULTILINE))
     assert {"demo", "test"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
-    files = set(re.findall(r"tests/test_\w+\.py", text))
+    files = set(re.findall(r"tests/(?:\w+/)?test_\w+\.py", text))
     assert len(files) > 5
     for file in files:
         assert (ROOT / file).exists(), file

@@ -68,7 +68,7 @@ fn check_minimax(loads: &CanonicalLoads, topology: Topology) {
         for (i, (other, of_other)) in published.iter().enumerate() {
             for layer in 0..loads.layers() {
                 let compared = i == 0 || effort != Effort::Fast;
-                let above_target = certificate.gap()[layer] > effort.target_gap();
+                let above_target = certificate.gap()[layer] > effort.target_gap(&topology);
                 if of_other.max_load[layer] < certificate.max_load[layer]
                     && above_target
                     && compared

@@ -3,7 +3,7 @@
 >>> import eplb
 >>> plan = eplb.plan([[90, 10, 10, 10], [25, 25, 60, 10]], num_gpus=2, num_replicas=6)
 >>> plan.phy2log.tolist()
-[[0, 0, 3, 0, 1, 2], [2, 1, 3, 2, 0, 0]]
+[[0, 2, 1, 0, 3, 1], [2, 0, 3, 2, 1, 3]]
 """
 
 from eplb._core import __version__

@@ -44,7 +44,8 @@ class Figures:
     balancedness_worst: float | None
     gap_mean: float | None
     gap_worst: float | None
-    #: Slots that hold an expert which their GPU holds already, of all layers.
+    #: Slots that hold an expert which their GPU holds already, of the layers that carry a load; of all
+    #: layers where none does.
     duplicates: int
     #: Balancedness as each engine of ``METRICS`` computes it.
     metrics: dict[str, float | None]
@@ -89,17 +90,16 @@ def sizes_of(plan: Plan) -> Sizes:
 def figures_of(plan: Plan) -> Figures:
     """The figures of a plan that knows its loads."""
     layers = loaded_layers(plan)
-    duplicates = int(plan.duplicates.sum())
     metrics = {name: metric.of(plan) for name, metric in METRICS.items()}
     if len(layers) == 0:
-        return Figures(None, None, None, None, duplicates, metrics)
+        return Figures(None, None, None, None, int(plan.duplicates.sum()), metrics)
     balancedness, gap = plan.balancedness[layers], plan.gap[layers]
     return Figures(
         balancedness_mean=float(balancedness.mean()),
         balancedness_worst=float(balancedness.min()),
         gap_mean=float(gap.mean()),
         gap_worst=float(gap.max()),
-        duplicates=duplicates,
+        duplicates=int(plan.duplicates[layers].sum()),
         metrics=metrics,
     )
 

@@ -16,10 +16,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from reprlib import repr as short
+from stat import S_IMODE
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +34,12 @@ from eplb.sizes import topology
 
 from . import _core
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 #: Files of JSON hold at most so many of each: as Python objects they take many times their bytes.
 MAX_JSON_LISTS = 2**20
-MAX_JSON_VALUES = 2**25
+MAX_JSON_VALUES = 2**24
 
 FORMAT = "eplb plan"
 VERSION = 1
@@ -213,18 +219,36 @@ def save_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file so that it is there whole or not at all; follows links."""
     target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{target.name}.{os.getpid()}.{get_ident()}.partial")
+    partial = target.with_name(f".eplb.{os.getpid()}.{get_ident()}.partial")
     try:
         if target.exists() and not target.is_file():
             target.write_bytes(content)  # a pipe or a device
             return
-        partial.write_bytes(content)
-        partial.replace(target)
+        with _uninterrupted():
+            partial.write_bytes(content)
+            if target.exists():
+                partial.chmod(S_IMODE(target.stat().st_mode))
+            partial.replace(target)
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Holds back the signals that end a process, so that no partial file stays."""
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+        yield
+        return
+    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _npz_content(values: dict[str, Any]) -> bytes:
@@ -263,6 +287,8 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
 
 def parse_json(content: bytes) -> Any:
     """Strict JSON: no NaN, no key twice, no depth that breaks the interpreter, nothing huge."""
+    if not content.strip():
+        raise PlanFileError("it is empty")
     if content.count(b"[") + content.count(b"{") > MAX_JSON_LISTS:
         raise PlanFileError(f"it holds more than {MAX_JSON_LISTS} lists and objects")
     if content.count(b",") > MAX_JSON_VALUES:
@@ -274,7 +300,8 @@ def parse_json(content: bytes) -> Any:
     except PlanFileError:
         raise
     except ValueError as error:
-        raise PlanFileError(f"no JSON that can be read: {error}") from error
+        reason = str(error).split(";")[0]  # what follows is advice to programmers
+        raise PlanFileError(f"no JSON that can be read: {reason}") from error
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -35,9 +35,11 @@ def picture_path(path: str | PathLike[str]) -> Path:
     """
     where = Path(path)
     if where.suffix not in ENDINGS:
-        raise EplbError(f"{where.name!r} does not end in {', '.join(ENDINGS)}, as a picture must")
+        raise EplbError(f"{str(path)!r} does not end in {', '.join(ENDINGS)}, as a picture must")
     if find_spec("matplotlib") is None:
         raise EplbError("matplotlib is needed to draw: pip install matplotlib")
+    if not where.parent.is_dir():
+        raise EplbError(f"there is no folder {str(where.parent)!r} to draw {where.name} in")
     return where
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,7 @@ def _cost(plan: Plan) -> list[str]:
         before = trivial.balancedness[layers]
         lines.append(_row("  unbalanced", f"mean {before.mean():.4f}, worst {before.min():.4f}"))
     lines.append(_row("gap to bound", _extremes(plan.gap, layers, worst=np.argmax, percent=True)))
+    lines.append(_row("", _promise(plan, float(plan.gap[layers].max()))))
     if plan.num_nodes > 1 and not plan.fallback:
         rise = plan.lower_bound[layers] / plan.bound_without_groups[layers] - 1
         at = int(rise.argmax())
@@ -84,8 +86,20 @@ def _extremes(values: FloatTable, layers: IntTable, *, worst: object, percent: b
     return f"mean {values.mean():.4f}, worst {values[at]:.4f} (layer {layers[at]})"
 
 
+def _promise(plan: Plan, gap: float) -> str:
+    """What the largest gap means; rounded up, so that it stays true."""
+    best = "the best that any planner could do"
+    if plan.num_nodes > 1 and not plan.fallback:
+        best += "\n" + " " * 16 + "that keeps the groups on nodes"
+    if gap == 0:
+        return f"every layer is {best}"
+    return f"every layer within {math.ceil(gap * 1e5) / 1e3:.3f}% of {best}"
+
+
 def _duplicates(plan: Plan) -> str:
     duplicates = plan.duplicates
+    if plan.certified and len(loaded := loaded_layers(plan)):
+        duplicates = duplicates[loaded]
     if not duplicates.any():
         beaten = int(np.count_nonzero(plan.beaten_by_duplicates)) if plan.certified else 0
         cost = f", which costs {count(beaten, 'layer')} something" if beaten else ""

@@ -349,7 +349,7 @@ fn plan(
     let planned = py.detach(|| {
         let mut options = core::Options::minimax(effort.parse()?);
         options.policy = policy.parse()?;
-        options.target_gap = target_gap.unwrap_or(options.target_gap);
+        options.target_gap = target_gap;
         if options.policy == core::Policy::Minimax {
             let (plan, certificate) = core::plan_certified(&loads.0, topology.0, options, threads)?;
             return Ok((Placement(plan), Some(Certificate(certificate))));

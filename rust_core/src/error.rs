@@ -130,7 +130,7 @@ pub enum Error {
     /// More slots on a GPU than experts to fill them with, where none may be there twice.
     #[error(
         "minimax puts no expert twice on a GPU, but {replicas} replicas on {gpus} GPUs are {per_gpu} \
-         on each, and {}; give num_replicas={most} or less, or a policy that allows duplicates",
+         on each, and {}; give num_replicas={most} or less, or a policy that does (deepseek, adaptive)",
         if *nodes == 1 {
             format!("there are {experts} experts")
         } else {

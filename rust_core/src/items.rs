@@ -53,18 +53,17 @@ impl Items {
             _ => 0..0,
         };
         self.sorted.clear();
-        let mut merged = 0;
+        let mut replicated = self.replicated.iter().peekable();
         for (&expert, &load) in
             replication.expert[singles.clone()].iter().zip(&replication.load[singles])
         {
             let single = Item { load: packing_load(load, 1), slot: expert, expert, rank: 0 };
-            let rest = &self.replicated[merged..];
-            let before = rest.iter().take_while(|item| item.before(&single)).count();
-            self.sorted.extend_from_slice(&rest[..before]);
+            while let Some(&item) = replicated.next_if(|item| item.before(&single)) {
+                self.sorted.push(item);
+            }
             self.sorted.push(single);
-            merged += before;
         }
-        self.sorted.extend_from_slice(&self.replicated[merged..]);
+        self.sorted.extend(replicated);
     }
 
     /// Lists the copies of replicated experts: expert by expert, as if no loads tied, then mends

@@ -116,7 +116,7 @@ enum Kind {
 
 impl Kind {
     fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
-        let search = minimax::Search::new(options)?;
+        let search = minimax::Search::new(options, topology)?;
         match options.policy {
             Policy::DeepSeek => Ok(Self::Published(Rule::DeepSeek)),
             Policy::Adaptive => Ok(Self::Published(Rule::Adaptive)),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::error::Error;
 use crate::load::Load;
+use crate::topology::Topology;
 
 /// How copies are given and placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,13 +92,20 @@ impl Effort {
         Self::ALL.map(Self::name)
     }
 
-    /// The gap to the lower bound at which the search of a layer stops: 0.0005, and 0 for
-    /// [`Self::Best`].
+    /// The gap to the lower bound at which the search of a layer stops, if the user names none: for
+    /// [`Self::Best`] 0, else 0.05 %, but more where many GPUs have few slots each.
+    ///
+    /// The fewer slots, the fewer ways to fill a GPU up evenly: what a few exchanges reach with eight
+    /// slots takes ten times as long with five. In small problems that is still no time at all.
     #[must_use]
-    pub fn target_gap(self) -> f64 {
-        match self {
-            Self::Fast | Self::Default => 0.0005,
-            Self::Best => 0.0,
+    pub fn target_gap(self, topology: &Topology) -> f64 {
+        let small = topology.num_replicas() <= 64;
+        match (self, topology.slots_per_gpu()) {
+            (Self::Best, _) => 0.0,
+            (_, 0..=4) if !small => 0.005,
+            (_, 5) if !small => 0.0025,
+            (_, 6 | 7) if !small => 0.001,
+            _ => 0.0005,
         }
     }
 }
@@ -127,14 +135,15 @@ pub struct Options {
     /// For [`Policy::Minimax`]; the published policies know no effort.
     pub effort: Effort,
     /// For [`Policy::Minimax`]: the gap at which the search of a layer stops; finite, not negative.
-    pub target_gap: f64,
+    /// By default [`Effort::target_gap`].
+    pub target_gap: Option<f64>,
 }
 
 impl Options {
     /// [`Policy::Minimax`] with this effort and its target gap.
     #[must_use]
     pub fn minimax(effort: Effort) -> Self {
-        Self { policy: Policy::Minimax, effort, target_gap: effort.target_gap() }
+        Self { policy: Policy::Minimax, effort, target_gap: None }
     }
 }
 

@@ -1,100 +1,94 @@
-"""Times the planner side by side with a numpy planner: what `make bench` prints.
+"""Measures every case of cases.toml: what `make bench` runs.
 
-Rounds are interleaved, so that a change of the machine's clock meets all alike. Exits with 1 if plans differ, or the speed-up is below the goal.
+bench.py [--record] [--page] [--only TEXT]
+
+--record writes results.json and the tables of docs/speed.md; --page makes these tables again from
+the results that are there; --only measures the cases whose names hold the text. Exits with 1 where
+an answer is wrong. A missed goal is told, not punished: how fast a machine is, it cannot help.
 """
 
 from __future__ import annotations
 
-import platform
-import statistics
+import argparse
+import json
 import sys
-import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import eplb
-import numpy as np
-from numpy_planner import numpy_plan
+import beside_rust
+import growth
+import main_thread
+import peak_memory
+import plan_times
+import two_threads
+from answers import WrongAnswerError
+from cases import read_cases
+from machine import machine
+from speed_page import PAGE, case_lines, filled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-LAYERS, EXPERTS, REPLICAS, GPUS = 58, 256, 288, 32
-ROUNDS = 30
-#: The least speed-up over the numpy planner of the usual kind.
-GOAL = 40.0
+    from cases import Case
+    from measured import Measured
 
-USUAL = "numpy planner"
-LOCKSTEP = "numpy planner, layers in lockstep"
-OURS = "eplb deepseek"
+RESULTS = Path(__file__).with_name("results.json")
 
-LOAD = np.random.default_rng(20).lognormal(10, 1, (LAYERS, EXPERTS)).astype(np.int64)
-
-
-def plan(policy: str, **sizes: Any) -> tuple[Any, Any, Any]:
-    """All that the numpy planner gives, as arrays."""
-    made = eplb.plan(LOAD, num_gpus=GPUS, num_replicas=REPLICAS, policy=policy, **sizes)
-    return made.phy2log, made.rank, made.logcnt
-
-
-def usual(*, lockstep: bool) -> tuple[Any, Any, Any]:
-    """The numpy planner."""
-    return numpy_plan(LOAD.astype(np.float64), REPLICAS, GPUS, lockstep=lockstep)
-
-
-def certified() -> Any:
-    """A plan with its certificate."""
-    made = eplb.plan(LOAD, num_gpus=GPUS, num_replicas=REPLICAS)
-    return made.gap
-
-
-CONTENDERS: dict[str, Callable[[], Any]] = {
-    USUAL: lambda: usual(lockstep=False),
-    LOCKSTEP: lambda: usual(lockstep=True),
-    OURS: lambda: plan("deepseek"),
-    "eplb adaptive": lambda: plan("adaptive"),
-    "eplb adaptive, 8 groups on 4 nodes": lambda: plan("adaptive", num_groups=8, num_nodes=4),
-    "eplb adaptive, with its certificate": certified,
+#: Measures by the name that cases have for them.
+MEASURES: dict[str, Callable[[Case], Measured]] = {
+    "plan": plan_times.measure,
+    "rust": beside_rust.measure,
+    "growth": growth.measure,
+    "threads": two_threads.measure,
+    "main thread": main_thread.measure,
+    "memory": peak_memory.measure,
 }
 
 
-def timed(rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round of each contender."""
-    times: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    for _ in range(rounds):
-        for name, contender in CONTENDERS.items():
-            start = time.perf_counter()
-            contender()
-            times[name].append(time.perf_counter() - start)
-    return times
+def results_of(cases: Iterable[Case], about: dict[str, str]) -> dict[str, Any]:
+    """Measure, printing as it goes."""
+    print("; ".join(f"{name} {value}" for name, value in about.items()), flush=True)
+    results = {}
+    for case in cases:
+        results[case.name] = rounded(asdict(MEASURES[case.measure](case)))
+        print("\n".join(case_lines(case, results[case.name])), flush=True)
+    return {"machine": about, "cases": results}
 
 
-def plans_are_equal() -> bool:
-    """Whether the numpy planners give the plan of `deepseek`, as they must without ties."""
-    tables = [CONTENDERS[USUAL](), usual(lockstep=True), CONTENDERS[OURS]()]
-    return all(((a == b) & (b == c)).all() for a, b, c in zip(*tables, strict=True))
+def rounded(value: Any) -> Any:
+    """Five digits of every figure, which is more than times have."""
+    if isinstance(value, dict):
+        return {key: rounded(entry) for key, entry in value.items()}
+    return float(f"{value:.5g}")
 
 
-def main() -> int:
-    """Print the table; tell whether the goal is reached."""
-    equal = plans_are_equal()
-    times = timed(ROUNDS)
-    fastest = {name: min(seconds) for name, seconds in times.items()}
-    print(f"{LAYERS} layers, {EXPERTS} experts -> {REPLICAS} slots on {GPUS} GPUs, one thread")
-    print(f"Python {platform.python_version()}, numpy {np.__version__}, {platform.machine()}")
-    print(f"{'':<38}{'median':>11}{'fastest':>11}{'a layer':>11}{'speed-up':>10}")
-    for name, seconds in times.items():
-        print(
-            f"{name:<38}{statistics.median(seconds) * 1e3:>8.3f} ms{fastest[name] * 1e3:>8.3f} ms"
-            f"{fastest[name] / LAYERS * 1e6:>8.2f} us{fastest[USUAL] / fastest[name]:>9.1f}x"
-        )
-    reached, best = (fastest[name] / fastest[OURS] for name in (USUAL, LOCKSTEP))
-    print("a layer and speed-up are of the fastest round: other work on a machine only slows")
-    print(f"plans of the numpy planners and {OURS} equal: {'yes' if equal else 'NO'}")
-    print(
-        f"{OURS}: {reached:.1f}x {USUAL} (goal: {GOAL:.0f}x), {best:.1f}x with layers in lockstep"
-    )
-    return int(not equal or reached < GOAL)
+def main(arguments: list[str]) -> int:
+    """Measure, print, record."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--page", action="store_true")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args(arguments)
+    if options.record and options.only:
+        parser.error("results are recorded of all cases in one run, or of none")
+    cases = [
+        case for case in read_cases() if case.measure in MEASURES and options.only in case.name
+    ]
+    if not cases:
+        parser.error(f"no case has {options.only!r} in its name")
+    if not options.page:
+        try:
+            results = results_of(cases, machine())
+        except WrongAnswerError as wrong:
+            print(f"WRONG ANSWER: {wrong}")
+            return 1
+        if options.record:
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if options.page or options.record:
+        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     Loads = npt.NDArray[np.float64]
@@ -20,17 +22,46 @@ if TYPE_CHECKING:
 
 
 def numpy_plan(
-    load: Loads, num_replicas: int, num_gpus: int, *, lockstep: bool
+    load: Loads,
+    num_replicas: int,
+    num_gpus: int,
+    *,
+    num_groups: int = 1,
+    num_nodes: int = 1,
+    lockstep: bool,
 ) -> tuple[Table, Table, Table]:
-    """``phy2log [layers, P]``, ``rank [layers, P]`` and ``logcnt [layers, L]`` of a global plan."""
-    slots, rank, logcnt = replicate(load, num_replicas)
-    share = np.take_along_axis(load / logcnt, slots, axis=1)
+    """``phy2log [layers, P]``, ``rank [layers, P]`` and ``logcnt [layers, L]``."""
     pack = pack_in_lockstep if lockstep else pack_by_layer
-    target = pack(share, num_gpus)
-    phy2log, phyrank = np.empty_like(slots), np.empty_like(rank)
-    np.put_along_axis(phy2log, target, slots, axis=1)
+    layers, experts = load.shape
+    held = experts_of_nodes(load, num_groups, num_nodes, pack)
+    # From here each node of each layer is a row of its own.
+    of_node = np.take_along_axis(load, held, axis=1).reshape(layers * num_nodes, -1)
+    slots, rank, counts = replicate(of_node, num_replicas // num_nodes)
+    share = np.take_along_axis(of_node / counts, slots, axis=1)
+    target = pack(share, num_gpus // num_nodes)
+    placed, phyrank = np.empty_like(slots), np.empty_like(rank)
+    np.put_along_axis(placed, target, slots, axis=1)
     np.put_along_axis(phyrank, target, rank, axis=1)
-    return phy2log, phyrank, logcnt
+    first = np.arange(num_nodes)[:, None] * (experts // num_nodes)
+    placed = (placed.reshape(layers, num_nodes, -1) + first).reshape(layers, -1)
+    logcnt = np.empty((layers, experts), dtype=np.int64)
+    np.put_along_axis(logcnt, held, counts.reshape(layers, -1), axis=1)
+    return np.take_along_axis(held, placed, axis=1), phyrank.reshape(layers, -1), logcnt
+
+
+def experts_of_nodes(
+    load: Loads, num_groups: int, num_nodes: int, pack: Callable[[Loads, int], Table]
+) -> Table:
+    """The experts ``[layers, L]``, node after node, whole groups on each."""
+    layers, experts = load.shape
+    size = experts // num_groups
+    if num_nodes == 1:
+        return np.tile(np.arange(experts), (layers, 1))
+    target = pack(load.reshape(layers, num_groups, size).sum(axis=2), num_nodes)
+    groups = np.empty_like(target)
+    np.put_along_axis(groups, target, np.arange(num_groups)[None, :], axis=1)
+    held: Table = (groups[:, :, None] * size + np.arange(size)).reshape(layers, -1)
+    return held
 
 
 def replicate(load: Loads, num_replicas: int) -> tuple[Table, Table, Table]:

@@ -67,7 +67,7 @@ def check_files(
 
 
 def check_audit(owner: str, found: dict[str, object]) -> None:
-    """What auditwheel found the library to need is no newer than what the wheel's name says."""
+    """What auditwheel found the library to need is what the wheel's name says."""
     tag = str(found["overall_tag"])
     require(
         tag.startswith(PLATFORMS["linux"]), f"{owner}: its library needs {tag}, says auditwheel"

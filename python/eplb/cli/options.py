@@ -177,11 +177,16 @@ _OPTIONS = {
 
 
 @contextmanager
-def words_of_options() -> Iterator[None]:
-    """Names arguments in errors as the options that they are on the command line."""
+def words_of_options(config: str | None = None) -> Iterator[None]:
+    """Names arguments in errors as the options that they are on the command line.
+
+    What is wrong within the file ``config`` keeps the words of that file.
+    """
     try:
         yield
     except eplb.EplbError as error:
+        if config is not None and str(error).startswith(f"{config}: "):
+            raise
         text = re.sub(r"\bnum_\w+\b", lambda name: _OPTIONS.get(name[0], name[0]), str(error))
         text = re.sub(r"^(threads|seed|tokens|experts|windows)\b", r"--\1", text)
         text = re.sub(r"\btop_k\b", "--top-k", text)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -35,9 +35,6 @@ from eplb.engine_files import FORMAT_NAMES
 from eplb.engine_files.writing import Target, target
 from eplb.load_files import read_loads
 from eplb.planner import DEFAULT_POLICY, EFFORTS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def plan_command(
@@ -76,7 +73,9 @@ def plan_command(
     config: Config = None,
     plot: Annotated[
         str | None,
-        typer.Option("--plot", metavar="FILE", help="Draw GPU loads before and after, .png."),
+        typer.Option(
+            "--plot", metavar="FILE", help="Draw GPU loads before and after: .png, .svg, .pdf."
+        ),
     ] = None,
     metric: Metric = None,
     threads: Threads = 1,
@@ -88,8 +87,10 @@ def plan_command(
     """Plan which experts get copies, and which GPU holds what."""
     sizes = Sizes(gpus, replicas, redundant, groups, nodes, threads)
     for option, file in (("--out", out), ("--plot", plot)):
-        if file is not None and _same_file(loads, file):
+        if file is not None and _holds(loads, file):
             raise eplb.EplbError(f"{option} {file} would overwrite the loads; name another file")
+        if file is not None and config is not None and _holds(config, file):
+            raise eplb.EplbError(f"{option} {file} would overwrite the config; name another file")
     goal = _target(out, format, layers, num_hidden_layers, config)
     picture = None if plot is None else _picture(plot)
     read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
@@ -135,7 +136,7 @@ def _target(
             if value is not None:
                 raise eplb.EplbError(f"{option} is for a file: give --out FILE too")
         return None
-    with words_of_options():
+    with words_of_options(config):
         return target(
             out, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config
         )
@@ -147,5 +148,7 @@ def _picture(plot: str) -> Path:
     return picture_path(plot)
 
 
-def _same_file(one: str, other: str) -> bool:
-    return os.path.exists(other) and os.path.realpath(one) == os.path.realpath(other)  # noqa: PTH110
+def _holds(place: str, file: str) -> bool:
+    """Whether a file is there and is ``place``, or lies in it."""
+    found = Path(file).resolve()
+    return found.exists() and found.is_relative_to(Path(place).resolve())

@@ -55,11 +55,8 @@ for _name, _command, _example in (
     app.command(_name, epilog=f"Example: eplb {_name} {_example}")(_command)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; ``arguments`` are by default those of the process.
-
-    Returns the exit code.
-    """
+def run(arguments: list[str] | None) -> int:
+    """See :func:`eplb.cli.main`."""
     never_fail_on_a_character()
     try:
         code = app(arguments, prog_name="eplb", standalone_mode=False)

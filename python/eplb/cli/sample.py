@@ -36,7 +36,10 @@ def sample_command(
         typer.Option("--out", metavar="FILE", help=f"Where to: {', '.join(ENDINGS)}."),
     ] = None,
 ) -> None:
-    """Draw synthetic loads, as skewed as a real model's; as CSV where no file is named."""
+    """Draw synthetic loads, as skewed as a real model's.
+
+    Without --out they are printed, as CSV.
+    """
     where = None if out is None else Path(out)
     if where is not None and where.suffix not in ENDINGS:
         raise eplb.EplbError(f"{where.name!r} does not end in {', '.join(ENDINGS)}")

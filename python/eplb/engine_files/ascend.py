@@ -16,7 +16,8 @@ def write(rows: Rows, _ending: str) -> bytes:
     layer_list = []
     for layer, row in enumerate(rows.table):
         devices = [row[first : first + per_gpu] for first in range(0, len(row), per_gpu)]
-        refuse_duplicates(layer, devices)
+        hidden = f" (hidden layer {rows.layers[layer]})" if rows.layers else ""
+        refuse_duplicates(layer, hidden, devices)
         layer_list.append(
             {
                 "layer_id": layer,
@@ -34,7 +35,7 @@ def write(rows: Rows, _ending: str) -> bytes:
     return json_content({"moe_layer_count": len(layer_list), "layer_list": layer_list})
 
 
-def refuse_duplicates(layer: int, devices: list[list[int]]) -> None:
+def refuse_duplicates(layer: int, hidden: str, devices: list[list[int]]) -> None:
     """Refuses what vllm-ascend would load, and then misroute."""
     for device, experts in enumerate(devices):
         seen: dict[int, int] = {}
@@ -42,7 +43,7 @@ def refuse_duplicates(layer: int, devices: list[list[int]]) -> None:
             if expert in seen:
                 slots = [device * len(experts) + at for at in (seen[expert], place)]
                 raise PlanFileError(
-                    f"layer {layer}: device {device} holds expert {expert} twice (slots {slots[0]} "
+                    f"layer {layer}{hidden}: device {device} holds expert {expert} twice (slots {slots[0]} "
                     f"and {slots[1]}), and vllm-ascend would send its tokens to a wrong expert "
                     "without a word; plan by the policy minimax, which never does that",
                     layer,
@@ -84,5 +85,5 @@ def _devices_row(layer: int, devices: list[Any]) -> list[Any]:
             raise PlanFileError(f"{what} has {len(held[-1])} experts, device 0 has {len(held[0])}")
         if any(type(expert) is not int for expert in held[-1]):
             raise PlanFileError(f"{what}: device_expert must hold the numbers of experts alone")
-    refuse_duplicates(layer, held)
+    refuse_duplicates(layer, "", held)
     return [expert for experts in held for expert in experts]

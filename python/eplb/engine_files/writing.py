@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eplb.errors import PlanFileError
 from eplb.plan_files import save_plan, write_whole
+from eplb.summary import loaded_layers
 
 from .format import Rows
 from .formats import FORMATS, check_ending
@@ -36,8 +37,13 @@ class Target:
 
     def for_layers(self, layers: Sequence[int] | None) -> Target:
         """The same with the layers that the loads came with, where an engine's file needs them."""
-        if layers is None or self.layers is not None or self.format == "plan":
+        if layers is None or self.format == "plan":
             return self
+        if self.layers not in (None, list(layers)):
+            raise PlanFileError(
+                f"the loads are of {counted(layers)}, as they say themselves, and {counted(self.layers)} "
+                "are named: leave out what names them"
+            )
         return replace(self, layers=list(layers))
 
     def write(self, plan: Plan) -> list[str]:
@@ -134,6 +140,11 @@ def _rows(plan: Plan, name: str, layers: list[int] | None, total: int | None) ->
         else:
             notes.append(f"{counted(others(layers, total))} of the plan left out: no MoE layers")
             table = [table[layer] for layer in layers]
+    if covers == "moe" and layers is None and (idle := _idle(plan)):
+        raise PlanFileError(
+            f"{counted(idle)} of the plan carry no load: are they dense? {name} wants MoE layers "
+            "alone: give layers, or the model's config.json"
+        )
     if covers == "named" and layers is None:
         raise PlanFileError(
             f"{name} names hidden layers, and which of them are the plan's {plan.num_layers} is not "
@@ -142,6 +153,14 @@ def _rows(plan: Plan, name: str, layers: list[int] | None, total: int | None) ->
     if covers == "hidden":
         table = _filled(plan, table, layers, total, notes)
     return Rows(plan, table, layers, notes)
+
+
+def _idle(plan: Plan) -> list[int]:
+    """The layers without load of a plan that has some with load."""
+    if not plan.certified:
+        return []
+    loaded = set(loaded_layers(plan).tolist())
+    return [layer for layer in range(plan.num_layers) if layer not in loaded] if loaded else []
 
 
 def _filled(

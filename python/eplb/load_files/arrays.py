@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eplb.errors import LoadError, LoadTypeError
-from eplb.loads import MAX_LOAD, as_array
+from eplb.loads import as_array
 from eplb.tensors import is_tensor
 
 from . import found
@@ -44,22 +44,36 @@ def _list_array(values: list[Any]) -> npt.NDArray[Any]:
     """Nested lists of two or three levels; each cell is looked at."""
     first = values[0] if values else None
     if not (isinstance(first, list) and first and isinstance(first[0], list)):
+        _refuse_many_cells(values)
         return as_array(values)[0]
     for window, table in enumerate(values):
         if not isinstance(table, list) or len(table) != len(first):
             holds = f"{len(table)} layers" if isinstance(table, list) else _kind(table)
             raise LoadError(f"window {window} holds {holds}, window 0 holds {len(first)} layers")
+    rows = [row for table in values for row in table]
+    _refuse_many_cells(rows)
+    windows = []
+    for window, table in enumerate(values):
         try:
-            as_array(table)
+            windows.append(as_array(table)[0])
         except (LoadError, LoadTypeError) as error:
             raise LoadError(f"window {window}: {error}") from error
-    rows = [row for table in values for row in table]
-    widths = [len(row) for row in rows]
-    for row, width in enumerate(widths):
-        if width != widths[0]:
-            window = row // len(first)
-            raise LoadError(f"window {window} has {width} experts, window 0 has {widths[0]}")
-    return as_array(rows)[0].reshape(len(values), len(first), widths[0])
+        if (width := windows[-1].shape[1]) != (wanted := windows[0].shape[1]):
+            raise LoadError(f"window {window} has {width} experts, window 0 has {wanted}")
+    if len({table.dtype for table in windows}) == 1:
+        return np.stack(windows)
+    # Among floats an integer must be exact.
+    return as_array(rows)[0].reshape(len(values), *windows[0].shape)
+
+
+def _refuse_many_cells(rows: list[Any]) -> None:
+    """Refuses what a small file can make of itself by naming one list many times."""
+    cells = sum(len(row) for row in rows if isinstance(row, list))
+    if cells > found.MAX_LIST_CELLS:
+        raise LoadError(
+            f"its lists hold {cells} loads; at most {found.MAX_LIST_CELLS} are read of lists: "
+            "give an array"
+        )
 
 
 def check_loads(array: npt.NDArray[Any]) -> None:
@@ -95,19 +109,21 @@ def sum_of_windows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _sum_of_integers(array: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Exact sums: of upper and lower halves, which cannot overflow, then in Python's integers."""
-    upper = (array >> np.uint64(32)).sum(axis=0, dtype=np.uint64)
-    lower = (array & np.uint64(2**32 - 1)).sum(axis=0, dtype=np.uint64)
-    total = upper.astype(object) * 2**32 + lower.astype(object)
-    for (layer, expert), load in np.ndenumerate(total):
-        if load > MAX_LOAD:
-            raise LoadError(
-                f"layer {layer}, expert {expert}: the windows sum to {load}; "
-                "an integer load is 0 to 2**64 - 1",
-                layer=layer,
-                expert=expert,
-            )
-    return np.array(total, dtype=np.uint64)
+    """Exact sums: of upper and lower halves, which cannot overflow."""
+    half, mask = np.uint64(32), np.uint64(2**32 - 1)
+    lower = (array & mask).sum(axis=0, dtype=np.uint64)
+    upper = (array >> half).sum(axis=0, dtype=np.uint64) + (lower >> half)
+    if (too_large := upper > mask).any():
+        layer, expert = map(int, np.unravel_index(int(too_large.argmax()), upper.shape))
+        load = sum(map(int, array[:, layer, expert]))
+        raise LoadError(
+            f"layer {layer}, expert {expert}: the windows sum to {load}; "
+            "an integer load is 0 to 2**64 - 1",
+            layer=layer,
+            expert=expert,
+        )
+    total: npt.NDArray[np.uint64] = (upper << half) | (lower & mask)
+    return total
 
 
 def _sum_of_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -97,7 +97,9 @@ def decoded(kind: str, read: Callable[[Any], Any], content: Any) -> Any:
         with warnings.catch_warnings(action="ignore"):
             return read(content)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = (str(error).splitlines() or [""])[0]
+        if " " not in reason:  # as of a KeyError
+            reason = f"{type(error).__name__} {reason}".strip()
         raise LoadError(f"it cannot be read as {kind}: {reason}") from error
 
 

@@ -18,8 +18,9 @@ from . import found
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: A table of text has at most so many rows.
+#: A table of text has at most so many rows and columns.
 MAX_ROWS = 2**20
+MAX_COLUMNS = 2**16
 
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
@@ -48,9 +49,12 @@ def csv_table(text: str, *, trust: bool = False) -> npt.NDArray[Any]:
     header_seen = False
     for line, row in _csv_lines(text):
         separator = next((mark for mark in ",;\t" if mark in row), None)  # None: any space
+        if len(row.split(separator, MAX_COLUMNS)) > MAX_COLUMNS:
+            raise LoadError(f"line {line} has more than {MAX_COLUMNS} columns")
         if not rows and not header_seen:
             first = [cell.strip() for cell in row.split(separator)]
-            _refuse_index_column(line, first[0])
+            if not trust:
+                _refuse_index_column(line, first[0])
             if not any(map(_looks_like_number, first)):
                 header_seen = True
                 continue
@@ -118,7 +122,7 @@ def _number(line: int, column: int, cell: str) -> int | float:
         shown = repr(cell[:40]) if cell else "nothing"
         raise LoadError(f"{place}: {shown} is there; a finite number is needed")
     if value < 0 or value == math.inf:
-        raise LoadError(f"{place}: the load is {cell}; a load must be finite and not negative")
+        raise LoadError(f"{place}: the load is {cell[:40]}; a load must be finite and not negative")
     if isinstance(value, int) and value > MAX_LOAD:
         raise LoadError(f"{place}: the load is {cell}; an integer load is 0 to 2**64 - 1")
     return value

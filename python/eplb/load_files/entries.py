@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 #: Names under which loads are looked for in a file of several arrays.
 KEYS = ("counts", "load", "logical_count")
 
+# Files by keys that no loads have.
+_OTHERS = {
+    frozenset({"phy2log", "logcnt"}): "a plan",
+    frozenset({"plan", "phy2log"}): "a plan",
+    frozenset({"physical_to_logical_map"}): "a placement of SGLang",
+    frozenset({"moe_layer_count", "layer_list"}): "a placement of vllm-ascend",
+    frozenset({"num_hidden_layers"}): "a model's config.json",
+    frozenset({"num_experts", "num_experts_per_token"}): "a part of TensorRT-LLM's statistics",
+}
+
 
 def entry(values: Any, key: str | None) -> Found:
     """The loads among named arrays, or layers; ``values`` itself where it has no names.
@@ -31,6 +41,9 @@ def entry(values: Any, key: str | None) -> Found:
         if key is not None:
             raise LoadError(f"it holds one table without a name, and none named {key!r}")
         return Found(values)
+    for names, what in _OTHERS.items():
+        if names <= values.keys():
+            raise LoadError(f"it is {what}, and no loads: is it in the place of another file?")
     if key is not None:
         if key in values:
             return Found(values[key])

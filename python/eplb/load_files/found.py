@@ -13,6 +13,8 @@ MAX_FILE_BYTES = MAX_BYTES
 MAX_TEXT_BYTES = 2**27
 #: A file holds at most so many loads.
 MAX_CELLS = MAX_BYTES // 8
+#: Lists hold at most so many loads: as Python numbers they take many times as much.
+MAX_LIST_CELLS = 2**24
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,15 @@ from eplb.errors import LoadError
 from eplb.plan_files import parse_json
 from eplb.summary import count
 
-from .arrays import check_loads
+from . import found
 from .content import content_of, text_of
 from .csv_text import csv_table
 from .found import Found
+from .ranks import RANK, rank_files, token_counts
 
 CONFIG = "model_gen_config.json"
 STAGES = ("decode", "prefill")
 
-_RANK = re.compile(r"(decode|prefill)_([0-9]{1,6})\.csv", re.ASCII)
 # No model has more: rows beyond are matrices, and how many layers each has is not said.
 _MOST_LAYERS = 256
 
@@ -69,69 +69,85 @@ def read(folder: Path, stage: str | None = None) -> Found:
     if stage is None and len(stages) > 1:
         raise LoadError(f"it holds {' and '.join(stages)}: name one as the key (--key)")
     name = stage or next(iter(stages))
-    files = _files(stages[name], name)
+    files = rank_files(stages[name], re.compile(rf"{name}_{RANK}\.csv", re.ASCII))
     config = _config(stages[name] / CONFIG)
     if config is None:
-        table = np.concatenate(_tables(files), axis=1)
-        if len(table) > _MOST_LAYERS:
-            raise LoadError(
-                f"its files have {len(table)} rows, and no {CONFIG} says of how many layers"
-            )
-        return Found(table, notes=(f"{name}: {count(len(files), 'rank')} beside each other",))
-    return _matrices(stages[name], name, files[config.shared_ranks :], config)
+        return _layers(files, name)
+    return _matrices(stages[name], files[config.shared_ranks :], name, config)
 
 
 def _stages(folder: Path) -> dict[str, Path]:
     """Where the files of each stage are."""
-    return {
-        stage: place
-        for stage in STAGES
-        for place in (folder / stage, folder)
-        if place.is_dir() and (place / f"{stage}_0.csv").is_file()
-    }
+    stages: dict[str, Path] = {}
+    for stage in STAGES:
+        places = [place for place in (folder / stage, folder) if _rank_0(place, stage).is_file()]
+        if len(places) > 1:
+            raise LoadError(f"it has {stage}_0.csv, and so has its folder {stage}: name that one")
+        if places:
+            stages[stage] = places[0]
+    return stages
 
 
-def _files(folder: Path, stage: str) -> list[Path]:
-    """The files of a stage by rank, 0, 1, 2, ..."""
-    ranks = {
-        int(name[2]): path
-        for path in folder.iterdir()
-        if (name := _RANK.fullmatch(path.name)) and name[1] == stage
-    }
-    for rank in range(len(ranks)):
-        if rank not in ranks:
-            raise LoadError(f"it lacks {stage}_{rank}.csv, but has files of {len(ranks)} ranks")
-    return [ranks[rank] for rank in range(len(ranks))]
+def _rank_0(folder: Path, stage: str) -> Path:
+    return folder / f"{stage}_0.csv"
 
 
-def _tables(files: list[Path]) -> list[npt.NDArray[Any]]:
-    """The table of each rank, cut to the rows that all have: ranks are stopped one by one."""
-    tables = []
+def _tables(files: list[Path]) -> list[npt.NDArray[np.uint64]]:
+    """The table of each rank."""
+    tables: list[npt.NDArray[np.uint64]] = []
     for path in files:
         try:
-            tables.append(csv_table(text_of(content_of(path)), trust=True))
+            table = csv_table(text_of(content_of(path)), trust=True)
         except LoadError as error:
             raise LoadError(f"{path.name}: {error}") from error
-    rows = min(map(len, tables))
-    return [table[:rows] for table in tables]
+        tables.append(token_counts(path.name, table))
+        if sum(table.size for table in tables) > found.MAX_CELLS:
+            raise LoadError(f"its files hold more than {found.MAX_CELLS} loads")
+    return tables
 
 
-def _matrices(folder: Path, stage: str, files: list[Path], config: _Config) -> Found:
+def _layers(files: list[Path], stage: str) -> Found:
+    """One matrix: the rows are the layers."""
+    tables = _tables(files)
+    for path, table in zip(files, tables, strict=True):
+        if len(table) != len(tables[0]):
+            raise LoadError(
+                f"{path.name} has {len(table)} rows, {files[0].name} {len(tables[0])}: rows are "
+                f"layers, where no {CONFIG} says how many of them there are"
+            )
+    if len(tables[0]) > _MOST_LAYERS:
+        raise LoadError(
+            f"its files have {len(tables[0])} rows, and no {CONFIG} says of how many layers"
+        )
+    notes = (f"{stage}: {count(len(files), 'rank')} beside each other",)
+    return Found(np.concatenate(tables, axis=1), notes=notes)
+
+
+def _matrices(folder: Path, files: list[Path], stage: str, config: _Config) -> Found:
+    """Matrices of counters that run on, and start again where the engine did."""
     if not files:
         raise LoadError(f"all of its ranks hold shared experts, by {CONFIG}")
-    slots = np.concatenate(_tables(files), axis=1)
-    matrices = len(slots) // config.num_layers
+    tables = _tables(files)
+    # Ranks are stopped one by one, in whatever row.
+    matrices = min(map(len, tables)) // config.num_layers
+    rows = matrices * config.num_layers
     if matrices == 0:
-        raise LoadError(
-            f"its files have {len(slots)} rows, {CONFIG} says {config.num_layers} layers"
+        shortest = min(map(len, tables))
+        raise LoadError(f"its files have {shortest} rows, {CONFIG} says {config.num_layers} layers")
+    slots = np.concatenate([table[:rows] for table in tables], axis=1)
+    slots = slots.reshape(matrices, config.num_layers, -1)
+    # What any counter falls after ends a run. Where matrices are no counters, each is a run.
+    falls = (slots[1:] < slots[:-1]).any(axis=(1, 2))
+    ends = np.flatnonzero(np.append(falls, True))
+    notes = [f"{stage}: {count(matrices, 'matrix', 'matrices')} of {count(len(files), 'rank')}"]
+    if len(ends) < matrices:
+        notes.append(
+            f"its counters run on: the last of each run is taken, {count(len(ends), 'run')}"
         )
-    slots = slots[: matrices * config.num_layers].reshape(matrices, config.num_layers, -1)
-    check_loads(slots)
-    loads = _experts(folder, slots, config)
-    what = f"{stage}: {count(matrices, 'matrix', 'matrices')} of {count(len(files), 'rank')}"
-    if (loads[1:] < loads[:-1]).any():  # no counters: each matrix stands for itself
-        return Found(loads, notes=(what,))
-    return Found(loads[-1], notes=(f"{what}; the counters run on: the last one is taken",))
+    if cut := max(map(len, tables)) - rows:
+        notes.append(f"{count(cut, 'row')} of an unfinished matrix left out")
+    loads = _experts(folder, slots[ends], config)
+    return Found(loads[0] if len(loads) == 1 else loads, notes=tuple(notes))
 
 
 def _experts(folder: Path, slots: npt.NDArray[Any], config: _Config) -> npt.NDArray[Any]:
@@ -153,7 +169,9 @@ def _experts(folder: Path, slots: npt.NDArray[Any], config: _Config) -> npt.NDAr
             f"{[layers, width]}"
         )
     # Shared experts among the routed ones come after them, and are left out.
-    most = max(config.num_experts, int(phy2log.max()) + 1)
+    most = int(phy2log.max()) + 1
+    if most < config.num_experts:
+        raise LoadError(f"{path.name} has {most} experts, {CONFIG} says {config.num_experts}")
     loads = np.zeros((matrices, layers, most), slots.dtype)
     for matrix in range(matrices):
         np.add.at(loads[matrix], (np.arange(layers)[:, None], phy2log), slots[matrix])

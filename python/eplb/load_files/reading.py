@@ -107,6 +107,8 @@ def _file(
 ) -> Found:
     if written_by in ("mindie", "trtllm"):
         raise LoadError(f"it is a file, and {written_by} writes a directory: name that")
+    if key is not None and written_by in ("sglang", "load-history"):
+        raise LoadError(f"a key is for a file of several tables, and {written_by} writes one")
     values = values_of(content_of(source), Path(source).suffix.lower(), trust=trust)
     if key is None:
         if written_by == "sglang" or (written_by is None and sglang.is_dump(values)):

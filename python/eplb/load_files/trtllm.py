@@ -14,23 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from eplb.errors import LoadError
-from eplb.loads import as_array
 from eplb.plan_files import parse_json
 from eplb.summary import count
 
 from . import found
 from .content import content_of, decoded, text_of
 from .found import Found
+from .ranks import RANK, rank_files, token_counts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 META = "meta_info.json"
 
-# Counts of an iteration; with the limit of cells no sum overflows.
-_MOST_TOKENS = 2**36
-_RANK = re.compile(r"rank([0-9]{1,6})\.safetensors", re.ASCII)
-_CELL = re.compile(r"([0-9]{1,12})_([0-9]{1,6})", re.ASCII)
+_RANK = re.compile(rf"rank{RANK}\.safetensors", re.ASCII)
+_CELL = re.compile(r"(0|[1-9][0-9]{0,11})_(0|[1-9][0-9]{0,5})", re.ASCII)
 
 
 def is_dump(folder: Path) -> bool:
@@ -46,15 +44,13 @@ def read(folder: Path) -> Found:
         OSError: one cannot be read.
     """
     experts = _num_experts(folder / META)
-    files = sorted(
-        (int(rank[1]), path) for path in folder.iterdir() if (rank := _RANK.fullmatch(path.name))
-    )
+    files = rank_files(folder, _RANK)
     if not files:
         raise LoadError("it holds no rank0.safetensors beside its meta_info.json")
     windows: dict[int, list[npt.NDArray[Any]]] = {}
     iterations: set[int] = set()
     total = 0
-    for _, path in files:
+    for path in files:
         for name, counts in _arrays(path).items():
             cell = _CELL.fullmatch(name)
             if cell is None:
@@ -67,7 +63,9 @@ def read(folder: Path) -> Found:
             if total > found.MAX_CELLS:
                 raise LoadError(f"it holds more than {found.MAX_CELLS} loads")
             iterations.add(int(cell[1]))
-            windows.setdefault(int(cell[2]), []).append(_checked(path.name, name, counts))
+            windows.setdefault(int(cell[2]), []).append(
+                token_counts(f"{path.name}: {name}", counts)
+            )
     if not windows:
         raise LoadError("its files hold no counts")
     layers = tuple(sorted(windows))
@@ -91,10 +89,3 @@ def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise LoadError("safetensors is needed to read it: pip install safetensors") from error
     arrays: dict[str, npt.NDArray[Any]] = decoded(path.name, load, content_of(path))
     return arrays
-
-
-def _checked(file: str, name: str, counts: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
-    array, _ = as_array(counts)
-    if array.dtype.kind not in "iu" or (array < 0).any() or (array >= _MOST_TOKENS).any():
-        raise LoadError(f"{file}: {name} holds what are no counts of tokens")
-    return array.astype(np.uint64)

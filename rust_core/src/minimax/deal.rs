@@ -2,7 +2,7 @@
 //! to the lightest GPUs that have room. So no GPU gets two of them.
 
 use super::layout::{Layout, holds};
-use super::replicas::Replicas;
+use super::replicas::{Replica, Replicas};
 use crate::pack::Key;
 
 /// Deals copies, in buffers that are reused.
@@ -35,8 +35,8 @@ impl Deal {
 struct Tournament<K> {
     tree: Vec<K>,
     filled: Vec<u32>,
-    /// The keys of the GPUs that take the copies of the expert at hand.
-    taken: Vec<K>,
+    /// The keys of GPUs that have a copy of the expert at hand and would be next all the same.
+    aside: Vec<K>,
 }
 
 impl<K: Key> Tournament<K> {
@@ -57,27 +57,25 @@ impl<K: Key> Tournament<K> {
         let mut copy = 0;
         while let Some(&replica) = replicas.sorted.get(copy) {
             let load = K::from(replica.load) << index_bits;
-            if replica.copies() == 1 {
-                let key = self.tree[1];
-                self.place(copy, key.low() & (leaves - 1), replicas, layout);
-                self.raise(key, load, leaves, layout);
-                copy += 1;
-                continue;
-            }
-            self.taken.clear();
             while copy < replica.end as usize && self.tree[1] != K::FULL {
                 let key = self.tree[1];
-                self.taken.push(key);
-                self.set(leaves + (key.low() & (leaves - 1)), K::FULL);
-                self.place(copy, key.low() & (leaves - 1), replicas, layout);
+                let gpu = key.low() & (leaves - 1);
+                if self.has_just_taken(gpu, replica, layout) {
+                    // No two copies of an expert: out of the way until all are dealt.
+                    self.aside.push(key);
+                    self.set(leaves + gpu, K::FULL);
+                    continue;
+                }
+                self.place(copy, gpu, replicas, layout);
+                let full = self.filled[gpu] as usize == layout.per_gpu;
+                self.set(leaves + gpu, if full { K::FULL } else { key + load });
                 copy += 1;
             }
-            for i in 0..self.taken.len() {
-                let key = self.raise(self.taken[i], load, leaves, layout);
-                greedy &= key > self.taken[self.taken.len() - 1];
+            greedy &= self.aside.is_empty();
+            while let Some(key) = self.aside.pop() {
+                self.set(leaves + (key.low() & (leaves - 1)), key);
             }
             while copy < replica.end as usize {
-                greedy = false;
                 for gpu in self.repair(copy, replicas, layout) {
                     self.refresh(gpu, index_bits, layout);
                 }
@@ -87,25 +85,21 @@ impl<K: Key> Tournament<K> {
         greedy
     }
 
+    /// Whether the last copy that a GPU took is of this expert.
+    #[inline]
+    fn has_just_taken(&self, gpu: usize, replica: Replica, layout: &Layout) -> bool {
+        match self.filled[gpu] as usize {
+            0 => false,
+            filled => layout.slots[gpu * layout.per_gpu + filled - 1] >= replica.first,
+        }
+    }
+
     #[inline]
     fn place(&mut self, copy: usize, gpu: usize, replicas: &Replicas, layout: &mut Layout) {
         layout.slots[gpu * layout.per_gpu + self.filled[gpu] as usize] = copy as u32;
         layout.load[gpu] += replicas.sorted[copy].load;
         layout.home[copy] = gpu as u32;
         self.filled[gpu] += 1;
-    }
-
-    /// The new key of the GPU that had `key` and took one copy.
-    #[inline]
-    fn raise(&mut self, mut key: K, load: K, leaves: usize, layout: &Layout) -> K {
-        let gpu = key.low() & (leaves - 1);
-        if self.filled[gpu] as usize == layout.per_gpu {
-            key = K::FULL;
-        } else {
-            key += load;
-        }
-        self.set(leaves + gpu, key);
-        key
     }
 
     #[inline]
@@ -119,8 +113,7 @@ impl<K: Key> Tournament<K> {
     }
 
     fn refresh(&mut self, gpu: usize, index_bits: u32, layout: &Layout) {
-        let mut key = K::from(gpu as u64);
-        key += K::from(layout.load[gpu]) << index_bits;
+        let key = K::from(gpu as u64) + (K::from(layout.load[gpu]) << index_bits);
         let full = self.filled[gpu] as usize == layout.per_gpu;
         self.set((1 << index_bits) + gpu, if full { K::FULL } else { key });
     }

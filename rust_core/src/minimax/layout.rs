@@ -15,7 +15,43 @@ pub(super) struct Layout {
     pub(super) home: Vec<u32>,
 }
 
+/// Loads of GPUs above their indices, in 64 bits: what sorts and compares as one word takes half the
+/// time of a pair. Where a load leaves too little room for the index, its lowest bits are left out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keys {
+    left_out: u32,
+    index_bits: u32,
+}
+
+impl Keys {
+    /// Whether keys order GPUs as their loads do.
+    pub(super) fn exact(self) -> bool {
+        self.left_out == 0
+    }
+
+    /// For loads of at most `peak`.
+    fn new(peak: u64, gpus: usize) -> Self {
+        let index_bits = gpus.next_power_of_two().trailing_zeros();
+        Self { left_out: index_bits.saturating_sub(peak.leading_zeros()), index_bits }
+    }
+
+    #[inline]
+    pub(super) fn key(self, load: u64, gpu: u64) -> u64 {
+        load >> self.left_out << self.index_bits | gpu
+    }
+
+    #[inline]
+    pub(super) fn gpu(self, key: u64) -> usize {
+        (key & ((1 << self.index_bits) - 1)) as usize
+    }
+}
+
 impl Layout {
+    /// Keys for its loads.
+    pub(super) fn keys(&self) -> Keys {
+        Keys::new(self.peak(), self.load.len())
+    }
+
     /// No copies on any GPU yet.
     pub(super) fn clear(&mut self, gpus: usize, slots: usize) {
         self.per_gpu = slots / gpus;
@@ -42,10 +78,10 @@ impl Layout {
     /// The GPU with the largest load; ties: the lower one.
     #[inline]
     pub(super) fn busiest(&self) -> usize {
-        let mut busiest = 0;
+        let (mut busiest, mut peak) = (0, 0);
         for (gpu, &load) in self.load.iter().enumerate() {
-            if load > self.load[busiest] {
-                busiest = gpu;
+            if load > peak {
+                (busiest, peak) = (gpu, load);
             }
         }
         busiest
@@ -82,12 +118,9 @@ impl Layout {
     }
 }
 
-/// Whether one of `copies`, ascending, is of the expert of `replica`.
+/// Whether one of `copies` is of the expert of `replica`. GPUs have so few slots that looking at all
+/// is faster than a search by halves.
 #[inline]
 pub(super) fn holds(copies: &[u32], replica: Replica) -> bool {
-    if replica.copies() == 1 {
-        return copies.binary_search(&replica.first).is_ok();
-    }
-    let next = copies.partition_point(|&copy| copy < replica.first);
-    copies.get(next).is_some_and(|&copy| copy < replica.end)
+    copies.iter().any(|&copy| replica.first <= copy && copy < replica.end)
 }

@@ -43,8 +43,10 @@ pub(crate) struct Search {
 impl Search {
     /// # Errors
     /// [`Error::TargetGap`].
-    pub(crate) fn new(options: Options) -> Result<Self, Error> {
-        Ok(Self { effort: options.effort, gap: Gap::new(options.target_gap)? })
+    pub(crate) fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
+        let Options { effort, target_gap, .. } = options;
+        let gap = target_gap.unwrap_or_else(|| effort.target_gap(topology));
+        Ok(Self { effort, gap: Gap::new(gap)? })
     }
 }
 
@@ -154,7 +156,7 @@ impl Minimax {
         self.node.start(loads, slots, gpus);
         let bound = self.bounds.best_of_adams(&self.node.copies.adams, loads, topology);
         let target = search.gap.above(bound.load);
-        let limits = Limits::of(search.effort);
+        let limits = Limits::of(search.effort, topology.slots_per_gpu());
         self.node.place(Task { gpus, slots, bound: bound.load, target, limits });
         write_node(&self.node, |position| position, 0, tables);
         (bound, self.node.best.peak)
@@ -237,7 +239,7 @@ impl Minimax {
                 return limit;
             }
             let target = search.gap.above(node_bound.max(bound)).max(peak);
-            let limits = Limits::of(search.effort);
+            let limits = Limits::of(search.effort, topology.slots_per_gpu());
             self.node.place(Task { gpus, slots, bound: node_bound, target, limits });
             peak = peak.max(self.node.best.peak);
             if peak >= limit {

@@ -16,7 +16,7 @@ use crate::trace::{Peak, Silent, Step, Trace};
 pub(super) struct Limits {
     /// Sweeps of re-matching for each layout.
     sweeps: usize,
-    /// Exchanges for each layout.
+    /// Exchanges for each layout, and as many again for every 32 GPUs.
     exchanges: usize,
     /// Copies or pairs compared while a layout is improved, for each slot.
     work_per_slot: u64,
@@ -33,7 +33,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    pub(super) fn of(effort: Effort) -> Self {
+    pub(super) fn of(effort: Effort, slots_per_gpu: usize) -> Self {
         match effort {
             Effort::Fast => Self {
                 sweeps: 1,
@@ -46,10 +46,11 @@ impl Limits {
                 retargets: 0,
             },
             Effort::Default => Self {
-                sweeps: 1,
+                // A sweep costs as much as a hundred exchanges, which is what few slots take.
+                sweeps: usize::from(slots_per_gpu < 8),
                 exchanges: 64,
-                work_per_slot: 12,
-                pair_partners: 4,
+                work_per_slot: 100,
+                pair_partners: 16,
                 choices: 7,
                 packed: 4,
                 all_choices: 512,
@@ -154,7 +155,7 @@ impl<T: Trace> NodePlanner<T> {
         let mut work = 0;
         // What exchanges aim at: the target, or where that cannot be reached something between.
         let mut aim = target;
-        for _ in 0..limits.exchanges {
+        for _ in 0..limits.exchanges * (1 + task.gpus / 32) {
             let from = layout.busiest();
             let load = layout.load[from];
             if load <= target || work > limits.work_per_slot * task.slots as u64 {
@@ -261,9 +262,8 @@ impl<T: Trace> NodePlanner<T> {
         while left > 0 && self.best.peak > task.target {
             let from = self.best.layout.busiest();
             let load = &self.copies.adams.load;
-            let mut work = 0;
             let Placed { replicas, layout, .. } = &self.best;
-            retarget::list(replicas, layout, load, from, &mut self.retargets, &mut work);
+            retarget::list(replicas, layout, load, from, left, &mut self.retargets);
             let peak = self.best.peak;
             for i in 0..self.retargets.len() {
                 if left == 0 {

@@ -2,16 +2,32 @@
 //! heaviest to the GPU that is lightest without its own. By majorisation no other matching gives a
 //! smaller peak or sum of squares.
 
-use super::layout::{Layout, holds};
+use super::layout::{Keys, Layout, holds};
 use super::replicas::Replicas;
 
 /// Re-matches columns of a layout, in buffers that are reused.
 #[derive(Debug, Default)]
 pub(super) struct Rematch {
-    /// Load of each GPU without its copy of the column, and the GPU.
-    gpus: Vec<(u64, u32)>,
+    /// Load of each GPU without its copy of the column, and the GPU, in a key.
+    gpus: Vec<u64>,
+    /// Which copies are in the column, as bits.
+    column: Vec<u64>,
     /// The copies of the column.
     copies: Vec<u32>,
+}
+
+/// What re-matching must not raise.
+#[derive(Default, PartialEq, Eq)]
+struct Unevenness {
+    peak: u64,
+    squares: u128,
+}
+
+impl Unevenness {
+    fn add(&mut self, load: u64) {
+        self.peak = self.peak.max(load);
+        self.squares += u128::from(load) * u128::from(load);
+    }
 }
 
 impl Rematch {
@@ -34,34 +50,25 @@ impl Rematch {
     }
 
     fn rematch(&mut self, column: usize, replicas: &Replicas, layout: &mut Layout) -> bool {
-        let load = |copy: u32| replicas.sorted[copy as usize].load;
-        let own = layout.slots.chunks_exact(layout.per_gpu).map(|slots| slots[column]);
-        self.copies.clear();
-        self.copies.extend(own.clone());
-        self.copies.sort_unstable();
-        self.gpus.clear();
-        let without = layout.load.iter().zip(own).map(|(&gpu_load, copy)| gpu_load - load(copy));
-        self.gpus.extend(without.zip(0..));
-        self.gpus.sort_unstable();
-        if !self.part_twins(column, replicas, layout) {
+        let keys = layout.keys();
+        self.sort(column, keys, replicas, layout);
+        let parted = self.part_twins(column, keys, replicas, layout);
+        // What sorting alone has matched cannot be worse.
+        let better = parted.is_some_and(|parted| {
+            !parted && keys.exact() || self.improves(column, keys, replicas, layout)
+        });
+        if !better {
             return false;
         }
-        // Without duplicates in the way the matching cannot be worse; with them it can.
-        let square = |load: u64| u128::from(load) * u128::from(load);
-        let (mut before, mut after) = ((0, 0_u128), (0, 0_u128));
         let mut changed = false;
-        for (&(rest, gpu), &copy) in self.gpus.iter().zip(&self.copies) {
-            let (old, new) = (layout.load[gpu as usize], rest + load(copy));
-            changed |= old != new;
-            before = (before.0.max(old), before.1 + square(old));
-            after = (after.0.max(new), after.1 + square(new));
-        }
-        if !changed || after.0 > before.0 || after.1 > before.1 {
-            return false;
-        }
-        for (&(rest, gpu), &copy) in self.gpus.iter().zip(&self.copies) {
-            let slots = &mut layout.slots[gpu as usize * layout.per_gpu..][..layout.per_gpu];
-            slots[column] = copy;
+        for (&key, &copy) in self.gpus.iter().zip(&self.copies) {
+            let gpu = keys.gpu(key);
+            let slots = &mut layout.slots[gpu * layout.per_gpu..][..layout.per_gpu];
+            let old = std::mem::replace(&mut slots[column], copy);
+            let (old_load, new_load) = (replicas.load(old), replicas.load(copy));
+            changed |= old_load != new_load;
+            layout.load[gpu] = layout.load[gpu] - old_load + new_load;
+            layout.home[copy as usize] = gpu as u32;
             let mut at = column;
             while at > 0 && slots[at - 1] > copy {
                 slots.swap(at - 1, at);
@@ -71,35 +78,75 @@ impl Rematch {
                 slots.swap(at, at + 1);
                 at += 1;
             }
-            layout.load[gpu as usize] = rest + load(copy);
-            layout.home[copy as usize] = gpu;
         }
-        true
+        changed
+    }
+
+    /// Lists the copies of a column, heaviest first, and the GPUs, the lightest without its own
+    /// first.
+    fn sort(&mut self, column: usize, keys: Keys, replicas: &Replicas, layout: &Layout) {
+        self.column.clear();
+        self.column.resize(layout.slots.len().div_ceil(64), 0);
+        self.gpus.clear();
+        let own = layout.slots.iter().skip(column).step_by(layout.per_gpu);
+        for ((gpu, &load), &copy) in (0..).zip(&layout.load).zip(own) {
+            // Bits in order take half the time of a second sort: a third of a sweep.
+            self.column[copy as usize / 64] |= 1 << (copy % 64);
+            self.gpus.push(keys.key(load - replicas.load(copy), gpu));
+        }
+        self.gpus.sort_unstable();
+        self.copies.clear();
+        for (first, &word) in (0..).step_by(64).zip(&self.column) {
+            let mut bits = word;
+            while bits != 0 {
+                self.copies.push(first + bits.trailing_zeros());
+                bits &= bits - 1;
+            }
+        }
+    }
+
+    /// Whether the matching changes a load, and raises neither peak nor squares: twins in its way,
+    /// or loads that keys hold in part only, can make it do so.
+    fn improves(&self, column: usize, keys: Keys, replicas: &Replicas, layout: &Layout) -> bool {
+        let (mut before, mut after) = (Unevenness::default(), Unevenness::default());
+        for (&key, &copy) in self.gpus.iter().zip(&self.copies) {
+            let gpu = keys.gpu(key);
+            let (load, own) = (layout.load[gpu], layout.on(gpu)[column]);
+            before.add(load);
+            after.add(load - replicas.load(own) + replicas.load(copy));
+        }
+        before != after && after.peak <= before.peak && after.squares <= before.squares
     }
 
     /// Where a GPU would get a copy of an expert that another of its columns holds, exchanges that
     /// copy with the next one that fits, or else the last before it that fits both ways. Tells
-    /// whether no GPU holds an expert twice then.
-    fn part_twins(&mut self, column: usize, replicas: &Replicas, layout: &Layout) -> bool {
-        let fits = |gpu: u32, copy: u32| {
+    /// whether there were any; `None` if some GPU holds an expert twice still.
+    fn part_twins(
+        &mut self,
+        column: usize,
+        keys: Keys,
+        replicas: &Replicas,
+        layout: &Layout,
+    ) -> Option<bool> {
+        let fits = |key: u64, copy: u32| {
             let replica = replicas.sorted[copy as usize];
             replica.copies() == 1 || {
-                let slots = layout.on(gpu as usize);
+                let slots = layout.on(keys.gpu(key));
                 !holds(&slots[..column], replica) && !holds(&slots[column + 1..], replica)
             }
         };
+        let mut parted = false;
         for i in 0..self.gpus.len() {
-            let (gpu, copy) = (self.gpus[i].1, self.copies[i]);
-            if fits(gpu, copy) {
+            let (key, copy) = (self.gpus[i], self.copies[i]);
+            if fits(key, copy) {
                 continue;
             }
-            let later = (i + 1..self.gpus.len()).find(|&j| fits(gpu, self.copies[j]));
-            let fits_both = |&j: &usize| fits(gpu, self.copies[j]) && fits(self.gpus[j].1, copy);
-            match later.or_else(|| (0..i).rev().find(fits_both)) {
-                Some(j) => self.copies.swap(i, j),
-                None => return false,
-            }
+            let later = (i + 1..self.gpus.len()).find(|&j| fits(key, self.copies[j]));
+            let fits_both = |&j: &usize| fits(key, self.copies[j]) && fits(self.gpus[j], copy);
+            let other = later.or_else(|| (0..i).rev().find(fits_both))?;
+            self.copies.swap(i, other);
+            parted = true;
         }
-        true
+        Some(parted)
     }
 }

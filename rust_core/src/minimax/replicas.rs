@@ -33,6 +33,12 @@ pub(super) struct Replicas {
 }
 
 impl Replicas {
+    /// What a copy adds to its GPU.
+    #[inline]
+    pub(super) fn load(&self, copy: u32) -> u64 {
+        self.sorted[copy as usize].load
+    }
+
     /// Lists `counts[p]` copies of the expert at each position p, one where `counts` has ended, of
     /// experts with these canonical loads, which descend. Copies of equal load: lower position first.
     pub(super) fn collect(&mut self, load: &[u64], counts: &[u32]) {

@@ -17,16 +17,16 @@ pub(super) struct Retarget {
     pub(super) receiver: u32,
 }
 
-/// Lists the retargets that may help the busiest GPU, `from`, the one that leaves the least peak
+/// Lists the best `wanted` retargets for the busiest GPU, `from`, the one that leaves the least peak
 /// first: a copy anywhere for one more of an expert on `from`, or a copy on `from` for one more of
-/// any expert. `load` has the canonical loads by position. `work` counts the GPUs looked at.
+/// any expert. `load` has the canonical loads by position.
 pub(super) fn list(
     replicas: &Replicas,
     layout: &Layout,
     load: &[u64],
     from: usize,
+    wanted: usize,
     retargets: &mut Vec<Retarget>,
-    work: &mut u64,
 ) {
     retargets.clear();
     let gpus = layout.load.len() as u32;
@@ -54,7 +54,6 @@ pub(super) fn list(
                 (on_from || home(copy) == from) && !layout.holds(home(copy), receiver)
             });
             for copy in gives {
-                *work += u64::from(donor.copies());
                 let others = (donor.first..donor.end).filter(|&other| other != copy).map(home);
                 let kept = others.map(|gpu| layout.load[gpu] + more - relief(gpu));
                 let given = layout.load[home(copy)] - donor.load + less;
@@ -65,6 +64,10 @@ pub(super) fn list(
                 retargets.push(Retarget { peak, copy, receiver: position });
             }
         }
+    }
+    if wanted < retargets.len() {
+        retargets.select_nth_unstable(wanted);
+        retargets.truncate(wanted);
     }
     retargets.sort_unstable();
 }

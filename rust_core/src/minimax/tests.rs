@@ -23,7 +23,7 @@ fn no_step_raises_a_peak_and_the_best_is_kept() {
         for effort in Effort::ALL {
             let mut planner = NodePlanner::<Recorder>::default();
             let bound = planner.start(loads.row(0), slots, gpus);
-            let limits = Limits::of(effort);
+            let limits = Limits::of(effort, per_gpu);
             planner.place(Task { gpus, slots, bound, target: bound, limits });
             let steps = &planner.trace.0;
             lower += assert_never_rises(steps).1;

@@ -1,0 +1,97 @@
+"""Times eplb beside the planners of released engines: what `make bench-peers` runs.
+
+peers.py [--record]
+
+--record writes peers.json and the tables of docs/speed.md. Where a wheel is neither in the cache
+(build/wheels, or the folder that EPLB_ENGINE_WHEELS names) nor can be fetched, it says so and ends
+with 0. Exits with 1 where an answer is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import eplb
+import torch
+from answers import WrongAnswerError
+from bench import rounded
+from cases import read_cases
+from engine_planners import RELEASES, NoWheelError, sglang, vllm, weights
+from machine import machine
+from measured import Measured
+from plan_times import row
+from planners import PLANNERS
+from speed_page import PAGE, case_lines, filled
+from timing import alternately
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from cases import Case, Loads, Sizes
+    from planners import Planner
+
+RESULTS = Path(__file__).with_name("peers.json")
+
+
+def drop_in(load: Loads, sizes: Sizes) -> Any:
+    """eplb by DeepSeek's signature: tensors in, tensors out, as the engines call it."""
+    args = (sizes.slots, sizes.groups, sizes.nodes, sizes.gpus)
+    return eplb.rebalance_experts(weights(load), *args)
+
+
+def measure(case: Case, peers: Mapping[str, Planner]) -> Measured:
+    """Time and balancedness of the case's planner, beside the best of the peers."""
+    ours = {case.planner: PLANNERS[case.planner], "eplb, DeepSeek's signature": drop_in}
+    timed = alternately({**ours, **peers}, case.batches(1), case.sizes)
+    details = {name: row(timed[name]) for name in timed}
+    mine = timed[case.planner]
+    balanced = [
+        min(
+            float(own.balancedness.mean() / other.balancedness.mean())
+            for own, other in zip(mine.plans, timed[peer].plans, strict=True)
+        )
+        for peer in peers
+    ]
+    figures = {
+        "time of the fastest peer": max(mine.times(timed[peer]) for peer in peers),
+        "balancedness of the best peer": min(balanced),
+    }
+    return Measured(figures, details)
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print, record."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--record", action="store_true")
+    options = parser.parse_args(arguments)
+    try:
+        peers = {**vllm(), **sglang()}
+    except NoWheelError as reason:
+        print(f"skipped: {reason}")
+        return 0
+    torch.set_num_threads(1)  # as the others have one
+    about = {**machine(), "torch": torch.__version__, **RELEASES}
+    results = {}
+    for case in read_cases():
+        if case.measure == "peers":
+            try:
+                results[case.name] = rounded(asdict(measure(case, peers)))
+            except WrongAnswerError as wrong:
+                print(f"WRONG ANSWER: {wrong}")
+                return 1
+            print("\n".join(case_lines(case, results[case.name])), flush=True)
+    if options.record:
+        document = {"machine": about, "cases": results}
+        RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,264 @@
+"""The benchmark: its page, its cases, and that wrong answers and rises do not pass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import bench
+import beside_rust
+import engine_planners
+import growth
+import instructions
+import main_thread
+import numpy as np
+import peak_memory
+import peers
+import plan_times
+import pytest
+import two_threads
+from answers import Answer, WrongAnswerError, check
+from cases import Case, Goal, Sizes, layers_of, read_cases
+from planners import PLANNERS
+from speed_page import PAGE, filled, verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cases import Loads
+
+CASES = {case.name: case for case in read_cases()}
+SMALL = Sizes(layers=3, experts=16, slots=24, gpus=4)
+LOAD = layers_of("lognormal 1", SMALL.layers, SMALL.experts, seed=1)
+
+
+def small(measure: str, planner: str = "eplb minimax", **more: Any) -> Case:
+    return Case("small", measure, planner, SMALL, ("lognormal 1",), **more)
+
+
+# --- cases, results, page -------------------------------------------------------------------------
+
+
+def test_the_page_is_made_of_the_results() -> None:
+    page = PAGE.read_text()
+    assert filled(page) == page
+    planted = page.replace("| reached |", "| missed |", 1)
+    assert planted != page
+    assert filled(planted) == page
+
+
+def test_a_page_without_a_part_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"docs/speed\.md has the parts"):
+        filled(PAGE.read_text().replace("<!-- goals -->", ""))
+
+
+def test_every_case_has_a_goal_that_is_measured() -> None:
+    results = json.loads(bench.RESULTS.read_text())["cases"]
+    results |= json.loads(peers.RESULTS.read_text())["cases"]
+    assert list(results) == list(CASES)
+    for name, case in CASES.items():
+        assert case.measure in {*bench.MEASURES, "peers"}
+        assert case.goals or (case.planner == "eplb batched" and case.shown)
+        figures = results[name]["figures"]
+        for figure in (*(goal.figure for goal in case.goals), *case.shown):
+            assert figures[figure] >= 0
+
+
+def test_cases_are_read_with_care() -> None:
+    text = """
+        [families]
+        one = ["lognormal 1"]
+        [[case]]
+        name = "x"
+        measure = "plan"
+        planner = "eplb deepseek"
+        sizes = { layers = 1, experts = 2, slots = 2, gpus = 1 }
+        families = "one"
+        goals = [{ figure = "ms", at_most = 1 }]
+    """
+    (case,) = read_cases(text)
+    assert case.goals == (Goal("ms", at_most=1),)
+    with pytest.raises(TypeError, match="effort"):
+        read_cases(text + 'effort = "best"')
+    for wrong in ("", ", at_most = 1, at_least = 1"):
+        with pytest.raises(ValueError, match="a goal is at_most or at_least"):
+            read_cases(text.replace(", at_most = 1", wrong))
+
+
+@pytest.mark.parametrize(
+    ("goal", "figure", "told"),
+    [
+        (Goal("ms", at_most=2), 2, "reached"),
+        (Goal("ms", at_most=2), 3, "missed by a factor of 1.5"),
+        (Goal("times", at_least=160), 161, "reached"),
+        (Goal("times", at_least=160), 40, "missed by a factor of 4"),
+    ],
+)
+def test_verdicts(goal: Goal, figure: float, told: str) -> None:
+    assert verdict(goal, {goal.figure: figure}) == told
+
+
+# --- wrong answers --------------------------------------------------------------------------------
+
+
+def moved(answer: Answer) -> Answer:
+    """Two slots exchanged, between the first and the last GPU: a plan, but another one."""
+    slots = answer.phy2log.copy()
+    slots[:, [0, -1]] = slots[:, [-1, 0]]
+    return Answer(slots)
+
+
+def forgotten(answer: Answer) -> Answer:
+    """No slot holds expert 3."""
+    return Answer(np.where(answer.phy2log == 3, 4, answer.phy2log))
+
+
+def mistaken(answer: Answer) -> Answer:
+    """Ranks that all are 0."""
+    return replace(answer, rank=np.zeros_like(answer.phy2log))
+
+
+def trivial(answer: Answer) -> Answer:
+    """No look at the loads."""
+    return Answer(np.tile(np.arange(SMALL.slots) % SMALL.experts, (len(answer.phy2log), 1)))
+
+
+@pytest.mark.parametrize("planner", PLANNERS)
+def test_right_answers_pass(planner: str) -> None:
+    for sizes in (SMALL, replace(SMALL, groups=4, nodes=2)):
+        plan_times.measure(replace(small("plan", planner), sizes=sizes), rounds=1)
+
+
+@pytest.mark.parametrize("planner", ["eplb deepseek", "eplb adaptive", "eplb minimax", "numpy"])
+@pytest.mark.parametrize("wrong", [moved, forgotten, mistaken, trivial])
+def test_wrong_answers_do_not_pass(planner: str, wrong: Any) -> None:
+    if wrong is moved and planner == "eplb minimax":
+        pytest.skip("minimax promises no certain plan")
+    given = PLANNERS[planner](LOAD, SMALL)
+    check(planner, given, LOAD, SMALL)
+    with pytest.raises(WrongAnswerError, match=planner):
+        check(planner, wrong(given), LOAD, SMALL)
+
+
+def test_a_wrong_answer_fails_the_bench(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(load: Loads, sizes: Sizes) -> Answer:
+        return moved(Answer(PLANNERS["numpy"](load, sizes).phy2log))
+
+    case = small("plan", "eplb deepseek")
+    monkeypatch.setattr(bench, "read_cases", lambda: [case])
+    monkeypatch.setattr(bench, "case_lines", lambda *_: [])
+    assert bench.main([]) == 0
+    monkeypatch.setitem(PLANNERS, "eplb deepseek", wrong)
+    assert bench.main([]) == 1
+    assert "WRONG ANSWER: eplb deepseek" in capsys.readouterr().out
+
+
+def test_another_answer_in_a_later_call_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def fickle(load: Loads, sizes: Sizes) -> Any:
+        calls.append(1)
+        return PLANNERS["eplb deepseek" if len(calls) > 1 else "eplb minimax"](load, sizes)
+
+    monkeypatch.setitem(PLANNERS, "eplb minimax, fickle", fickle)
+    with pytest.raises(WrongAnswerError, match="not the same plan each time"):
+        plan_times.measure(small("plan", "eplb minimax, fickle"), rounds=1)
+
+
+# --- measures -------------------------------------------------------------------------------------
+
+
+def test_growth() -> None:
+    measured = growth.measure(small("growth", ladder=(32, 64, 128)), rounds=1)
+    assert list(measured.details) == [f"{p} slots on {p // 8} GPUs" for p in (32, 64, 128)]
+    assert growth.exponent([1, 10, 100], [2, 200, 20000]) == pytest.approx(2)
+
+
+def test_threads() -> None:
+    case = small("threads")
+    assert two_threads.measure(case, rounds=1, least_ms=0).figures
+    with pytest.raises(ValueError, match="give it more layers"):
+        two_threads.measure(case, rounds=1, least_ms=1e6)
+
+
+def test_main_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main_thread, "ADDITIONS", 1000)
+    monkeypatch.setattr(main_thread, "CALLS", 1)
+    figures = main_thread.measure(small("main thread", beside=("numpy",)), rounds=1).figures
+    assert len(figures) == 2 * 3
+
+
+@pytest.mark.skipif(not peak_memory.STATUS.exists(), reason="the system tells no peak")
+def test_memory() -> None:
+    case = CASES["memory, deepseek"]
+    figures = peak_memory.measure(case, processes=1).figures
+    sizes = case.sizes
+    held = 16 * sizes.layers * (sizes.slots + sizes.experts) / 1024
+    assert figures["KiB of loads and answer"] == pytest.approx(held)
+
+
+def test_rust_gives_the_same_plans() -> None:
+    for planner in ("eplb deepseek", "eplb minimax fast"):
+        figures = beside_rust.measure(small("rust", planner), rounds=1).figures
+        assert figures["ms from Rust"] > 0
+
+
+# --- peers, instructions --------------------------------------------------------------------------
+
+
+def test_peers_are_skipped_without_their_wheels(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EPLB_ENGINE_WHEELS", str(tmp_path))
+    monkeypatch.setattr(engine_planners, "fetch", lambda *_: None)
+    assert peers.main([]) == 0
+    assert capsys.readouterr().out.startswith("skipped: ")
+
+
+def test_peers_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_fetch(engine: str, _cache: Path) -> None:
+        raise engine_planners.NoWheelError(engine)
+
+    monkeypatch.setattr(engine_planners, "fetch", no_fetch)
+    try:
+        engines = {**engine_planners.vllm(), **engine_planners.sglang()}
+    except engine_planners.NoWheelError:
+        pytest.skip("no wheels of engines here: `make bench-peers` fetches them")
+    for sizes in (SMALL, replace(SMALL, groups=4, nodes=2)):
+        measured = peers.measure(replace(small("peers"), sizes=sizes), engines)
+        assert len(measured.details) == 2 + 3
+
+
+def test_a_rise_is_told() -> None:
+    recorded = json.loads(instructions.COUNTS.read_text())
+    counts: dict[str, int] = recorded["counts"]
+    assert list(counts) == list(instructions.BATTERY)
+    assert instructions.rises(counts, counts) == []
+    name = next(iter(counts))
+    a_little, much = ({**counts, name: int(counts[name] * factor)} for factor in (1.09, 1.12))
+    assert instructions.rises(counts, a_little) == []
+    (told,) = instructions.rises(counts, much)
+    assert told.startswith(name)
+    assert told.endswith("12% more than recorded")
+    assert "record it" in instructions.rises(counts, {name: 1})[0]
+
+
+@pytest.mark.parametrize(("arguments", "code"), [([], 0), (["--strict"], 1)])
+def test_a_rise_is_an_error_if_that_is_asked_for(
+    arguments: list[str],
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recorded = json.loads(instructions.COUNTS.read_text())
+    monkeypatch.setattr("shutil.which", lambda _: "valgrind")
+    monkeypatch.setattr(instructions, "versions", lambda: recorded["versions"])
+    doubled = {name: 2 * count for name, count in recorded["counts"].items()}
+    monkeypatch.setattr(instructions, "counted", lambda: doubled)
+    assert instructions.main(arguments) == code
+    out = capsys.readouterr().out
+    assert out.count("RISE: ") == len(doubled)
+    assert ("advisory" in out) == (code == 0)

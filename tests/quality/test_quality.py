@@ -1,0 +1,52 @@
+"""The page of docs says what the results say, and the results what the planner gives."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from families import FAMILIES
+from measures import CONTENDERS, GOALS, SHAPES, misses, real_rows, synthetic
+from pages import page
+from quality import PAGE, RESULTS, text
+
+#: The effort best takes minutes: `make quality`.
+QUICK = [contender for contender in CONTENDERS if contender != "minimax best"]
+
+
+@pytest.fixture(scope="module")
+def results() -> Any:
+    return json.loads(RESULTS.read_text())
+
+
+def test_the_page_is_made_from_the_results(results: Any) -> None:
+    assert page(results) == PAGE.read_text()
+    assert text(results) == RESULTS.read_text()
+    assert len(results["synthetic"]) == len(SHAPES) * len(FAMILIES) * len(CONTENDERS)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_results_are_those_of_the_planner(shape: str, results: Any) -> None:
+    rows = [row for row in results["synthetic"] if row["shape"] == shape]
+    for row in rows:
+        if row["contender"] in QUICK:
+            assert synthetic(shape, row["loads"], row["contender"]) == row
+
+
+def test_goals_are_met(results: Any) -> None:
+    assert misses(results["synthetic"]) == []
+    at_goals = [row for row in results["synthetic"] if row["shape"] in GOALS["minimax"]]
+    assert len(at_goals) == 4 * len(FAMILIES) * len(CONTENDERS)
+    worse: Any = [{**row, "balancedness_mean": 0.99} for row in at_goals]
+    assert len(misses(worse)) == 4 * len(FAMILIES) * len(GOALS)
+
+
+def test_no_published_plan_is_ahead_by_more_than_the_target(results: Any) -> None:
+    rows = list(real_rows(QUICK))
+    assert rows == [row for row in results["real"] if row["contender"] in QUICK]
+    for row in results["real"]:
+        if row["contender"] == "minimax":
+            assert (row["behind"] or 0) <= 0.0005
+        if row["contender"] == "minimax best":
+            assert (row["behind"] or 0) <= 0
