@@ -133,7 +133,7 @@ def retry(name: str, known: dict[str, Any], reasons: dict[str, str]) -> None:
     patterns = [f"--re=^{re.escape(mutant)}$" for mutant in again]
     cargo_mutants([f"--file=rust_core/src/{name}", *patterns], ALL, out)
     found = outcomes(out)
-    gone = set(found["caught"]) | set(found["timeout"])
+    gone = set(again) & {*found["caught"], *found["timeout"]}
     known[name]["caught"] += len(gone)
     known[name]["survived"] = [m for m in known[name]["survived"] if m not in gone]
 
