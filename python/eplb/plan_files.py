@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from reprlib import repr as short
 from stat import S_IMODE
-from threading import get_ident
+from threading import current_thread, get_ident, main_thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -239,16 +239,28 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Holds back the signals that end a process, so that no partial file stays."""
-    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+    """Holds back the signals that end a process, so that no partial file stays.
+
+    Python looks at signals in its main thread only; elsewhere nothing is held back.
+    """
+    if current_thread() is not main_thread():
         yield
         return
-    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows lacks some
+    ending = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in ending}
+    held: list[int] = []
+    for number, handler in before.items():
+        if handler is not None:  # else not Python's to replace
+            signal.signal(number, lambda number, _frame: held.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+        for number in held:
+            signal.raise_signal(number)
 
 
 def _npz_content(values: dict[str, Any]) -> bytes:
