@@ -8,26 +8,17 @@ DeepSeek's algorithm leaves most to gain.
 
 from __future__ import annotations
 
-import runpy
 import sys
-from pathlib import Path
 from typing import Any
 
 import eplb
 import numpy as np
+from demo import deepseek_v4_flash
 from eplb.planner import trivial_plan
 from matplotlib.figure import Figure
 
-LOADS = Path(__file__).parent.parent / "tests" / "loads"
 SIZES = {"num_gpus": 64, "num_replicas": 320}
 COLOURS = {"trivial": "#b3541e", "deepseek": "#7a7a3c", "minimax": "#1f6f8b"}
-
-
-def deepseek_v4_flash() -> Any:
-    """Counts ``[40, 256]`` from the expert ids of 1684 tokens."""
-    histogram = runpy.run_path(str(LOADS / "histogram.py"))["histogram"]
-    ids = np.load(LOADS / "deepseek-v4-flash_reap-loop_token_top6_ids_L3-42.npz")["ids"]
-    return histogram(ids, num_experts=256)
 
 
 def placements(load: Any) -> dict[str, eplb.Plan]:

@@ -22,8 +22,9 @@ def test_examples(page: str, least: int) -> None:
     assert results.attempted >= least
 
 
-def test_the_picture_of_the_docs(tmp_path: Path) -> None:
+def test_the_picture_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is drawn, and from what the placements are: the busiest GPUs are named in it."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
     picture = runpy.run_path(str(ROOT / "docs" / "picture.py"))
     load = picture["deepseek_v4_flash"]()
     figure = picture["figure_of"](load)

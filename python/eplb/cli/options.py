@@ -14,7 +14,7 @@ from eplb.load_files import WRITERS
 from eplb.metrics import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 
 def _whole_number(text: str) -> int:
@@ -40,16 +40,15 @@ def _layers(text: str) -> list[int]:
     return numbers
 
 
-def _writer(name: str) -> str:
-    if name not in WRITERS:
-        raise typer.BadParameter(f"there is no {name!r}; there are {', '.join(WRITERS)}")
-    return name
+def _one_of(names: Collection[str]) -> Callable[[str], str]:
+    """A parser that takes one of these names."""
 
+    def name_of(text: str) -> str:
+        if text not in names:
+            raise typer.BadParameter(f"there is no {text!r}; there are {', '.join(names)}")
+        return text
 
-def _metric(name: str) -> str:
-    if name not in METRICS:
-        raise typer.BadParameter(f"there is no {name!r}; there are {', '.join(METRICS)}")
-    return name
+    return name_of
 
 
 LoadsPath = Annotated[
@@ -65,7 +64,7 @@ WrittenBy = Annotated[
     typer.Option(
         "--from",
         metavar="WRITER",
-        parser=_writer,
+        parser=_one_of(WRITERS),
         help=f"Who wrote the loads: {', '.join(WRITERS)}; by default recognised.",
     ),
 ]
@@ -99,7 +98,7 @@ Metric = Annotated[
     typer.Option(
         "--metric",
         metavar="ENGINE",
-        parser=_metric,
+        parser=_one_of(METRICS),
         help=f"Show balancedness as an engine's log has it: {', '.join(METRICS)}.",
     ),
 ]
