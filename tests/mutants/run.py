@@ -47,9 +47,11 @@ CLOSEST = {
     "trace/mod.rs": ["--lib"],
     "verify.rs": ["--test=verifier"],
 }
-#: Of a file that has no line above.
-OTHERWISE = ["--lib", "--test=planner"]
+#: Of a file that has no line above: those of minimax.
+OTHERWISE = ["--lib", "--test=digests"]
 ALL = ["--lib", "--tests"]
+#: Seconds after which a mutant counts as one that never ends. The closest tests take two, all twelve.
+PATIENCE = {False: 30, True: 90}
 
 
 def digest(name: str) -> str:
@@ -73,7 +75,8 @@ def cargo_mutants(arguments: list[str], tests: list[str], out: Path) -> None:
     """Run it; survivors are no error here."""
     command = [
         *("cargo", "mutants", "--package=eplb-core", "--jobs=1", "--profile=mutants"),
-        *("--baseline=skip", "--timeout=60", "--no-times", "--colors=never", f"--output={out}"),
+        *("--baseline=skip", f"--timeout={PATIENCE[tests == ALL]}", f"--output={out}"),
+        *("--no-times", "--colors=never"),
         *(*arguments, "--", "--locked", *tests),
     ]
     # Cargo builds what all runs share once: where git does not look, so that it is not copied.
