@@ -52,18 +52,23 @@ impl Items {
             Some(level) if level.count == 1 => level.start..level.end,
             _ => 0..0,
         };
+        let experts = &replication.expert[singles.clone()];
+        let loads = &replication.load[singles];
         self.sorted.clear();
-        let mut replicated = self.replicated.iter().peekable();
-        for (&expert, &load) in
-            replication.expert[singles.clone()].iter().zip(&replication.load[singles])
-        {
-            let single = Item { load: packing_load(load, 1), slot: expert, expert, rank: 0 };
-            while let Some(&item) = replicated.next_if(|item| item.before(&single)) {
-                self.sorted.push(item);
+        let mut merged = 0;
+        let single = |(&load, &expert)| {
+            Item { load: packing_load(load, 1), slot: expert, expert, rank: 0 }
+        };
+        for &item in &self.replicated {
+            // Runs: an element at a time takes twice as long.
+            let from = merged;
+            while merged < loads.len() && !item.before(&single((&loads[merged], &experts[merged]))) {
+                merged += 1;
             }
-            self.sorted.push(single);
+            self.sorted.extend(loads[from..merged].iter().zip(&experts[from..merged]).map(single));
+            self.sorted.push(item);
         }
-        self.sorted.extend(replicated);
+        self.sorted.extend(loads[merged..].iter().zip(&experts[merged..]).map(single));
     }
 
     /// Lists the copies of replicated experts: expert by expert, as if no loads tied, then mends

@@ -51,26 +51,27 @@ impl<T: Trace> Published<T> {
         tables: &mut LayerTables<'_>,
     ) {
         self.order_by_node(loads, topology, rule);
+        tables.logcnt.fill(1);
         let experts_per_node = topology.num_experts() / topology.nodes();
         let slots_per_node = topology.num_replicas() / topology.nodes();
         for node in 0..topology.nodes() {
             let experts = node * experts_per_node..(node + 1) * experts_per_node;
             let slots = node * slots_per_node..(node + 1) * slots_per_node;
             self.replicate(experts.clone(), slots_per_node - experts_per_node, rule);
-            self.place(topology.num_gpus() / topology.nodes(), slots_per_node, rule);
-            let placed = self.packer.placed.iter().map(|&i| self.items.sorted[i as usize]);
-            let phy2log = &mut tables.phy2log[slots.clone()];
-            let rank = &mut tables.rank[slots];
-            for ((item, phy2log), rank) in placed.zip(phy2log).zip(rank) {
-                *phy2log = self.expert[experts.start + item.expert as usize] as i64;
-                *rank = item.rank as i64;
-            }
-            for level in &self.replication.levels {
+            let names = &self.expert[experts];
+            for level in self.replication.levels.iter().filter(|level| level.count > 1) {
                 for &expert in &self.replication.expert[level.start..level.end] {
-                    let expert = self.expert[experts.start + expert as usize];
-                    tables.logcnt[expert as usize] = level.count as i64;
+                    tables.logcnt[names[expert as usize] as usize] = level.count as i64;
                 }
             }
+            self.items.collect(&self.replication);
+            let (phy2log, rank) = (&mut tables.phy2log[slots.clone()], &mut tables.rank[slots]);
+            let steps = if rule == Rule::Adaptive { GPU_STEPS } else { 0 };
+            let gpus = topology.num_gpus() / topology.nodes();
+            self.packer.pack(&mut self.items.sorted, gpus, steps, &mut self.trace, move |slot, item| {
+                phy2log[slot] = i64::from(names[item.expert as usize]);
+                rank[slot] = i64::from(item.rank);
+            });
         }
     }
 
@@ -84,14 +85,16 @@ impl<T: Trace> Published<T> {
         }));
         self.groups.sort_unstable_by_key(|item| (std::cmp::Reverse(item.load), item.slot));
         let steps = if rule == Rule::Adaptive { NODE_STEPS } else { 0 };
-        self.packer.pack(&mut self.groups, topology.nodes(), steps, &mut self.trace);
-        self.expert.clear();
-        self.load.clear();
-        for &i in &self.packer.placed {
-            let first = self.groups[i as usize].expert as usize * group_size;
-            self.expert.extend(first as u32..(first + group_size) as u32);
-            self.load.extend(&loads[first..first + group_size]);
-        }
+        self.expert.resize(loads.len(), 0);
+        self.load.resize(loads.len(), 0);
+        let (groups, nodes) = (&mut self.groups, topology.nodes());
+        self.packer.pack(groups, nodes, steps, &mut self.trace, |place, group| {
+            let (to, first) = (place * group_size, group.expert as usize * group_size);
+            self.load[to..to + group_size].copy_from_slice(&loads[first..first + group_size]);
+            for (expert, out) in (first as u32..).zip(&mut self.expert[to..to + group_size]) {
+                *out = expert;
+            }
+        });
     }
 
     /// Gives copies to the experts of a node.
@@ -101,14 +104,6 @@ impl<T: Trace> Published<T> {
             Rule::DeepSeek => self.replication.append_adams(spares, &mut self.trace),
             Rule::Adaptive => self.replication.append_adaptive(spares, &mut self.trace),
         }
-    }
-
-    /// Packs the copies of a node on its GPUs.
-    fn place(&mut self, gpus: usize, slots: usize, rule: Rule) {
-        self.items.collect(&self.replication);
-        debug_assert_eq!(self.items.sorted.len(), slots);
-        let steps = if rule == Rule::Adaptive { GPU_STEPS } else { 0 };
-        self.packer.pack(&mut self.items.sorted, gpus, steps, &mut self.trace);
     }
 }
 
@@ -122,18 +117,30 @@ struct Packer {
 }
 
 impl Packer {
-    /// Packs `items`, which come heaviest first.
-    fn pack(&mut self, items: &mut [Item], packs: usize, steps: usize, trace: &mut impl Trace) {
+    /// Packs `items`, which come heaviest first: calls `put(place, item)` for each, where places
+    /// are numbered pack after pack, by rank in the pack.
+    fn pack(
+        &mut self,
+        items: &mut [Item],
+        packs: usize,
+        steps: usize,
+        trace: &mut impl Trace,
+        mut put: impl FnMut(usize, &Item),
+    ) {
         if items.len() == packs {
             items.sort_unstable_by_key(|item| item.slot);
-            self.placed.clear();
-            self.placed.extend(0..packs as u32);
-            return;
-        }
-        self.placed.resize(items.len(), 0);
-        self.greedy.pack(items, packs, &mut self.placed);
-        if steps > 0 {
+            items.iter().enumerate().for_each(|(place, item)| put(place, item));
+        } else if steps == 0 {
+            self.greedy.pack(items, packs, put);
+        } else {
+            self.placed.resize(items.len(), 0);
+            let (mut i, placed) = (0, &mut self.placed);
+            self.greedy.pack(items, packs, |place, _| {
+                placed[place] = i;
+                i += 1;
+            });
             self.refinement.refine(items, packs, steps, &mut self.placed, trace);
+            self.placed.iter().enumerate().for_each(|(place, &i)| put(place, &items[i as usize]));
         }
     }
 }

@@ -3,13 +3,15 @@
 
 use super::layout::{Layout, holds};
 use super::replicas::{Replica, Replicas};
-use crate::pack::{Key, climb, climb_any};
+use crate::pack::{Key, Tree, by_size, start};
 
-/// Deals copies, in buffers that are reused.
+/// Deals copies, in buffers that are reused. GPUs are the leaves of a tournament, as packs are in
+/// [`crate::pack`].
 #[derive(Debug, Default)]
 pub(super) struct Deal {
-    narrow: Tournament<u64>,
-    wide: Tournament<u128>,
+    narrow: Vec<u64>,
+    wide: Vec<u128>,
+    filled: Vec<u32>,
 }
 
 impl Deal {
@@ -18,99 +20,76 @@ impl Deal {
     /// GPUs. Time O(copies * log GPUs) but for repairs.
     pub(super) fn deal(&mut self, replicas: &Replicas, gpus: usize, layout: &mut Layout) -> bool {
         layout.clear(gpus, replicas.sorted.len());
+        self.filled.clear();
+        self.filled.resize(gpus, 0);
+        let filled = Filled(&mut self.filled);
         let index_bits = gpus.next_power_of_two().trailing_zeros();
         let fullest: u64 =
             replicas.sorted[..layout.per_gpu].iter().map(|replica| replica.load).sum();
         if fullest < u64::MAX >> index_bits {
-            self.narrow.start(replicas, index_bits, layout)
+            let tree = start(&mut self.narrow, gpus, index_bits);
+            by_size!(tree => play(tree, filled, replicas, layout))
         } else {
-            self.wide.start(replicas, index_bits, layout)
+            let tree = start(&mut self.wide, gpus, index_bits);
+            by_size!(tree => play(tree, filled, replicas, layout))
         }
     }
 }
 
-/// GPUs as leaves of a tree, each node the least of the keys below: the lightest GPU is at the
-/// root. A key is a load above the index of its GPU; a full GPU has the largest.
-#[derive(Debug, Default)]
-struct Tournament<K> {
-    tree: Vec<K>,
-    filled: Vec<u32>,
-    /// The keys of GPUs that have a copy of the expert at hand and would be next all the same.
-    aside: Vec<K>,
-}
-
-impl<K: Key> Tournament<K> {
-    fn start(&mut self, replicas: &Replicas, index_bits: u32, layout: &mut Layout) -> bool {
-        let gpus = layout.load.len();
-        let leaves = 1 << index_bits;
-        self.filled.clear();
-        self.filled.resize(gpus, 0);
-        self.tree.clear();
-        self.tree.resize(2 * leaves, K::FULL);
-        for gpu in 0..gpus {
-            self.tree[leaves + gpu] = K::from(gpu as u64);
+#[inline]
+fn play<K: Key, T: Tree<K> + ?Sized>(
+    tree: &mut T,
+    mut filled: Filled<'_>,
+    replicas: &Replicas,
+    layout: &mut Layout,
+) -> bool {
+    let mut greedy = true;
+    // The keys of GPUs that have a copy of the expert at hand and would be next all the same.
+    let mut aside = Vec::new();
+    let mut copy = 0;
+    while let Some(&replica) = replicas.sorted.get(copy) {
+        let load = K::from(replica.load) << tree.index_bits();
+        while copy < replica.end as usize && tree.root() != K::FULL {
+            let key = tree.root();
+            let gpu = tree.leaf(key);
+            if filled.has_just_taken(gpu, replica, layout) {
+                // No two copies of an expert: out of the way until all are dealt.
+                aside.push(key);
+                tree.set(gpu, K::FULL);
+                continue;
+            }
+            filled.place(copy, gpu, replicas, layout);
+            tree.set(gpu, if filled.full(gpu, layout) { K::FULL } else { key + load });
+            copy += 1;
         }
-        for node in (1..leaves).rev() {
-            self.tree[node] = self.tree[2 * node].min(self.tree[2 * node + 1]);
+        greedy &= aside.is_empty();
+        while let Some(key) = aside.pop() {
+            tree.set(tree.leaf(key), key);
         }
-        // A climb whose length the compiler knows, as in `pack`.
-        match index_bits {
-            2 => self.play(replicas, layout, climb::<K, 8>),
-            3 => self.play(replicas, layout, climb::<K, 16>),
-            4 => self.play(replicas, layout, climb::<K, 32>),
-            5 => self.play(replicas, layout, climb::<K, 64>),
-            6 => self.play(replicas, layout, climb::<K, 128>),
-            7 => self.play(replicas, layout, climb::<K, 256>),
-            8 => self.play(replicas, layout, climb::<K, 512>),
-            _ => self.play(replicas, layout, climb_any),
+        while copy < replica.end as usize {
+            for gpu in filled.repair(copy, replicas, layout) {
+                let key = K::from(gpu as u64) + (K::from(layout.load[gpu]) << tree.index_bits());
+                tree.set(gpu, if filled.full(gpu, layout) { K::FULL } else { key });
+            }
+            copy += 1;
         }
     }
+    greedy
+}
 
+/// Copies on each GPU.
+struct Filled<'a>(&'a mut [u32]);
+
+impl Filled<'_> {
     #[inline]
-    fn play(
-        &mut self,
-        replicas: &Replicas,
-        layout: &mut Layout,
-        set: impl Fn(&mut [K], usize, K),
-    ) -> bool {
-        let leaves = self.tree.len() / 2;
-        let index_bits = leaves.trailing_zeros();
-        let mut greedy = true;
-        let mut copy = 0;
-        while let Some(&replica) = replicas.sorted.get(copy) {
-            let load = K::from(replica.load) << index_bits;
-            while copy < replica.end as usize && self.tree[1] != K::FULL {
-                let key = self.tree[1];
-                let gpu = key.low() & (leaves - 1);
-                if self.has_just_taken(gpu, replica, layout) {
-                    // No two copies of an expert: out of the way until all are dealt.
-                    self.aside.push(key);
-                    set(&mut self.tree, gpu, K::FULL);
-                    continue;
-                }
-                self.place(copy, gpu, replicas, layout);
-                let full = self.filled[gpu] as usize == layout.per_gpu;
-                set(&mut self.tree, gpu, if full { K::FULL } else { key + load });
-                copy += 1;
-            }
-            greedy &= self.aside.is_empty();
-            while let Some(key) = self.aside.pop() {
-                set(&mut self.tree, key.low() & (leaves - 1), key);
-            }
-            while copy < replica.end as usize {
-                for gpu in self.repair(copy, replicas, layout) {
-                    self.refresh(gpu, index_bits, layout);
-                }
-                copy += 1;
-            }
-        }
-        greedy
+    fn full(&self, gpu: usize, layout: &Layout) -> bool {
+        self.0[gpu] as usize == layout.per_gpu
     }
 
     /// Whether the last copy that a GPU took is of this expert.
     #[inline]
     fn has_just_taken(&self, gpu: usize, replica: Replica, layout: &Layout) -> bool {
-        match self.filled[gpu] as usize {
+        match self.0[gpu] as usize {
             0 => false,
             filled => layout.slots[gpu * layout.per_gpu + filled - 1] >= replica.first,
         }
@@ -118,16 +97,10 @@ impl<K: Key> Tournament<K> {
 
     #[inline]
     fn place(&mut self, copy: usize, gpu: usize, replicas: &Replicas, layout: &mut Layout) {
-        layout.slots[gpu * layout.per_gpu + self.filled[gpu] as usize] = copy as u32;
+        layout.slots[gpu * layout.per_gpu + self.0[gpu] as usize] = copy as u32;
         layout.load[gpu] += replicas.sorted[copy].load;
         layout.home[copy] = gpu as u32;
-        self.filled[gpu] += 1;
-    }
-
-    fn refresh(&mut self, gpu: usize, index_bits: u32, layout: &Layout) {
-        let key = K::from(gpu as u64) + (K::from(layout.load[gpu]) << index_bits);
-        let full = self.filled[gpu] as usize == layout.per_gpu;
-        climb_any(&mut self.tree, gpu, if full { K::FULL } else { key });
+        self.0[gpu] += 1;
     }
 
     /// Every GPU with room holds the expert of `copy` already: of a full GPU that does not, one copy
@@ -139,11 +112,11 @@ impl<K: Key> Tournament<K> {
     fn repair(&mut self, copy: usize, replicas: &Replicas, layout: &mut Layout) -> [usize; 2] {
         let per_gpu = layout.per_gpu;
         let replica = replicas.sorted[copy];
-        let full = |gpu: usize| self.filled[gpu] as usize == per_gpu;
+        let full = |gpu: usize| self.full(gpu, layout);
         let gpus = 0..layout.load.len();
         let roomy = gpus.clone().filter(|&gpu| !full(gpu)).min_by_key(|&gpu| layout.load[gpu]);
         let roomy = roomy.unwrap_or(0);
-        let held = &layout.slots[roomy * per_gpu..][..self.filled[roomy] as usize];
+        let held = &layout.slots[roomy * per_gpu..][..self.0[roomy] as usize];
         let donors = gpus.filter(|&gpu| full(gpu) && !layout.holds(gpu, replica));
         let moves = donors.flat_map(|gpu| layout.on(gpu).iter().map(move |&other| (gpu, other)));
         let (gpu, other) = moves
@@ -160,7 +133,7 @@ impl<K: Key> Tournament<K> {
         layout.load[gpu] = layout.load[gpu] - replicas.sorted[other as usize].load + replica.load;
         layout.home[copy] = gpu as u32;
         self.place(other as usize, roomy, replicas, layout);
-        layout.slots[roomy * per_gpu..][..self.filled[roomy] as usize].sort_unstable();
+        layout.slots[roomy * per_gpu..][..self.0[roomy] as usize].sort_unstable();
         [gpu, roomy]
     }
 }
