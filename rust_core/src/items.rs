@@ -56,13 +56,13 @@ impl Items {
         let loads = &replication.load[singles];
         self.sorted.clear();
         let mut merged = 0;
-        let single = |(&load, &expert)| {
-            Item { load: packing_load(load, 1), slot: expert, expert, rank: 0 }
-        };
+        let single =
+            |(&load, &expert)| Item { load: packing_load(load, 1), slot: expert, expert, rank: 0 };
         for &item in &self.replicated {
             // Runs: an element at a time takes twice as long.
             let from = merged;
-            while merged < loads.len() && !item.before(&single((&loads[merged], &experts[merged]))) {
+            while merged < loads.len() && !item.before(&single((&loads[merged], &experts[merged])))
+            {
                 merged += 1;
             }
             self.sorted.extend(loads[from..merged].iter().zip(&experts[from..merged]).map(single));

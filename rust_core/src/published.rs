@@ -68,10 +68,16 @@ impl<T: Trace> Published<T> {
             let (phy2log, rank) = (&mut tables.phy2log[slots.clone()], &mut tables.rank[slots]);
             let steps = if rule == Rule::Adaptive { GPU_STEPS } else { 0 };
             let gpus = topology.num_gpus() / topology.nodes();
-            self.packer.pack(&mut self.items.sorted, gpus, steps, &mut self.trace, move |slot, item| {
-                phy2log[slot] = i64::from(names[item.expert as usize]);
-                rank[slot] = i64::from(item.rank);
-            });
+            self.packer.pack(
+                &mut self.items.sorted,
+                gpus,
+                steps,
+                &mut self.trace,
+                move |slot, item| {
+                    phy2log[slot] = i64::from(names[item.expert as usize]);
+                    rank[slot] = i64::from(item.rank);
+                },
+            );
         }
     }
 

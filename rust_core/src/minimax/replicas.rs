@@ -51,17 +51,28 @@ impl Replicas {
         self.experts.sort_unstable_by_key(|&(load, position, _)| (Reverse(load), position));
         self.sorted.clear();
         self.position.clear();
-        let mut rest = self.experts.iter().peekable();
-        let singles = (counts.len() as u32..).zip(&load[counts.len()..]);
-        for (position, load) in singles.map(|(position, &w)| (position, packing_load(w, 1))) {
-            while let Some(expert) = rest.next_if(|expert| expert.0 >= load) {
-                append(&mut self.sorted, &mut self.position, *expert);
-            }
-            append(&mut self.sorted, &mut self.position, (load, position, 1));
+        let singles = &load[counts.len()..];
+        let mut merged = 0;
+        for i in 0..self.experts.len() {
+            let (load, position, count) = self.experts[i];
+            // Runs of experts with one copy: an expert at a time takes twice as long.
+            let lighter = singles[merged..].iter().position(|&w| packing_load(w, 1) <= load);
+            let to = lighter.map_or(singles.len(), |run| merged + run);
+            self.append_singles(&singles[merged..to], counts.len() + merged);
+            merged = to;
+            let first = self.sorted.len() as u32;
+            let replica = Replica { load, first, end: first + count };
+            self.sorted.extend(std::iter::repeat_n(replica, count as usize));
+            self.position.extend(std::iter::repeat_n(position, count as usize));
         }
-        for expert in rest {
-            append(&mut self.sorted, &mut self.position, *expert);
-        }
+        self.append_singles(&singles[merged..], counts.len() + merged);
+    }
+
+    /// Appends the only copies of experts with these canonical loads, at positions from `position` on.
+    fn append_singles(&mut self, loads: &[u64], position: usize) {
+        let replica = |(first, &w)| Replica { load: packing_load(w, 1), first, end: first + 1 };
+        self.sorted.extend((self.sorted.len() as u32..).zip(loads).map(replica));
+        self.position.extend((position as u32..).take(loads.len()));
     }
 
     /// Whether some GPU holds more than `target` whatever way these copies are packed: of the
@@ -75,19 +86,5 @@ impl Replicas {
             light += self.sorted[self.sorted.len() - (per_gpu - j)].load;
         }
         bound
-    }
-}
-
-#[inline]
-fn append(
-    sorted: &mut Vec<Replica>,
-    positions: &mut Vec<u32>,
-    (load, position, count): (u64, u32, u32),
-) {
-    let first = sorted.len() as u32;
-    let replica = Replica { load, first, end: first + count };
-    for _ in 0..count {
-        sorted.push(replica);
-        positions.push(position);
     }
 }
