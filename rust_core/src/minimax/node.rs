@@ -34,20 +34,21 @@ pub(super) struct Limits {
 
 impl Limits {
     pub(super) fn of(effort: Effort, slots_per_gpu: usize) -> Self {
+        // A sweep costs as much as a hundred exchanges, which is what few slots take.
+        let few = slots_per_gpu < 8;
         match effort {
             Effort::Fast => Self {
-                sweeps: 1,
-                exchanges: 0,
-                work_per_slot: 0,
-                pair_partners: 0,
+                sweeps: usize::from(few),
+                exchanges: if few { 0 } else { 32 },
+                work_per_slot: 12,
+                pair_partners: 4,
                 choices: 0,
                 packed: 0,
                 all_choices: 0,
                 retargets: 0,
             },
             Effort::Default => Self {
-                // A sweep costs as much as a hundred exchanges, which is what few slots take.
-                sweeps: usize::from(slots_per_gpu < 8),
+                sweeps: usize::from(few),
                 exchanges: 64,
                 work_per_slot: 100,
                 pair_partners: 16,
