@@ -135,7 +135,9 @@ impl Packer {
     ) {
         if items.len() == packs {
             items.sort_unstable_by_key(|item| item.slot);
-            items.iter().enumerate().for_each(|(place, item)| put(place, item));
+            for (place, item) in items.iter().enumerate() {
+                put(place, item);
+            }
         } else if steps == 0 {
             self.greedy.pack(items, packs, put);
         } else {
@@ -146,7 +148,9 @@ impl Packer {
                 i += 1;
             });
             self.refinement.refine(items, packs, steps, &mut self.placed, trace);
-            self.placed.iter().enumerate().for_each(|(place, &i)| put(place, &items[i as usize]));
+            for (place, &i) in self.placed.iter().enumerate() {
+                put(place, &items[i as usize]);
+            }
         }
     }
 }
