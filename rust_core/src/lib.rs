@@ -18,6 +18,7 @@ mod refine;
 mod replicate;
 mod share;
 mod topology;
+mod tournament;
 mod trace;
 mod verify;
 

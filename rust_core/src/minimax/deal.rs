@@ -3,7 +3,7 @@
 
 use super::layout::{Layout, holds};
 use super::replicas::{Replica, Replicas};
-use crate::pack::{Key, Tree, by_size, start};
+use crate::tournament::{Key, Tree, by_size, start};
 
 /// Deals copies, in buffers that are reused. GPUs are the leaves of a tournament, as packs are in
 /// [`crate::pack`].
