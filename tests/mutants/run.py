@@ -44,6 +44,7 @@ CLOSEST = {
     "replicate.rs": ["--lib", "--test=planner"],
     "share.rs": ["--test=certificate"],
     "topology.rs": ["--test=topology"],
+    "tournament.rs": ["--test=planner"],
     "trace/mod.rs": ["--lib"],
     "verify.rs": ["--test=verifier"],
 }
@@ -51,7 +52,7 @@ CLOSEST = {
 OTHERWISE = ["--lib", "--test=digests"]
 ALL = ["--lib", "--tests"]
 #: Seconds after which a mutant counts as one that never ends. The closest tests take two, all twelve.
-PATIENCE = {False: 30, True: 90}
+PATIENCE = {False: 60, True: 120}
 
 
 def digest(name: str) -> str:
