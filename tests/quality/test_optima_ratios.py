@@ -6,10 +6,11 @@ import json
 from fractions import Fraction
 from typing import Any
 
+import eplb
 import optima
 import pytest
 from counts import COUNTS
-from optima import EFFORTS, Instance, instances, of_ratios, of_rows, of_worlds, ratio
+from optima import EFFORTS, Instance, instances, of_ratios, of_rows, of_worlds, peak, ratio
 from optimum import optimum
 from quality import HERE, recorded
 
@@ -66,6 +67,17 @@ def test_a_bound_that_proves_nothing_is_refused(monkeypatch: pytest.MonkeyPatch)
 def test_ratios_are_counted() -> None:
     ratios = [Fraction(n, 1000) for n in (1000, 1001, 1010, 1020, 1050, 1051)]
     assert of_ratios(ratios) == (6, [1, 2, 3, 4, 5], Fraction(1051, 1000))
+
+
+def test_the_worst_small_world_is_beaten_by_duplicates_alone() -> None:
+    load = [1, 1, 3]
+    best, other = (
+        peak(load, optimum(load, 6, 3, distinct=distinct)[0], 3) for distinct in (True, False)
+    )
+    for effort in ("default", "best"):
+        plan = eplb.plan([load], num_replicas=6, num_gpus=3, effort=effort)
+        assert peak(load, plan.phy2log[0].tolist(), 3) == best
+    assert best / other == of_worlds(recorded()["worlds"])["minimax"].worst
 
 
 def test_the_worst_of_the_small_worlds_is_that_of_what_is_verified() -> None:
