@@ -48,7 +48,7 @@ bench-instructions: $(STAMPS)/package $(STAMPS)/test ## Count instructions, tell
 picture: $(STAMPS)/package $(STAMPS)/test ## Draw docs/gpu-loads.png, from a real load
 	@$(BIN)/python docs/picture.py docs/gpu-loads.png
 
-quality: $(STAMPS)/package ## Measure how good plans are, every policy on every family of loads (minutes); write docs/quality.md
+quality: $(STAMPS)/package $(STAMPS)/test ## Measure how good plans are, beside released planners (wheels: 400 MB) and proven optima (minutes); write docs/quality.md
 	@PYTHONPATH=tests $(BIN)/python tests/quality/quality.py
 
 docs: ## Build the documentation of the Rust crate, warnings being errors

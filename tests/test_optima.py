@@ -1,8 +1,8 @@
 """Optima proven by HiGHS, a mixed-integer solver, as an oracle for bounds and plans.
 
-The program chooses copies and places at once: experts e have r copies or not, n[e, r, g] of them
-on GPU g. Its answer is turned into a placement, which the core's integers then judge, so that the
-solver's floats decide nothing but which placement is looked at, and how far a bound may be trusted.
+The core's integers judge the solver's placements, so that its floats decide nothing but which placement
+is looked at, and how far a bound may be trusted. How near plans are to many more such optima is
+measured in quality/optima.py.
 """
 
 from __future__ import annotations
@@ -10,53 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 import eplb
-import highspy
 import numpy as np
 import problems
 import pytest
 from counts import COUNTS
+from optimum import optimum
 
 #: What floats of the solver may be off by.
 SLACK = 1e-6
-
-
-def optimum(
-    load: list[int], num_replicas: int, num_gpus: int, *, distinct: bool
-) -> tuple[list[int], float]:
-    """phy2log of a best placement, and a bound below which none is."""
-    model = highspy.Highs()  # type: ignore[no-untyped-call]
-    model.silent()
-    model.setOptionValue("mip_rel_gap", 0.0)
-    model.setOptionValue("threads", 1)
-    gpus, experts = range(num_gpus), range(len(load))
-    most = num_replicas - len(load) + 1
-    counts = range(1, min(most, num_gpus) + 1 if distinct else most + 1)
-    peak = model.addVariable(lb=sum(load) / num_gpus)
-    has = {(e, r): model.addBinary() for e in experts for r in counts}
-    on = {
-        (e, r, g): model.addIntegral(lb=0, ub=1 if distinct else r)
-        for e in experts
-        for r in counts
-        for g in gpus
-    }
-    for e in experts:
-        model.addConstr(sum(has[e, r] for r in counts) == 1)
-        for r in counts:
-            model.addConstr(sum(on[e, r, g] for g in gpus) == r * has[e, r])
-    for g in gpus:
-        everything = [(e, r) for e in experts for r in counts]
-        model.addConstr(sum(on[e, r, g] for e, r in everything) == num_replicas // num_gpus)
-        model.addConstr(sum(load[e] / r * on[e, r, g] for e, r in everything) <= peak)
-    model.minimize(peak)
-    assert model.getModelStatus() == highspy.HighsModelStatus.kOptimal
-    phy2log = [
-        e
-        for g in gpus
-        for (e, r, h), copies in on.items()
-        if h == g
-        for _ in range(round(model.val(copies)))
-    ]
-    return phy2log, model.getInfo().mip_dual_bound
 
 
 def random_load(random: np.random.Generator, experts: int) -> list[int]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import eplb
 import torch
-from answers import WrongAnswerError
+from answers import Answer, WrongAnswerError
 from bench import rounded
 from cases import read_cases
 from engine_planners import RELEASES, NoWheelError, sglang, vllm, weights
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cases import Case, Loads, Sizes
+    from engine_planners import EnginePlanner
     from planners import Planner
 
 RESULTS = Path(__file__).with_name("peers.json")
@@ -45,8 +46,19 @@ def drop_in(load: Loads, sizes: Sizes) -> Any:
     return eplb.rebalance_experts(weights(load), *args)
 
 
-def measure(case: Case, peers: Mapping[str, Planner]) -> Measured:
+def answering(planner: EnginePlanner) -> Planner:
+    """A planner of an engine, as those that are timed."""
+
+    def answer(load: Loads, sizes: Sizes) -> Answer:
+        phy2log, logcnt = planner(load, **sizes.options())
+        return Answer(phy2log, None, logcnt)
+
+    return answer
+
+
+def measure(case: Case, engines: Mapping[str, EnginePlanner]) -> Measured:
     """Time and balancedness of the case's planner, beside the best of the peers."""
+    peers = {name: answering(planner) for name, planner in engines.items()}
     ours = {case.planner: PLANNERS[case.planner], "eplb, DeepSeek's signature": drop_in}
     timed = alternately({**ours, **peers}, case.batches(1), case.sizes)
     details = {name: row(timed[name]) for name in timed}
@@ -71,7 +83,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args(arguments)
     try:
-        peers = {**vllm(), **sglang()}
+        engines = {**vllm(), **sglang()}
     except NoWheelError as reason:
         print(f"skipped: {reason}")
         return 0
@@ -81,7 +93,7 @@ def main(arguments: list[str]) -> int:
     for case in read_cases():
         if case.measure == "peers":
             try:
-                results[case.name] = rounded(asdict(measure(case, peers)))
+                results[case.name] = rounded(asdict(measure(case, engines)))
             except WrongAnswerError as wrong:
                 print(f"WRONG ANSWER: {wrong}")
                 return 1

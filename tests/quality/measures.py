@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import eplb
@@ -115,15 +114,19 @@ def synthetic_rows(contenders: list[str]) -> Iterator[Row]:
                 yield synthetic(shape, name, contender)
 
 
-def real_rows(contenders: list[str]) -> Iterator[RealRow]:
-    """All windows of every real load together."""
-    cases = chain.from_iterable(
-        ((name, sizes) for sizes in topologies) for name, topologies in TOPOLOGIES.items()
-    )
-    for name, sizes in cases:
+def real_cases() -> Iterator[tuple[str, npt.NDArray[np.int64], dict[str, Any]]]:
+    """All windows of every real load together, and sizes."""
+    for name, topologies in TOPOLOGIES.items():
         load = total(name)
-        if sizes["num_replicas"] > load.shape[1] * sizes["num_gpus"]:
-            continue  # a GPU would have to hold an expert twice: minimax refuses
+        for sizes in topologies:
+            # Else a GPU would have to hold an expert twice: minimax refuses.
+            if sizes["num_replicas"] <= load.shape[1] * sizes["num_gpus"]:
+                yield name, load, sizes
+
+
+def real_rows(contenders: list[str]) -> Iterator[RealRow]:
+    """Every real load."""
+    for name, load, sizes in real_cases():
         published = [eplb.plan(load, **sizes, **CONTENDERS[p]) for p in ("deepseek", "adaptive")]
         peaks = [
             np.where(plan.duplicates > 0, np.inf, plan.gpu_load.max(axis=1)) for plan in published

@@ -16,16 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from answers import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from cases import Loads, Sizes
-    from planners import Planner
+    import numpy.typing as npt
 
-ROOT = Path(__file__).parents[2]
-#: Engine -> the release whose planners are timed.
+    Loads = npt.NDArray[Any]
+    Table = npt.NDArray[np.int64]
+    #: Loads, and sizes as ``eplb.plan`` has them, in; phy2log and logcnt out.
+    EnginePlanner = Callable[..., tuple[Table, Table | None]]
+
+ROOT = Path(__file__).parents[1]
+#: Engine -> the release whose planners are timed and judged.
 RELEASES = {"vllm": "0.33.0", "sglang": "0.5.23"}
 VLLM = "vllm/distributed/eplb/policy"
 SGLANG = "sglang/srt/eplb/eplb_algorithms"
@@ -91,39 +94,50 @@ def module_of(archive: zipfile.ZipFile, path: str) -> Any:
     return module
 
 
-def vllm() -> dict[str, Planner]:
+def vllm() -> dict[str, EnginePlanner]:
     """vLLM's default policy."""
     with zipfile.ZipFile(wheel("vllm")) as archive, packages(VLLM.replace("/", ".")):
         module_of(archive, f"{VLLM}/abstract.py")
         policy = module_of(archive, f"{VLLM}/default.py").DefaultEplbPolicy
 
-    def default(load: Loads, sizes: Sizes) -> Answer:
-        args = (sizes.slots, sizes.groups, sizes.nodes, sizes.gpus)
-        return Answer(policy.rebalance_experts(weights(load), *args).numpy())
+    def default(
+        load: Loads, *, num_replicas: int, num_gpus: int, num_groups: int = 1, num_nodes: int = 1
+    ) -> tuple[Table, Table | None]:
+        args = (num_replicas, num_groups, num_nodes, num_gpus)
+        return policy.rebalance_experts(weights(load), *args).numpy(), None
 
     return {f"vllm {RELEASES['vllm']} default": default}
 
 
-def sglang() -> dict[str, Planner]:
-    """SGLang's algorithms that need no running engine."""
+def sglang() -> dict[str, EnginePlanner]:
+    """SGLang's algorithms that need no running engine; groups count where its "auto" says so."""
     with zipfile.ZipFile(wheel("sglang")) as archive, packages(SGLANG.replace("/", ".")):
         plain, vectorised = (
             module_of(archive, f"{SGLANG}/{name}.py") for name in ("deepseek", "deepseek_vec")
         )
 
-    def deepseek(load: Loads, sizes: Sizes) -> Answer:
-        args = (sizes.slots, sizes.groups, sizes.nodes, sizes.gpus)
-        tables = plain.rebalance_experts(weights(load), *args, enable_hierarchical=sizes.nodes > 1)
-        return Answer(tables[0].numpy(), None, tables[2].numpy())
+    def deepseek(
+        load: Loads, *, num_replicas: int, num_gpus: int, num_groups: int = 1, num_nodes: int = 1
+    ) -> tuple[Table, Table | None]:
+        args = (num_replicas, num_groups, num_nodes, num_gpus, grouped(num_groups, num_nodes))
+        tables = plain.rebalance_experts(weights(load), *args)
+        return tables[0].numpy(), tables[2].numpy()
 
-    def deepseek_vec(load: Loads, sizes: Sizes) -> Answer:
-        args = (sizes.slots, sizes.slots // sizes.gpus, sizes.groups, sizes.nodes)
+    def deepseek_vec(
+        load: Loads, *, num_replicas: int, num_gpus: int, num_groups: int = 1, num_nodes: int = 1
+    ) -> tuple[Table, Table | None]:
+        args = (num_replicas, num_replicas // num_gpus, num_groups, num_nodes)
         window = weights(load)[None]
-        tables = vectorised.rebalance_experts(window, *args, enable_hierarchical=sizes.nodes > 1)
-        return Answer(tables[0].numpy().astype(np.int64), None, tables[2].numpy())
+        tables = vectorised.rebalance_experts(window, *args, grouped(num_groups, num_nodes))
+        return tables[0].numpy().astype(np.int64), tables[2].numpy()
 
     name = f"sglang {RELEASES['sglang']}"
     return {f"{name} deepseek": deepseek, f"{name} deepseek_vec": deepseek_vec}
+
+
+def grouped(groups: int, nodes: int) -> bool:
+    """Whether whole groups go to nodes."""
+    return nodes > 1 and groups % nodes == 0
 
 
 def weights(load: Loads) -> torch.Tensor:

@@ -1,0 +1,160 @@
+"""How near ``minimax`` is to proven optima: of small random layers, and of all small worlds.
+
+The random layers have no groups; HiGHS proves the best placement that has no expert twice on a GPU.
+Loads are compared as fractions. The small worlds are those of rust_core/tests/small_worlds.rs, which
+tries every placement, and keeps its table in ratios.csv.
+"""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from fractions import Fraction
+from itertools import product
+from math import lcm
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import eplb
+from families import FAMILIES, family
+from measures import CONTENDERS
+from optimum import optimum
+
+ROOT = Path(__file__).parents[2]
+WORLDS = ROOT / "rust_core" / "tests" / "small_worlds" / "ratios.csv"
+#: Contenders whose plans are compared with optima: the efforts of ``minimax``.
+EFFORTS = [contender for contender in CONTENDERS if contender.startswith("minimax")]
+
+#: Experts, slots, GPUs: HiGHS takes less than a second for nearly all of them.
+SIZES = [
+    (4, 6, 3),
+    (5, 8, 4),
+    (6, 8, 4),
+    (6, 9, 3),
+    (7, 9, 3),
+    (8, 12, 4),
+    (9, 12, 3),
+    (10, 12, 4),
+    (12, 16, 2),
+    (20, 22, 2),
+    (24, 26, 2),
+    (12, 12, 6),
+    (15, 15, 3),
+    (16, 16, 4),
+    (18, 18, 3),
+]
+LAYERS = 3
+#: What is above the optimum by no more than these shares of it is counted.
+WITHIN = [Fraction(thousandths, 1000) for thousandths in (0, 1, 10, 20, 50)]
+#: Loads of the families are divided by so much: the solver's floats must tell placements apart.
+SCALE = 100
+
+
+class Instance(NamedTuple):
+    """A layer, and the sizes of its plan."""
+
+    sizes: tuple[int, int, int]
+    loads: str
+    layer: int
+
+    def load(self) -> list[int]:
+        """Loads of the experts."""
+        row = family(self.loads, LAYERS, self.sizes[0])[self.layer]
+        return [int(tokens) // SCALE for tokens in row]
+
+
+def instances() -> list[Instance]:
+    """All of them, in order."""
+    return [Instance(*one) for one in product(SIZES, FAMILIES, range(LAYERS))]
+
+
+def peak(load: list[int], phy2log: list[int], gpus: int) -> Fraction:
+    """The largest GPU load."""
+    shares = [Fraction(load[expert], phy2log.count(expert)) for expert in phy2log]
+    slots = len(phy2log) // gpus
+    return max(sum(shares[at : at + slots], Fraction(0)) for at in range(0, len(shares), slots))
+
+
+def proven(instance: Instance) -> Fraction:
+    """The least largest GPU load that there is without duplicates."""
+    experts, slots, gpus = instance.sizes
+    load = instance.load()
+    phy2log, bound = optimum(load, slots, gpus, distinct=True)
+    least = peak(load, phy2log, gpus)
+    # Any lower one would be lower by this much: an expert has no more copies than these.
+    step = Fraction(1, lcm(*range(1, min(gpus, slots - experts + 1) + 1)))
+    if least - bound >= step:
+        raise ValueError(f"{instance}: {least} is not proven, only {bound} is")
+    return least
+
+
+def planned(instance: Instance, contender: str) -> Fraction:
+    """The largest GPU load of a plan."""
+    _, slots, gpus = instance.sizes
+    load = instance.load()
+    plan = eplb.plan([load], num_replicas=slots, num_gpus=gpus, **CONTENDERS[contender])
+    return peak(load, plan.phy2log[0].tolist(), gpus)
+
+
+def plans(instance: Instance) -> dict[str, str]:
+    """The largest GPU load by each effort."""
+    return {contender: str(planned(instance, contender)) for contender in EFFORTS}
+
+
+def solved(instance: Instance) -> dict[str, Any]:
+    """A row of the results: fractions as text."""
+    row = {**instance._asdict(), "sizes": "/".join(map(str, instance.sizes))}
+    return {**row, "optimum": str(proven(instance)), **plans(instance)}
+
+
+def worlds() -> list[dict[str, str]]:
+    """The table of the small worlds, as it is recorded."""
+    with WORLDS.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def measure_worlds() -> None:
+    """Try all small worlds again, and record the table that the test prints."""
+    command = ["cargo", "test", "--package", "eplb-core", "--locked", "--release", "--quiet"]
+    only = ["--test", "small_worlds", "--", "--nocapture", "everything_against_brute_force"]
+    run = subprocess.run([*command, *only], cwd=ROOT, capture_output=True, text=True)
+    head = WORLDS.read_text(encoding="utf-8").partition("\n")[0]
+    _, found, after = run.stdout.partition(f"{head}\n")
+    table = "".join(after.splitlines(keepends=True)[: len(EFFORTS)])
+    if not found:
+        raise RuntimeError(f"small worlds: {run.stderr}")
+    WORLDS.write_text(f"{head}\n{table}", encoding="utf-8")
+
+
+class Ratios(NamedTuple):
+    """How many plans are how near to the optimum."""
+
+    layers: int
+    #: Counts, in the order of ``WITHIN``.
+    within: list[int]
+    worst: Fraction
+
+
+def of_rows(rows: list[dict[str, Any]]) -> dict[str, Ratios]:
+    """By effort."""
+    return {effort: of_ratios([ratio(row, effort) for row in rows]) for effort in EFFORTS}
+
+
+def ratio(row: dict[str, Any], effort: str) -> Fraction:
+    """Of the plan's largest GPU load to the optimum."""
+    return Fraction(row[effort]) / Fraction(row["optimum"])
+
+
+def of_ratios(ratios: list[Fraction]) -> Ratios:
+    """What is told of some ratios."""
+    within = [sum(ratio <= 1 + share for ratio in ratios) for share in WITHIN]
+    return Ratios(len(ratios), within, max(ratios))
+
+
+def of_worlds(rows: list[dict[str, str]]) -> dict[str, Ratios]:
+    """By effort."""
+    ratios = {}
+    for effort, row in zip(EFFORTS, rows, strict=True):
+        _, layers, *within, worst, _ = row.values()
+        ratios[effort] = Ratios(int(layers), [int(count) for count in within], Fraction(worst))
+    return ratios

@@ -1,0 +1,89 @@
+"""How near ``minimax`` is to proven optima is as recorded; the solver proves some of them again."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from typing import Any
+
+import eplb
+import optima
+import pytest
+from counts import COUNTS
+from optima import EFFORTS, Instance, instances, of_ratios, of_rows, of_worlds, peak, ratio
+from optimum import optimum
+from quality import HERE, recorded
+
+#: Every so many instances are proven again, in a few seconds.
+STEP = 23
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, Any]]:
+    recorded_rows: list[dict[str, Any]] = recorded()["optima"]["instances"]
+    assert len(recorded_rows) == len(instances()) > 300
+    return recorded_rows
+
+
+def test_plans_are_as_near_as_recorded(rows: list[dict[str, Any]]) -> None:
+    for instance, row in zip(instances(), rows, strict=True):
+        assert {**row, **optima.plans(instance)} == row
+        assert (row["loads"], row["layer"]) == instance[1:]
+        assert row["sizes"] == "/".join(map(str, instance.sizes))
+
+
+def test_no_plan_is_below_its_optimum(rows: list[dict[str, Any]]) -> None:
+    assert all(ratio(row, effort) >= 1 for row in rows for effort in EFFORTS)
+
+
+def test_worst_ratios_and_shares_of_optimal_plans(rows: list[dict[str, Any]]) -> None:
+    """What was reached stays reached: these change only for the better."""
+    told = of_rows(rows)
+    worst = {effort: float(told[effort].worst) for effort in EFFORTS}
+    assert worst["minimax"] < 1.029
+    assert worst["minimax best"] < 1.029
+    assert worst["minimax fast"] < 1.312
+    assert told["minimax"].within[0] >= 238
+    assert told["minimax best"].within[0] >= 298
+    assert told["minimax fast"].within[0] >= 84
+
+
+@pytest.mark.parametrize("instance", instances()[::STEP], ids=str)
+def test_the_solver_proves_some_again(instance: Instance, rows: list[dict[str, Any]]) -> None:
+    row = rows[instances().index(instance)]
+    assert optima.proven(instance) == Fraction(row["optimum"])
+    COUNTS["optima of random layers proven again"] += 1
+
+
+def test_a_bound_that_proves_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = instances()[0]
+    _, slots, gpus = instance.sizes
+    phy2log, bound = optimum(instance.load(), slots, gpus, distinct=True)
+    monkeypatch.setattr(optima, "optimum", lambda *_, **__: (phy2log, bound - 1))
+    with pytest.raises(ValueError, match="is not proven"):
+        optima.proven(instance)
+
+
+def test_ratios_are_counted() -> None:
+    ratios = [Fraction(n, 1000) for n in (1000, 1001, 1010, 1020, 1050, 1051)]
+    assert of_ratios(ratios) == (6, [1, 2, 3, 4, 5], Fraction(1051, 1000))
+
+
+def test_the_worst_small_world_is_beaten_by_duplicates_alone() -> None:
+    load = [1, 1, 3]
+    best, other = (
+        peak(load, optimum(load, 6, 3, distinct=distinct)[0], 3) for distinct in (True, False)
+    )
+    for effort in ("default", "best"):
+        plan = eplb.plan([load], num_replicas=6, num_gpus=3, effort=effort)
+        assert peak(load, plan.phy2log[0].tolist(), 3) == best
+    assert best / other == of_worlds(recorded()["worlds"])["minimax"].worst
+
+
+def test_the_worst_of_the_small_worlds_is_that_of_what_is_verified() -> None:
+    told = of_worlds(recorded()["worlds"])
+    fast, default, best = (told[effort].worst for effort in EFFORTS)
+    assert default == best
+    figures = json.loads((HERE.parents[1] / "docs" / "verified.json").read_text())
+    figure = figures["minimax over the optimum, small worlds"]
+    assert figure == f"{fast} (fast), {default} (default, best)"
