@@ -250,6 +250,33 @@ fn a_layer_that_more_copies_than_gpus_serve_better_is_flagged() {
     }
 }
 
+/// A longer search takes other turns, some to a worse end.
+#[test]
+fn the_best_effort_never_ends_above_the_default_one() {
+    let peaks = |loads: &CanonicalLoads, sizes: &Sizes| {
+        [Effort::Default, Effort::Best].map(|effort| {
+            let options = Options::minimax(effort);
+            let (_, certificate) = plan_certified(loads, topology(sizes), options, 1).unwrap();
+            certificate.max_load
+        })
+    };
+    let loads_16 =
+        [705, 401, 928, 330, 949, 615, 561, 510, 326, 146, 765, 1410, 498, 839, 593, 427];
+    let [default, best] = peaks(&canonical(&loads_16, 16), &global(16, 16, 4));
+    assert_eq!(best, default);
+    let mut stream = Stream(29);
+    let mut lower = 0;
+    for kind in 0..600_u64 {
+        let sizes =
+            [global(12, 16, 4), world([16, 24, 4, 2, 8]), global(15, 15, 3)][kind as usize % 3];
+        let loads = loads(&mut stream, kind % ROW_KINDS, 1, sizes.num_experts as usize);
+        let [default, best] = peaks(&canonical(&loads, sizes.num_experts as usize), &sizes);
+        assert!(best <= default, "{sizes:?} {loads:?}");
+        lower += usize::from(best < default);
+    }
+    assert!(lower > 50, "{lower}");
+}
+
 #[test]
 fn minimax_spreads_spare_slots_of_experts_without_load_evenly() {
     for (row, counts) in [([0; 5], [2; 5]), ([9, 0, 0, 0, 0], [5, 2, 1, 1, 1])] {

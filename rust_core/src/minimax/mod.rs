@@ -38,6 +38,8 @@ use packings::Packing;
 pub(crate) struct Search {
     effort: Effort,
     gap: Gap,
+    /// That of the default effort.
+    default_gap: Gap,
 }
 
 impl Search {
@@ -45,8 +47,9 @@ impl Search {
     /// [`Error::TargetGap`].
     pub(crate) fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
         let Options { effort, target_gap, .. } = options;
-        let gap = target_gap.unwrap_or_else(|| effort.target_gap(topology));
-        Ok(Self { effort, gap: Gap::new(gap)? })
+        let gap =
+            |effort: Effort| Gap::new(target_gap.unwrap_or_else(|| effort.target_gap(topology)));
+        Ok(Self { effort, gap: gap(effort)?, default_gap: gap(Effort::Default)? })
     }
 }
 
@@ -88,6 +91,8 @@ pub(crate) struct Minimax {
     loads: Vec<u64>,
     /// A layer to compare with.
     other: Tables,
+    /// The layer by a shorter search.
+    shorter: Tables,
     /// Last GPU that was seen to hold each expert.
     seen: Vec<usize>,
 }
@@ -125,11 +130,20 @@ impl Minimax {
         search: Search,
         tables: &mut LayerTables<'_>,
     ) -> Outcome {
-        let (bound, peak) = if topology.nodes() == 1 {
-            self.plan_global(loads, topology, search, tables)
-        } else {
-            self.plan_nodes(loads, topology, search, tables)
-        };
+        let (bound, mut peak) = self.search(loads, topology, search, tables);
+        if search.effort == Effort::Best && peak > search.gap.above(bound.load) {
+            // A longer search takes other turns: let it never end above a shorter one.
+            let gap = search.default_gap;
+            let search = Search { effort: Effort::Default, gap, ..search };
+            let mut shorter = std::mem::take(&mut self.shorter);
+            let mut other = shorter.borrow(topology);
+            let (_, other_peak) = self.search(loads, topology, search, &mut other);
+            if other_peak < peak {
+                peak = other_peak;
+                shorter.copy_to(tables);
+            }
+            self.shorter = shorter;
+        }
         let mut outcome = Outcome { bound, beaten_by_duplicates: false };
         // Greedy packing without duplicates is what `deepseek` does, and steps raise no peak. But
         // where an expert is on every GPU already, `deepseek` may have given it more copies.
@@ -143,6 +157,21 @@ impl Minimax {
                 self.compare(loads, topology, search.effort, peak, tables);
         }
         outcome
+    }
+
+    /// Searches at one effort; returns the bound and the largest GPU load.
+    fn search(
+        &mut self,
+        loads: &[u64],
+        topology: &Topology,
+        search: Search,
+        tables: &mut LayerTables<'_>,
+    ) -> (LayerBound, u64) {
+        if topology.nodes() == 1 {
+            self.plan_global(loads, topology, search, tables)
+        } else {
+            self.plan_nodes(loads, topology, search, tables)
+        }
     }
 
     fn plan_global(
