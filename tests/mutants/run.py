@@ -2,7 +2,7 @@
 
 Every source file is a shard. A shard is run again only where its file has changed since the record,
 `results.json`, was made; an interrupted run goes on where it stopped. First come the tests closest to
-the file, then, for what these let live, all tests of the crate. What survives all needs a reason in
+the file, then, for what these let live, those that plan, then all tests of the crate. What survives all needs a reason in
 `survivors.json`: `tests/test_mutants.py` holds the record to that.
 
     python tests/mutants/run.py [--changed BASE] [FILE ...]
@@ -26,33 +26,26 @@ RECORD = Path(__file__).parent / "results.json"
 REASONS = Path(__file__).parent / "survivors.json"
 OUT = ROOT / "build" / "mutants"
 
-#: Source file -> the tests most likely to see its mutants; all others come after.
+#: Source file -> the tests most likely to see its mutants, and quick to build.
 CLOSEST = {
-    "bounds.rs": ["--lib", "--test=bounds"],
-    "certificate.rs": ["--test=certificate", "--test=verifier"],
-    "error.rs": ["--test=topology", "--test=loads", "--test=verifier"],
-    "items.rs": ["--test=planner"],
+    "bounds.rs": ["--test=bounds"],
+    "certificate.rs": ["--test=certificate"],
+    "error.rs": ["--test=topology"],
     "load.rs": ["--test=loads"],
-    "outside.rs": ["--test=plan", "--test=verifier"],
-    "pack.rs": ["--test=planner"],
-    "plan.rs": ["--test=plan", "--test=digests"],
-    "planner.rs": ["--test=planner"],
-    "policy.rs": ["--test=planner"],
-    "published.rs": ["--test=planner"],
-    "ratio.rs": ["--lib", "--test=certificate"],
-    "refine.rs": ["--lib", "--test=planner"],
-    "replicate.rs": ["--lib", "--test=planner"],
+    "outside.rs": ["--test=verifier"],
+    "plan.rs": ["--test=plan"],
+    "ratio.rs": ["--lib"],
     "share.rs": ["--test=certificate"],
     "topology.rs": ["--test=topology"],
-    "tournament.rs": ["--test=planner"],
     "trace/mod.rs": ["--lib"],
     "verify.rs": ["--test=verifier"],
 }
-#: Of a file that has no line above: those of minimax.
-OTHERWISE = ["--lib", "--test=digests"]
+#: Of a file that has no line above: the answers of every policy.
+OTHERWISE = ["--test=digests"]
+PLANNING = ["--lib", "--test=planner"]
 ALL = ["--lib", "--tests"]
-#: Seconds after which a mutant counts as one that never ends. The closest tests take two, all twelve.
-PATIENCE = {False: 60, True: 120}
+#: Seconds after which a mutant counts as one that never ends. All tests take twelve.
+PATIENCE = 90
 
 
 def digest(name: str) -> str:
@@ -76,7 +69,7 @@ def cargo_mutants(arguments: list[str], tests: list[str], out: Path) -> None:
     """Run it; survivors are no error here."""
     command = [
         *("cargo", "mutants", "--package=eplb-core", "--jobs=1", "--profile=mutants"),
-        *("--baseline=skip", f"--timeout={PATIENCE[tests == ALL]}", f"--output={out}"),
+        *("--baseline=skip", f"--timeout={PATIENCE}", f"--output={out}"),
         *("--no-times", "--colors=never"),
         *(*arguments, "--", "--locked", *tests),
     ]
@@ -110,7 +103,7 @@ def shard(name: str) -> dict[str, Any]:
         (out / "unviable").unlink(missing_ok=True)
         begun.write_text(digest(name))
     unviable: set[str] = set()
-    for tests in (CLOSEST.get(name, OTHERWISE), ALL):
+    for tests in (CLOSEST.get(name, OTHERWISE), PLANNING, ALL):
         cargo_mutants([f"--file=rust_core/src/{name}", "--iterate"], tests, out)
         kept = out / "unviable"
         unviable |= set(outcomes(out)["unviable"])
