@@ -42,8 +42,8 @@ bench: $(STAMPS)/package $(STAMPS)/test ## Time every case of tests/bench/cases.
 bench-peers: $(STAMPS)/package $(STAMPS)/test ## Time the planners of released engines beside (their wheels: 400 MB; RECORD=1)
 	@$(RUN_BENCH)/peers.py $(if $(RECORD),--record)
 
-bench-instructions: $(STAMPS)/package $(STAMPS)/test ## Count instructions, tell what rose (valgrind; RECORD=1, STRICT=1)
-	@$(RUN_BENCH)/instructions.py $(if $(RECORD),--record) $(if $(STRICT),--strict)
+bench-instructions: $(STAMPS)/package $(STAMPS)/test ## Count instructions, tell what rose (valgrind; RECORD=1, PROFILE=1, STRICT=1)
+	@$(RUN_BENCH)/instructions.py $(if $(RECORD),--record) $(if $(PROFILE),--profile) $(if $(STRICT),--strict)
 
 picture: $(STAMPS)/package $(STAMPS)/test ## Draw docs/gpu-loads.png, from a real load
 	@$(BIN)/python docs/picture.py docs/gpu-loads.png

@@ -1,10 +1,11 @@
 """Counts the instructions of a fixed battery: what `make bench-instructions` runs.
 
-instructions.py [--record] [--strict]
+instructions.py [--record] [--profile] [--strict]
 
 Counts hardly differ from run to run, however busy the machine is, so that a slower planner is seen
 where times say nothing. Compilers make them differ, though: a rise is told, and ends with 1 under
---strict only. --record writes instructions.json and the table of docs/speed.md.
+--strict only. --record writes instructions.json and the tables of docs/speed.md. --profile tells the
+functions that take most of each case.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,8 @@ COUNTS = Path(__file__).with_name("instructions.json")
 #: A rise by less is not worth a line.
 LIMIT = 0.1
 LAYERS = 8
+#: A function that takes less is not told of.
+SMALL_SHARE = 0.02
 
 #: Name -> planner, sizes, family of the loads.
 BATTERY: dict[str, tuple[str, Sizes, str]] = {
@@ -50,14 +54,14 @@ BATTERY: dict[str, tuple[str, Sizes, str]] = {
 }
 
 
-def counted() -> dict[str, int]:
-    """Instructions of each case of the battery."""
+def counted() -> dict[str, dict[str, int]]:
+    """Instructions of each case of the battery, function by function."""
     program = executable()
     return {name: instructions(program, *case) for name, case in BATTERY.items()}
 
 
-def instructions(program: Path, planner: str, sizes: Sizes, family: str) -> int:
-    """Of one plan, from loads to tables."""
+def instructions(program: Path, planner: str, sizes: Sizes, family: str) -> dict[str, int]:
+    """Of one plan, from loads to tables: of each function that was compiled as one."""
     load = layers_of(family, sizes.layers, sizes.experts, seed=1)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "counts"
@@ -71,10 +75,37 @@ def instructions(program: Path, planner: str, sizes: Sizes, family: str) -> int:
             text=True,
             check=True,
         )
-        (count,) = re.findall(r"^(?:summary|totals): (\d+)$", out.read_text(), re.MULTILINE)[-1:]
-    if '"digest"' not in run.stdout or int(count) == 0:
-        raise ValueError(f"nothing was counted: {run.stderr}")
-    return int(count)
+        annotate = ["callgrind_annotate", "--threshold=100", "--auto=no", str(out)]
+        listing = subprocess.run(annotate, capture_output=True, text=True, check=True).stdout
+        (total,) = re.findall(r"^(?:summary|totals): (\d+)$", out.read_text(), re.MULTILINE)[-1:]
+    counts = by_function(listing)
+    if '"digest"' not in run.stdout or sum(counts.values()) != int(total) or not counts:
+        raise ValueError(f"not all was counted: {run.stderr}")
+    return counts
+
+
+def by_function(listing: str) -> dict[str, int]:
+    """Of callgrind_annotate's lines `count (share) file:function [object]`, each function once."""
+    counts: Counter[str] = Counter()
+    for line in listing.splitlines():
+        if found := re.match(r"\s*([\d,]+) \(\s*[\d.]+%\)\s+\S+?:(.+?)(?: \[[^]]*\])?$", line):
+            counts[short(found[2])] += int(found[1].replace(",", ""))
+    return dict(counts)
+
+
+def short(function: str) -> str:
+    """A function without crates and generics: sorting as one, whatever its parts."""
+    if "::sort::" in function:
+        return "sorting"
+    function = re.sub(r"'\d+$|<[^<>]*>|::h[0-9a-f]{16}$", "", function).removeprefix("eplb_core::")
+    return re.sub(r"^_*(mem\w+?)_.*", r"\1", function)
+
+
+def shares(counts: Mapping[str, int]) -> dict[str, float]:
+    """The functions that take most, with their share."""
+    total = sum(counts.values())
+    large = sorted(counts.items(), key=lambda item: -item[1])
+    return {name: count / total for name, count in large if count >= SMALL_SHARE * total}
 
 
 def rises(recorded: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
@@ -100,20 +131,25 @@ def main(arguments: list[str]) -> int:
     """Count; record or compare."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--strict", action="store_true")
     options = parser.parse_args(arguments)
     if not shutil.which("valgrind"):
         print("skipped: valgrind is not installed")
         return 0
-    now, made_by = counted(), versions()
+    functions, made_by = counted(), versions()
+    now = {name: sum(counts.values()) for name, counts in functions.items()}
+    profile = {name: shares(counts) for name, counts in functions.items()}
     if options.record:
-        document = {"versions": made_by, "counts": now}
+        document = {"versions": made_by, "counts": now, "profile": profile}
         COUNTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     recorded = json.loads(COUNTS.read_text(encoding="utf-8"))
     for name, count in now.items():
         change = count / recorded["counts"].get(name, count) - 1
         print(f"{count:>14,} {change:+7.1%}  {name}")
+        for function, share in profile[name].items() if options.profile else ():
+            print(f"{share:>22.1%}    {function}")
     for name, version in made_by.items():
         if version != recorded["versions"][name]:
             print(f"{name} is {version}; recorded with {recorded['versions'][name]}")

@@ -45,6 +45,7 @@ def made_parts() -> dict[str, str]:
         "machine of peers": machine_text(peers["machine"]),
         "peers": goal_table(cases, peers["cases"]) + "\n" + details(peers["cases"]),
         "instructions": instruction_table(counts),
+        "profile": profile_table(counts),
     }
 
 
@@ -121,6 +122,15 @@ def instruction_table(recorded: dict[str, Any]) -> str:
     rows = [[name, f"{count:,}"] for name, count in recorded["counts"].items()]
     made_by = "; ".join(f"{name}: {value}" for name, value in recorded["versions"].items())
     return f"\n{made_by}.\n" + table(["work", "instructions"], rows)
+
+
+def profile_table(recorded: dict[str, Any]) -> str:
+    """The functions that take most of each case."""
+    rows = [
+        [name, "; ".join(f"`{function}` {share:.0%}" for function, share in functions.items())]
+        for name, functions in recorded["profile"].items()
+    ]
+    return table(["work", "functions"], rows)
 
 
 def text(figure: float) -> str:

@@ -246,6 +246,25 @@ def test_a_rise_is_told() -> None:
     assert "record it" in instructions.rises(counts, {name: 1})[0]
 
 
+def test_functions_of_a_profile_are_added_up() -> None:
+    listing = """
+123,470 (100.0%)  PROGRAM TOTALS
+100,000 (81.0%)  /src/pack.rs:eplb_core::published::Packer::pack [/target/given]
+ 20,000 (16.2%)  /core/cmp.rs:eplb_core::published::Packer::pack
+  2,470 ( 2.0%)  /core/quicksort.rs:core::slice::sort::unstable::quicksort::quicksort'2 [/target/given]
+    600 ( 0.5%)  ./string/memset.S:__memset_avx2_unaligned_erms [/lib/libc.so.6]
+    400 ( 0.3%)  /src/published.rs:eplb_core::published::Published<T>::plan_layer
+"""
+    found = instructions.by_function(listing)
+    assert found == {
+        "published::Packer::pack": 120_000,
+        "sorting": 2_470,
+        "memset": 600,
+        "published::Published::plan_layer": 400,
+    }
+    assert list(instructions.shares(found)) == ["published::Packer::pack", "sorting"]
+
+
 @pytest.mark.parametrize(("arguments", "code"), [([], 0), (["--strict"], 1)])
 def test_a_rise_is_an_error_if_that_is_asked_for(
     arguments: list[str],
@@ -256,7 +275,7 @@ def test_a_rise_is_an_error_if_that_is_asked_for(
     recorded = json.loads(instructions.COUNTS.read_text())
     monkeypatch.setattr("shutil.which", lambda _: "valgrind")
     monkeypatch.setattr(instructions, "versions", lambda: recorded["versions"])
-    doubled = {name: 2 * count for name, count in recorded["counts"].items()}
+    doubled = {name: {"f": 2 * count} for name, count in recorded["counts"].items()}
     monkeypatch.setattr(instructions, "counted", lambda: doubled)
     assert instructions.main(arguments) == code
     out = capsys.readouterr().out
