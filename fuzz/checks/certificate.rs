@@ -88,7 +88,11 @@ fn change(bytes: &mut Bytes<'_>, certificate: &mut Certificate) {
         2 => &mut certificate.lower_bound,
         3 => &mut certificate.bound_without_groups,
         4 => return certificate.num_gpus = value as usize,
-        5 => return certificate.loads_sha256[at % 32] = value as u8,
+        5 => {
+            let mut hash = certificate.loads_sha256.get();
+            hash[at % 32] = value as u8;
+            return certificate.loads_sha256 = hash.into();
+        }
         6 => {
             let other = Bound::ALL[value as usize % Bound::ALL.len()];
             return certificate.bound[at % layers] = other;

@@ -132,7 +132,11 @@ fn change(bytes: &mut Bytes<'_>, certificate: &mut Certificate) {
         1 => &mut certificate.max_load,
         2 => &mut certificate.lower_bound,
         3 => return certificate.num_gpus = value as usize,
-        4 => return certificate.loads_sha256[at % 32] = value as u8,
+        4 => {
+            let mut hash = certificate.loads_sha256.get();
+            hash[at % 32] = value as u8;
+            return certificate.loads_sha256 = hash.into();
+        }
         5 => {
             let kinds = certificate.bound.len().max(1);
             let bound = Bound::ALL[value as usize % Bound::ALL.len()];

@@ -259,7 +259,7 @@ impl Certificate {
             bound_without_groups: bound_without_groups.as_slice()?.to_vec(),
             beaten_by_duplicates,
             exponents,
-            loads_sha256,
+            loads_sha256: loads_sha256.into(),
         }))
     }
 
@@ -299,7 +299,7 @@ impl Certificate {
 
     #[getter]
     fn loads_sha256(&self) -> [u8; 32] {
-        self.0.loads_sha256
+        self.0.loads_sha256.get()
     }
 
     fn gpu_load_in_units<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, f64>> {

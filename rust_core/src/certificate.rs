@@ -3,6 +3,7 @@
 use crate::bounds::{Bound, LayerBound, LowerBounds};
 use crate::error::Error;
 use crate::load::CanonicalLoads;
+use crate::loads_sha256::LoadsSha256;
 use crate::plan::Plan;
 use crate::ratio::rounded_quotient;
 use crate::share::{SHARE_UNIT, packing_load};
@@ -30,8 +31,8 @@ pub struct Certificate {
     pub beaten_by_duplicates: Vec<bool>,
     /// The unit of each layer, as in [`CanonicalLoads::exponents`].
     pub exponents: Vec<i32>,
-    /// [`CanonicalLoads::sha256`] of the loads certified for.
-    pub loads_sha256: [u8; 32],
+    /// Of the loads certified for.
+    pub loads_sha256: LoadsSha256,
 }
 
 impl Certificate {
@@ -66,7 +67,7 @@ impl Certificate {
             bound_without_groups: Vec::with_capacity(plan.layers),
             beaten_by_duplicates: vec![false; plan.layers],
             exponents: loads.exponents().to_vec(),
-            loads_sha256: loads.sha256(),
+            loads_sha256: loads.into(),
         };
         let mut share = Vec::with_capacity(topology.num_experts());
         let slots = plan.phy2log.chunks_exact(topology.num_replicas());

@@ -4,6 +4,8 @@
 //! nothing. There is no float arithmetic here: floats are taken apart by their bits, so a process
 //! that flushes subnormals to zero gets the same integers.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
@@ -153,7 +155,8 @@ impl std::fmt::Display for F16 {
 pub struct CanonicalLoads {
     layers: usize,
     experts: usize,
-    values: Vec<u64>,
+    // Shared by all clones, such as that of a certificate.
+    values: Arc<Vec<u64>>,
     exponents: Vec<i32>,
 }
 
@@ -183,7 +186,7 @@ impl CanonicalLoads {
                 value: row[expert].to_string(),
             })?);
         }
-        Ok(Self { layers, experts, values, exponents })
+        Ok(Self { layers, experts, values: values.into(), exponents })
     }
 
     /// Number of layers.

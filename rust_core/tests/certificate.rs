@@ -121,7 +121,7 @@ fn gpu_loads_under_other_loads() {
         for (layer, gpus) in certificate.gpu_load.chunks(sizes.num_gpus as usize).enumerate() {
             assert_eq!(certificate.max_load[layer], *gpus.iter().max().unwrap());
         }
-        assert_eq!(certificate.loads_sha256, other.sha256());
+        assert_eq!(certificate.loads_sha256.get(), other.sha256());
         assert_eq!(certificate.exponents, other.exponents());
         assert_eq!(certificate.num_gpus as u64, sizes.num_gpus);
     }

@@ -188,7 +188,11 @@ fn changed_certificates(honest: &Certificate) -> Vec<Certificate> {
         change(&|changed| changed.num_gpus = gpus);
     }
     for bit in 0..256 {
-        change(&|changed| changed.loads_sha256[bit / 8] ^= 1 << (bit % 8));
+        change(&|changed| {
+            let mut hash = changed.loads_sha256.get();
+            hash[bit / 8] ^= 1 << (bit % 8);
+            changed.loads_sha256 = hash.into();
+        });
     }
     all.retain(|changed| changed != honest);
     all

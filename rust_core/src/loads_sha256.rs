@@ -1,0 +1,51 @@
+//! Which loads a certificate is of.
+
+use crate::load::CanonicalLoads;
+
+/// The [`CanonicalLoads::sha256`] of the loads that a certificate is of. It is computed when asked
+/// for, as it takes a tenth of the time of planning, and few plans of a loop are written or compared.
+#[derive(Debug, Clone)]
+pub struct LoadsSha256(Of);
+
+#[derive(Debug, Clone)]
+enum Of {
+    Loads(CanonicalLoads),
+    Hash([u8; 32]),
+}
+
+impl LoadsSha256 {
+    /// The bytes. Time is linear in the number of loads.
+    #[must_use]
+    pub fn get(&self) -> [u8; 32] {
+        match &self.0 {
+            Of::Loads(loads) => loads.sha256(),
+            Of::Hash(hash) => *hash,
+        }
+    }
+}
+
+impl From<&CanonicalLoads> for LoadsSha256 {
+    fn from(loads: &CanonicalLoads) -> Self {
+        Self(Of::Loads(loads.clone()))
+    }
+}
+
+impl From<[u8; 32]> for LoadsSha256 {
+    fn from(hash: [u8; 32]) -> Self {
+        Self(Of::Hash(hash))
+    }
+}
+
+impl PartialEq<[u8; 32]> for LoadsSha256 {
+    fn eq(&self, hash: &[u8; 32]) -> bool {
+        self.get() == *hash
+    }
+}
+
+impl PartialEq for LoadsSha256 {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for LoadsSha256 {}
