@@ -74,6 +74,59 @@ fn answers_of_minimax_are_those_of_every_build() {
     }
 }
 
+/// Sizes with many ways to search: few and many slots a GPU, no spare slots and many, groups.
+const SEARCHED: [[u64; 5]; 12] = [
+    [12, 16, 1, 1, 4],
+    [12, 16, 4, 2, 8],
+    [15, 15, 1, 1, 3],
+    [16, 24, 1, 1, 8],
+    [20, 30, 1, 1, 3],
+    [24, 36, 6, 2, 12],
+    [32, 36, 8, 2, 4],
+    [48, 64, 1, 1, 32],
+    [48, 60, 1, 1, 12],
+    [60, 70, 1, 1, 10],
+    [64, 72, 1, 1, 8],
+    [64, 96, 8, 4, 32],
+];
+
+/// The plans of all layers for these sizes, effort by effort, as one number.
+const SEARCHES: [u64; 3] =
+    [13_055_607_495_154_644_565, 17_431_892_843_777_524_342, 17_980_425_604_283_878_013];
+
+/// Layers for each of the sizes: the best effort takes long.
+const LAYERS: [u64; 3] = [24, 24, 4];
+
+/// Loads of four kinds in turn, from nearly even ones to one that rules all.
+fn searched_loads(stream: &mut Stream, kind: u64, experts: usize) -> CanonicalLoads {
+    let uniform = |stream: &mut Stream| 1 + stream.below(1 << 10);
+    let load = |stream: &mut Stream| match kind % 4 {
+        0 => 1000 + stream.below(1000),
+        1 => uniform(stream) * uniform(stream),
+        2 => (1 << 20) / stream.up_to(experts as u64),
+        _ => uniform(stream) * uniform(stream) * uniform(stream) * uniform(stream),
+    };
+    let loads: Vec<u64> = (0..experts).map(|_| load(stream)).collect();
+    canonical(&loads, experts)
+}
+
+#[test]
+fn turns_of_the_search_are_those_of_every_build() {
+    for ((effort, layers), searches) in Effort::ALL.into_iter().zip(LAYERS).zip(SEARCHES) {
+        let mut stream = Stream(31);
+        let mut all = 0_u64;
+        for kind in 0..layers {
+            for sizes in SEARCHED {
+                let loads = searched_loads(&mut stream, kind, sizes[0] as usize);
+                let options = Options::minimax(effort);
+                let plan = eplb_core::plan(&loads, topology(&world(sizes)), options, 1).unwrap();
+                all = all.rotate_left(7) ^ u64::from_str_radix(&plan.digest(), 16).unwrap();
+            }
+        }
+        assert_eq!(all, searches, "{effort}");
+    }
+}
+
 #[test]
 fn answers_are_those_of_every_build() {
     for (i, (sizes, digests)) in BATTERY.into_iter().zip(DIGESTS).enumerate() {
