@@ -128,7 +128,8 @@ def changed_npz(draw: st.DrawFn, plans: list[bytes]) -> bytes:
 
 def files(right: list[bytes]) -> st.SearchStrategy[bytes]:
     """Any bytes, and such as get past the first checks."""
-    values = changed_dicts() | JSON
+    row = st.lists(JSON, min_size=1, max_size=3)
+    values = st.one_of(changed_dicts(), JSON, st.lists(row, min_size=1, max_size=3))
     return st.one_of(
         changed_bytes(right),
         changed_npz(right[1 : 2 * len(PLANS) : 2]),
@@ -145,6 +146,7 @@ def test_load_plan_of_any_bytes(tmp_path: Path) -> None:
     @given(files(right))
     @example(right[0])
     @example(right[1])
+    @example(b"[" * 100_000)
     def check(content: bytes) -> None:
         nonlocal read
         path = tmp_path / "any"
@@ -256,6 +258,30 @@ WORDS = [
 ]
 
 
+USUAL = [
+    ["plan", "{}", "--gpus", "2"],
+    ["plan", "{}", "--gpus", "2", "--policy", "minimax", "--json"],
+    ["compare", "{}", "--gpus", "2", "--replicas", "8"],
+    ["verify", "{}", "a.npy"],
+    ["evaluate", "right0.json", "{}"],
+    ["evaluate", "{}", "a.npy", "--json"],
+    ["sample", "--layers", "2", "--experts", "8", "--seed", "1"],
+]
+
+
+@st.composite
+def command_lines(draw: st.DrawFn, names: list[str]) -> list[str]:
+    """A usual command, of which a word or two are others, more or fewer; or any words."""
+    word = st.sampled_from([*WORDS, *names, "right0.json", "a.npy"])
+    if not draw(st.integers(0, 3)):
+        return draw(st.lists(word, max_size=7))
+    words = [*draw(st.sampled_from(USUAL))]
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(words)))
+        words[at : at + draw(st.integers(0, 1))] = draw(st.lists(word, max_size=1))
+    return words
+
+
 def test_the_command_line_with_any_file_and_any_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,19 +289,9 @@ def test_the_command_line_with_any_file_and_any_words(
     right = contents(tmp_path)
     codes: set[int] = set()
     names = [f"any{ending}" for ending in ("", ".npy", ".npz", ".csv", ".json", ".pt")]
-    words = st.lists(st.sampled_from([*WORDS, *names, "right0.json", "a.npy"]), max_size=7)
-    usual = st.sampled_from(
-        [
-            ["plan", "{}", "--gpus", "2"],
-            ["compare", "{}", "--gpus", "2", "--json"],
-            ["verify", "{}", "a.npy"],
-            ["evaluate", "right0.json", "{}"],
-            ["evaluate", "{}", "a.npy", "--json"],
-        ]
-    )
 
     @problems.examples(300)
-    @given(files(right), words | usual, st.sampled_from(names))
+    @given(files(right), command_lines(names), st.sampled_from(names))
     @example(right[-4], ["plan", "{}", "--gpus", "2"], "any.npy")
     def check(content: bytes, words: list[str], name: str) -> None:
         (tmp_path / name).write_bytes(content)
