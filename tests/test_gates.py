@@ -16,13 +16,36 @@ import verify
 ROOT = Path(__file__).parent.parent
 
 INNOCENT = "pub fn f(x: u64) -> u64 {\n    x + 1\n}\n"
+CLIPPY = tomllib.loads((ROOT / "clippy.toml").read_text())
+#: A type or a function that clippy.toml names -> what is called of it.
+CALLED = {
+    "std::collections::HashMap": "::<u8, u8>::new()",
+    "std::collections::HashSet": "::<u8>::new()",
+    "std::hash::RandomState": "::new()",
+    "std::time::Instant": "::now()",
+    "std::time::SystemTime": "::now()",
+    "std::env::var": '("X")',
+    "std::env::var_os": '("X")',
+    "std::env::vars": "()",
+    "std::env::args": "()",
+    "std::thread::available_parallelism": "()",
+}
+#: What is said -> what it is said of.
 PLANTED = {
-    "HashMap": "pub fn f() -> usize {\n    std::collections::HashMap::<u8, u8>::new().len()\n}\n",
-    "Instant": "pub fn f() {\n    let _ = std::time::Instant::now();\n}\n",
-    "SystemTime": "pub fn f() {\n    let _ = std::time::SystemTime::now();\n}\n",
-    "env::var": 'pub fn f() -> bool {\n    std::env::var("X").is_ok()\n}\n',
+    **{
+        f"`{name}`": f"pub fn f() {{\n    drop({name}{call});\n}}\n"
+        for name, call in CALLED.items()
+    },
     "floating-point arithmetic": "pub fn f(x: f64) -> f64 {\n    x * 2.0\n}\n",
     "unsafe": "pub fn f(x: &[u8]) -> u8 {\n    unsafe { *x.as_ptr() }\n}\n",
+    "missing documentation": f"{INNOCENT}pub struct S;\n",
+    "is never used": f"{INNOCENT}fn g() {{}}\n",
+    "unreachable `pub`": f"{INNOCENT}mod m {{\n    pub fn g() {{}}\n}}\n",
+    "clippy::needless_range_loop": (
+        "pub fn f(x: &[u64]) -> u64 {\n    let mut sum = 0;\n    for i in 0..x.len() {\n"
+        "        sum += x[i];\n    }\n    sum\n}\n"
+    ),
+    "clippy::needless_pass_by_value": "pub fn f(x: Vec<u64>) -> usize {\n    x.len()\n}\n",
 }
 
 
@@ -54,11 +77,44 @@ def test_innocent_code_passes_clippy(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
+def test_each_name_in_clippy_toml_is_planted() -> None:
+    named = [*CLIPPY["disallowed-types"], *CLIPPY["disallowed-methods"]]
+    assert {entry["path"] for entry in named} == CALLED.keys()
+
+
 @pytest.mark.parametrize("what", PLANTED)
 def test_clippy_refuses(what: str, tmp_path: Path) -> None:
     run = clippy(tmp_path, PLANTED[what])
     assert run.returncode != 0
     assert what in run.stderr
+
+
+#: What lints a file -> its command, the file's name, what it passes there, what it refuses.
+LINTERS = {
+    "ruff check": ("ruff check --config=pyproject.toml", "a.py", "X = 1\n", "import os\n"),
+    "ruff format": ("ruff format --check --config=pyproject.toml", "a.py", "X = 1\n", "X  =  1\n"),
+    "mypy": ("mypy", "a.py", "X: int = 1\n", 'X: int = "1"\n'),
+    "mypy, strict": ("mypy", "a.py", "def f() -> None: ...\n", "def f(): ...\n"),
+    "rustfmt": ("rustfmt --check --config-path=.", "a.rs", "fn f() {}\n", "fn f(){}\n"),
+}
+
+
+@pytest.mark.parametrize("name", LINTERS)
+def test_linters_refuse_what_is_planted(name: str, tmp_path: Path) -> None:
+    command, file, innocent, planted = LINTERS[name]
+    program, *options = command.split()
+    beside = Path(sys.executable).with_name(program)
+    for code, expected in ((innocent, 0), (planted, 1)):
+        # Beside a package nothing asks for one.
+        (tmp_path / "__init__.py").write_text('"""Planted."""\n')
+        (tmp_path / file).write_text(code if file == "a.rs" else f'"""Planted."""\n\n{code}')
+        run = subprocess.run(
+            [str(beside) if beside.exists() else program, *options, str(tmp_path / file)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == expected, run.stdout + run.stderr
 
 
 def test_release_builds_check_overflow() -> None:

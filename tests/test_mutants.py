@@ -36,7 +36,7 @@ def enough(known: dict[str, Any]) -> bool:
     """Whether 95 percent of viable mutants were caught, and there were some."""
     caught = sum(shard["caught"] for shard in known.values())
     survived = sum(len(shard["survived"]) for shard in known.values())
-    return caught >= 200 and 20 * survived <= caught + survived
+    return bool(caught >= 200 and 20 * survived <= caught + survived)
 
 
 def test_at_least_95_percent_of_viable_mutants_are_caught() -> None:
@@ -89,7 +89,7 @@ def test_control_a_survivor_of_changed_lines_is_named(tmp_path: Path) -> None:
 
 def test_control_a_core_that_fails_is_not_mutated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else no mutant builds, or every mutant is caught, and all seems well."""
-    run = subprocess.CompletedProcess([], 0)
+    run = subprocess.CompletedProcess[str]([], 0)
     monkeypatch.setattr(RUN.subprocess, "run", lambda *_, **__: run)
     RUN.refuse_a_core_that_fails()
     run.returncode = 101
