@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import run_all
 import verify
 
 ROOT = Path(__file__).parent.parent
@@ -144,6 +145,39 @@ def test_make_verify_fails_where_too_little_was_compared() -> None:
     assert len(verify.shortfalls({})) == len(verify.LEAST)
     little = verify.LEAST | {next(iter(verify.LEAST)): 999_999}
     assert verify.shortfalls(little) == [f"{next(iter(little))}: 999,999, fewer than 1,000,000"]
+
+
+def test_make_verify_fails_where_nothing_was_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pytest, "main", lambda _: 0)
+    monkeypatch.setattr(verify, "COUNTS", dict(verify.LEAST))
+    assert verify.main() == 0
+    monkeypatch.setattr(verify, "COUNTS", {})
+    assert verify.main() == len(verify.LEAST)
+    assert capsys.readouterr().out.count("fewer than") == len(verify.LEAST)
+    monkeypatch.setattr(verify, "COUNTS", dict(verify.LEAST))
+    monkeypatch.setattr(pytest, "main", lambda _: 1)
+    assert verify.main() == 1
+
+
+@pytest.mark.parametrize(
+    ("printed", "code", "all_is_well"),
+    [
+        ("3 passed in 0.1s", 0, True),
+        ("test result: ok. 3 passed; 0 failed; 0 ignored; finished in 0.00s", 0, True),
+        ("1 failed, 2 passed in 0.1s", 1, False),
+        ("no tests ran in 0.1s", 0, False),
+    ],
+)
+def test_make_test_fails_where_a_command_does_or_no_test_ran(
+    printed: str, code: int, monkeypatch: pytest.MonkeyPatch, *, all_is_well: bool
+) -> None:
+    def says(text: str, code: int) -> list[str]:
+        return [sys.executable, "-c", f"import sys; print({text!r}); sys.exit({code})"]
+
+    monkeypatch.setattr(run_all, "COMMANDS", [says("2 passed in 0.1s", 0), says(printed, code)])
+    assert (run_all.main() == 0) is all_is_well
 
 
 CREDULOUS = """
