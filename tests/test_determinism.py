@@ -70,6 +70,12 @@ def test_same_values_same_plan(name: str) -> None:
     assert digest(SAME[name]) == DIGEST
 
 
+def test_control_other_values_another_plan() -> None:
+    other = SMALL.copy()
+    other[25, :2] += 17  # no longer among the light
+    assert digest(other) != DIGEST
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 8, 100])
 @pytest.mark.parametrize("policy", eplb.POLICIES)
 def test_threads_change_nothing(policy: str, threads: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import eplb
 import numpy as np
+import pytest
 import specification as spec
 from eplb import _core
 from eplb.loads import canonical_loads
@@ -73,6 +74,18 @@ def test_core_equals_specification(problem: Problem) -> None:
         )
         assert plan.digest() == digest
         eplb.verify(plan, load)
+
+
+def test_control_another_slot_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = spec.plan_layer
+
+    def planted(*arguments: Any, **options: Any) -> Any:
+        phy2log, rank, logcnt = planned(*arguments, **options)
+        return phy2log[1:] + phy2log[:1], rank, logcnt
+
+    monkeypatch.setattr(spec, "plan_layer", planted)
+    with pytest.raises(AssertionError):
+        test_core_equals_specification()
 
 
 def best_bounds(row: list[int], sizes: dict[str, int]) -> tuple[int, int]:

@@ -6,6 +6,8 @@ The peak never rises at any step of any policy: that is shown inside the core, w
 
 from __future__ import annotations
 
+import zlib
+from collections import Counter
 from fractions import Fraction
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     Problem = tuple[npt.NDArray[Any], dict[str, Any]]
@@ -196,6 +200,64 @@ def test_the_layer_that_duplicates_serve_better() -> None:
     assert (published.gpu_load.max(), published.duplicates.tolist()) == (1.75, [1])
     assert distinct.gpu_load.max() == pytest.approx(11 / 6, rel=1e-15)
     assert distinct.beaten_by_duplicates.tolist() == [True]
+
+
+# --- Controls -------------------------------------------------------------------------------------
+
+
+class Planted:
+    """A plan some of whose tables are others."""
+
+    def __init__(self, plan: eplb.Plan, **tables: Any) -> None:
+        self.__dict__ |= {"_plan": plan, **tables}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_plan"], name)
+
+
+def fickle(load: npt.NDArray[Any], **options: Any) -> eplb.Plan:
+    """A planner whose answer depends on scale, batch, threads, slots and the order of experts."""
+    about = np.ascontiguousarray(load).tobytes() + str(options["num_replicas"]).encode()
+    odd = zlib.crc32(about) % 2 or options.get("threads", 1) > 1
+    return PLAN(load[:, ::-1] if odd else load, **options)
+
+
+def ranked_anyhow(load: npt.NDArray[Any], **options: Any) -> Any:
+    plan = PLAN(load, **options)
+    return Planted(plan, rank=np.zeros_like(plan.rank))
+
+
+def crowded(load: npt.NDArray[Any], **options: Any) -> Any:
+    """Duplicates in the plans of `minimax`, and its word for nothing."""
+    return PLAN(load, **{**options, "policy": "deepseek", "effort": "default"})
+
+
+def flagged(load: npt.NDArray[Any], **options: Any) -> Any:
+    plan = PLAN(load, **options)
+    return Planted(plan, beaten_by_duplicates=~plan.beaten_by_duplicates)
+
+
+PLAN = eplb.plan
+CONTROLS: list[tuple[Callable[..., Any], Callable[[], Any]]] = [
+    (ranked_anyhow, test_copies_counts_and_slots),
+    (fickle, test_the_verifier_accepts_every_plan),
+    (fickle, test_powers_of_two_change_nothing),
+    (fickle, test_a_batch_is_its_rows_and_threads_do_not_matter),
+    (fickle, test_permuted_experts_are_permuted_on_the_gpus),
+    (fickle, test_more_spares_never_raise_adams_optimum),
+    (crowded, test_minimax_against_the_published_policies),
+    (flagged, test_minimax_against_the_published_policies),
+]
+
+
+@pytest.mark.parametrize(("planted", "test"), CONTROLS)
+def test_control_a_planner_that_breaks_it_is_seen(
+    planted: Callable[..., Any], test: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eplb, "plan", planted)
+    monkeypatch.setitem(globals(), "COUNTS", Counter())  # what it looks at is not what is verified
+    with pytest.raises((AssertionError, eplb.EplbError, ExceptionGroup)):
+        test()
 
 
 # --- What is not true -----------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import doctest
 import importlib
 import io
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -46,6 +47,18 @@ def test_import_loads_numpy_alone_and_is_quick() -> None:
         assert foreign == []
         times.append(milliseconds)
     assert min(times) < 30  # the least, as other work on the machine only adds to it
+
+
+def test_control_what_else_is_loaded_is_named(tmp_path: Path) -> None:
+    (tmp_path / "eplb.py").write_text("import pluggy\n")
+    run = subprocess.run(
+        [sys.executable, "-c", IMPORT],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "pluggy" in json.loads(run.stdout)[1]
 
 
 def test_the_gil_is_released_while_planning() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import io
 import json
 import re
 import runpy
@@ -61,38 +63,77 @@ def timeless(text: str) -> str:
     return re.sub(r" +[0-9]+\.[0-9]{2}( ms)?$", " TIME", text, flags=re.MULTILINE)
 
 
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "tests" / "README.md"]
+
+
+def links(page: str) -> list[str]:
+    """Where a page leads to, on this machine."""
+    found: list[str] = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", page)
+    return found
+
+
 def test_links_lead_somewhere() -> None:
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "tests" / "README.md"]
-    links = [
-        (page, link) for page in pages for link in re.findall(r"\]\(([^)#]+)\)", page.read_text())
-    ]
-    assert len(links) >= 8
-    for page, link in links:
-        assert (page.parent / link).exists(), f"{page.name}: {link}"
+    led = [(page, link) for page in PAGES for link in links(page.read_text())]
+    assert len(led) >= 8
+    assert [(page.name, link) for page, link in led if not (page.parent / link).exists()] == []
+
+
+def not_there(text: str) -> list[str]:
+    """The `make` targets and test files that a text names and nobody has."""
+    targets = set(re.findall(r"(?:`|^)make ([a-z][a-z-]*)", text, flags=re.MULTILINE))
+    made = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    files = set(re.findall(r"tests/(?:\w+/)?\w+\.(?:py|rs|json)", text))
+    return sorted(targets - made) + sorted(file for file in files if not found(file))
+
+
+def found(file: str) -> bool:
+    """As seen from the top, or from the core's crate."""
+    places = (ROOT, ROOT / "rust_core", ROOT / "rust_core" / "src")
+    return any((place / file).exists() for place in places)
 
 
 def test_commands_exist() -> None:
-    """Every `make` target and test file that a page names is there."""
-    makefile = (ROOT / "Makefile").read_text()
-    text = "".join(page.read_text() for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-    targets = set(re.findall(r"(?:`|^)make ([a-z][a-z-]*)", text, flags=re.MULTILINE))
-    assert {"demo", "test"} <= targets
-    for target in targets:
-        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
-    files = set(re.findall(r"tests/(?:\w+/)?test_\w+\.py", text))
-    assert len(files) > 5
-    for file in files:
-        assert (ROOT / file).exists(), file
+    text = "".join(page.read_text() for page in PAGES)
+    assert not_there(text) == ["tests/test_x.py"]  # an example of a name
+
+
+def untrue(page: str, figures: dict[str, str]) -> list[str]:
+    """Figures that are kept and not on the page, and large ones of the page that are not kept."""
+    page = " ".join(page.split())
+    kept = " ".join(figures.values()).split()
+    on_it = re.findall(r"(?<![\d,])\d+(?:,\d{3})+(?![\d,])", page)
+    limits = {"1,000,000"}
+    return [
+        *(f"{what}: {figure}" for what, figure in figures.items() if figure not in page),
+        *(figure for figure in on_it if figure not in {*kept, *limits}),
+    ]
 
 
 def test_figures_of_what_is_verified() -> None:
-    """Each figure that is kept stands on the page, and the page's large figures are kept."""
-    page = " ".join((ROOT / "docs" / "verified.md").read_text().split())
     figures = json.loads((ROOT / "docs" / "verified.json").read_text())
     assert len(figures) >= 12
-    for what, figure in figures.items():
-        assert figure in page, what
-    kept = " ".join(figures.values())
-    limits = {"1,000,000"}
-    for figure in re.findall(r"\d+,\d{3}(?:,\d{3})*", page):
-        assert figure in kept or figure in limits, figure
+    assert untrue((ROOT / "docs" / "verified.md").read_text(), figures) == []
+
+
+def test_control_a_false_page_is_seen() -> None:
+    assert links("[a](b.md#c), [d](https://e.f), [g](#h)") == ["b.md"]
+    named = "`make test` runs tests/test_readme.py and tests/corpus.rs"
+    assert not_there(named) == []
+    planted = "`make tests` runs tests/test_nothing.py,\nmake nothing-else"
+    assert not_there(planted) == ["nothing-else", "tests", "tests/test_nothing.py"]
+    kept = {"worlds": "19,656", "proofs": "24"}
+    assert untrue("19,656 worlds and\n24 proofs; at least 1,000,000", kept) == []
+    assert untrue("19,656 worlds and 25 proofs", kept) == ["proofs: 24"]
+    assert untrue("19,656 worlds, 24 proofs, 9,656 more", kept) == ["9,656"]
+
+
+def test_control_another_answer_of_a_command_is_seen() -> None:
+    shown = "minimax  0.9990   12.34 ms"
+    assert timeless(shown) == timeless("minimax  0.9990  1.00 ms")
+    assert timeless(shown) != timeless("minimax  0.9991   12.34 ms")
+
+
+def test_control_a_false_example_of_a_page_fails(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("```python\n>>> 1 + 1\n3\n\n```\n")
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert doctest.testfile(str(tmp_path / "page.md"), module_relative=False) == (1, 1)

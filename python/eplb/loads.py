@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from eplb import tensors
 from eplb.errors import LoadError, LoadTypeError
+from eplb.shown import short
 
 from . import _core
 

@@ -19,7 +19,6 @@ import os
 import signal
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from reprlib import repr as short
 from stat import S_IMODE
 from threading import current_thread, get_ident, main_thread
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ import numpy.typing as npt
 from eplb.errors import EplbError, PlanFileError, VerificationError
 from eplb.npy_files import MAX_BYTES, read_npz
 from eplb.plans import Plan
+from eplb.shown import short
 from eplb.sizes import topology
 
 from . import _core
@@ -48,7 +48,6 @@ _SIZES = ("num_experts", "num_replicas", "num_groups", "num_nodes", "num_gpus")
 _TABLES = ("phy2log", "rank", "logcnt")
 _KEYS = {"format", "version", "policy", "num_layers", *_SIZES, *_TABLES, "certificate"}
 _BOUNDS = ("mean", "adams", "node", "counting")
-_REPRS = set(map(repr, _BOUNDS))
 _CERTIFICATE_TABLES = (
     "exponents",
     "gpu_load",
@@ -93,10 +92,11 @@ def plan_to_dict(plan: Plan) -> dict[str, Any]:
 def plan_from_dict(values: Any) -> Plan:
     """See :meth:`eplb.Plan.from_dict`; tables may be arrays too."""
     _check_keys("the plan", values, _KEYS)
-    if values["format"] != FORMAT or values["version"] != VERSION:
+    # By their types too: an array is not simply equal or unequal.
+    said = values["format"], values["version"]
+    if (type(said[0]), type(said[1])) != (str, int) or said != (FORMAT, VERSION):
         raise PlanFileError(
-            f"format {short(values['format'])} version {short(values['version'])} is not "
-            f"{FORMAT!r} version {VERSION}"
+            f"format {short(said[0])} version {short(said[1])} is not {FORMAT!r} version {VERSION}"
         )
     policy = values["policy"]
     if policy is not None and not isinstance(policy, str):
@@ -121,7 +121,7 @@ def _certificate(values: Any, placement: _core.Placement) -> _core.Certificate:
     _check_keys("the certificate", values, _CERTIFICATE_KEYS)
     layers, gpus = placement.layers, placement.topology.num_gpus
     bound = values["bound"]
-    if not isinstance(bound, list) or len(bound) != layers or set(map(repr, bound)) - _REPRS:
+    if not isinstance(bound, list) or len(bound) != layers or not all(map(_is_bound, bound)):
         raise PlanFileError(f"bound must be {layers} of {', '.join(_BOUNDS)}")
     beaten = values["beaten_by_duplicates"]
     if not isinstance(beaten, list) or len(beaten) != layers or {*map(type, beaten)} != {bool}:
@@ -146,6 +146,10 @@ def _certificate(values: Any, placement: _core.Placement) -> _core.Certificate:
     return certificate
 
 
+def _is_bound(name: Any) -> bool:
+    return isinstance(name, str) and name in _BOUNDS
+
+
 def _check_gap(said: Any, found: list[float]) -> None:
     if isinstance(said, np.ndarray):
         said = said.tolist()
@@ -165,14 +169,20 @@ def _check_keys(what: str, values: Any, keys: set[str]) -> None:
         raise PlanFileError(f"{what} must be an object with keys, got {type(values).__name__}")
     if missing := sorted(keys - values.keys()):
         raise PlanFileError(f"{what} lacks {', '.join(missing)}")
-    if unknown := sorted(map(str, values.keys() - keys)):
+    if unknown := sorted(map(_key, values.keys() - keys)):
         raise PlanFileError(f"{what} has unknown keys: {', '.join(unknown)[:200]}")
+
+
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) else short(key)
 
 
 def _size(values: dict[str, Any], name: str) -> int:
     size = values[name]
     if type(size) is not int or size < 1:
         raise PlanFileError(f"{name} must be a whole positive number, got {short(size)}")
+    if size > 2**62:
+        raise PlanFileError(f"{name}={short(size)} is too large for any plan")
     return size
 
 

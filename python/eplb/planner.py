@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reprlib import repr as short
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from eplb.errors import EplbError
 from eplb.loads import canonical_loads
 from eplb.plans import Plan
+from eplb.shown import short
 from eplb.sizes import topology, whole_number
 
 from . import _core
@@ -79,7 +80,7 @@ def plan(
         num_gpus=num_gpus,
     )
     threads = whole_number("threads", threads, EplbError)
-    if policy not in POLICIES:
+    if not isinstance(policy, str) or policy not in POLICIES:
         raise EplbError(
             f"there is no policy {short(policy)}; the policies are {', '.join(POLICIES)}"
         )
@@ -92,16 +93,20 @@ def plan(
 
 def _check_options(policy: str, effort: Any, target_gap: Any) -> None:
     """Options of `minimax`, which the other policies would ignore."""
-    if effort not in EFFORTS:
+    if not isinstance(effort, str) or effort not in EFFORTS:
         raise EplbError(f"there is no effort {short(effort)}; the efforts are {', '.join(EFFORTS)}")
     if target_gap is not None and (
         isinstance(target_gap, bool) or not isinstance(target_gap, (int, float, np.number))
     ):
         raise TypeError(f"target_gap must be a number, got {type(target_gap).__name__}")
+    if isinstance(target_gap, int) and abs(target_gap) > sys.float_info.max:
+        raise EplbError(
+            f"target_gap is {short(target_gap)}; it must be finite, e.g. 0.0005 for 0.05 %"
+        )
     for name, value, default in (("effort", effort, "default"), ("target_gap", target_gap, None)):
         if policy != "minimax" and value != default:
             raise EplbError(
-                f"{name}={value!r} is for policy 'minimax'; policy {policy!r} has no such option"
+                f"{name}={short(value)} is for policy 'minimax'; policy {policy!r} has no such option"
             )
 
 

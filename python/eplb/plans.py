@@ -8,6 +8,7 @@ import numpy as np
 
 from eplb import tensors
 from eplb.errors import EplbError, VerificationError
+from eplb.shown import short
 from eplb.sizes import topology
 
 from . import _core
@@ -320,8 +321,8 @@ def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def static_width(width: str) -> bool:
     """Whether a width of log2phy is the static one."""
-    if width not in ("max", "static"):
-        raise EplbError(f"the width of log2phy is 'max' or 'static', got {width!r}")
+    if not isinstance(width, str) or width not in ("max", "static"):
+        raise EplbError(f"the width of log2phy is 'max' or 'static', got {short(width)}")
     return width == "static"
 
 

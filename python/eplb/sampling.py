@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
-from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from eplb.chance import (
     word,
 )
 from eplb.errors import EplbError, TopologyError
+from eplb.shown import short
 from eplb.sizes import whole_number
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import operator
-from reprlib import repr as short
 from typing import Any
 
 from eplb.errors import EplbError, TopologyError
+from eplb.shown import short
 
 from . import _core
 

@@ -3,10 +3,11 @@
 #[path = "../../fuzz/checks/mod.rs"]
 mod checks;
 
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
-fn replay(target: &str, check: fn(&[u8])) {
+fn replay(target: &str, check: impl Fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let files =
         fs::read_dir(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
@@ -38,6 +39,28 @@ fn plan() {
 #[test]
 fn tables() {
     replay("tables", checks::tables::check);
+}
+
+#[test]
+#[should_panic(expected = "the twentieth input is refused")]
+fn control_an_input_that_is_refused_fails() {
+    let seen = Cell::new(0);
+    replay("plan", |_| {
+        seen.set(seen.get() + 1);
+        assert!(seen.get() < 20, "the twentieth input is refused");
+    });
+}
+
+#[test]
+#[should_panic(expected = " files in ")]
+fn control_a_folder_of_few_files_fails() {
+    replay("../checks", |_| ());
+}
+
+#[test]
+#[should_panic(expected = "nowhere")]
+fn control_a_folder_that_is_not_there_fails() {
+    replay("nowhere", |_| ());
 }
 
 /// Inputs of any length have an answer, the empty one too.

@@ -2,7 +2,7 @@
 
 mod problems;
 
-use eplb_core::{CanonicalLoads, Effort, Options, Policy};
+use eplb_core::{CanonicalLoads, Effort, Options, Plan, Policy};
 use problems::{PUBLISHED, Stream, canonical, plan, topology, world};
 
 /// Sizes for the battery of digests: L, P, groups, nodes, G.
@@ -134,6 +134,18 @@ fn answers_are_those_of_every_build() {
         let found = PUBLISHED.map(|policy| plan(&loads, &world(sizes), policy).digest());
         assert_eq!(found, digests, "{sizes:?}");
     }
+}
+
+#[test]
+fn control_two_slots_exchanged_are_another_digest() {
+    let sizes = world(BATTERY[0]);
+    let planned = plan(&battery_loads(0), &sizes, Policy::DeepSeek);
+    let mut slots = planned.phy2log().to_vec();
+    let other = slots.iter().position(|&expert| expert != slots[0]).unwrap();
+    slots.swap(0, other);
+    let exchanged = Plan::from_phy2log(&slots, topology(&sizes)).unwrap();
+    assert_eq!(planned.digest(), DIGESTS[0][0]);
+    assert_ne!(exchanged.digest(), DIGESTS[0][0]);
 }
 
 #[test]

@@ -65,6 +65,18 @@ def record() -> dict[str, Any]:
     return known
 
 
+def environment() -> dict[str, str]:
+    """Cargo builds what all runs share once: where git does not look, so that it is not copied."""
+    return {"CARGO_TARGET_DIR": str(OUT / "target")} | os.environ
+
+
+def refuse_a_core_that_fails() -> None:
+    """Where the core does not build no mutant does, and where a test falls every mutant is caught."""
+    command = ["cargo", "test", "--package=eplb-core", "--profile=mutants", "--quiet", "--locked"]
+    if subprocess.run([*command, *ALL], cwd=ROOT, env=environment()).returncode:
+        sys.exit("the core as it is does not pass its tests: mutants would tell nothing")
+
+
 def cargo_mutants(arguments: list[str], tests: list[str], out: Path) -> None:
     """Run it; survivors are no error here."""
     command = [
@@ -73,9 +85,7 @@ def cargo_mutants(arguments: list[str], tests: list[str], out: Path) -> None:
         *("--no-times", "--colors=never"),
         *(*arguments, "--", "--locked", *tests),
     ]
-    # Cargo builds what all runs share once: where git does not look, so that it is not copied.
-    environment = {"CARGO_TARGET_DIR": str(OUT / "target")} | os.environ
-    code = subprocess.run(command, cwd=ROOT, env=environment).returncode
+    code = subprocess.run(command, cwd=ROOT, env=environment()).returncode
     if code not in (0, 2, 3):  # none survived, some did, some ran too long
         sys.exit(f"cargo mutants gave {code}")
 
@@ -135,9 +145,19 @@ def retry(name: str, known: dict[str, Any], reasons: dict[str, str]) -> None:
     known[name]["survived"] = [m for m in known[name]["survived"] if m not in gone]
 
 
+def is_current(name: str, known: dict[str, Any]) -> bool:
+    """Whether the record is of the file as it is."""
+    return bool(known.get(name, {}).get("digest") == digest(name))
+
+
+def done(name: str, known: dict[str, Any], reasons: dict[str, str]) -> bool:
+    """Whether nothing of a file needs to be run."""
+    return is_current(name, known) and not unexplained({name: known[name]}, reasons)
+
+
 def score(known: dict[str, Any]) -> str:
     """How many were caught, and how far the record goes."""
-    current = [name for name in names() if known.get(name, {}).get("digest") == digest(name)]
+    current = [name for name in names() if is_current(name, known)]
     caught = sum(known[name]["caught"] for name in current)
     survived = sum(len(known[name]["survived"]) for name in current)
     share = 100 * caught / max(1, caught + survived)
@@ -162,6 +182,9 @@ def unexplained(known: dict[str, Any], reasons: dict[str, str]) -> list[str]:
 
 def changed(base: str) -> int:
     """Mutate the lines that differ from `base` only."""
+    command = ["git", "ls-files", "--others", "--exclude-standard", "--", "rust_core/src"]
+    if unknown := subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout:
+        sys.exit(f"git add these first, or no line of them is mutated:\n{unknown.decode()}")
     OUT.mkdir(parents=True, exist_ok=True)
     diff = OUT / "changed.diff"
     command = ["git", "diff", base, "--", "rust_core/src"]
@@ -169,10 +192,18 @@ def changed(base: str) -> int:
     if not diff.read_bytes():
         print(f"rust_core/src is as in {base}: nothing to mutate")
         return 0
-    cargo_mutants([f"--in-diff={diff}"], ALL, OUT / "changed")
-    missed = outcomes(OUT / "changed")["missed"]
-    print("\n".join([f"{len(missed)} survived", *missed]))
-    return int(bool(missed))
+    refuse_a_core_that_fails()
+    out = OUT / "changed"
+    subprocess.run(["rm", "-rf", str(out)])
+    cargo_mutants([f"--in-diff={diff}"], ALL, out)
+    lines = survivors(out, json.loads(REASONS.read_text()))
+    print("\n".join([f"{len(lines)} survived without a reason", *lines]))
+    return int(bool(lines))
+
+
+def survivors(out: Path, reasons: dict[str, str]) -> list[str]:
+    """Those of a run that have no reason."""
+    return [mutant for mutant in outcomes(out)["missed"] if unexplained_of(mutant, reasons)]
 
 
 def main() -> int:
@@ -184,14 +215,15 @@ def main() -> int:
     if options.changed:
         return changed(options.changed)
     reasons = json.loads(REASONS.read_text())
-    for name in options.files or names():
+    asked = [name for name in options.files or names() if not done(name, record(), reasons)]
+    if asked:
+        refuse_a_core_that_fails()
+    for name in asked:
         known = record()
-        if known.get(name, {}).get("digest") != digest(name):
+        if not is_current(name, known):
             known[name] = shard(name)
-        elif unexplained({name: known[name]}, reasons):
-            retry(name, known, reasons)
         else:
-            continue
+            retry(name, known, reasons)
         RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
         print(f"{name}: {score({name: known[name]})}", flush=True)
     print(score(record()))

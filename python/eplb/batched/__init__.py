@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from reprlib import repr as short
 from typing import TYPE_CHECKING
 
 from eplb import tensors
 from eplb.errors import EplbError, LoadError, LoadTypeError, TopologyError
 from eplb.loads import canonical_loads
+from eplb.shown import short
 from eplb.sizes import topology
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def rebalance_experts_batched(
         num_nodes=num_nodes,
         num_gpus=num_gpus,
     )
-    if policy not in POLICIES:
+    if not isinstance(policy, str) or policy not in POLICIES:
         raise EplbError(
             f"there is no batched policy {short(policy)}; the policies are {', '.join(POLICIES)}"
         )

@@ -58,6 +58,9 @@ for _name, _command, _example in (
 def run(arguments: list[str] | None) -> int:
     """See :func:`eplb.cli.main`."""
     never_fail_on_a_character()
+    if any("\0" in word for word in arguments or ()):
+        complain("a word holds the character NUL, which no file name can")
+        return BAD_INPUT
     try:
         code = app(arguments, prog_name="eplb", standalone_mode=False)
     except Exception as error:  # noqa: BLE001

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
-from reprlib import repr as short
 from typing import Any
 
 from eplb.errors import PlanFileError
 from eplb.plan_files import parse_json
+from eplb.shown import short
 
 #: A placement file of text holds at most so many bytes.
 MAX_TEXT_BYTES = 2**27

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 from eplb.errors import PlanFileError
+from eplb.shown import short
 
 from . import ascend, lists, sglang, trtllm
 from .format import Format

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb.errors import PlanFileError
+from eplb.shown import short
 from eplb.sizes import whole_number
 
 from .format import MAX_HIDDEN_LAYERS

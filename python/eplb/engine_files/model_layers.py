@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 from eplb.errors import PlanFileError
 from eplb.plan_files import parse_json
+from eplb.shown import short
 
 from .checks import kind_of, object_with
 from .format import MAX_HIDDEN_LAYERS

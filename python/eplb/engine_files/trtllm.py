@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from reprlib import repr as short
-
 from eplb.errors import PlanFileError
+from eplb.shown import short
 
 from .checks import kind_of, object_with, refuse_other_keys
 from .format import MAX_HIDDEN_LAYERS, Found, Rows

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from importlib import import_module
-from reprlib import repr as short
 from typing import TYPE_CHECKING, Any
 
 from eplb.errors import PlanFileError
+from eplb.shown import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Peak, Step, Trace};
+use super::{Peak, Silent, Step, Trace};
 use crate::problems::{Stream, canonical, loads, sizes, topology};
 use crate::published::{LayerTables, Published, Rule};
 use crate::replicate::Replication;
@@ -42,6 +42,18 @@ pub(crate) fn assert_never_rises(steps: &[(Step, Peak)]) -> (usize, usize) {
 
 fn packs(step: Step, load: u64) -> (Step, Peak) {
     (step, Peak::of_packs(load))
+}
+
+#[test]
+fn where_nobody_listens_no_peak_is_computed_and_nothing_kept() {
+    Silent.step(Step::Swap, || panic!("a peak was computed"));
+    assert_eq!(size_of::<Silent>(), 0);
+}
+
+#[test]
+#[should_panic(expected = "a peak was computed")]
+fn control_where_somebody_listens_it_is() {
+    Recorder::default().step(Step::Swap, || panic!("a peak was computed"));
 }
 
 #[test]

@@ -1,0 +1,25 @@
+"""Values as messages show them."""
+
+from __future__ import annotations
+
+from reprlib import Repr
+from typing import Any
+
+#: Python itself may refuse to write an integer of more bits than these in digits.
+MOST_BITS = 2000
+
+
+class _Short(Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        """Of any integer whatever."""
+        if x.bit_length() > MOST_BITS:
+            return f"an integer of {x.bit_length()} bits"
+        return super().repr_int(x, level)
+
+
+_SHORT = _Short()
+
+
+def short(value: Any) -> str:
+    """A few words or digits of a value, whatever it is."""
+    return _SHORT.repr(value)
