@@ -82,7 +82,7 @@ def cargo_mutants(arguments: list[str], tests: list[str], out: Path) -> None:
     command = [
         *("cargo", "mutants", "--package=eplb-core", "--jobs=1", "--profile=mutants"),
         *("--baseline=skip", f"--timeout={PATIENCE}", f"--output={out}"),
-        *("--no-times", "--colors=never"),
+        *("--no-times", "--colors=never", "--cap-lints=true"),
         *(*arguments, "--", "--locked", *tests),
     ]
     code = subprocess.run(command, cwd=ROOT, env=environment()).returncode
