@@ -46,6 +46,8 @@ PLANNING = ["--lib", "--test=planner"]
 ALL = ["--lib", "--tests"]
 #: Seconds after which a mutant counts as one that never ends. All tests take twelve.
 PATIENCE = 90
+#: Bytes that each process may have, for mutants that fill the memory before their time is up.
+MEMORY = 4 << 30
 
 
 def digest(name: str) -> str:
@@ -85,7 +87,8 @@ def cargo_mutants(arguments: list[str], tests: list[str], out: Path) -> None:
         *("--no-times", "--colors=never", "--cap-lints=true"),
         *(*arguments, "--", "--locked", *tests),
     ]
-    code = subprocess.run(command, cwd=ROOT, env=environment()).returncode
+    limit = ["prlimit", f"--as={MEMORY}"]
+    code = subprocess.run([*limit, *command], cwd=ROOT, env=environment()).returncode
     if code not in (0, 2, 3):  # none survived, some did, some ran too long
         sys.exit(f"cargo mutants gave {code}")
 
