@@ -85,7 +85,9 @@ def cargo_mutants(arguments: list[str], tests: list[str], out: Path) -> None:
         *("cargo", "mutants", "--package=eplb-core", "--jobs=1", "--profile=mutants"),
         *("--baseline=skip", f"--timeout={PATIENCE}", f"--output={out}"),
         *("--no-times", "--colors=never", "--cap-lints=true"),
-        *(*arguments, "--", "--locked", *tests),
+        # What comes after `--` would not be for building, which then builds all tests.
+        *(f"--cargo-arg={argument}" for argument in ("--locked", *tests)),
+        *arguments,
     ]
     limit = ["prlimit", f"--as={MEMORY}"]
     code = subprocess.run([*limit, *command], cwd=ROOT, env=environment()).returncode
