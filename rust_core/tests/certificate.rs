@@ -3,7 +3,9 @@
 mod problems;
 mod twin;
 
-use eplb_core::{Bound, CanonicalLoads, Certificate, Error, Plan, Policy, SHARE_UNIT, Sizes};
+use eplb_core::{
+    Bound, CanonicalLoads, Certificate, Error, LoadsSha256, Plan, Policy, SHARE_UNIT, Sizes,
+};
 use problems::{Stream, canonical, global, loads, plan, policies, sizes, topology};
 use twin::packing_load;
 
@@ -122,6 +124,10 @@ fn gpu_loads_under_other_loads() {
             assert_eq!(certificate.max_load[layer], *gpus.iter().max().unwrap());
         }
         assert_eq!(certificate.loads_sha256.get(), other.sha256());
+        assert!(certificate.loads_sha256 == LoadsSha256::from(&other));
+        assert!(certificate.loads_sha256 == LoadsSha256::from(other.sha256()));
+        let doubled = canonical(&[1, 2, 4, 8, 1000], 5);
+        assert!(certificate.loads_sha256 != LoadsSha256::from(&doubled));
         assert_eq!(certificate.exponents, other.exponents());
         assert_eq!(certificate.num_gpus as u64, sizes.num_gpus);
     }

@@ -129,6 +129,34 @@ fn turns_of_the_search_are_those_of_every_build() {
     }
 }
 
+/// More GPUs than a byte counts, and loads whose keys do not fit 64 bits.
+#[test]
+fn answers_of_minimax_on_many_gpus_are_those_of_every_build() {
+    let mut all = [0_u64; 2];
+    let mut stream = Stream(37);
+    for sizes in
+        [[70, 70, 1, 1, 35], [514, 771, 1, 1, 257], [600, 600, 1, 1, 300], [1200, 1800, 1, 1, 600]]
+    {
+        let hot = canonical(
+            &(0..sizes[0]).map(|i| if i == 3 { 1 << 40 } else { 1 + i % 5 }).collect::<Vec<_>>(),
+            sizes[0] as usize,
+        );
+        for loads in [
+            hot,
+            searched_loads(&mut stream, 1, sizes[0] as usize),
+            searched_loads(&mut stream, 3, sizes[0] as usize),
+        ] {
+            for (all, effort) in all.iter_mut().zip(Effort::ALL) {
+                let plan =
+                    eplb_core::plan(&loads, topology(&world(sizes)), Options::minimax(effort), 1);
+                let digest = plan.unwrap().digest();
+                *all = all.rotate_left(7) ^ u64::from_str_radix(&digest, 16).unwrap();
+            }
+        }
+    }
+    assert_eq!(all, [17_439_664_508_771_448_497, 38_193_841_094_488_360], "fast, default");
+}
+
 #[test]
 fn answers_are_those_of_every_build() {
     for (i, (sizes, digests)) in BATTERY.into_iter().zip(DIGESTS).enumerate() {

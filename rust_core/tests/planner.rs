@@ -96,6 +96,25 @@ fn the_most_experts() {
     assert_twins(&canonical(&row, experts as usize), &global(experts, experts + 8, 6));
 }
 
+/// A search that went as deep as there are experts or groups would end the process.
+#[test]
+fn minimax_goes_no_deeper_than_a_small_stack() {
+    let experts = 1 << 14;
+    let even: Vec<u64> = (0..experts).map(|i| 10 + i % 7).collect();
+    let hot: Vec<u64> = (0..experts).map(|i| if i == 5 { 1 << 20 } else { 10 }).collect();
+    let many_groups = world([experts, experts, experts, 2, 4]);
+    let one_spare = global(experts - 1, experts, 16);
+    for (row, sizes) in [(even, many_groups), (hot[1..].to_vec(), one_spare)] {
+        let plan = move || {
+            let loads = canonical(&row, row.len());
+            let plan = plan(&loads, &sizes, Policy::Minimax);
+            assert_eq!(plan.duplicates(), [0]);
+        };
+        let small = std::thread::Builder::new().stack_size(1 << 18);
+        small.spawn(plan).unwrap().join().unwrap();
+    }
+}
+
 /// Whether the heaviest copies that fill a GPU are too heavy for a key of 64 bits, which holds a
 /// load above the index of a GPU.
 fn needs_wide_keys(row: &[u64], sizes: &Sizes) -> bool {
@@ -264,6 +283,23 @@ fn the_best_effort_never_ends_above_the_default_one() {
         [705, 401, 928, 330, 949, 615, 561, 510, 326, 146, 765, 1410, 498, 839, 593, 427];
     let [default, best] = peaks(&canonical(&loads_16, 16), &global(16, 16, 4));
     assert_eq!(best, default);
+    // With groups, and with a target that both reach.
+    let loads_32 = [
+        220, 309, 973, 514, 357, 456, 174, 723, 625, 59, 706, 18, 527, 719, 611, 837, 492, 247,
+        864, 863, 293, 71, 378, 373, 613, 783, 167, 297, 793, 735, 112, 409,
+    ];
+    let [default, best] = peaks(&canonical(&loads_32, 32), &world([32, 32, 4, 2, 8]));
+    assert!(best <= default);
+    let loads_32 = [
+        2275, 1392, 272, 2473, 1563, 585, 1789, 1440, 1342, 1029, 1728, 479, 850, 618, 1821, 1041,
+        747, 458, 774, 1009, 760, 3648, 2737, 67, 152, 840, 656, 1239, 1243, 8314, 329, 686,
+    ];
+    let [default, best] = [Effort::Default, Effort::Best].map(|effort| {
+        let options = Options { target_gap: Some(0.001), ..Options::minimax(effort) };
+        let topology = topology(&global(32, 40, 8));
+        plan_certified(&canonical(&loads_32, 32), topology, options, 1).unwrap().1.max_load
+    });
+    assert!(best <= default);
     let mut stream = Stream(29);
     let mut lower = 0;
     for kind in 0..600_u64 {

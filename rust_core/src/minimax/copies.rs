@@ -68,7 +68,8 @@ pub(super) fn few_choices(experts: usize, slots: usize, limit: u64) -> bool {
 }
 
 /// Calls `found` with every way to share out `spares` among the experts from the position `next`
-/// on, where `counts` are ones, if none gets more than `most` copies.
+/// on, where `counts` are ones, if none gets more than `most` copies. It goes as deep as there are
+/// experts with spares.
 pub(super) fn each_choice(
     counts: &mut [u32],
     next: usize,
@@ -76,18 +77,16 @@ pub(super) fn each_choice(
     most: usize,
     found: &mut dyn FnMut(&[u32]),
 ) {
-    if next + 1 == counts.len() {
-        if spares < most {
-            counts[next] = 1 + spares as u32;
-            found(counts);
-        }
-    } else {
-        for given in 0..=spares.min(most - 1) {
-            counts[next] = 1 + given as u32;
-            each_choice(counts, next + 1, spares - given, most, found);
-        }
+    if spares == 0 {
+        return found(counts);
     }
-    counts[next] = 1;
+    for position in next..counts.len() {
+        for given in 1..=spares.min(most - 1) {
+            counts[position] = 1 + given as u32;
+            each_choice(counts, position + 1, spares - given, most, found);
+        }
+        counts[position] = 1;
+    }
 }
 
 /// Counts one copy more for each of these positions.

@@ -131,7 +131,7 @@ impl Minimax {
         tables: &mut LayerTables<'_>,
     ) -> Outcome {
         let (bound, mut peak) = self.search(loads, topology, search, tables);
-        if search.effort == Effort::Best && peak > search.gap.above(bound.load) {
+        if search.effort == Effort::Best && peak > bound.load {
             // A longer search takes other turns: let it never end above a shorter one.
             let gap = search.default_gap;
             let search = Search { effort: Effort::Default, gap, ..search };

@@ -2,6 +2,9 @@
 
 use std::cmp::Reverse;
 
+use crate::items::Item;
+use crate::pack::Greedy;
+
 /// A way to put groups on nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Packing {
@@ -11,12 +14,19 @@ pub(super) struct Packing {
     pub(super) node: Vec<u32>,
 }
 
+/// With more groups the packing of LPT is the only one: a search goes as deep as there are groups,
+/// and would hardly find another in its steps.
+const MOST_SEARCHED: usize = 1000;
+
 /// Lists up to `wanted` packings, lightest peak first; of equal ones the first found. Groups go
 /// heaviest first, each to every node with room, lightest first. So the first packing found is
 /// that of LPT; after `steps` placements the search ends with what it has.
 pub(super) fn list(groups: &[u64], nodes: usize, wanted: usize, steps: u64) -> Vec<Packing> {
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_unstable_by_key(|&group| (Reverse(groups[group]), group));
+    if order.len() > MOST_SEARCHED {
+        return vec![lpt(groups, &order, nodes)];
+    }
     let mut search = PackingSearch {
         groups,
         order,
@@ -28,6 +38,22 @@ pub(super) fn list(groups: &[u64], nodes: usize, wanted: usize, steps: u64) -> V
     };
     search.place(0, 0);
     search.found
+}
+
+/// Each group in its `order` to the lightest node with room.
+fn lpt(groups: &[u64], order: &[usize], nodes: usize) -> Packing {
+    let item = |&group: &usize| {
+        let (load, group) = (groups[group], group as u32);
+        Item { load, slot: group, expert: group, rank: 0 }
+    };
+    let items: Vec<Item> = order.iter().map(item).collect();
+    let (mut node, mut load) = (vec![0; groups.len()], vec![0; nodes]);
+    let per_node = groups.len() / nodes;
+    Greedy::default().pack(&items, nodes, |place, item| {
+        node[item.expert as usize] = (place / per_node) as u32;
+        load[place / per_node] += item.load;
+    });
+    Packing { peak: load.into_iter().max().unwrap_or(0), node }
 }
 
 /// Depth-first search, branch and bound.

@@ -11,6 +11,10 @@ pub(super) struct PairSwap {
     order: Vec<(u64, u32)>,
 }
 
+/// With more slots a GPU there are so many single exchanges that pairs are not needed, and so many
+/// pairs that listing them takes longer than all else.
+const MOST_SLOTS: usize = 64;
+
 /// Load of two copies of a GPU, and their indices.
 type Pair = (u64, u32, u32);
 
@@ -28,6 +32,9 @@ impl PairSwap {
         others: usize,
         work: &mut u64,
     ) -> Option<[(u32, u32); 2]> {
+        if layout.per_gpu > MOST_SLOTS {
+            return None;
+        }
         let excess = layout.load[from] - target;
         list_pairs(replicas, layout.on(from), &mut self.heavy);
         self.order.clear();
