@@ -125,7 +125,7 @@ fn gpu_loads_under_other_loads() {
         }
         assert_eq!(certificate.loads_sha256.get(), other.sha256());
         assert!(certificate.loads_sha256 == LoadsSha256::from(&other));
-        assert!(certificate.loads_sha256 == LoadsSha256::from(other.sha256()));
+        assert!(certificate.loads_sha256 == other.sha256());
         let doubled = canonical(&[1, 2, 4, 8, 1000], 5);
         assert!(certificate.loads_sha256 != LoadsSha256::from(&doubled));
         assert_eq!(certificate.exponents, other.exponents());

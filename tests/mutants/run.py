@@ -168,7 +168,7 @@ def score(known: dict[str, Any]) -> str:
     share = 100 * caught / max(1, caught + survived)
     return (
         f"{caught} of {caught + survived} viable mutants caught ({share:.1f} %), "
-        f"in {len(current)} of {len(names())} files"
+        f"in {len(files)} of {len(names())} files"
     )
 
 

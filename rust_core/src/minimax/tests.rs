@@ -88,7 +88,7 @@ fn a_copy_without_room_beside_others_gets_some() {
 }
 
 #[test]
-fn dead_ends_of_every_size_are_mended() {
+fn copies_are_apart_in_layouts_of_every_size() {
     let mut stream = Stream(31);
     let mut dead_ends = 0;
     for _ in 0..4000 {
