@@ -160,11 +160,16 @@ def done(name: str, known: dict[str, Any], reasons: dict[str, str]) -> bool:
     return is_current(name, known) and not unexplained({name: known[name]}, reasons)
 
 
+def current(known: dict[str, Any]) -> dict[str, Any]:
+    """Of the record the files that have not changed since."""
+    return {name: known[name] for name in names() if is_current(name, known)}
+
+
 def score(known: dict[str, Any]) -> str:
     """How many were caught, and how far the record goes."""
-    current = [name for name in names() if is_current(name, known)]
-    caught = sum(known[name]["caught"] for name in current)
-    survived = sum(len(known[name]["survived"]) for name in current)
+    files = current(known).values()
+    caught = sum(shard["caught"] for shard in files)
+    survived = sum(len(shard["survived"]) for shard in files)
     share = 100 * caught / max(1, caught + survived)
     return (
         f"{caught} of {caught + survived} viable mutants caught ({share:.1f} %), "
