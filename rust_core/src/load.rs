@@ -11,8 +11,13 @@ use sha2::{Digest, Sha256};
 use crate::error::Error;
 use crate::topology::MAX_EXPERTS;
 
-/// A number that can be a load. Implemented for integers up to 64 bits and IEEE floats.
-pub trait Load: Copy + std::fmt::Display {
+mod sealed {
+    /// What is said of a type of loads has to be true of it: there are no others.
+    pub trait Sealed {}
+}
+
+/// A number that can be a load: an integer of up to 64 bits or an IEEE float.
+pub trait Load: sealed::Sealed + Copy + std::fmt::Display {
     /// Whether a key is the load itself.
     const INTEGER: bool;
 
@@ -26,6 +31,8 @@ pub trait Load: Copy + std::fmt::Display {
 
 macro_rules! unsigned_load {
     ($($t:ty),*) => {$(
+        impl sealed::Sealed for $t {}
+
         impl Load for $t {
             const INTEGER: bool = true;
 
@@ -44,6 +51,8 @@ macro_rules! unsigned_load {
 
 macro_rules! signed_load {
     ($($t:ty),*) => {$(
+        impl sealed::Sealed for $t {}
+
         impl Load for $t {
             const INTEGER: bool = true;
 
@@ -78,6 +87,8 @@ fn decode_bits(bits: u64, mantissa_bits: u32, bias: i32) -> (u64, i32) {
 
 macro_rules! float_load {
     ($t:ty, $bits:expr, $mantissa_bits:expr, $exponent_bits:expr) => {
+        impl sealed::Sealed for $t {}
+
         impl Load for $t {
             const INTEGER: bool = false;
 
