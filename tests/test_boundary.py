@@ -338,3 +338,20 @@ def test_control_an_error_of_another_kind_is_seen(
     monkeypatch.setitem(TAKES, "width", nowhere)
     with pytest.raises(KeyError, match="nowhere"):
         test_every_argument_may_be_strange("a set", "width")
+
+
+class _Raises:
+    def __array__(self, *_: object, **__: object) -> None:
+        raise RuntimeError("none of numpy's business")
+
+    def __repr__(self) -> str:
+        raise RuntimeError("nor of yours")
+
+
+@pytest.mark.parametrize("named", ["int", "dict", "array", "deque", "str", "set"])
+def test_strange_values_are_refused_with_exceptions_of_ours(named: str) -> None:
+    for value in (type(named, (), {})(), _Raises()):
+        with pytest.raises(TypeError, match="num_gpus"):
+            eplb.plan([[1, 2]], num_gpus=value)
+        with pytest.raises(eplb.EplbError):
+            eplb.Plan.from_phy2log(value, num_gpus=2)

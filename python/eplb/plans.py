@@ -334,7 +334,7 @@ def integer_table(name: str, values: Any) -> IntTable:
             raise VerificationError(f"{name} must hold integers, got {bits_of}")
     try:
         array = np.asarray(values)
-    except (ValueError, OverflowError) as error:
+    except Exception as error:  # whatever a stranger's __array__ raises
         raise VerificationError(f"{name} is no table [layers, slots]: {error}") from error
     if array.ndim != 2 or array.size == 0:
         raise VerificationError(

@@ -22,4 +22,7 @@ _SHORT = _Short()
 
 def short(value: Any) -> str:
     """A few words or digits of a value, whatever it is."""
-    return _SHORT.repr(value)
+    try:
+        return _SHORT.repr(value)
+    except Exception:  # noqa: BLE001 - a stranger's, or a type with the name of a known one
+        return f"a value of the type {type(value).__name__}"
