@@ -352,6 +352,6 @@ class _Raises:
 def test_strange_values_are_refused_with_exceptions_of_ours(named: str) -> None:
     for value in (type(named, (), {})(), _Raises()):
         with pytest.raises(TypeError, match="num_gpus"):
-            eplb.plan([[1, 2]], num_gpus=value)
+            eplb.plan([[1, 2]], num_gpus=value)  # type: ignore[arg-type]
         with pytest.raises(eplb.EplbError):
             eplb.Plan.from_phy2log(value, num_gpus=2)
