@@ -430,7 +430,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "too few layers": (
         f"{PLANNED} --format sglang --layers 3-4 --out a.json",
-        "^2 layers are named for a plan of 5:",
+        "^2 layers named for a plan of 5:",
     ),
     "no config": (f"{PLANNED} --config no.json --out a.json", r"^no\.json: No such file"),
     "layers and a config": (
