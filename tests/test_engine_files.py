@@ -468,7 +468,7 @@ BAD_TABLES: dict[str, tuple[Any, str]] = {
     "too deep": ([[[0], [1]]], "layer 0, slot 0: a list is there"),
     "a hole": ([[0, 1], [0, -1]], "layer 1, slot 1: -1 is there"),
     "huge": ([[0, 2**63]], "layer 0, slot 1: 9223372036854775808 is there"),
-    "large": ([[0, 2**30]], "num_experts=1073741825 is too large"),
+    "large": ([[0, 2**30]], "layer 0, slot 1: expert 1073741824 is there, but"),
     "no such slot": ([[0, 1], [1, 1]], "layer 1: expert 0 has no slot"),
     "many layers": ([[0, 1]] * 20000, "it holds 20000 layers; at most 16384 are read"),
 }

@@ -58,7 +58,9 @@ def as_array(load: Any) -> tuple[npt.NDArray[Any], str | None]:
             return load, bits_of
     if isinstance(load, (list, tuple)):
         return _list_array(load), None
-    if "numpy.ma" in sys.modules and isinstance(load, np.ma.MaskedArray):  # else it is imported here
+    if "numpy.ma" in sys.modules and isinstance(
+        load, np.ma.MaskedArray
+    ):  # else it is imported here
         if np.ma.is_masked(load):
             raise LoadTypeError("the loads have masked cells; fill them, e.g. load.filled(0)")
         load = load.data

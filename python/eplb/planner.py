@@ -58,7 +58,8 @@ def plan(
             another rule for the last copies, and swaps) or ``"minimax"`` (a search for the least
             largest GPU load, with no two copies of an expert on one GPU).
         effort: how long ``"minimax"`` searches: ``"fast"``, ``"default"`` or ``"best"``, which is
-            for planning offline. Work is counted in operations, so no answer depends on time.
+            for planning offline. ``"fast"`` may end above ``"deepseek"`` where that puts two copies
+            of an expert on one GPU. Work is counted in operations, so no answer depends on time.
         target_gap: the gap to the lower bound at which ``"minimax"`` takes a layer for done; by
             default 0 for ``"best"``, else 0.0005, but with more than 64 slots 0.001 where a GPU has
             6 or 7 of them, 0.0025 where it has 5, 0.005 where it has fewer.

@@ -216,6 +216,15 @@ class Plan:
         """
         table = integer_table("phy2log", phy2log)
         num_experts = max(int(table.max()) + 1, 1)
+        if num_experts > table.shape[1]:
+            layer, slot = (int(at) for at in np.unravel_index(table.argmax(), table.shape))
+            raise VerificationError(
+                f"layer {layer}, slot {slot}: expert {num_experts - 1} is there, but every expert from "
+                f"0 needs a slot: in {table.shape[1]} slots the last can be {table.shape[1] - 1}",
+                layer,
+                slot,
+                num_experts - 1,
+            )
         sizes = topology(
             num_experts=num_experts,
             num_replicas=table.shape[1],
@@ -260,7 +269,7 @@ class Plan:
                 ``"trtllm"``, ``"vllm-ascend"``, ``"rtp-llm"``, ``"vllm"``.
             layers: for engines, the hidden layer of each layer of the plan, ascending.
             num_hidden_layers: for engines, how many hidden layers the model has.
-            config: the model's config.json, which tells both.
+            config: the model's config.json, which tells both ``layers`` and ``num_hidden_layers``.
 
         Returns notes, a line each: what was done, and what the engine needs beside the file.
 

@@ -53,7 +53,8 @@ def plan_command(
         typer.Option(
             "--effort",
             metavar="NAME",
-            help=f"How long minimax searches: {', '.join(EFFORTS)}.",
+            help=f"How long minimax searches: {', '.join(EFFORTS)}. 'fast' may end above deepseek "
+            "where deepseek puts two copies of an expert on one GPU.",
         ),
     ] = "default",
     out: Annotated[
@@ -99,7 +100,7 @@ def plan_command(
         start = time.perf_counter()
         made = eplb.plan(read.table, policy=policy, effort=effort, **sizes.arguments(experts))
         seconds = time.perf_counter() - start
-    notes = list(read.notes)
+    notes = [*read.notes, *sizes.notes()]
     if goal is not None:
         with words_of_options():
             notes += goal.for_layers(read.layers).write(made)
