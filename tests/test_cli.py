@@ -489,7 +489,22 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "no such folder": (f"{PLANNED} --out no/plan.json", r"^no/plan\.json: No such file"),
     "out is a folder": (f"{PLANNED} --out folder.json", r"^folder\.json: Is a directory"),
-    "no plan": ("verify bad.json loads.npy", r"^bad\.json: the plan must be an object"),
+    "no plan": (
+        "verify bad.json loads.npy",
+        r"^bad\.json: no plan file: the plan must be an object",
+    ),
+    "an engine's file for a plan": (
+        "verify sglang.json loads.npy",
+        r"^sglang\.json: no plan file: .*; an engine's file\? eplb evaluate takes it with --format",
+    ),
+    "the same of evaluate": ("evaluate sglang.json loads.npy", r"an engine's file\? .* --format"),
+    "a picture for a plan": (
+        "verify picture.png loads.npy",
+        r"^picture\.png: no JSON that can be read: its bytes are no text$",
+    ),
+    "out is this folder": (f"{PLANNED} --out .", r"^'\.' does not end in \.json or \.npz"),
+    "no config, nor a file": (f"{PLANNED} --config no.json", r"^no\.json: No such file"),
+    "a config without a file": (f"{PLANNED} --config config.json", "^--config is for a file"),
     "no plan file": ("verify no.json loads.npy", r"^no\.json: No such file"),
     "no plan, binary": ("verify loads.npy loads.npy", "loads.npy: no plan file: an .npy file"),
     "loads for verify that are none": ("verify plan.json bad.json", r"^bad\.json: layer 1"),
@@ -543,6 +558,8 @@ def test_a_mistake_is_one_line(name: str, run: Any, folder: Path) -> None:
     Path("folder.json").mkdir()
     Path("lists.json").write_text("[[0, 1]]")
     Path("config.json").write_text('{"model_type": "mixtral", "num_hidden_layers": 5}')
+    Path("sglang.json").write_text('{"physical_to_logical_map": [[0, 1]]}')
+    Path("picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0")
     PLAN.save("plan.json")
     Path("strange.json").write_text(json.dumps({**PLAN.to_dict(), "\33[31m\ntwo": 0}))
     before = names(folder)

@@ -183,6 +183,14 @@ def test_the_largest_gap_is_rounded_once() -> None:
         assert float(worst[:-1]) >= 100 * plan.gap.max()
 
 
+def test_one_is_not_many() -> None:
+    plan = eplb.plan([[1, 2]], num_gpus=1)
+    assert repr(plan).endswith(": 1 layer, 2 experts in 2 slots on 1 GPU, policy minimax>")
+    assert eplb.verify(plan, [[1, 2]]).endswith("bounds of 1 layer")
+    bare = eplb.Plan.from_phy2log([[0, 1]], num_gpus=1)
+    assert eplb.verify(bare, [[1, 2]]).startswith("structure verified, 1 layer;")
+
+
 def test_from_phy2log_blames_the_expert() -> None:
     message = r"layer 0, slot 3: expert 9 is there, .* in 4 slots the last can be 3$"
     with pytest.raises(eplb.VerificationError, match=message) as caught:

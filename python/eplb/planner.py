@@ -10,7 +10,7 @@ import numpy as np
 from eplb.errors import EplbError
 from eplb.loads import canonical_loads
 from eplb.plans import Plan
-from eplb.shown import short
+from eplb.shown import count, short
 from eplb.sizes import topology, whole_number
 
 from . import _core
@@ -150,11 +150,11 @@ def verify(plan: Plan, load: Any) -> str:
         _core.verify_structure(placement)
         _core.certify(placement, loads)  # raises where the loads are of another model
         return (
-            f"structure verified, {plan.num_layers} layers; "
+            f"structure verified, {count(plan.num_layers, 'layer')}; "
             "the plan carries no certificate, so no load or bound was checked"
         )
     _core.verify(placement, plan.certificate, loads)
-    return f"verified: structure, GPU loads and lower bounds of {plan.num_layers} layers"
+    return f"verified: structure, GPU loads and lower bounds of {count(plan.num_layers, 'layer')}"
 
 
 def _check_plan(plan: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from eplb import tensors
 from eplb.errors import EplbError, VerificationError
-from eplb.shown import short
+from eplb.shown import count, short, type_name
 from eplb.sizes import topology
 
 from . import _core
@@ -299,8 +299,9 @@ class Plan:
 
     def __repr__(self) -> str:
         return (
-            f"<eplb.Plan {self.digest()}: {self.num_layers} layers, {self.num_experts} experts in "
-            f"{self.num_replicas} slots on {self.num_gpus} GPUs, policy {self.policy}>"
+            f"<eplb.Plan {self.digest()}: {count(self.num_layers, 'layer')}, "
+            f"{count(self.num_experts, 'expert')} in {count(self.num_replicas, 'slot')} on "
+            f"{count(self.num_gpus, 'GPU')}, policy {self.policy}>"
         )
 
     def __str__(self) -> str:
@@ -350,7 +351,7 @@ def integer_table(name: str, values: Any) -> IntTable:
             f"{name} has shape {array.shape}; a table [layers, slots] is needed"
         )
     if array.dtype.kind not in "iu":
-        raise VerificationError(f"{name} must hold integers, got {array.dtype.name}")
+        raise VerificationError(f"{name} must hold integers, got {type_name(array.dtype)}")
     if array.dtype == np.uint64 and int(array.max()) >= 2**63:
         raise VerificationError(f"{name} holds {int(array.max())}, which is no expert")
     return np.require(array, np.int64, ["C", "ALIGNED"])

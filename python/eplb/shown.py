@@ -23,3 +23,13 @@ _SHORT = _Short()
 def short(value: Any) -> str:
     """A few words or digits of a value, whatever it is."""
     return _SHORT.repr(value)
+
+
+def count(number: int, what: str, many: str | None = None) -> str:
+    """``"1 layer"``, ``"2 layers"``; ``many`` where the plural is another."""
+    return f"{number} {what if number == 1 else many or what + 's'}"
+
+
+def type_name(dtype: Any) -> str:
+    """A numpy type by name, without the widths of texts: ``str``, not ``str96``."""
+    return {"S": "bytes", "U": "str"}.get(dtype.kind, dtype.name)

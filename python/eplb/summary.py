@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb.planner import trivial_plan
+from eplb.shown import count
 
 if TYPE_CHECKING:
     from eplb.plans import FloatTable, IntTable, Plan
@@ -112,8 +113,3 @@ def _duplicates(plan: Plan) -> str:
     slots = count(int(duplicates.sum()), "slot")
     layers = count(int(np.count_nonzero(duplicates)), "layer")
     return _row("duplicates", f"{slots} with an expert that their GPU holds already, in {layers}")
-
-
-def count(number: int, what: str, many: str | None = None) -> str:
-    """``"1 layer"``, ``"2 layers"``; ``many`` where the plural is another."""
-    return f"{number} {what if number == 1 else many or what + 's'}"

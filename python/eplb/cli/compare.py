@@ -26,7 +26,8 @@ from eplb.cli.output import WIDTH, busy, say
 from eplb.comparison import Comparison, Row, compare
 from eplb.load_files import read_loads
 from eplb.metrics import METRICS
-from eplb.summary import at_most, count
+from eplb.shown import count
+from eplb.summary import at_most
 
 
 def compare_command(

@@ -42,7 +42,7 @@ def sample_command(
     """
     where = None if out is None else Path(out)
     if where is not None and where.suffix not in ENDINGS:
-        raise eplb.EplbError(f"{where.name!r} does not end in {', '.join(ENDINGS)}")
+        raise eplb.EplbError(f"{where.name or str(where)!r} does not end in {', '.join(ENDINGS)}")
     if where is None and sys.stdout is not None and sys.stdout.isatty():
         raise eplb.EplbError("a terminal is no place for loads: give --out FILE, or pipe them")
     with words_of_options():

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from eplb.errors import PlanFileError
 from eplb.plan_files import save_plan, write_whole
-from eplb.summary import count, loaded_layers
+from eplb.shown import count
+from eplb.summary import loaded_layers
 
 from .format import Rows
 from .formats import FORMATS, check_ending
@@ -192,7 +193,7 @@ def _filled(
     if layers is None:
         if total is not None:
             raise PlanFileError(
-                f"the plan has {plan.num_layers} layers, the model {total} hidden ones, and which "
+                f"the plan has {count(plan.num_layers, 'layer')}, the model {total} hidden ones, and which "
                 "are the plan's is not said: give layers, or the model's config.json"
             )
         notes.append(
