@@ -468,7 +468,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no tokens": ("sample --tokens 0", "^--tokens is 0; it must be at least 1"),
     "half a seed": ("sample --seed 0.5", "'0.5' is no whole number"),
     "a seed below 0": ("sample --seed -1", "^--seed"),
-    "too many of the best": ("sample --experts 4", "--top-k"),
+    "too many of the best": ("sample --experts 4 --top-k 8", "--top-k"),
     "windows as CSV": ("sample --windows 2", "^CSV holds one window"),
     "layers and a config of evaluate": (
         "evaluate lists.json loads.npy --format sglang --gpus 1 --layers 0 --config bad.json",
@@ -687,6 +687,13 @@ def test_help_has_an_example_that_works(command: str, run: Any) -> None:
     np.save("loads.npy", np.random.default_rng(1).integers(1, 99, (2, 256)))
     eplb.plan(np.load("loads.npy"), num_gpus=32).save("plan.json")
     assert run(example[1])[0] == 0
+
+
+def test_help_says_what_the_words_mean(run: Any) -> None:
+    for command in ("plan", "evaluate"):
+        text = " ".join(run(f"{command} --help")[1].split())
+        assert "config.json: tells which hidden layers are MoE layers" in text
+    assert "'fast' may end above deepseek" in " ".join(run("plan --help")[1].split())
 
 
 def test_without_a_command_there_is_help(run: Any) -> None:

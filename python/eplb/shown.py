@@ -32,4 +32,5 @@ def count(number: int, what: str, many: str | None = None) -> str:
 
 def type_name(dtype: Any) -> str:
     """A numpy type by name, without the widths of texts: ``str``, not ``str96``."""
-    return {"S": "bytes", "U": "str"}.get(dtype.kind, dtype.name)
+    name: str = {"S": "bytes", "U": "str"}.get(dtype.kind, dtype.name)
+    return name

@@ -28,7 +28,10 @@ def sample_command(
     seed: Annotated[int, number("--seed", "The same seed gives the same loads everywhere.")] = 0,
     layers: Annotated[int | None, number("--layers", "MoE layers, instead of the model's.")] = None,
     experts: Annotated[int | None, number("--experts", "Experts, instead of the model's.")] = None,
-    top_k: Annotated[int | None, number("--top-k", "Experts that a token goes to.")] = None,
+    top_k: Annotated[
+        int | None,
+        number("--top-k", "Experts a token goes to; by default a quarter of them at most."),
+    ] = None,
     tokens: Annotated[int, number("--tokens", "Tokens of a window.")] = 100_000,
     windows: Annotated[int | None, number("--windows", "Draw so many windows of loads.")] = None,
     out: Annotated[
