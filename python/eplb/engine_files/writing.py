@@ -127,6 +127,7 @@ def _rows(plan: Plan, name: str, layers: list[int] | None, total: int | None) ->
     """The rows in the order and number in which the engine wants them."""
     covers = FORMATS[name].rows
     notes: list[str] = []
+    lost: list[str] = []
     table = plan.phy2log.tolist()
     if layers is None and total == plan.num_layers:
         layers = list(range(total))
@@ -138,7 +139,7 @@ def _rows(plan: Plan, name: str, layers: list[int] | None, total: int | None) ->
         unnamed = others(layers, total)
         if covers != "hidden":
             notes.append(f"{counted(unnamed)} of the plan left out: not named as MoE layers")
-        notes += _loaded_note(plan, unnamed)
+        lost = _loaded_note(plan, unnamed)
     if covers == "moe" and layers is None and (idle := _idle(plan)):
         raise PlanFileError(
             f"{counted(idle)} of the plan carry no load: are they dense? {name} wants MoE layers "
@@ -151,7 +152,7 @@ def _rows(plan: Plan, name: str, layers: list[int] | None, total: int | None) ->
         )
     if covers == "hidden":
         table = _filled(plan, table, layers, total, notes)
-    return Rows(plan, table, layers, notes)
+    return Rows(plan, table, layers, notes + lost)
 
 
 def _misnamed(layers: list[int], num_layers: int, total: int | None) -> str:
