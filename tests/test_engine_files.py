@@ -222,12 +222,12 @@ def test_notes_say_what_was_done_and_what_else_is_needed(tmp_path: Path) -> None
         "--ep-num-redundant-experts 2"
     )
     assert notes("sglang", layers=[3, 4], num_hidden_layers=5) == [
-        "layers 0, 1, 2 hold the trivial placement: no MoE layers of the plan",
+        "layers 0, 1, 2 hold the trivial placement: not named as MoE layers",
         sglang,
     ]
     assert notes("sglang", layers=[1, 2]) == [
         "layer 2 is taken to be the last hidden layer",
-        "layer 0 holds the trivial placement: no MoE layers of the plan",
+        "layer 0 holds the trivial placement: not named as MoE layers",
         sglang,
     ]
     assert notes("sglang") == [
@@ -289,7 +289,7 @@ def test_a_plan_of_all_hidden_layers_is_cut_for_engines_of_moe_layers(tmp_path: 
     options: Any = {"layers": [1, 2], "num_hidden_layers": 3}
     assert saved(tmp_path, "vllm", plan, **options) == ROWS
     notes = save_for_engine(plan, tmp_path / "placement.json", "vllm-ascend", **options)
-    assert notes[0] == "layer 0 of the plan left out: no MoE layers"
+    assert notes[0] == "layer 0 of the plan left out: not named as MoE layers"
     path = tmp_path / "placement.json"
     assert load_engine_file(path, "vllm-ascend").plan.phy2log.tolist() == ROWS
     path.unlink()
@@ -300,12 +300,39 @@ def test_a_plan_of_all_hidden_layers_is_cut_for_engines_of_moe_layers(tmp_path: 
     assert "\n  0: " not in text
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_layer_that_is_not_named_is_not_written_as_planned(name: str, tmp_path: Path) -> None:
+    """One rule for all: by the trivial placement or not at all, and its load is told."""
+    if name == "trtllm" and yaml is None:
+        pytest.skip("PyYAML is not installed")
+    load = np.array([[0, 0, 0, 0], [1, 2, 3, 9], [9, 3, 2, 1]])
+    plan = eplb.plan(load, num_gpus=2, num_replicas=6)
+    path = tmp_path / f"placement{FORMATS[name].endings[0]}"
+    notes = save_for_engine(plan, path, name, layers=[1], num_hidden_layers=3)
+    rows = load_engine_file(path, name, num_gpus=2).plan.phy2log.tolist()
+    planned = plan.phy2log[1].tolist()
+    if FORMATS[name].rows == "hidden":
+        assert rows == [TRIVIAL, planned, TRIVIAL]
+        assert "layers 0, 2 hold the trivial placement: not named as MoE layers" in notes
+    else:
+        assert rows == [planned]
+        assert "layers 0, 2 of the plan left out: not named as MoE layers" in notes
+    assert "layer 2 has load, and the plan's placement of it is not written" in notes
+    notes = save_for_engine(plan, path, name, layers=[1, 2], num_hidden_layers=3)
+    assert not any("has load" in note for note in notes)
+    with pytest.raises(PlanFileError, match="or give num_hidden_layers=3 if the plan is of all"):
+        save_for_engine(plan, path, name, layers=[1])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layers": [0]}, "1 layers are named for a plan of 2: name the hidden layer of each"),
-        ({"layers": [0, 1, 2]}, "3 layers are named for a plan of 2"),
-        ({"layers": [0], "num_hidden_layers": 3}, "1 layers are named for a plan of 2"),
+        (
+            {"layers": [0]},
+            "1 layer named for a plan of 2: name the hidden layer of each, or give num_hidden_layers=2 if the plan is of all hidden layers",
+        ),
+        ({"layers": [0, 1, 2]}, "3 layers named for a plan of 2"),
+        ({"layers": [0], "num_hidden_layers": 3}, "1 layer named for a plan of 2"),
         ({"layers": [5], "num_hidden_layers": 2}, "layer 5 is not one of the 2 hidden layers"),
         ({"layers": [3, 5], "num_hidden_layers": 5}, "layer 5 is not one of the 5 hidden layers"),
         ({"layers": [4, 3]}, "layers must ascend: 3 comes after 4"),
@@ -441,7 +468,7 @@ BAD_TABLES: dict[str, tuple[Any, str]] = {
     "too deep": ([[[0], [1]]], "layer 0, slot 0: a list is there"),
     "a hole": ([[0, 1], [0, -1]], "layer 1, slot 1: -1 is there"),
     "huge": ([[0, 2**63]], "layer 0, slot 1: 9223372036854775808 is there"),
-    "large": ([[0, 2**30]], "num_experts=1073741825 is too large"),
+    "large": ([[0, 2**30]], "layer 0, slot 1: expert 1073741824 is there, but"),
     "no such slot": ([[0, 1], [1, 1]], "layer 1: expert 0 has no slot"),
     "many layers": ([[0, 1]] * 20000, "it holds 20000 layers; at most 16384 are read"),
 }
@@ -788,7 +815,7 @@ def test_a_config_names_the_layers(tmp_path: Path) -> None:
     config, placement = tmp_path / "config.json", tmp_path / "placement.json"
     config.write_text(json.dumps(DEEPSEEK | {"num_hidden_layers": 5, "n_routed_experts": 4}))
     notes = PLAN.save(placement, "sglang", config=config)
-    assert notes[0] == "layers 0, 1, 2 hold the trivial placement: no MoE layers of the plan"
+    assert notes[0] == "layers 0, 1, 2 hold the trivial placement: not named as MoE layers"
     rows = json.loads(placement.read_text())["physical_to_logical_map"]
     assert rows == [TRIVIAL, TRIVIAL, TRIVIAL, *ROWS]
     placement.unlink()

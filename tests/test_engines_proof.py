@@ -1,10 +1,10 @@
 """The engines' own released code loads what is written for them, and has the plan's map.
 
-It runs where ``EPLB_ENGINE_WHEELS`` names a folder of wheels, and is skipped elsewhere. They are
-fetched, for about 400 MB, by
+It runs where ``EPLB_ENGINE_WHEELS`` names a folder of wheels, and is skipped where it is not set; a
+wheel that is not in the folder fails it. They are fetched, about 400 MB, by
 
-    pip download --no-deps --dest wheels sglang==0.5.23
-    pip download --no-deps --dest wheels --only-binary :all: vllm==0.33.0 vllm-ascend==0.23.0
+    pip download --no-deps --only-binary :all: -d wheels \\
+        sglang==0.5.23 vllm==0.33.0 vllm-ascend==0.23.0
 
 Nothing is installed: one module of each is read out of its wheel and run by itself, with stand-ins
 for what it imports of the engine. TensorRT-LLM has no wheel on the Python Package Index, only a
@@ -15,10 +15,8 @@ the map of the file goes through the function that makes vLLM's tables of any ma
 from __future__ import annotations
 
 import json
-import os
 import sys
 import zipfile
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +24,14 @@ import eplb
 import numpy as np
 import pytest
 import torch
+from engine_wheels import RELEASES
+from engine_wheels import wheel as engine_wheel
 from eplb.engine_files import save_for_engine
 from eplb.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 LOAD = np.random.default_rng(5).lognormal(0, 1, (4, 16))
 GPUS, SPARES = 4, 8
@@ -45,18 +46,13 @@ TRIVIAL = [slot % 16 for slot in range(24)]
 
 def module_of(wheel: str, path: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A module of a wheel, run by itself: what it imports must have stand-ins."""
-    folder = os.environ.get("EPLB_ENGINE_WHEELS")
-    if not folder:
-        pytest.skip("EPLB_ENGINE_WHEELS names no folder of wheels: see this file's first lines")
-    found = sorted(Path(folder).glob(f"{wheel}-*.whl"))
-    if not found:
-        pytest.skip(f"the folder of EPLB_ENGINE_WHEELS holds no wheel of {wheel}")
-    with zipfile.ZipFile(found[-1]) as archive:
+    found = engine_wheel(wheel)
+    with zipfile.ZipFile(found) as archive:
         source = archive.read(path)
     module = ModuleType(path.removesuffix(".py").replace("/", "."))
     module.__package__ = module.__name__.rpartition(".")[0]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(compile(source, f"{found[-1].name}/{path}", "exec"), module.__dict__)  # noqa: S102
+    exec(compile(source, f"{found.name}/{path}", "exec"), module.__dict__)  # noqa: S102
     return module
 
 
@@ -68,6 +64,18 @@ def stand_in(name: str, monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
         if module.__name__ not in sys.modules or end == len(parts):
             monkeypatch.setitem(sys.modules, module.__name__, module)
     vars(sys.modules[name]).update(values)
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_control_a_wheel_that_is_not_there_fails(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EPLB_ENGINE_WHEELS", str(tmp_path))
+    with pytest.raises(pytest.fail.Exception, match=f"no wheel of {RELEASES[name]}: fill it by"):
+        engine_wheel(name)
+    monkeypatch.delenv("EPLB_ENGINE_WHEELS")
+    with pytest.raises(pytest.skip.Exception):
+        engine_wheel(name)
 
 
 # --- SGLang ---------------------------------------------------------------------------------------

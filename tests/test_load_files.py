@@ -314,6 +314,11 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "json beyond 2**64 - 1": ("a.json", f"[[1, {2**64}]]", f"expert 1: the load is {2**64};"),
     "json, negative": ("a.json", b"[[1], [-2]]", "layer 1, expert 0: the load is -2"),
     "json, ragged": ("a.json", b"[[1, 2], [3]]", "layer 1 has 1 loads, layer 0 2"),
+    "json, a number under a name": (
+        "a.json",
+        b'{"a": 1}',
+        "a table of loads is needed; 'a' is 1",
+    ),
     "json, a number": ("a.json", b"7", "a table of loads is needed, it holds 7"),
     "json, a row": ("a.json", b"[1, 2]", "one list of numbers"),
     "json, empty list": ("a.json", b"[]", "empty list"),
@@ -326,7 +331,7 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "json, windows of other layers": (
         "a.json",
         b"[[[1, 2]], [[1, 2], [3, 4]]]",
-        "window 1 holds 2 layers, window 0 holds 1 layers",
+        "window 1 holds 2 layers, window 0 holds 1 layer",
     ),
     "json, windows of other experts": (
         "a.json",

@@ -4,9 +4,9 @@ numpy takes the sort of the widest vectors that a processor has, and its default
 With those vectors disabled, as on another processor, vLLM places equal experts elsewhere; this library
 does not. It runs where ``EPLB_ENGINE_WHEELS`` names a folder that
 
-    pip download --no-deps --dest wheels --only-binary :all: vllm==0.33.0
+    pip download --no-deps --only-binary :all: -d wheels vllm==0.33.0
 
-has filled, and is skipped elsewhere: nothing is installed, two modules are read out of the wheel.
+has filled, and is skipped where that is not set: nothing is installed, two modules are read out of the wheel.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from counts import COUNTS
+from engine_wheels import wheel
 
 LAYERS, SLOTS = 58, 288
 
@@ -48,20 +48,10 @@ print(json.dumps(tables))
 """
 
 
-def wheel() -> Path:
-    folder = os.environ.get("EPLB_ENGINE_WHEELS")
-    if not folder:
-        pytest.skip("EPLB_ENGINE_WHEELS names no folder of wheels: see this file's first lines")
-    found = sorted(Path(folder).glob("vllm-0.33.0-*.whl"))
-    if not found:
-        pytest.skip("the folder of EPLB_ENGINE_WHEELS holds no wheel of vLLM 0.33.0")
-    return found[0]
-
-
 def planned(disabled: list[str]) -> dict[str, Any]:
     """The placements of both, by planner, with these features of the processor disabled."""
     run = subprocess.run(
-        [sys.executable, "-c", PLANNED, str(wheel())],
+        [sys.executable, "-c", PLANNED, str(wheel("vllm"))],
         env=os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(disabled)},
         capture_output=True,
         text=True,
@@ -79,7 +69,7 @@ def differing(a: list[list[int]], b: list[list[int]]) -> tuple[int, int]:
 
 
 def test_vllm_s_plans_depend_on_the_processor_and_ours_do_not() -> None:
-    wheel()
+    wheel("vllm")
     umath = importlib.import_module("numpy._core._multiarray_umath")
     features = [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__[name]]
     widest = [name for name in features if name.startswith("AVX512") or name == "X86_V4"]

@@ -173,6 +173,31 @@ def test_the_screen_says_what_an_operator_asks() -> None:
     assert repr(PLAN).startswith(f"<eplb.Plan {PLAN.digest()}: 3 layers")
 
 
+def test_the_largest_gap_is_rounded_once() -> None:
+    """Up, where it is shown and where it is promised."""
+    load = np.random.default_rng(0).lognormal(0, 1, (6, 16))
+    for layer in range(6):
+        plan = eplb.plan(load[layer : layer + 1], num_gpus=4, policy="deepseek")
+        worst, promised = re.findall(r"(?:worst|within) (\d+\.\d+%)", str(plan))[-2:]
+        assert worst == promised
+        assert float(worst[:-1]) >= 100 * plan.gap.max()
+
+
+def test_one_is_not_many() -> None:
+    plan = eplb.plan([[1, 2]], num_gpus=1)
+    assert repr(plan).endswith(": 1 layer, 2 experts in 2 slots on 1 GPU, policy minimax>")
+    assert eplb.verify(plan, [[1, 2]]).endswith("bounds of 1 layer")
+    bare = eplb.Plan.from_phy2log([[0, 1]], num_gpus=1)
+    assert eplb.verify(bare, [[1, 2]]).startswith("structure verified, 1 layer;")
+
+
+def test_from_phy2log_blames_the_expert() -> None:
+    message = r"layer 0, slot 3: expert 9 is there, .* in 4 slots the last can be 3$"
+    with pytest.raises(eplb.VerificationError, match=message) as caught:
+        eplb.Plan.from_phy2log([[0, 1, 2, 9]], num_gpus=2)
+    assert (caught.value.layer, caught.value.slot, caught.value.expert) == (0, 3, 9)
+
+
 def test_from_phy2log_ranks_by_slot() -> None:
     for phy2log in (
         [[2, 0, 1, 0, 2, 2]],

@@ -325,7 +325,7 @@ def test_powers_of_two() -> None:
         ({"experts": -3}, "experts is -3; it must be at least 1"),
         ({"experts": 2**14 + 1}, "experts is 16385; at most 16384 are sampled"),
         (
-            {"experts": 4},
+            {"experts": 4, "top_k": 8},
             "top_k is 8, but there are only 4 experts; a token goes to an expert once",
         ),
         ({"top_k": 1.5}, "top_k must be a whole number, got 1.5"),
@@ -349,9 +349,17 @@ def test_bad_values_are_clear_errors(arguments: dict[str, Any], message: str) ->
     assert "\n" not in str(error.value)
 
 
+def test_few_experts_are_not_all_chosen() -> None:
+    """The model's experts per token would be all 8 of them, and all loads equal."""
+    for experts, top_k in ((1, 1), (4, 1), (8, 2), (31, 7), (32, 8), (512, 8)):
+        loads = sample(layers=2, experts=experts, tokens=1000)
+        assert loads.sum(axis=1).tolist() == [1000 * top_k] * 2
+        assert experts == 1 or (loads.std(axis=1) > 0).all()
+
+
 def test_sizes_that_do_not_go_together_are_topology_errors() -> None:
     with pytest.raises(TopologyError):
-        sample(experts=4)
+        sample(experts=4, top_k=8)
 
 
 @pytest.mark.parametrize(

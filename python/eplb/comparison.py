@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eplb.errors import TopologyError
 from eplb.metrics import METRICS
-from eplb.planner import plan, policies_for, trivial_plan
+from eplb.planner import POLICIES, plan, policies_for, trivial_plan
 from eplb.summary import loaded_layers
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Comparison:
     #: Layers that carry a load.
     loaded_layers: int
     rows: tuple[Row, ...]
+    #: The policies that cannot plan these sizes, and why not.
+    impossible: dict[str, str]
 
 
 def sizes_of(plan: Plan) -> Sizes:
@@ -131,6 +134,7 @@ def compare(
 
     first = make("deepseek")
     policies = policies_for(first._placement.topology)  # noqa: SLF001
+    impossible = {policy: _why_not(make, policy) for policy in POLICIES if policy not in policies}
     plans = [_timed(make, policy) for policy in policies]
     named = zip(policies, plans, strict=True)
     return Comparison(
@@ -141,7 +145,17 @@ def compare(
             _row(TRIVIAL, trivial_plan(first), None),
             *(_row(name, made, milliseconds) for name, (made, milliseconds) in named),
         ),
+        impossible=impossible,
     )
+
+
+def _why_not(make: Callable[[str], Plan], policy: str) -> str:
+    """In the planner's own words."""
+    try:
+        make(policy)
+    except TopologyError as error:
+        return str(error)
+    raise AssertionError(f"{policy} plans what policies_for says it cannot")
 
 
 def _row(name: str, plan: Plan, milliseconds: float | None) -> Row:

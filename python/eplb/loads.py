@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from eplb import tensors
 from eplb.errors import LoadError, LoadTypeError
-from eplb.shown import short
+from eplb.shown import short, type_name
 
 from . import _core
 
@@ -57,7 +58,9 @@ def as_array(load: Any) -> tuple[npt.NDArray[Any], str | None]:
             return load, bits_of
     if isinstance(load, (list, tuple)):
         return _list_array(load), None
-    if isinstance(load, np.ma.MaskedArray):
+    if "numpy.ma" in sys.modules and isinstance(
+        load, np.ma.MaskedArray
+    ):  # else it is imported here
         if np.ma.is_masked(load):
             raise LoadTypeError("the loads have masked cells; fill them, e.g. load.filled(0)")
         load = load.data
@@ -85,10 +88,9 @@ def _known_type(array: npt.NDArray[Any], load: Any) -> tuple[npt.NDArray[Any], s
         return array.view(np.uint16), "bfloat16"
     if dtype.name.startswith(("float8_e4m3", "float8_e5m2")):
         return array.astype(np.float32), None
-    what = f"{type(load).__name__} " if array.ndim == 0 else ""
-    raise LoadTypeError(
-        f"loads must be integers or floats, got {what}{dtype.name}; convert them first"
-    )
+    plain = array.ndim == 0 and not isinstance(load, (np.ndarray, np.generic))
+    what = type(load).__name__ if plain else type_name(dtype)
+    raise LoadTypeError(f"loads must be integers or floats, got {what}; convert them first")
 
 
 def _exact_float64(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

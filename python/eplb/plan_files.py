@@ -29,7 +29,7 @@ import numpy.typing as npt
 from eplb.errors import EplbError, PlanFileError, VerificationError
 from eplb.npy_files import MAX_BYTES, read_npz
 from eplb.plans import Plan
-from eplb.shown import short
+from eplb.shown import short, type_name
 from eplb.sizes import topology
 
 from . import _core
@@ -195,7 +195,7 @@ def _integers(
     limits = np.iinfo(dtype)
     if isinstance(table, np.ndarray):
         if table.dtype.kind not in "iu":
-            raise PlanFileError(f"{wanted}, got {table.dtype.name}")
+            raise PlanFileError(f"{wanted}, got {type_name(table.dtype)}")
         if table.size and (int(table.min()) < limits.min or int(table.max()) > limits.max):
             raise PlanFileError(f"{wanted} that fit {limits.dtype.name}")
     else:
@@ -298,7 +298,14 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
             raise PlanFileError(f"it holds more than {MAX_BYTES} bytes")
         if content.startswith(b"\x93NUMPY"):
             raise PlanFileError("no plan file: an .npy file, of loads perhaps")
-        values = _npz_values(content) if content[:2] == b"PK" else parse_json(content)
+        if content[:2] == b"PK":
+            return plan_from_dict(_npz_values(content))
+        values = parse_json(content)
+        if not isinstance(values, dict) or not values.keys() & {"format", "version", "phy2log"}:
+            raise PlanFileError(
+                "no plan file: the plan must be an object with keys, format among them; an engine's "
+                "file? eplb evaluate takes it with --format, eplb.engine_files.load_engine_file too"
+            )
         return plan_from_dict(values)
     except PlanFileError as error:
         raise PlanFileError(f"{path}: {error}") from error
@@ -321,6 +328,8 @@ def parse_json(content: bytes) -> Any:
         raise PlanFileError("no JSON that can be read: it is nested too deeply") from None
     except PlanFileError:
         raise
+    except UnicodeDecodeError:
+        raise PlanFileError("no JSON that can be read: its bytes are no text") from None
     except ValueError as error:
         reason = str(error).split(";")[0]  # what follows is advice to programmers
         raise PlanFileError(f"no JSON that can be read: {reason}") from error

@@ -10,7 +10,7 @@ import numpy as np
 from eplb.errors import EplbError
 from eplb.loads import canonical_loads
 from eplb.plans import Plan
-from eplb.shown import short
+from eplb.shown import count, short
 from eplb.sizes import topology, whole_number
 
 from . import _core
@@ -58,7 +58,8 @@ def plan(
             another rule for the last copies, and swaps) or ``"minimax"`` (a search for the least
             largest GPU load, with no two copies of an expert on one GPU).
         effort: how long ``"minimax"`` searches: ``"fast"``, ``"default"`` or ``"best"``, which is
-            for planning offline. Work is counted in operations, so no answer depends on time.
+            for planning offline. ``"fast"`` may end above ``"deepseek"`` where that puts two copies
+            of an expert on one GPU. Work is counted in operations, so no answer depends on time.
         target_gap: the gap to the lower bound at which ``"minimax"`` takes a layer for done; by
             default 0 for ``"best"``, else 0.0005, but with more than 64 slots 0.001 where a GPU has
             6 or 7 of them, 0.0025 where it has 5, 0.005 where it has fewer.
@@ -149,11 +150,11 @@ def verify(plan: Plan, load: Any) -> str:
         _core.verify_structure(placement)
         _core.certify(placement, loads)  # raises where the loads are of another model
         return (
-            f"structure verified, {plan.num_layers} layers; "
+            f"structure verified, {count(plan.num_layers, 'layer')}; "
             "the plan carries no certificate, so no load or bound was checked"
         )
     _core.verify(placement, plan.certificate, loads)
-    return f"verified: structure, GPU loads and lower bounds of {plan.num_layers} layers"
+    return f"verified: structure, GPU loads and lower bounds of {count(plan.num_layers, 'layer')}"
 
 
 def _check_plan(plan: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from eplb import tensors
 from eplb.errors import EplbError, VerificationError
-from eplb.shown import short
+from eplb.shown import count, short, type_name
 from eplb.sizes import topology
 
 from . import _core
@@ -216,6 +216,15 @@ class Plan:
         """
         table = integer_table("phy2log", phy2log)
         num_experts = max(int(table.max()) + 1, 1)
+        if num_experts > table.shape[1]:
+            layer, slot = (int(at) for at in np.unravel_index(table.argmax(), table.shape))
+            raise VerificationError(
+                f"layer {layer}, slot {slot}: expert {num_experts - 1} is there, but every expert from "
+                f"0 needs a slot: in {table.shape[1]} slots the last can be {table.shape[1] - 1}",
+                layer,
+                slot,
+                num_experts - 1,
+            )
         sizes = topology(
             num_experts=num_experts,
             num_replicas=table.shape[1],
@@ -260,7 +269,7 @@ class Plan:
                 ``"trtllm"``, ``"vllm-ascend"``, ``"rtp-llm"``, ``"vllm"``.
             layers: for engines, the hidden layer of each layer of the plan, ascending.
             num_hidden_layers: for engines, how many hidden layers the model has.
-            config: the model's config.json, which tells both.
+            config: the model's config.json, which tells both ``layers`` and ``num_hidden_layers``.
 
         Returns notes, a line each: what was done, and what the engine needs beside the file.
 
@@ -290,8 +299,9 @@ class Plan:
 
     def __repr__(self) -> str:
         return (
-            f"<eplb.Plan {self.digest()}: {self.num_layers} layers, {self.num_experts} experts in "
-            f"{self.num_replicas} slots on {self.num_gpus} GPUs, policy {self.policy}>"
+            f"<eplb.Plan {self.digest()}: {count(self.num_layers, 'layer')}, "
+            f"{count(self.num_experts, 'expert')} in {count(self.num_replicas, 'slot')} on "
+            f"{count(self.num_gpus, 'GPU')}, policy {self.policy}>"
         )
 
     def __str__(self) -> str:
@@ -341,7 +351,7 @@ def integer_table(name: str, values: Any) -> IntTable:
             f"{name} has shape {array.shape}; a table [layers, slots] is needed"
         )
     if array.dtype.kind not in "iu":
-        raise VerificationError(f"{name} must hold integers, got {array.dtype.name}")
+        raise VerificationError(f"{name} must hold integers, got {type_name(array.dtype)}")
     if array.dtype == np.uint64 and int(array.max()) >= 2**63:
         raise VerificationError(f"{name} holds {int(array.max())}, which is no expert")
     return np.require(array, np.int64, ["C", "ALIGNED"])

@@ -12,7 +12,8 @@ import numpy as np
 from eplb.errors import EplbError
 from eplb.plan_files import write_whole
 from eplb.planner import trivial_plan
-from eplb.summary import count, loaded_layers
+from eplb.shown import count
+from eplb.summary import loaded_layers
 
 if TYPE_CHECKING:
     from os import PathLike

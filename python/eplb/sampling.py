@@ -148,7 +148,7 @@ def sample(
         seed: From 0 to 2**64 - 1; each gives another sample.
         layers: MoE layers.
         experts: Logical experts of a layer.
-        top_k: Experts per token.
+        top_k: Experts per token; by default the model's, but at most a quarter of the experts.
         tokens: Tokens of a window.
         spread: Standard deviation of the log load over the experts of a layer, outliers aside.
         outliers: Outliers of each layer, at most half its experts; by default as many as the
@@ -164,10 +164,12 @@ def sample(
     [[30, 23, 11, 35, 35, 26, 7, 33], [16, 15, 15, 52, 34, 20, 27, 21]]
     """
     preset = _preset(model)
+    num_experts = whole_number("experts", preset.experts if experts is None else experts)
+    usual = min(preset.top_k, max(1, num_experts // 4))  # of few experts the model's would be all
     size = _Size(
         layers=whole_number("layers", preset.layers if layers is None else layers),
-        experts=whole_number("experts", preset.experts if experts is None else experts),
-        top_k=whole_number("top_k", preset.top_k if top_k is None else top_k),
+        experts=num_experts,
+        top_k=whole_number("top_k", usual if top_k is None else top_k),
         tokens=whole_number("tokens", tokens),
         windows=1 if windows is None else whole_number("windows", windows),
         domains=whole_number("domains", domains),

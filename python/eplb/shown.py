@@ -26,3 +26,14 @@ def short(value: Any) -> str:
         return _SHORT.repr(value)
     except Exception:  # noqa: BLE001 - a stranger's, or a type with the name of a known one
         return f"a value of the type {type(value).__name__}"
+
+
+def count(number: int, what: str, many: str | None = None) -> str:
+    """``"1 layer"``, ``"2 layers"``; ``many`` where the plural is another."""
+    return f"{number} {what if number == 1 else many or what + 's'}"
+
+
+def type_name(dtype: Any) -> str:
+    """A numpy type by name, without the widths of texts: ``str``, not ``str96``."""
+    name: str = {"S": "bytes", "U": "str"}.get(dtype.kind, dtype.name)
+    return name

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb.planner import trivial_plan
+from eplb.shown import count
 
 if TYPE_CHECKING:
     from eplb.plans import FloatTable, IntTable, Plan
@@ -82,18 +83,23 @@ def _extremes(values: FloatTable, layers: IntTable, *, worst: object, percent: b
     values = values[layers]
     at = int(worst(values))  # type: ignore[operator]
     if percent:
-        return f"mean {values.mean():.3%}, worst {values[at]:.3%} (layer {layers[at]})"
+        return f"mean {values.mean():.3%}, worst {at_most(values[at])} (layer {layers[at]})"
     return f"mean {values.mean():.4f}, worst {values[at]:.4f} (layer {layers[at]})"
 
 
 def _promise(plan: Plan, gap: float) -> str:
-    """What the largest gap means; rounded up, so that it stays true."""
+    """What the largest gap means."""
     best = "the best that any planner could do"
     if plan.num_nodes > 1 and not plan.fallback:
         best += "\n" + " " * 16 + "that keeps the groups on nodes"
     if gap == 0:
         return f"every layer is {best}"
-    return f"every layer within {math.ceil(gap * 1e5) / 1e3:.3f}% of {best}"
+    return f"every layer within {at_most(gap)} of {best}"
+
+
+def at_most(gap: float) -> str:
+    """The largest of gaps in percent: rounded up, so that what is said of it stays true."""
+    return f"{math.ceil(gap * 1e5) / 1e3:.3f}%"
 
 
 def _duplicates(plan: Plan) -> str:
@@ -107,8 +113,3 @@ def _duplicates(plan: Plan) -> str:
     slots = count(int(duplicates.sum()), "slot")
     layers = count(int(np.count_nonzero(duplicates)), "layer")
     return _row("duplicates", f"{slots} with an expert that their GPU holds already, in {layers}")
-
-
-def count(number: int, what: str, many: str | None = None) -> str:
-    """``"1 layer"``, ``"2 layers"``; ``many`` where the plural is another."""
-    return f"{number} {what if number == 1 else many or what + 's'}"

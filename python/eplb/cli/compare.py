@@ -20,12 +20,14 @@ from eplb.cli.options import (
     Threads,
     Trust,
     WrittenBy,
+    in_words_of_options,
 )
 from eplb.cli.output import WIDTH, busy, say
 from eplb.comparison import Comparison, Row, compare
 from eplb.load_files import read_loads
 from eplb.metrics import METRICS
-from eplb.summary import count
+from eplb.shown import count
+from eplb.summary import at_most
 
 
 def compare_command(
@@ -49,11 +51,18 @@ def compare_command(
     experts = read.table.shape[1]
     with sizes.named_in_errors(experts), busy("planning by every policy"):
         comparison = compare(read.table, **sizes.arguments(experts))
+    notes = [
+        *read.notes,
+        *sizes.notes(),
+        *(
+            f"{policy}: impossible: {in_words_of_options(reason)}"
+            for policy, reason in comparison.impossible.items()
+        ),
+    ]
     if as_json:
-        say(json.dumps({**_values(comparison), "notes": read.notes}))
+        say(json.dumps({**_values(comparison), "notes": notes}))
         return
-    notes = (f"note: {note}" for note in read.notes)
-    say("\n".join([comparison_text(comparison, metric), *notes]))
+    say("\n".join([comparison_text(comparison, metric), *(f"note: {note}" for note in notes)]))
 
 
 def comparison_text(comparison: Comparison, metric: str | None = None) -> str:
@@ -131,7 +140,7 @@ def _cells(row: Row, metric: str | None) -> list[str]:
         _shown(figures.balancedness_mean, ".4f"),
         _shown(figures.balancedness_worst, ".4f"),
         _shown(figures.gap_mean, ".3%"),
-        _shown(figures.gap_worst, ".3%"),
+        "-" if figures.gap_worst is None else at_most(figures.gap_worst),
         str(figures.duplicates),
         _shown(row.milliseconds, ".2f"),
         *([_shown(figures.metrics[metric], ".4f")] if metric else []),

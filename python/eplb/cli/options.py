@@ -119,7 +119,7 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="The model's config.json, which tells both.",
+        help="The model's config.json: tells which hidden layers are MoE layers, and how many there are.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
@@ -153,6 +153,12 @@ class Sizes:
             "threads": self.threads,
         }
 
+    def notes(self) -> list[str]:
+        """What of the sizes changes nothing."""
+        if self.groups > 1 and self.nodes == 1:
+            return [f"--groups {self.groups} changes nothing on one node: give --nodes too"]
+        return []
+
     @contextmanager
     def named_in_errors(self, experts: int) -> Iterator[None]:
         """Names sizes in errors as they are named on the command line."""
@@ -175,6 +181,15 @@ _OPTIONS = {
 }
 
 
+def in_words_of_options(text: str) -> str:
+    """A message with arguments named as the options that they are on the command line."""
+    text = re.sub(r"\bnum_\w+\b", lambda name: _OPTIONS.get(name[0], name[0]), text)
+    text = re.sub(r"^(threads|seed|tokens|experts|windows)\b", r"--\1", text)
+    text = re.sub(r"\btop_k\b", "--top-k", text)
+    text = text.replace("give layers, or the model's config.json", "give --layers or --config")
+    return re.sub(r"^layers(?= must| are)|(?<=leave out )layers", "--layers", text)
+
+
 @contextmanager
 def words_of_options(config: str | None = None) -> Iterator[None]:
     """Names arguments in errors as the options that they are on the command line.
@@ -186,11 +201,7 @@ def words_of_options(config: str | None = None) -> Iterator[None]:
     except eplb.EplbError as error:
         if config is not None and str(error).startswith(f"{config}: "):
             raise
-        text = re.sub(r"\bnum_\w+\b", lambda name: _OPTIONS.get(name[0], name[0]), str(error))
-        text = re.sub(r"^(threads|seed|tokens|experts|windows)\b", r"--\1", text)
-        text = re.sub(r"\btop_k\b", "--top-k", text)
-        text = text.replace("give layers, or the model's config.json", "give --layers or --config")
-        text = re.sub(r"^layers(?= must| are)|(?<=leave out )layers", "--layers", text)
+        text = in_words_of_options(str(error))
         if text == str(error):
             raise
         place = (error.layer, error.slot, error.expert)

@@ -31,7 +31,7 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import busy, say
 from eplb.cli.screen import lines_of, metric_lines, plan_values
-from eplb.engine_files import FORMAT_NAMES
+from eplb.engine_files import FORMAT_NAMES, moe_layers_of
 from eplb.engine_files.writing import Target, target
 from eplb.load_files import read_loads
 from eplb.planner import DEFAULT_POLICY, EFFORTS
@@ -53,7 +53,8 @@ def plan_command(
         typer.Option(
             "--effort",
             metavar="NAME",
-            help=f"How long minimax searches: {', '.join(EFFORTS)}.",
+            help=f"How long minimax searches: {', '.join(EFFORTS)}. 'fast' may end above deepseek "
+            "where deepseek puts two copies of an expert on one GPU.",
         ),
     ] = "default",
     out: Annotated[
@@ -99,7 +100,7 @@ def plan_command(
         start = time.perf_counter()
         made = eplb.plan(read.table, policy=policy, effort=effort, **sizes.arguments(experts))
         seconds = time.perf_counter() - start
-    notes = list(read.notes)
+    notes = [*read.notes, *sizes.notes()]
     if goal is not None:
         with words_of_options():
             notes += goal.for_layers(read.layers).write(made)
@@ -132,6 +133,8 @@ def _target(
     if format != "plan":
         options["--format"] = format
     if out is None:
+        if config is not None:
+            moe_layers_of(config)  # what is wrong with it comes first
         for option, value in options.items():
             if value is not None:
                 raise eplb.EplbError(f"{option} is for a file: give --out FILE too")

@@ -28,7 +28,10 @@ def sample_command(
     seed: Annotated[int, number("--seed", "The same seed gives the same loads everywhere.")] = 0,
     layers: Annotated[int | None, number("--layers", "MoE layers, instead of the model's.")] = None,
     experts: Annotated[int | None, number("--experts", "Experts, instead of the model's.")] = None,
-    top_k: Annotated[int | None, number("--top-k", "Experts that a token goes to.")] = None,
+    top_k: Annotated[
+        int | None,
+        number("--top-k", "Experts a token goes to; by default a quarter of them at most."),
+    ] = None,
     tokens: Annotated[int, number("--tokens", "Tokens of a window.")] = 100_000,
     windows: Annotated[int | None, number("--windows", "Draw so many windows of loads.")] = None,
     out: Annotated[
@@ -42,7 +45,7 @@ def sample_command(
     """
     where = None if out is None else Path(out)
     if where is not None and where.suffix not in ENDINGS:
-        raise eplb.EplbError(f"{where.name!r} does not end in {', '.join(ENDINGS)}")
+        raise eplb.EplbError(f"{where.name or str(where)!r} does not end in {', '.join(ENDINGS)}")
     if where is None and sys.stdout is not None and sys.stdout.isatty():
         raise eplb.EplbError("a terminal is no place for loads: give --out FILE, or pipe them")
     with words_of_options():

@@ -64,5 +64,5 @@ def check_ending(path: Path, name: Any) -> None:
     endings = (".json", ".npz") if name == "plan" else FORMATS[name].endings
     if path.suffix not in endings:
         raise PlanFileError(
-            f"{path.name!r} does not end in {' or '.join(endings)}, as a file of {name} must"
+            f"{path.name or str(path)!r} does not end in {' or '.join(endings)}, as a file of {name} must"
         )

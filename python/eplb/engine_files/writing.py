@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eplb.errors import PlanFileError
 from eplb.plan_files import save_plan, write_whole
+from eplb.shown import count
 from eplb.summary import loaded_layers
 
 from .format import Rows
@@ -106,10 +107,11 @@ def save_for_engine(
         format: one of ``FORMAT_NAMES``.
         layers: hidden layer of each layer of the plan, ascending; by default 0, 1, 2, ... A plan of
             all hidden layers (as made from statistics of SGLang) may be given fewer: where the
-            engine wants MoE layers, it gets these.
+            engine wants MoE layers, it gets these; where it wants all, the others get the trivial
+            placement.
         num_hidden_layers: hidden layers of the model, for engines whose file covers dense layers
             too: those get the trivial placement. By default the last of ``layers`` is the last.
-        config: the model's config.json, which tells both.
+        config: the model's config.json, which tells both ``layers`` and ``num_hidden_layers``.
 
     Returns notes, a line each: what was done, and what the engine needs beside the file.
 
@@ -125,21 +127,19 @@ def _rows(plan: Plan, name: str, layers: list[int] | None, total: int | None) ->
     """The rows in the order and number in which the engine wants them."""
     covers = FORMATS[name].rows
     notes: list[str] = []
+    lost: list[str] = []
     table = plan.phy2log.tolist()
     if layers is None and total == plan.num_layers:
         layers = list(range(total))
     if layers is not None and len(layers) != plan.num_layers:
         if total != plan.num_layers:
-            raise PlanFileError(
-                f"{len(layers)} layers are named for a plan of {plan.num_layers}: name the hidden "
-                "layer of each"
-            )
+            raise PlanFileError(_misnamed(layers, plan.num_layers, total))
         refuse_beyond(layers, total)
-        if covers == "hidden":
-            layers = list(range(total))
-        else:
-            notes.append(f"{counted(others(layers, total))} of the plan left out: no MoE layers")
-            table = [table[layer] for layer in layers]
+        table = [table[layer] for layer in layers]
+        unnamed = others(layers, total)
+        if covers != "hidden":
+            notes.append(f"{counted(unnamed)} of the plan left out: not named as MoE layers")
+        lost = _loaded_note(plan, unnamed)
     if covers == "moe" and layers is None and (idle := _idle(plan)):
         raise PlanFileError(
             f"{counted(idle)} of the plan carry no load: are they dense? {name} wants MoE layers "
@@ -152,7 +152,27 @@ def _rows(plan: Plan, name: str, layers: list[int] | None, total: int | None) ->
         )
     if covers == "hidden":
         table = _filled(plan, table, layers, total, notes)
-    return Rows(plan, table, layers, notes)
+    return Rows(plan, table, layers, notes + lost)
+
+
+def _misnamed(layers: list[int], num_layers: int, total: int | None) -> str:
+    """What is wrong where another number of layers is named than the plan has."""
+    named = f"{count(len(layers), 'layer')} named for a plan of {num_layers}"
+    if total is None and layers[-1] < num_layers:
+        return (
+            f"{named}: name the hidden layer of each, or give num_hidden_layers={num_layers} if the "
+            "plan is of all hidden layers"
+        )
+    return f"{named}: name the hidden layer of each"
+
+
+def _loaded_note(plan: Plan, unnamed: list[int]) -> list[str]:
+    """Says which layers of a plan of all hidden layers have load, and yet are not named."""
+    loaded = set(loaded_layers(plan).tolist()) if plan.certified else set()
+    if not (lost := [layer for layer in unnamed if layer in loaded]):
+        return []
+    verb, them = ("has", "it") if len(lost) == 1 else ("have", "them")
+    return [f"{counted(lost)} {verb} load, and the plan's placement of {them} is not written"]
 
 
 def _idle(plan: Plan) -> list[int]:
@@ -174,7 +194,7 @@ def _filled(
     if layers is None:
         if total is not None:
             raise PlanFileError(
-                f"the plan has {plan.num_layers} layers, the model {total} hidden ones, and which "
+                f"the plan has {count(plan.num_layers, 'layer')}, the model {total} hidden ones, and which "
                 "are the plan's is not said: give layers, or the model's config.json"
             )
         notes.append(
@@ -190,5 +210,5 @@ def _filled(
     rows = dict(zip(layers, table, strict=True))
     if dense := others(layers, total):
         holds = "holds" if len(dense) == 1 else "hold"
-        notes.append(f"{counted(dense)} {holds} the trivial placement: no MoE layers of the plan")
+        notes.append(f"{counted(dense)} {holds} the trivial placement: not named as MoE layers")
     return [rows.get(layer, trivial) for layer in range(total)]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from eplb.errors import LoadError, LoadTypeError
 from eplb.loads import as_array
+from eplb.shown import count
 from eplb.tensors import is_tensor
 
 from . import found
@@ -48,8 +49,10 @@ def _list_array(values: list[Any]) -> npt.NDArray[Any]:
         return as_array(values)[0]
     for window, table in enumerate(values):
         if not isinstance(table, list) or len(table) != len(first):
-            holds = f"{len(table)} layers" if isinstance(table, list) else _kind(table)
-            raise LoadError(f"window {window} holds {holds}, window 0 holds {len(first)} layers")
+            holds = count(len(table), "layer") if isinstance(table, list) else _kind(table)
+            raise LoadError(
+                f"window {window} holds {holds}, window 0 holds {count(len(first), 'layer')}"
+            )
     rows = [row for table in values for row in table]
     _refuse_many_cells(rows)
     windows = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eplb.errors import LoadError
+from eplb.shown import short
 
 from .found import Found
 
@@ -46,18 +47,26 @@ def entry(values: Any, key: str | None) -> Found:
             raise LoadError(f"it is {what}, and no loads: is it in the place of another file?")
     if key is not None:
         if key in values:
-            return Found(values[key])
+            return _named(values, key)
         raise LoadError(f"it holds no {key!r}; it holds {_names(values)}")
     if rows := _layers(values):
         return Found(list(rows.values()), tuple(rows))
     if len(values) == 1:
-        return Found(next(iter(values.values())))
+        return _named(values, next(iter(values)))
     known = [name for name in KEYS if name in values]
     if len(known) != 1:
         raise LoadError(
             f"which are the loads? It holds {_names(values)}: name one as the key (--key)"
         )
-    return Found(values[known[0]])
+    return _named(values, known[0])
+
+
+def _named(values: dict[Any, Any], name: Any) -> Found:
+    """The value of a name, if it may be a table."""
+    value = values[name]
+    if value is None or isinstance(value, (int, float, str)):
+        raise LoadError(f"a table of loads is needed; {_names({name: 0})} is {short(value)}")
+    return Found(value)
 
 
 def _layers(values: dict[Any, Any]) -> dict[int, Any]:

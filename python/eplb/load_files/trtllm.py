@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from eplb.errors import LoadError
 from eplb.plan_files import parse_json
-from eplb.summary import count
+from eplb.shown import count
 
 from . import found
 from .content import content_of, decoded, text_of
