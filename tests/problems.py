@@ -125,6 +125,11 @@ def batches(
 DEEP = settings().max_examples > 1000
 
 
+def at_most(most: int) -> settings:
+    """As many examples as the profile has, but no more than this: for slow ones."""
+    return settings(max_examples=min(most, settings().max_examples))
+
+
 def examples(of_fast: int) -> settings:
     """So many examples in the fast profile, and in proportion in others."""
     return settings(max_examples=max(1, of_fast * settings().max_examples // 300))

@@ -18,6 +18,7 @@ from eplb.batched import canonical, packing
 from eplb.loads import canonical_loads
 from hypothesis import given
 from hypothesis import strategies as st
+from problems import at_most
 from real_loads import TOPOLOGIES, total
 from test_differential import LOADS, POLICIES, Problem, problems
 
@@ -46,6 +47,7 @@ def tensor(load: list[list[int | float]]) -> torch.Tensor:
     return torch.from_numpy(np.array(load, dtype=np.uint64 if integers else np.float64))
 
 
+@at_most(2000)
 @given(problems())
 def test_batched_equals_specification_and_core(problem: Problem) -> None:
     load, by_name = problem

@@ -12,6 +12,7 @@ from eplb import _core
 from eplb.loads import canonical_loads
 from hypothesis import given
 from hypothesis import strategies as st
+from problems import at_most
 
 Problem = tuple[list[list[int | float]], dict[str, Any]]
 
@@ -52,6 +53,7 @@ def problems(draw: st.DrawFn) -> Problem:
 POLICIES: tuple[Literal["deepseek"], Literal["adaptive"]] = ("deepseek", "adaptive")
 
 
+@at_most(2000)
 @given(problems())
 def test_core_equals_specification(problem: Problem) -> None:
     load, sizes = problem
