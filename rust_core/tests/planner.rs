@@ -313,6 +313,26 @@ fn the_best_effort_never_ends_above_the_default_one() {
     assert!(lower > 50, "{lower}");
 }
 
+/// With groups on one node `deepseek` orders experts by group, which decides ties of loads per copy.
+#[test]
+fn the_fast_effort_is_compared_where_groups_decide_ties() {
+    let rows = [
+        [1, 3, 3, 1, 3, 0, 1, 0, 2, 1, 0, 3, 3, 2, 3, 1],
+        [0, 2, 3, 3, 3, 0, 1, 0, 1, 2, 2, 3, 1, 0, 0, 3],
+        [1, 1, 1, 0, 0, 2, 1, 2, 1, 2, 1, 0, 0, 2, 1, 2],
+    ];
+    let (loads, sizes) = (canonical(rows.as_flattened(), 16), world([16, 24, 4, 1, 4]));
+    let options = Options::minimax(Effort::Fast);
+    let (_, fast) = plan_certified(&loads, topology(&sizes), options, 1).unwrap();
+    let published = plan(&loads, &sizes, Policy::DeepSeek);
+    let deepseek = Certificate::new(&published, &loads).unwrap();
+    for layer in 0..3 {
+        let beaten = deepseek.max_load[layer] < fast.max_load[layer];
+        assert_eq!(beaten, fast.beaten_by_duplicates[layer]);
+        assert!(!beaten || published.duplicates()[layer] > 0);
+    }
+}
+
 #[test]
 fn minimax_spreads_spare_slots_of_experts_without_load_evenly() {
     for (row, counts) in [([0; 5], [2; 5]), ([9, 0, 0, 0, 0], [5, 2, 1, 1, 1])] {

@@ -146,10 +146,11 @@ impl Minimax {
         }
         let mut outcome = Outcome { bound, beaten_by_duplicates: false };
         // Greedy packing without duplicates is what `deepseek` does, and steps raise no peak. But
-        // where an expert is on every GPU already, `deepseek` may have given it more copies.
+        // where an expert is on every GPU already, `deepseek` may have given it more copies; and
+        // with groups it takes experts in another order, and so other ones of equal load per copy.
         let everywhere = topology.num_gpus() as u32;
         let as_published = search.effort == Effort::Fast
-            && topology.nodes() == 1
+            && topology.groups() == 1
             && self.node.greedy
             && !self.node.copies.counts.contains(&everywhere);
         if peak > search.gap.above(bound.load) && !as_published {
