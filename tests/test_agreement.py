@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TABLES = ("phy2log", "rank", "logcnt")
 POLICIES: tuple[spec.Policy, ...] = ("deepseek", "adaptive")
 #: Rows of an example: many where there are many examples anyway.
-MOST_ROWS = 64 if problems.DEEP else 8
+MOST_ROWS = 100 if problems.DEEP else 8
 
 
 def torch_tables(loads: npt.NDArray[Any], sizes: dict[str, Any], policy: spec.Policy) -> Tables:
