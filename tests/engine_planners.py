@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import engine_wheels
 import numpy as np
 import torch
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 #: Engine -> the release whose planners are timed and judged.
-RELEASES = {"vllm": "0.33.0", "sglang": "0.5.23"}
+RELEASES = {engine: engine_wheels.version(engine) for engine in ("vllm", "sglang")}
 VLLM = "vllm/distributed/eplb/policy"
 SGLANG = "sglang/srt/eplb/eplb_algorithms"
 MINUTES = 20

@@ -15,6 +15,11 @@ RELEASES = {
 }
 
 
+def version(name: str) -> str:
+    """The release's version alone."""
+    return RELEASES[name].partition("==")[2]
+
+
 def wheel(name: str) -> Path:
     """The wheel in the folder that ``EPLB_ENGINE_WHEELS`` names.
 
@@ -23,11 +28,10 @@ def wheel(name: str) -> Path:
     folder = os.environ.get("EPLB_ENGINE_WHEELS")
     if not folder:
         pytest.skip("EPLB_ENGINE_WHEELS names no folder of wheels: see this file's first lines")
-    release = RELEASES[name]
-    found = sorted(Path(folder).glob(f"{name}-{release.partition('==')[2]}-*.whl"))
+    found = sorted(Path(folder).glob(f"{name}-{version(name)}-*.whl"))
     if not found:
         pytest.fail(
-            f"EPLB_ENGINE_WHEELS={folder} holds no wheel of {release}: fill it by pip download "
+            f"EPLB_ENGINE_WHEELS={folder} holds no wheel of {RELEASES[name]}: fill it by pip download "
             f"--no-deps --only-binary :all: -d {folder} {' '.join(RELEASES.values())}"
         )
     return found[-1]

@@ -5,8 +5,8 @@ use eplb_core::{
     verify,
 };
 
-use super::Bytes;
 use super::twin::packing_load;
+use super::{Bytes, set_byte_of_hash};
 
 /// Plans a problem made from `bytes`, and changes its certificate, or the loads.
 pub(crate) fn check(bytes: &[u8]) {
@@ -88,11 +88,7 @@ fn change(bytes: &mut Bytes<'_>, certificate: &mut Certificate) {
         2 => &mut certificate.lower_bound,
         3 => &mut certificate.bound_without_groups,
         4 => return certificate.num_gpus = value as usize,
-        5 => {
-            let mut hash = certificate.loads_sha256.get();
-            hash[at % 32] = value as u8;
-            return certificate.loads_sha256 = hash.into();
-        }
+        5 => return set_byte_of_hash(certificate, at % 32, value as u8),
         6 => {
             let other = Bound::ALL[value as usize % Bound::ALL.len()];
             return certificate.bound[at % layers] = other;

@@ -10,7 +10,14 @@ pub(crate) mod tables;
 #[path = "../../rust_core/tests/twin/mod.rs"]
 mod twin;
 
-use eplb_core::Sizes;
+use eplb_core::{Certificate, Sizes};
+
+/// Changes a byte of the hash of the loads that a certificate is of.
+fn set_byte_of_hash(certificate: &mut Certificate, at: usize, byte: u8) {
+    let mut hash = certificate.loads_sha256.get();
+    hash[at] = byte;
+    certificate.loads_sha256 = hash.into();
+}
 
 /// Reads numbers from bytes, and zeros when these are used up.
 pub(crate) struct Bytes<'a>(&'a [u8]);

@@ -3,7 +3,7 @@
 
 use eplb_core::{Bound, CanonicalLoads, Certificate, Plan, Topology, verify};
 
-use super::Bytes;
+use super::{Bytes, set_byte_of_hash};
 
 /// Builds a placement from `bytes`, changes entries of its tables, then of its certificate.
 pub(crate) fn check(bytes: &[u8]) {
@@ -132,11 +132,7 @@ fn change(bytes: &mut Bytes<'_>, certificate: &mut Certificate) {
         1 => &mut certificate.max_load,
         2 => &mut certificate.lower_bound,
         3 => return certificate.num_gpus = value as usize,
-        4 => {
-            let mut hash = certificate.loads_sha256.get();
-            hash[at % 32] = value as u8;
-            return certificate.loads_sha256 = hash.into();
-        }
+        4 => return set_byte_of_hash(certificate, at % 32, value as u8),
         5 => {
             let kinds = certificate.bound.len().max(1);
             let bound = Bound::ALL[value as usize % Bound::ALL.len()];

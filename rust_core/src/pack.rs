@@ -1,17 +1,15 @@
 //! Packing: items, heaviest first, each to the lightest pack that has room.
 
 use crate::items::Item;
-use crate::tournament::{Key, Tree, by_size, start};
+use crate::tournament::{Key, Tree, Trees, with_tree};
 
 /// Puts each item, heaviest first, in the lightest of `packs` packs that is not full; ties: the
 /// lower pack. This is LPT with equal numbers of items per pack. Time O(items * log packs).
 ///
-/// Packs are the leaves of a tournament. Its keys are 64 bits wide where loads leave room for the
-/// index, as they do but for a few very hot experts.
+/// Packs are the leaves of a tournament.
 #[derive(Debug, Default)]
 pub(crate) struct Greedy {
-    narrow: Vec<u64>,
-    wide: Vec<u128>,
+    trees: Trees,
     room: Vec<Room>,
 }
 
@@ -26,18 +24,11 @@ impl Greedy {
     /// Calls `put(pack * per_pack + rank, item)` for each item in turn.
     pub(crate) fn pack(&mut self, items: &[Item], packs: usize, put: impl FnMut(usize, &Item)) {
         let per_pack = items.len() / packs;
-        let index_bits = packs.next_power_of_two().trailing_zeros();
         let fullest: u64 = items[..per_pack].iter().map(|item| item.load).sum();
         let firsts = (0..items.len() as u32).step_by(per_pack);
         self.room.clear();
         self.room.extend(firsts.map(|next| Room { next, end: next + per_pack as u32 }));
-        if fullest < u64::MAX >> index_bits {
-            let tree = start(&mut self.narrow, packs, index_bits);
-            by_size!(tree => deal(tree, &mut self.room, items, put));
-        } else {
-            let tree = start(&mut self.wide, packs, index_bits);
-            by_size!(tree => deal(tree, &mut self.room, items, put));
-        }
+        with_tree!(self.trees, packs, fullest, tree => deal(tree, &mut self.room, items, put));
     }
 }
 

@@ -87,9 +87,24 @@ impl<K: Key> Tree<K> for [K] {
     }
 }
 
+/// Trees of both widths of keys, in buffers that are reused: 64 bits where loads leave room for the
+/// index, as they do but for a few very hot experts.
+#[derive(Debug, Default)]
+pub(crate) struct Trees {
+    pub(crate) narrow: Vec<u64>,
+    pub(crate) wide: Vec<u128>,
+}
+
+impl Trees {
+    /// Whether 64 bits hold the keys of so many packs, none of them heavier than `fullest`.
+    pub(crate) fn narrow_will_do(packs: usize, fullest: u64) -> bool {
+        fullest < u64::MAX >> packs.next_power_of_two().trailing_zeros()
+    }
+}
+
 /// The tree of empty packs: the lowest is next.
-pub(crate) fn start<K: Key>(tree: &mut Vec<K>, packs: usize, index_bits: u32) -> &mut [K] {
-    let leaves = 1 << index_bits;
+pub(crate) fn start<K: Key>(tree: &mut Vec<K>, packs: usize) -> &mut [K] {
+    let leaves = packs.next_power_of_two();
     tree.clear();
     tree.resize(2 * leaves, K::FULL);
     for pack in 0..packs {
@@ -101,11 +116,26 @@ pub(crate) fn start<K: Key>(tree: &mut Vec<K>, packs: usize, index_bits: u32) ->
     tree
 }
 
+/// Evaluates an expression with the tree of so many empty packs, none of which will be heavier than
+/// `fullest`.
+macro_rules! with_tree {
+    ($trees:expr, $packs:expr, $fullest:expr, $tree:ident => $expression:expr) => {
+        if $crate::tournament::Trees::narrow_will_do($packs, $fullest) {
+            let $tree = $crate::tournament::start(&mut $trees.narrow, $packs);
+            $crate::tournament::by_size!($tree => $expression)
+        } else {
+            let $tree = $crate::tournament::start(&mut $trees.wide, $packs);
+            $crate::tournament::by_size!($tree => $expression)
+        }
+    };
+}
+pub(crate) use with_tree;
+
 /// Evaluates an expression with a tree whose size the compiler knows, where that is one of these:
 /// it takes 15 % off all of planning.
 macro_rules! by_size {
     ($tree:ident => $expression:expr) => {
-        by_size!($tree, $expression, 8 16 32 64 128 256 512)
+        $crate::tournament::by_size!($tree, $expression, 8 16 32 64 128 256 512)
     };
     ($tree:ident, $expression:expr, $($size:literal)*) => {
         match $tree.len() {

@@ -112,6 +112,12 @@ fn searched_loads(stream: &mut Stream, kind: u64, experts: usize) -> CanonicalLo
     canonical(&loads, experts)
 }
 
+/// One number of this and of all plans before.
+fn joined(before: u64, loads: &CanonicalLoads, sizes: [u64; 5], effort: Effort) -> u64 {
+    let plan = eplb_core::plan(loads, topology(&world(sizes)), Options::minimax(effort), 1);
+    before.rotate_left(7) ^ u64::from_str_radix(&plan.unwrap().digest(), 16).unwrap()
+}
+
 #[test]
 fn turns_of_the_search_are_those_of_every_build() {
     for ((effort, layers), searches) in Effort::ALL.into_iter().zip(LAYERS).zip(SEARCHES) {
@@ -120,9 +126,7 @@ fn turns_of_the_search_are_those_of_every_build() {
         for kind in 0..layers {
             for sizes in SEARCHED {
                 let loads = searched_loads(&mut stream, kind, sizes[0] as usize);
-                let options = Options::minimax(effort);
-                let plan = eplb_core::plan(&loads, topology(&world(sizes)), options, 1).unwrap();
-                all = all.rotate_left(7) ^ u64::from_str_radix(&plan.digest(), 16).unwrap();
+                all = joined(all, &loads, sizes, effort);
             }
         }
         assert_eq!(all, searches, "{effort}");
@@ -147,10 +151,7 @@ fn answers_of_minimax_on_many_gpus_are_those_of_every_build() {
             searched_loads(&mut stream, 3, sizes[0] as usize),
         ] {
             for (all, effort) in all.iter_mut().zip(Effort::ALL) {
-                let plan =
-                    eplb_core::plan(&loads, topology(&world(sizes)), Options::minimax(effort), 1);
-                let digest = plan.unwrap().digest();
-                *all = all.rotate_left(7) ^ u64::from_str_radix(&digest, 16).unwrap();
+                *all = joined(*all, &loads, sizes, effort);
             }
         }
     }

@@ -272,33 +272,29 @@ fn a_layer_that_more_copies_than_gpus_serve_better_is_flagged() {
 /// A longer search takes other turns, some to a worse end.
 #[test]
 fn the_best_effort_never_ends_above_the_default_one() {
-    let peaks = |loads: &CanonicalLoads, sizes: &Sizes| {
+    let peaks = |loads: &CanonicalLoads, sizes: &Sizes, target_gap: Option<f64>| {
         [Effort::Default, Effort::Best].map(|effort| {
-            let options = Options::minimax(effort);
+            let options = Options { target_gap, ..Options::minimax(effort) };
             let (_, certificate) = plan_certified(loads, topology(sizes), options, 1).unwrap();
             certificate.max_load
         })
     };
     let loads_16 =
         [705, 401, 928, 330, 949, 615, 561, 510, 326, 146, 765, 1410, 498, 839, 593, 427];
-    let [default, best] = peaks(&canonical(&loads_16, 16), &global(16, 16, 4));
+    let [default, best] = peaks(&canonical(&loads_16, 16), &global(16, 16, 4), None);
     assert_eq!(best, default);
     // With groups, and with a target that both reach.
     let loads_32 = [
         220, 309, 973, 514, 357, 456, 174, 723, 625, 59, 706, 18, 527, 719, 611, 837, 492, 247,
         864, 863, 293, 71, 378, 373, 613, 783, 167, 297, 793, 735, 112, 409,
     ];
-    let [default, best] = peaks(&canonical(&loads_32, 32), &world([32, 32, 4, 2, 8]));
+    let [default, best] = peaks(&canonical(&loads_32, 32), &world([32, 32, 4, 2, 8]), None);
     assert!(best <= default);
     let loads_32 = [
         2275, 1392, 272, 2473, 1563, 585, 1789, 1440, 1342, 1029, 1728, 479, 850, 618, 1821, 1041,
         747, 458, 774, 1009, 760, 3648, 2737, 67, 152, 840, 656, 1239, 1243, 8314, 329, 686,
     ];
-    let [default, best] = [Effort::Default, Effort::Best].map(|effort| {
-        let options = Options { target_gap: Some(0.001), ..Options::minimax(effort) };
-        let topology = topology(&global(32, 40, 8));
-        plan_certified(&canonical(&loads_32, 32), topology, options, 1).unwrap().1.max_load
-    });
+    let [default, best] = peaks(&canonical(&loads_32, 32), &global(32, 40, 8), Some(0.001));
     assert!(best <= default);
     let mut stream = Stream(29);
     let mut lower = 0;
@@ -306,7 +302,7 @@ fn the_best_effort_never_ends_above_the_default_one() {
         let sizes =
             [global(12, 16, 4), world([16, 24, 4, 2, 8]), global(15, 15, 3)][kind as usize % 3];
         let loads = loads(&mut stream, kind % ROW_KINDS, 1, sizes.num_experts as usize);
-        let [default, best] = peaks(&canonical(&loads, sizes.num_experts as usize), &sizes);
+        let [default, best] = peaks(&canonical(&loads, sizes.num_experts as usize), &sizes, None);
         assert!(best <= default, "{sizes:?} {loads:?}");
         lower += usize::from(best < default);
     }

@@ -3,14 +3,13 @@
 
 use super::layout::{Layout, holds};
 use super::replicas::{Replica, Replicas};
-use crate::tournament::{Key, Tree, by_size, start};
+use crate::tournament::{Key, Tree, Trees, with_tree};
 
 /// Deals copies, in buffers that are reused. GPUs are the leaves of a tournament, as packs are in
 /// [`crate::pack`].
 #[derive(Debug, Default)]
 pub(super) struct Deal {
-    narrow: Vec<u64>,
-    wide: Vec<u128>,
+    trees: Trees,
     gpus: Vec<Gpu>,
 }
 
@@ -24,16 +23,9 @@ impl Deal {
         let empty = |next| Gpu { load: 0, next, end: next + layout.per_gpu as u32, taken: 0 };
         self.gpus.clear();
         self.gpus.extend(firsts.map(empty));
-        let index_bits = gpus.next_power_of_two().trailing_zeros();
         let fullest: u64 =
             replicas.sorted[..layout.per_gpu].iter().map(|replica| replica.load).sum();
-        if fullest < u64::MAX >> index_bits {
-            let tree = start(&mut self.narrow, gpus, index_bits);
-            by_size!(tree => play(tree, &mut self.gpus, replicas, layout))
-        } else {
-            let tree = start(&mut self.wide, gpus, index_bits);
-            by_size!(tree => play(tree, &mut self.gpus, replicas, layout))
-        }
+        with_tree!(self.trees, gpus, fullest, tree => play(tree, &mut self.gpus, replicas, layout))
     }
 }
 
