@@ -6,10 +6,13 @@ import importlib.util
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from counts import COUNTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 FOLDER = Path(__file__).parent / "mutants"
 
@@ -95,3 +98,145 @@ def test_control_a_core_that_fails_is_not_mutated(monkeypatch: pytest.MonkeyPatc
     run.returncode = 101
     with pytest.raises(SystemExit, match="does not pass its tests"):
         RUN.refuse_a_core_that_fails()
+
+
+# --- the script, with a cargo that says what is planted -------------------------------------------
+
+FILE = "share.rs"
+
+
+def mutant(name: str) -> str:
+    """As cargo names it in its lists."""
+    return f"rust_core/src/{FILE}:3:7: {name}"
+
+
+class Cargo:
+    """Stands for `cargo mutants`, run by run: each mutant that is left becomes what its run says."""
+
+    def __init__(self, *runs: Mapping[str, Sequence[str]]) -> None:
+        self.runs = list(runs)
+        self.tests: list[list[str]] = []
+        self.arguments: list[list[str]] = []
+        self.core_was_tested = False
+
+    def __call__(self, arguments: list[str], tests: list[str], out: Path) -> None:
+        assert self.core_was_tested
+        self.arguments.append(arguments)
+        self.tests.append(tests)
+        folder = out / "mutants.out"
+        folder.mkdir(parents=True, exist_ok=True)
+        earlier = [folder / f"{kind}.txt" for kind in ("previously_caught", "caught", "unviable")]
+        settled = ""
+        if "--iterate" in arguments:  # what is settled is not run again, and listed as one
+            settled = "".join(path.read_text() for path in earlier if path.exists())
+        earlier[0].write_text(settled)
+        run = self.runs.pop(0)
+        for kind in ("caught", "missed", "timeout", "unviable"):
+            lines = [f"{mutant(name)}\n" for name in run.get(kind, ())]
+            assert not set(lines) & set(settled.splitlines(keepends=True))
+            (folder / f"{kind}.txt").write_text("".join(lines))
+
+    def test_core(self) -> None:
+        self.core_was_tested = True
+
+
+def planted(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *runs: Mapping[str, Sequence[str]],
+    reasons: Mapping[str, str] | None = None,
+) -> Cargo:
+    """The script in a folder of its own, with such a cargo."""
+    cargo = Cargo(*runs)
+    monkeypatch.setattr(RUN, "cargo_mutants", cargo)
+    monkeypatch.setattr(RUN, "refuse_a_core_that_fails", cargo.test_core)
+    monkeypatch.setattr(RUN, "OUT", tmp_path / "out")
+    monkeypatch.setattr(RUN, "RECORD", tmp_path / "results.json")
+    monkeypatch.setattr(RUN, "REASONS", tmp_path / "survivors.json")
+    (tmp_path / "survivors.json").write_text(json.dumps(dict(reasons or {})))
+    return cargo
+
+
+def run_script(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["run.py", *arguments])
+    return int(RUN.main())
+
+
+#: Of seven mutants one does not build, and two are let live by all tests.
+THREE_RUNS = (
+    {"caught": ["a"], "unviable": ["b"], "missed": ["c", "d", "e", "f"], "timeout": ["g"]},
+    {"caught": ["c"], "missed": ["d", "e", "f"], "timeout": ["g"]},
+    {"caught": ["d"], "missed": ["e", "f"], "timeout": ["g"]},
+)
+
+
+def test_a_file_goes_through_three_sets_of_tests(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cargo = planted(monkeypatch, tmp_path, *THREE_RUNS)
+    assert run_script(monkeypatch, FILE) == 1  # two survive without a reason
+    assert cargo.tests == [RUN.CLOSEST[FILE], RUN.PLANNING, RUN.ALL]
+    assert RUN.record() == {
+        FILE: {
+            "digest": RUN.digest(FILE),
+            "caught": 4,
+            "unviable": 1,
+            "survived": [mutant("e"), mutant("f")],
+        }
+    }
+
+
+def test_a_file_whose_mutants_are_all_caught_is_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cargo = planted(monkeypatch, tmp_path, {"caught": ["a", "c"]})
+    assert run_script(monkeypatch, FILE) == 0
+    assert RUN.record()[FILE]["caught"] == 2
+    assert run_script(monkeypatch, FILE) == 0  # and is not run again: there is no second run
+    assert len(cargo.tests) == 1
+
+
+def test_survivors_without_a_reason_are_run_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """There may be new tests; the one that has a reason is left alone."""
+    reasons = {f"rust_core/src/{FILE}: f": "equivalent"}
+    again: dict[str, list[str]] = {"caught": [], "missed": ["e"]}
+    seen = {"caught": ["e"]}
+    cargo = planted(monkeypatch, tmp_path, *THREE_RUNS, again, seen, reasons=reasons)
+    assert run_script(monkeypatch, FILE) == 1
+    assert run_script(monkeypatch, FILE) == 1
+    assert RUN.record()[FILE]["survived"] == [mutant("e"), mutant("f")]
+    assert run_script(monkeypatch, FILE) == 0
+    assert RUN.record()[FILE]["survived"] == [mutant("f")]
+    assert RUN.record()[FILE]["caught"] == 5
+    assert [argument for argument in cargo.arguments[-1] if argument.startswith("--re=")] == [
+        f"--re=^{RUN.re.escape(mutant('e'))}$"
+    ]
+
+
+def test_an_interrupted_run_goes_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    first, second, third = THREE_RUNS
+    cargo = planted(monkeypatch, tmp_path, first)
+    with pytest.raises(IndexError):  # cut off before the second set of tests
+        run_script(monkeypatch, FILE)
+    assert not RUN.record()
+    cargo.runs = [{"missed": first["missed"], "timeout": ["g"]}, second, third]
+    assert run_script(monkeypatch, FILE) == 1
+    assert RUN.record()[FILE]["caught"] == 4
+    assert RUN.record()[FILE]["unviable"] == 1
+
+
+def test_changed_lines_that_no_test_holds_are_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def git(command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.CompletedProcess(
+            command, 0, stdout=b"a diff" if command[1] == "diff" else b""
+        )
+
+    monkeypatch.setattr(RUN.subprocess, "run", git)
+    planted(monkeypatch, tmp_path, {"caught": ["a"], "missed": ["e"]})
+    assert run_script(monkeypatch, "--changed", "HEAD~1") == 1
+    planted(monkeypatch, tmp_path, {"caught": ["a", "e"]})
+    assert run_script(monkeypatch, "--changed", "HEAD~1") == 0
