@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bench
@@ -24,8 +26,6 @@ from planners import PLANNERS
 from speed_page import PAGE, filled, verdict
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cases import Loads
 
 CASES = {case.name: case for case in read_cases()}
@@ -262,7 +262,38 @@ def test_functions_of_a_profile_are_added_up() -> None:
         "memset": 600,
         "published::Published::plan_layer": 400,
     }
-    assert list(instructions.shares(found)) == ["published::Packer::pack", "sorting"]
+    # Of all that was counted, 123,470; what is below two percent is left out.
+    assert instructions.shares(found) == {
+        "published::Packer::pack": 120_000 / 123_470,
+        "sorting": 2_470 / 123_470,
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "total", "counts"),
+    [
+        ('{"digest": "00"}', "100", {"pack": 100}),
+        ("", "100", None),  # the program did not plan
+        ('{"digest": "00"}', "101", None),  # a function is not in the listing
+    ],
+)
+def test_counts_that_are_not_of_the_whole_plan_are_refused(
+    answer: str, total: str, counts: dict[str, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        if command[0] == "valgrind":
+            (out,) = (part.partition("=")[2] for part in command if "out-file" in part)
+            Path(out).write_text(f"summary: 7\ntotals: {total}\n")
+            return subprocess.CompletedProcess(command, 0, stdout=answer, stderr="why")
+        return subprocess.CompletedProcess(command, 0, stdout="100 (100%) pack.rs:pack [given]\n")
+
+    monkeypatch.setattr("subprocess.run", run)
+    arguments = (Path("given"), "eplb minimax", SMALL, "lognormal 1")
+    if counts is None:
+        with pytest.raises(ValueError, match="not all was counted: why"):
+            instructions.instructions(*arguments)
+    else:
+        assert instructions.instructions(*arguments) == counts
 
 
 @pytest.mark.parametrize(("arguments", "code"), [([], 0), (["--strict"], 1)])
@@ -281,3 +312,23 @@ def test_a_rise_is_an_error_if_that_is_asked_for(
     out = capsys.readouterr().out
     assert out.count("RISE: ") == len(doubled)
     assert ("advisory" in out) == (code == 0)
+
+
+def test_what_is_recorded_is_no_rise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = json.loads(instructions.COUNTS.read_text())
+    doubled = {name: {"f": 2 * count} for name, count in recorded["counts"].items()}
+    page = tmp_path / "speed.md"
+    page.write_text(PAGE.read_text())
+    monkeypatch.setattr("shutil.which", lambda _: "valgrind")
+    monkeypatch.setattr(instructions, "versions", lambda: recorded["versions"])
+    monkeypatch.setattr(instructions, "counted", lambda: doubled)
+    monkeypatch.setattr(instructions, "COUNTS", tmp_path / "instructions.json")
+    monkeypatch.setattr(instructions, "PAGE", page)
+    assert instructions.main(["--record", "--strict"]) == 0
+    assert "RISE" not in capsys.readouterr().out
+    written = json.loads((tmp_path / "instructions.json").read_text())
+    assert written["counts"] == {name: counts["f"] for name, counts in doubled.items()}
+    assert written["versions"] == recorded["versions"]
+    assert set(written["profile"]) == set(doubled)

@@ -55,11 +55,21 @@ def test_the_solver_proves_some_again(instance: Instance, rows: list[dict[str, A
     COUNTS["optima of random layers proven again"] += 1
 
 
-def test_a_bound_that_proves_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    instance = instances()[0]
-    _, slots, gpus = instance.sizes
-    phy2log, bound = optimum(instance.load(), slots, gpus, distinct=True)
-    monkeypatch.setattr(optima, "optimum", lambda *_, **__: (phy2log, bound - 1))
+@pytest.mark.parametrize(
+    ("sizes", "step"),
+    [((4, 6, 3), Fraction(1, 6)), ((5, 8, 4), Fraction(1, 12)), ((12, 12, 6), Fraction(1))],
+)
+def test_a_bound_that_proves_nothing_is_refused(
+    sizes: tuple[int, int, int], step: Fraction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Largest GPU loads differ by a step at least, as experts have up to 3, 4 copies, or one."""
+    instance = next(one for one in instances() if one.sizes == sizes)
+    _, slots, gpus = sizes
+    phy2log, _ = optimum(instance.load(), slots, gpus, distinct=True)
+    least = optima.peak(instance.load(), phy2log, gpus)
+    bounds = iter((least - step / 2, least - step))
+    monkeypatch.setattr(optima, "optimum", lambda *_, **__: (phy2log, next(bounds)))
+    assert optima.proven(instance) == least
     with pytest.raises(ValueError, match="is not proven"):
         optima.proven(instance)
 
