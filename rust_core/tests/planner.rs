@@ -329,6 +329,36 @@ fn the_fast_effort_is_compared_where_groups_decide_ties() {
     }
 }
 
+/// Also where the search ends within its target, which is wider than that of the default effort.
+#[test]
+fn the_fast_effort_is_never_above_deepseek_but_for_duplicates() {
+    let mut stream = Stream(41);
+    let layers = 1000;
+    for (sizes, steps) in [
+        (global(64, 80, 8), 1 << 10),
+        (global(24, 96, 6), 8),
+        (world([64, 128, 8, 1, 8]), 4),
+        (world([128, 144, 8, 2, 8]), 1 << 10),
+    ] {
+        let experts = sizes.num_experts as usize;
+        let loads: Vec<u64> = (0..layers * experts).map(|_| stream.up_to(steps)).collect();
+        let loads = canonical(&loads, experts);
+        let options = Options::minimax(Effort::Fast);
+        let (_, fast) = plan_certified(&loads, topology(&sizes), options, 1).unwrap();
+        let published = plan(&loads, &sizes, Policy::DeepSeek);
+        let deepseek = Certificate::new(&published, &loads).unwrap();
+        let (mut equal, mut behind) = (0, 0);
+        for layer in 0..layers {
+            if deepseek.max_load[layer] < fast.max_load[layer] {
+                assert!(published.duplicates()[layer] > 0, "{sizes:?}, {:?}", loads.row(layer));
+                behind += 1;
+            }
+            equal += usize::from(deepseek.max_load[layer] == fast.max_load[layer]);
+        }
+        assert!(equal + behind >= 10, "{sizes:?}: {equal} {behind}");
+    }
+}
+
 #[test]
 fn minimax_spreads_spare_slots_of_experts_without_load_evenly() {
     for (row, counts) in [([0; 5], [2; 5]), ([9, 0, 0, 0, 0], [5, 2, 1, 1, 1])] {
