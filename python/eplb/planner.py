@@ -62,7 +62,7 @@ def plan(
             of an expert on one GPU. Work is counted in operations, so no answer depends on time.
         target_gap: the gap to the lower bound at which ``"minimax"`` takes a layer for done; by
             default 0 for ``"best"``, else 0.0005, but with more than 64 slots 0.001 where a GPU has
-            6 or 7 of them, 0.0025 where it has 5, 0.005 where it has fewer.
+            6 or 7 of them, 0.0025 where it has 5 and for ``"fast"``, 0.005 where it has fewer.
         threads: threads to plan with. No answer depends on it.
 
     Raises:
