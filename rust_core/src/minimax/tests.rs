@@ -4,6 +4,7 @@
 use super::deal::Deal;
 use super::layout::Layout;
 use super::node::{Limits, NodePlanner, Task};
+use super::rematch::Rematch;
 use super::replicas::Replicas;
 use crate::policy::Effort;
 use crate::problems::{ROW_KINDS, Stream, canonical, loads};
@@ -57,34 +58,87 @@ fn no_step_raises_a_peak_and_the_best_is_kept() {
 }
 
 /// Deals copies of experts of these loads, heaviest first; fails unless every GPU holds as many
-/// different experts as it has slots. Tells whether greedy packing would have done the same.
-fn deal(load: &[u64], counts: &[u32], gpus: usize) -> (bool, Layout) {
+/// different experts as it has slots, those that the naive twin gives it. Tells whether greedy packing
+/// would have done the same.
+fn deal(load: &[u64], counts: &[u32], gpus: usize) -> (bool, Replicas, Layout) {
     let (mut replicas, mut layout) = (Replicas::default(), Layout::default());
     replicas.collect(load, counts);
     let greedy = Deal::default().deal(&replicas, gpus, &mut layout);
-    let mut copies = layout.slots.clone();
-    copies.sort_unstable();
-    assert!(copies.into_iter().eq(0..replicas.sorted.len() as u32), "{load:?} {counts:?}");
-    for gpu in 0..gpus {
+    let twin = naive_deal(&replicas, gpus);
+    for (gpu, on_twin) in twin.iter().enumerate() {
         let on = layout.on(gpu);
-        assert!(on.is_sorted() && on.iter().all(|&copy| layout.home[copy as usize] == gpu as u32));
+        assert_eq!(on, on_twin, "{load:?} {counts:?}");
+        assert!(on.iter().all(|&copy| layout.home[copy as usize] == gpu as u32));
         assert_eq!(layout.load[gpu], on.iter().map(|&copy| replicas.load(copy)).sum::<u64>());
         let firsts = on.iter().map(|&copy| replicas.sorted[copy as usize].first);
         let mut firsts: Vec<u32> = firsts.collect();
         firsts.dedup();
         assert_eq!(firsts.len(), layout.per_gpu, "{load:?} {counts:?}");
     }
-    (greedy, layout)
+    (greedy, replicas, layout)
+}
+
+/// Each copy, heaviest first, to the lightest GPU that has room and lacks its expert; where there is
+/// none, by the exchange that leaves the least larger load of the two GPUs.
+fn naive_deal(replicas: &Replicas, gpus: usize) -> Vec<Vec<u32>> {
+    let per_gpu = replicas.sorted.len() / gpus;
+    let first = |copy: u32| replicas.sorted[copy as usize].first;
+    let holds = |on: &[u32], copy: u32| on.iter().any(|&other| first(other) == first(copy));
+    let load = |on: &[u32]| on.iter().map(|&copy| replicas.load(copy)).sum::<u64>();
+    let mut dealt = vec![Vec::new(); gpus];
+    for copy in 0..replicas.sorted.len() as u32 {
+        let lightest = |dealt: &[Vec<u32>], fits: &dyn Fn(&[u32]) -> bool| {
+            let roomy = (0..gpus).filter(|&gpu| dealt[gpu].len() < per_gpu && fits(&dealt[gpu]));
+            roomy.min_by_key(|&gpu| (load(&dealt[gpu]), gpu))
+        };
+        if let Some(gpu) = lightest(&dealt, &|on| !holds(on, copy)) {
+            dealt[gpu].push(copy);
+            continue;
+        }
+        let roomy = lightest(&dealt, &|_| true).unwrap();
+        let mut best = (u64::MAX, 0, 0);
+        for (gpu, on) in dealt.iter().enumerate().filter(|(_, on)| on.len() == per_gpu) {
+            for &other in
+                on.iter().filter(|&&other| !holds(on, copy) && !holds(&dealt[roomy], other))
+            {
+                let given = load(on) - replicas.load(other) + replicas.load(copy);
+                best =
+                    best.min((given.max(load(&dealt[roomy]) + replicas.load(other)), gpu, other));
+            }
+        }
+        let (_, gpu, other) = best;
+        dealt[gpu].retain(|&kept| kept != other);
+        dealt[gpu].push(copy);
+        dealt[roomy].push(other);
+        dealt[roomy].sort_unstable();
+    }
+    dealt
 }
 
 #[test]
 fn a_copy_without_room_beside_others_gets_some() {
     // The heavy expert has a GPU to itself until the other is full: then both copies of the last
     // would have to go to the first. So one of the full GPU's moves over.
-    let (greedy, layout) = deal(&[100, 5, 5, 5, 2], &[1, 1, 1, 1, 2], 2);
+    let (greedy, _, layout) = deal(&[100, 5, 5, 5, 2], &[1, 1, 1, 1, 2], 2);
     assert!(!greedy);
     let unit = crate::share::SHARE_UNIT;
     assert_eq!(layout.load, [106 * unit, 11 * unit]);
+}
+
+/// Loads, and counts of copies that no planner would choose: the lightest have the most.
+fn odd_copies(stream: &mut Stream) -> (Vec<u64>, Vec<u32>, usize) {
+    let gpus = 2 + stream.below(7) as usize;
+    let per_gpu = 2 + stream.below(5) as usize;
+    let experts = per_gpu + stream.below((gpus * per_gpu - per_gpu) as u64 + 1) as usize;
+    let mut counts = vec![1; experts];
+    for _ in experts..gpus * per_gpu {
+        let roomy = counts.iter().rposition(|&count| count < gpus as u32).unwrap();
+        counts[roomy] += 1;
+    }
+    let bits = 1 + stream.below(30);
+    let mut load: Vec<u64> = (0..experts).map(|_| 1 << stream.below(bits)).collect();
+    load.sort_unstable_by(|a, b| b.cmp(a));
+    (load, counts, gpus)
 }
 
 #[test]
@@ -92,18 +146,26 @@ fn copies_are_apart_in_layouts_of_every_size() {
     let mut stream = Stream(31);
     let mut dead_ends = 0;
     for _ in 0..4000 {
-        let gpus = 2 + stream.below(7) as usize;
-        let per_gpu = 2 + stream.below(5) as usize;
-        let experts = per_gpu + stream.below((gpus * per_gpu - per_gpu) as u64 + 1) as usize;
-        let mut counts = vec![1; experts];
-        for _ in experts..gpus * per_gpu {
-            // The lightest get the most copies, as no planner would have it.
-            let roomy = counts.iter().rposition(|&count| count < gpus as u32).unwrap();
-            counts[roomy] += 1;
-        }
-        let mut load: Vec<u64> = (0..experts).map(|_| 1 << stream.below(30)).collect();
-        load.sort_unstable_by(|a, b| b.cmp(a));
+        let (load, counts, gpus) = odd_copies(&mut stream);
         dead_ends += usize::from(!deal(&load, &counts, gpus).0);
     }
     assert!(dead_ends > 500, "{dead_ends} layouts that greedy packing would not find");
+}
+
+#[test]
+fn a_sweep_tells_whether_it_changed_a_load() {
+    let mut stream = Stream(37);
+    let mut changes = [0, 0];
+    for _ in 0..2000 {
+        let (load, counts, gpus) = odd_copies(&mut stream);
+        let (_, replicas, mut layout) = deal(&load, &counts, gpus);
+        let mut seen = vec![layout.load.clone()];
+        let mut see = |layout: &Layout| seen.push(layout.load.clone());
+        let changed = Rematch::default().sweep(&replicas, &mut layout, &mut see);
+        assert!(seen.windows(2).all(|two| two[0] != two[1]));
+        assert_eq!(*seen.last().unwrap(), layout.load);
+        assert_eq!(changed, seen.len() > 1);
+        changes[usize::from(changed)] += 1;
+    }
+    assert!(changes.iter().all(|&count| count > 100), "{changes:?}");
 }
