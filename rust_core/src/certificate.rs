@@ -124,7 +124,8 @@ impl Certificate {
             .collect()
     }
 
-    /// Largest GPU load / lower bound - 1, correctly rounded, `[layers]`; 0 where both are 0.
+    /// Largest GPU load / lower bound - 1, correctly rounded, `[layers]`; 0 where both are 0, and
+    /// infinite where the bound alone is, which no true certificate has.
     #[must_use]
     pub fn gap(&self) -> Vec<f64> {
         self.max_load.iter().zip(&self.lower_bound).map(|(&max, &bound)| gap(max, bound)).collect()
@@ -133,8 +134,9 @@ impl Certificate {
 
 /// `max / bound - 1`, correctly rounded.
 fn gap(max: u64, bound: u64) -> f64 {
-    match bound {
-        0 => 0.0,
+    match (max, bound) {
+        (0, 0) => 0.0,
+        (_, 0) => f64::INFINITY,
         _ => rounded_quotient(u128::from(max.saturating_sub(bound)), u128::from(bound), 0),
     }
 }

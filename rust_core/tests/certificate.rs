@@ -59,13 +59,18 @@ fn floats_are_the_nearest_to_their_fractions() {
                 assert!(is_nearest(x, load.into(), unit, exponent), "{load} {exponent} {x}");
             }
             let (bounds, gaps) = (certificate.lower_bound_in_units(), certificate.gap());
+            let without_groups = certificate.bound_without_groups_in_units();
+            assert_eq!([bounds.len(), without_groups.len(), gaps.len()], [3, 3, 3]);
             let balancedness = certificate.balancedness();
             for layer in 0..3 {
                 let bound = u128::from(certificate.lower_bound[layer]);
                 let max = u128::from(certificate.max_load[layer]);
                 let of_layer = &certificate.gpu_load[layer * gpus..][..gpus];
                 let total: u128 = of_layer.iter().map(|&load| u128::from(load)).sum();
-                assert!(is_nearest(bounds[layer], bound, unit, -loads.exponents()[layer]));
+                let exponent = -loads.exponents()[layer];
+                assert!(is_nearest(bounds[layer], bound, unit, exponent));
+                let bound_without_groups = certificate.bound_without_groups[layer].into();
+                assert!(is_nearest(without_groups[layer], bound_without_groups, unit, exponent));
                 if max == 0 {
                     assert_eq!((gaps[layer].to_bits(), bound), (0, 0));
                     assert_eq!(balancedness[layer].to_bits(), 1_f64.to_bits());
@@ -98,6 +103,16 @@ fn loads_at_both_ends_of_the_floats() {
     let certificate = unreplicated(&CanonicalLoads::new(&largest, 1, 4).unwrap(), 2);
     assert_eq!(certificate.gpu_load_in_units(), [f64::INFINITY, 0.0]);
     assert_eq!(certificate.lower_bound_in_units(), [f64::INFINITY]);
+}
+
+/// A certificate need not be true, but its figures are no false comfort.
+#[test]
+fn a_gap_to_no_bound_is_infinite() {
+    for (loads, gap) in [([1, 2], f64::INFINITY), ([0, 0], 0.0)] {
+        let mut certificate = unreplicated(&canonical(&loads, 2), 2);
+        certificate.lower_bound.fill(0);
+        assert_eq!(certificate.gap(), [gap]);
+    }
 }
 
 #[test]

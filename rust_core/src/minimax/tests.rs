@@ -57,23 +57,30 @@ fn no_step_raises_a_peak_and_the_best_is_kept() {
     assert!(lower > 5000, "{lower} steps lowered a peak");
 }
 
-/// Deals copies of experts of these loads, heaviest first; fails unless every GPU holds as many
-/// different experts as it has slots, those that the naive twin gives it. Tells whether greedy packing
-/// would have done the same.
+/// Fails unless every GPU holds as many different experts as it has slots, heaviest first, and
+/// what is known of it is true.
+fn check(replicas: &Replicas, layout: &Layout) {
+    for (gpu, load) in layout.load.iter().enumerate() {
+        let on = layout.on(gpu);
+        assert!(on.is_sorted(), "{on:?}");
+        assert!(on.iter().all(|&copy| layout.home[copy as usize] == gpu as u32));
+        assert_eq!(*load, on.iter().map(|&copy| replicas.load(copy)).sum::<u64>());
+        let firsts = on.iter().map(|&copy| replicas.sorted[copy as usize].first);
+        let mut firsts: Vec<u32> = firsts.collect();
+        firsts.dedup();
+        assert_eq!(firsts.len(), layout.per_gpu, "{on:?}");
+    }
+}
+
+/// Deals copies of experts of these loads, heaviest first; fails unless they go where the naive twin
+/// has them. Tells whether greedy packing would have done the same.
 fn deal(load: &[u64], counts: &[u32], gpus: usize) -> (bool, Replicas, Layout) {
     let (mut replicas, mut layout) = (Replicas::default(), Layout::default());
     replicas.collect(load, counts);
     let greedy = Deal::default().deal(&replicas, gpus, &mut layout);
-    let twin = naive_deal(&replicas, gpus);
-    for (gpu, on_twin) in twin.iter().enumerate() {
-        let on = layout.on(gpu);
-        assert_eq!(on, on_twin, "{load:?} {counts:?}");
-        assert!(on.iter().all(|&copy| layout.home[copy as usize] == gpu as u32));
-        assert_eq!(layout.load[gpu], on.iter().map(|&copy| replicas.load(copy)).sum::<u64>());
-        let firsts = on.iter().map(|&copy| replicas.sorted[copy as usize].first);
-        let mut firsts: Vec<u32> = firsts.collect();
-        firsts.dedup();
-        assert_eq!(firsts.len(), layout.per_gpu, "{load:?} {counts:?}");
+    check(&replicas, &layout);
+    for (gpu, on) in naive_deal(&replicas, gpus).iter().enumerate() {
+        assert_eq!(layout.on(gpu), on, "{load:?} {counts:?}");
     }
     (greedy, replicas, layout)
 }
@@ -160,7 +167,10 @@ fn a_sweep_tells_whether_it_changed_a_load() {
         let (load, counts, gpus) = odd_copies(&mut stream);
         let (_, replicas, mut layout) = deal(&load, &counts, gpus);
         let mut seen = vec![layout.load.clone()];
-        let mut see = |layout: &Layout| seen.push(layout.load.clone());
+        let mut see = |layout: &Layout| {
+            check(&replicas, layout);
+            seen.push(layout.load.clone());
+        };
         let changed = Rematch::default().sweep(&replicas, &mut layout, &mut see);
         assert!(seen.windows(2).all(|two| two[0] != two[1]));
         assert_eq!(*seen.last().unwrap(), layout.load);
