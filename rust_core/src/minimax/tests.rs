@@ -1,6 +1,9 @@
 //! No step of the search raises a peak, and the best that it saw is what it returns; dead ends of
 //! dealing, which random loads hardly reach, are mended.
 
+use std::cmp::Ordering;
+
+use super::copies::Copies;
 use super::deal::Deal;
 use super::layout::Layout;
 use super::node::{Limits, NodePlanner, Task};
@@ -178,4 +181,53 @@ fn a_sweep_tells_whether_it_changed_a_load() {
         changes[usize::from(changed)] += 1;
     }
     assert!(changes.iter().all(|&count| count > 100), "{changes:?}");
+}
+
+/// One copy more, `rest` times, for the expert with the largest load per copy of those that `may`
+/// have more; ties: the lower position. Experts without load: the fewest copies first.
+fn give(load: &[u64], counts: &mut [u32], rest: usize, may: impl Fn(usize, u32) -> bool) -> bool {
+    for _ in 0..rest {
+        let able = (0..load.len()).filter(|&i| may(i, counts[i]));
+        let next = able.min_by(|&i, &j| {
+            let (of_i, of_j) = (load[i] * u64::from(counts[j]), load[j] * u64::from(counts[i]));
+            let fewest = if load[i] == 0 { counts[i].cmp(&counts[j]) } else { Ordering::Equal };
+            of_j.cmp(&of_i).then(fewest).then(i.cmp(&j))
+        });
+        let Some(next) = next else { return false };
+        counts[next] += 1;
+    }
+    true
+}
+
+#[test]
+fn choices_of_copies_are_those_of_the_naive_twin() {
+    let mut stream = Stream(43);
+    let mut found = [0, 0];
+    for _ in 0..1500 {
+        let gpus = 2 + stream.below(5) as usize;
+        let experts = 2 + stream.below(9) as usize;
+        let slots = experts + stream.below(((gpus - 1) * experts) as u64 + 1) as usize;
+        let bits = 1 + stream.below(20);
+        let mut load: Vec<u64> = (0..experts).map(|_| stream.below(1 << bits)).collect();
+        load.sort_unstable_by(|a, b| b.cmp(a));
+        let mut copies = Copies::default();
+        copies.start(&load, slots, gpus);
+        assert_eq!(copies.spares(), slots - experts);
+        for rest in 1..=slots - experts {
+            let mut counts = vec![1; experts];
+            assert!(give(&load, &mut counts, slots - experts - rest, |_, count| {
+                count < gpus as u32
+            }));
+            let adams = counts.clone();
+            let possible =
+                give(&load, &mut counts, rest, |i, count| adams[i] == 1 && count < gpus as u32);
+            assert_eq!(copies.choose(rest, gpus), possible, "{load:?} {slots} {gpus} {rest}");
+            if possible {
+                copies.counts.resize(experts, 1);
+                assert_eq!(copies.counts, counts, "{load:?} {slots} {gpus} {rest}");
+            }
+            found[usize::from(possible)] += 1;
+        }
+    }
+    assert!(found.iter().all(|&count| count > 1000), "{found:?}");
 }
