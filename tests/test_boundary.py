@@ -338,6 +338,10 @@ def test_control_an_error_of_another_kind_is_seen(
     monkeypatch.setitem(TAKES, "width", nowhere)
     with pytest.raises(KeyError, match="nowhere"):
         test_every_argument_may_be_strange("a set", "width")
+    # A `TypeError` that Python raises of itself names neither the argument nor what would do.
+    monkeypatch.setitem(TAKES, "width", lambda x: 1 + x)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        test_every_argument_may_be_strange("a set", "width")
 
 
 class _Raises:
