@@ -22,8 +22,8 @@ MAX_LOAD = 2**64 - 1
 _SHAPE_HELP = "a table [layers, experts] is needed"
 
 
-def canonical_loads(load: Any) -> _core.Loads:
-    """The canonical loads of ``load``, ``[layers, experts]``.
+def canonical_loads(load: Any, threads: int = 1) -> _core.Loads:
+    """The canonical loads of ``load``, ``[layers, experts]``, on up to ``threads`` threads.
 
     Equal values give equal canonical loads, whatever their type, byte order or layout.
 
@@ -36,7 +36,7 @@ def canonical_loads(load: Any) -> _core.Loads:
         raise LoadError(f"the loads have shape {array.shape}; {_SHAPE_HELP}{_hint(array)}")
     if array.size == 0:
         raise LoadError(f"the loads have shape {array.shape}; {_SHAPE_HELP}, neither of them 0")
-    return _core.Loads(np.require(array, requirements=["C", "ALIGNED"]), bits_of)
+    return _core.Loads(np.require(array, requirements=["C", "ALIGNED"]), bits_of, threads)
 
 
 def _hint(array: npt.NDArray[Any]) -> str:

@@ -72,7 +72,8 @@ def plan(
     Time is O(layers * P * (log P + c)) for c different numbers of copies, a handful on real loads.
     The GIL is released.
     """
-    loads = canonical_loads(load)
+    threads = min(whole_number("threads", threads, EplbError), MAX_THREADS)
+    loads = canonical_loads(load, threads)
     sizes = topology(
         num_experts=loads.experts,
         num_replicas=num_replicas,
@@ -80,15 +81,12 @@ def plan(
         num_nodes=num_nodes,
         num_gpus=num_gpus,
     )
-    threads = whole_number("threads", threads, EplbError)
     if not isinstance(policy, str) or policy not in POLICIES:
         raise EplbError(
             f"there is no policy {short(policy)}; the policies are {', '.join(POLICIES)}"
         )
     _check_options(policy, effort, target_gap)
-    placement, certificate = _core.plan(
-        loads, sizes, policy, effort, target_gap, min(threads, MAX_THREADS)
-    )
+    placement, certificate = _core.plan(loads, sizes, policy, effort, target_gap, threads)
     return Plan(placement, policy=policy, loads=loads, certificate=certificate)
 
 

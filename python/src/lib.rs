@@ -29,8 +29,13 @@ fn table<T: Element>(py: Python<'_>, values: Vec<T>, rows: usize) -> PyResult<Ta
 struct Loads(core::CanonicalLoads);
 
 impl Loads {
-    fn read<T: core::Load>(py: Python<'_>, loads: &[T], shape: [usize; 2]) -> PyResult<Self> {
-        let loads = core::CanonicalLoads::new(loads, shape[0], shape[1]);
+    fn read<T: core::Load>(
+        py: Python<'_>,
+        loads: &[T],
+        shape: [usize; 2],
+        threads: usize,
+    ) -> PyResult<Self> {
+        let loads = core::CanonicalLoads::on_threads(loads, shape[0], shape[1], threads);
         loads.map(Self).map_err(|error| to_python(py, &error))
     }
 }
@@ -40,14 +45,18 @@ impl Loads {
     /// Takes a C-contiguous native array of int64, uint64, float32 or float64, or of uint16 that
     /// holds the bits of `"float16"` or `"bfloat16"`.
     #[new]
-    #[pyo3(signature = (array, bits_of=None))]
-    fn new(array: &Bound<'_, PyUntypedArray>, bits_of: Option<&str>) -> PyResult<Self> {
+    #[pyo3(signature = (array, bits_of=None, threads=1))]
+    fn new(
+        array: &Bound<'_, PyUntypedArray>,
+        bits_of: Option<&str>,
+        threads: usize,
+    ) -> PyResult<Self> {
         let py = array.py();
         macro_rules! try_types {
             ($($t:ty),*) => {$(
                 if let Ok(array) = array.cast::<PyArray2<$t>>() {
                     let shape = [array.shape()[0], array.shape()[1]];
-                    return Self::read(py, array.readonly().as_slice()?, shape);
+                    return Self::read(py, array.readonly().as_slice()?, shape, threads);
                 }
             )*};
         }
@@ -58,10 +67,10 @@ impl Loads {
             let bits = bits.as_slice()?;
             if bits_of == "bfloat16" {
                 let loads: Vec<core::Bf16> = bits.iter().map(|&bits| core::Bf16(bits)).collect();
-                return Self::read(py, &loads, shape);
+                return Self::read(py, &loads, shape, threads);
             }
             let loads: Vec<core::F16> = bits.iter().map(|&bits| core::F16(bits)).collect();
-            return Self::read(py, &loads, shape);
+            return Self::read(py, &loads, shape, threads);
         }
         try_types!(i64, f64, f32, u64);
         Err(PyTypeError::new_err("an array of int64, uint64, float32 or float64 is needed"))

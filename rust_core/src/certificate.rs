@@ -7,6 +7,7 @@ use crate::loads_sha256::LoadsSha256;
 use crate::plan::Plan;
 use crate::ratio::rounded_quotient;
 use crate::share::{SHARE_UNIT, packing_load};
+use crate::threads::{share_out, worth};
 
 /// The loads that a plan puts on the GPUs, and bounds of what any plan could reach.
 ///
@@ -47,7 +48,7 @@ impl Certificate {
         check_shape(plan, loads)?;
         let mut bounds = LowerBounds::default();
         let bounds = (0..plan.layers).map(|layer| bounds.best(loads.row(layer), &plan.topology));
-        Ok(Self::with_bounds(plan, loads, bounds))
+        Ok(Self::with_bounds(plan, loads, bounds, 1))
     }
 
     /// The same, with the bounds of each layer known.
@@ -55,13 +56,14 @@ impl Certificate {
         plan: &Plan,
         loads: &CanonicalLoads,
         bounds: impl Iterator<Item = LayerBound>,
+        threads: usize,
     ) -> Self {
-        let topology = &plan.topology;
-        let slots_per_gpu = topology.slots_per_gpu();
+        let num_gpus = plan.topology.num_gpus();
+        let gpu_load = gpu_loads(plan, loads, threads);
         let mut certificate = Self {
-            num_gpus: topology.num_gpus(),
-            gpu_load: Vec::with_capacity(plan.layers * topology.num_gpus()),
-            max_load: Vec::with_capacity(plan.layers),
+            num_gpus,
+            max_load: gpu_load.chunks_exact(num_gpus).map(largest).collect(),
+            gpu_load,
             lower_bound: Vec::with_capacity(plan.layers),
             bound: Vec::with_capacity(plan.layers),
             bound_without_groups: Vec::with_capacity(plan.layers),
@@ -69,19 +71,7 @@ impl Certificate {
             exponents: loads.exponents().to_vec(),
             loads_sha256: loads.into(),
         };
-        let mut share = Vec::with_capacity(topology.num_experts());
-        let slots = plan.phy2log.chunks_exact(topology.num_replicas());
-        let copies = plan.logcnt.chunks_exact(topology.num_experts());
-        for (layer, ((slots, copies), bound)) in slots.zip(copies).zip(bounds).enumerate() {
-            share.clear();
-            let copies = copies.iter().map(|&copies| copies as u64);
-            share.extend(loads.row(layer).iter().zip(copies).map(|(&w, r)| packing_load(w, r)));
-            let gpus = slots.chunks_exact(slots_per_gpu);
-            let gpu_load = gpus.map(|gpu| gpu.iter().map(|&e| share[e as usize]).sum::<u64>());
-            certificate.gpu_load.extend(gpu_load);
-            let first = layer * topology.num_gpus();
-            let max_load = certificate.gpu_load[first..].iter().copied().max();
-            certificate.max_load.push(max_load.unwrap_or(0));
+        for bound in bounds {
             certificate.lower_bound.push(bound.load);
             certificate.bound.push(bound.kind);
             certificate.bound_without_groups.push(bound.without_groups);
@@ -130,6 +120,34 @@ impl Certificate {
     pub fn gap(&self) -> Vec<f64> {
         self.max_load.iter().zip(&self.lower_bound).map(|(&max, &bound)| gap(max, bound)).collect()
     }
+}
+
+/// Load of each GPU, `[layers, G]`.
+fn gpu_loads(plan: &Plan, loads: &CanonicalLoads, threads: usize) -> Vec<u64> {
+    let topology = &plan.topology;
+    let (experts, slots, gpus) =
+        (topology.num_experts(), topology.num_replicas(), topology.num_gpus());
+    let threads = worth(threads, plan.layers * experts);
+    let mut gpu_load = vec![0; plan.layers * gpus];
+    let share = plan.layers.div_ceil(threads);
+    share_out(threads, gpu_load.chunks_mut(share * gpus).enumerate(), |(i, gpu_load)| {
+        let mut of_copy = Vec::with_capacity(experts);
+        for (layer, gpu_load) in (i * share..).zip(gpu_load.chunks_exact_mut(gpus)) {
+            let copies = &plan.logcnt[layer * experts..][..experts];
+            let loads = loads.row(layer).iter().zip(copies);
+            of_copy.clear();
+            of_copy.extend(loads.map(|(&load, &copies)| packing_load(load, copies as u64)));
+            let on = plan.phy2log[layer * slots..][..slots].chunks_exact(slots / gpus);
+            for (load, experts) in gpu_load.iter_mut().zip(on) {
+                *load = experts.iter().map(|&expert| of_copy[expert as usize]).sum();
+            }
+        }
+    });
+    gpu_load
+}
+
+fn largest(loads: &[u64]) -> u64 {
+    loads.iter().copied().max().unwrap_or(0)
 }
 
 /// `max / bound - 1`, correctly rounded.

@@ -18,6 +18,7 @@ mod ratio;
 mod refine;
 mod replicate;
 mod share;
+mod threads;
 mod topology;
 mod tournament;
 mod trace;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
+use crate::threads::{share_out, worth};
 use crate::topology::MAX_EXPERTS;
 
 mod sealed {
@@ -17,7 +18,7 @@ mod sealed {
 }
 
 /// A number that can be a load: an integer of up to 64 bits or an IEEE float.
-pub trait Load: sealed::Sealed + Copy + std::fmt::Display {
+pub trait Load: sealed::Sealed + Copy + Sync + std::fmt::Display {
     /// Whether a key is the load itself.
     const INTEGER: bool;
 
@@ -180,6 +181,19 @@ impl CanonicalLoads {
     ///
     /// Time is linear in the number of loads.
     pub fn new<T: Load>(loads: &[T], layers: usize, experts: usize) -> Result<Self, Error> {
+        Self::on_threads(loads, layers, experts, 1)
+    }
+
+    /// The same on up to so many threads, where there are so many loads that it pays.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`].
+    pub fn on_threads<T: Load>(
+        loads: &[T],
+        layers: usize,
+        experts: usize,
+        threads: usize,
+    ) -> Result<Self, Error> {
         if layers == 0 || experts == 0 || layers.checked_mul(experts) != Some(loads.len()) {
             return Err(Error::LoadShape { values: loads.len(), layers, experts });
         }
@@ -188,15 +202,25 @@ impl CanonicalLoads {
             return Err(Error::TooLarge { name: "num_experts", size, most: MAX_EXPERTS });
         }
         let mut values = vec![0; loads.len()];
-        let mut exponents = Vec::with_capacity(layers);
-        let rows = loads.chunks_exact(experts).zip(values.chunks_exact_mut(experts));
-        for (layer, (row, canonical)) in rows.enumerate() {
-            exponents.push(canonical_row(row, canonical).map_err(|expert| Error::LoadValue {
-                layer,
-                expert,
-                value: row[expert].to_string(),
-            })?);
-        }
+        let mut exponents = vec![Ok(0); layers];
+        let threads = worth(threads, loads.len());
+        let share = layers.div_ceil(threads);
+        let shares = (loads.chunks(share * experts))
+            .zip(values.chunks_mut(share * experts))
+            .zip(exponents.chunks_mut(share));
+        share_out(threads, shares, |((loads, values), exponents)| {
+            let rows = loads.chunks_exact(experts).zip(values.chunks_exact_mut(experts));
+            for ((row, canonical), exponent) in rows.zip(exponents) {
+                *exponent = canonical_row(row, canonical);
+            }
+        });
+        let exponents = (0..).zip(exponents).map(|(layer, exponent)| {
+            exponent.map_err(|expert| {
+                let value = loads[layer * experts + expert].to_string();
+                Error::LoadValue { layer, expert, value }
+            })
+        });
+        let exponents = exponents.collect::<Result<_, _>>()?;
         Ok(Self { layers, experts, values: values.into(), exponents })
     }
 

@@ -1,8 +1,4 @@
-//! All layers of a plan, on one thread or several. Layers do not see each other, so the number of
-//! threads changes no answer.
-
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+//! All layers of a plan, on one thread or several.
 
 use crate::certificate::Certificate;
 use crate::error::Error;
@@ -11,6 +7,7 @@ use crate::minimax::{self, Minimax, Outcome};
 use crate::plan::Plan;
 use crate::policy::{Options, Policy};
 use crate::published::{LayerTables, Published, Rule};
+use crate::threads::share_out;
 use crate::topology::Topology;
 
 /// Plans every layer.
@@ -50,7 +47,7 @@ pub fn plan_certified(
     }
     let outcomes = outcomes.iter().flatten();
     let bounds = outcomes.clone().map(|outcome| outcome.bound);
-    let mut certificate = Certificate::with_bounds(&plan, loads, bounds);
+    let mut certificate = Certificate::with_bounds(&plan, loads, bounds, threads);
     certificate.beaten_by_duplicates =
         outcomes.map(|outcome| outcome.beaten_by_duplicates).collect();
     Ok((plan, certificate))
@@ -88,21 +85,8 @@ fn plan_layers(
         .map(|((phy2log, rank), logcnt)| LayerTables { phy2log, rank, logcnt })
         .zip(outcomes.chunks_mut(share))
         .enumerate();
-    let queue = Mutex::new(shares);
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || {
-        while let Some((i, (mut tables, outcomes))) = next() {
-            plan_share(loads, i * share, &topology, kind, &mut tables, outcomes);
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..threads.min(layers) {
-            // A thread that the system refuses leaves its share to the others.
-            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                break;
-            }
-        }
-        work();
+    share_out(threads, shares, |(i, (mut tables, outcomes))| {
+        plan_share(loads, i * share, &topology, kind, &mut tables, outcomes);
     });
     Ok((plan, outcomes))
 }

@@ -267,3 +267,23 @@ fn the_hash_of_loads_is_pinned() {
     ];
     assert_eq!(hash, expected);
 }
+
+#[test]
+fn threads_change_neither_loads_nor_errors() {
+    let (layers, experts) = (1 << 16, 5);
+    let mut stream = Stream(5);
+    let mut loads: Vec<f64> =
+        (0..layers * experts).map(|_| f64::from(stream.below(1000) as u32)).collect();
+    let of = |loads: &[f64], threads| CanonicalLoads::on_threads(loads, layers, experts, threads);
+    let alone = CanonicalLoads::new(&loads, layers, experts).unwrap();
+    for threads in [0, 1, 2, 3, 8, usize::MAX] {
+        assert_eq!(of(&loads, threads), Ok(alone.clone()), "{threads}");
+    }
+    // Of two faults, on threads of their own, the first is told.
+    loads[layers * experts - 2] = f64::NAN;
+    loads[7] = -1.0;
+    for threads in [1, 2, 3] {
+        let error = of(&loads, threads).unwrap_err();
+        assert_eq!(error, Error::LoadValue { layer: 1, expert: 2, value: "-1".to_owned() });
+    }
+}

@@ -2,8 +2,8 @@
 
 mod problems;
 
-use eplb_core::{MAX_REPLICAS, Plan, Policy};
-use problems::{Stream, canonical, global, loads, plan, sizes, topology};
+use eplb_core::{Plan, Policy};
+use problems::{Stream, canonical, global, loads, plan, sizes};
 
 #[test]
 fn tables_that_follow_from_a_plan() {
@@ -56,17 +56,5 @@ fn a_log2phy_that_no_memory_holds_is_refused() {
     assert_eq!(
         plan.log2phy_static().unwrap_err().to_string(),
         "no memory for a plan of 1 layers x 32768 replicas; plan fewer layers at a time"
-    );
-}
-
-#[test]
-fn a_plan_of_too_many_slots_is_refused() {
-    let layers = 257;
-    let loads = canonical(&vec![1; layers], 1);
-    let topology = topology(&global(1, MAX_REPLICAS, 1));
-    assert_eq!(
-        eplb_core::plan(&loads, topology, Policy::DeepSeek, 1).unwrap_err().to_string(),
-        "257 layers x 1048576 replicas are more than 268435456 slots in all; \
-         plan fewer layers at a time"
     );
 }

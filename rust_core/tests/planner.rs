@@ -5,6 +5,7 @@ mod twin;
 
 use eplb_core::{
     CanonicalLoads, Certificate, Effort, Options, Plan, Policy, SHARE_UNIT, Sizes, plan_certified,
+    verify,
 };
 use problems::{
     PUBLISHED, ROW_KINDS, Stream, canonical, global, loads, plan, policies, sizes, topology, world,
@@ -333,12 +334,11 @@ fn the_fast_effort_is_compared_where_groups_decide_ties() {
 #[test]
 fn the_fast_effort_is_never_above_deepseek_but_for_duplicates() {
     let mut stream = Stream(41);
-    let layers = 1000;
-    for (sizes, steps) in [
-        (global(64, 80, 8), 1 << 10),
-        (global(24, 96, 6), 8),
-        (world([64, 128, 8, 1, 8]), 4),
-        (world([128, 144, 8, 2, 8]), 1 << 10),
+    for (sizes, layers, steps) in [
+        (global(64, 80, 8), 1000, 1 << 10),
+        (global(24, 96, 6), 200, 8),
+        (world([64, 128, 8, 1, 8]), 200, 4),
+        (world([128, 144, 8, 2, 8]), 1000, 1 << 10),
     ] {
         let experts = sizes.num_experts as usize;
         let loads: Vec<u64> = (0..layers * experts).map(|_| stream.up_to(steps)).collect();
@@ -400,6 +400,23 @@ fn permuted_experts_are_permuted_in_the_plan_where_nothing_ties() {
             let original = |expert: i64| order[expert as usize] as i64;
             assert_eq!(contents(&before, |e| e), contents(&after, original), "{sizes:?} {row:?}");
         }
+    }
+}
+
+/// So many layers that threads share out the certificate too.
+#[test]
+fn threads_do_not_change_a_certificate() {
+    let (layers, experts) = (1 << 11, 64);
+    let sizes = global(64, 72, 8);
+    let mut stream = Stream(47);
+    let loads: Vec<u64> = (0..layers * experts).map(|_| stream.below(1000)).collect();
+    let loads = canonical(&loads, experts);
+    let options = Options::minimax(Effort::Fast);
+    let plan = |threads| plan_certified(&loads, topology(&sizes), options, threads);
+    let (alone, certificate) = plan(1).unwrap();
+    assert_eq!(verify(&alone, &certificate, &loads), Ok(()));
+    for threads in [2, 3, 8] {
+        assert!(plan(threads).unwrap() == (alone.clone(), certificate.clone()), "{threads}");
     }
 }
 
