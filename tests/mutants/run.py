@@ -44,8 +44,6 @@ CLOSEST = {
 OTHERWISE = ["--test=digests"]
 PLANNING = ["--lib", "--test=planner"]
 ALL = ["--lib", "--tests"]
-#: Seconds after which a mutant counts as one that never ends. All tests take twelve.
-PATIENCE = 90
 #: Bytes that each process may have, for mutants that fill the memory before their time is up.
 MEMORY = 4 << 30
 
@@ -81,9 +79,11 @@ def refuse_a_core_that_fails() -> None:
 
 def cargo_mutants(arguments: list[str], tests: list[str], out: Path) -> None:
     """Run it; survivors are no error here."""
+    # Seconds after which a mutant counts as one that never ends: many times what the tests take.
+    patience = {tuple(PLANNING): 60, tuple(ALL): 90}.get(tuple(tests), 20)
     command = [
         *("cargo", "mutants", "--package=eplb-core", "--jobs=1", "--profile=mutants"),
-        *("--baseline=skip", f"--timeout={PATIENCE}", f"--output={out}"),
+        *("--baseline=skip", f"--timeout={patience}", f"--output={out}"),
         *("--no-times", "--colors=never", "--cap-lints=true"),
         # What comes after `--` would not be for building, which then builds all tests.
         *(f"--cargo-arg={argument}" for argument in ("--locked", *tests)),
