@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::copies::Copies;
+use super::copies::{Copies, each_choice, few_choices};
 use super::deal::Deal;
 use super::layout::Layout;
 use super::node::{Limits, NodePlanner, Task};
@@ -230,4 +230,17 @@ fn choices_of_copies_are_those_of_the_naive_twin() {
         }
     }
     assert!(found.iter().all(|&count| count > 1000), "{found:?}");
+}
+
+#[test]
+fn few_choices_are_as_many_as_there_are() {
+    for (experts, slots) in (1..6).flat_map(|experts| (experts..12).map(move |s| (experts, s))) {
+        let (spares, mut found) = (slots - experts, 0);
+        each_choice(&mut vec![1; experts], 0, spares, spares + 1, &mut |counts| {
+            assert_eq!(counts.iter().sum::<u32>() as usize, slots);
+            found += 1;
+        });
+        assert!(few_choices(experts, slots, found), "{experts} {slots} {found}");
+        assert!(found == 1 || !few_choices(experts, slots, found - 1), "{experts} {slots} {found}");
+    }
 }
