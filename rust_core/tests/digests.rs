@@ -113,8 +113,8 @@ fn searched_loads(stream: &mut Stream, kind: u64, experts: usize) -> CanonicalLo
 }
 
 /// One number of this and of all plans before.
-fn joined(before: u64, loads: &CanonicalLoads, sizes: [u64; 5], effort: Effort) -> u64 {
-    let plan = eplb_core::plan(loads, topology(&world(sizes)), Options::minimax(effort), 1);
+fn joined(before: u64, loads: &CanonicalLoads, sizes: [u64; 5], options: Options) -> u64 {
+    let plan = eplb_core::plan(loads, topology(&world(sizes)), options, 1);
     before.rotate_left(7) ^ u64::from_str_radix(&plan.unwrap().digest(), 16).unwrap()
 }
 
@@ -126,10 +126,44 @@ fn turns_of_the_search_are_those_of_every_build() {
         for kind in 0..layers {
             for sizes in SEARCHED {
                 let loads = searched_loads(&mut stream, kind, sizes[0] as usize);
-                all = joined(all, &loads, sizes, effort);
+                all = joined(all, &loads, sizes, Options::minimax(effort));
             }
         }
         assert_eq!(all, searches, "{effort}");
+    }
+}
+
+/// Searches that end where their work is done, and searches that end early: by `effort`, the plans
+/// for a target that nothing reaches, and for one that is soon reached.
+const OTHER_TARGETS: [[u64; 2]; 3] = [
+    [8_027_260_625_156_590_304, 9_159_850_751_023_347_887],
+    [12_049_769_206_729_623_005, 14_367_117_594_629_235_768],
+    [7_341_583_599_342_253_050, 15_889_295_877_254_707_871],
+];
+
+#[test]
+fn answers_for_other_targets_are_those_of_every_build() {
+    for ((effort, layers), targets) in Effort::ALL.into_iter().zip([24, 24, 4]).zip(OTHER_TARGETS) {
+        let mut stream = Stream(53);
+        let mut all = [0_u64; 2];
+        for kind in 0..layers {
+            for sizes in [
+                [40, 48, 1, 1, 4],
+                [60, 70, 1, 1, 10],
+                [96, 108, 1, 1, 12],
+                [40, 72, 1, 1, 36],
+                [64, 96, 8, 4, 32],
+                [150, 198, 1, 1, 66],
+            ] {
+                let loads = searched_loads(&mut stream, kind, sizes[0] as usize);
+                for (all, gap) in all.iter_mut().zip([0.0, 0.02]) {
+                    let target_gap = Some(gap);
+                    let options = Options { target_gap, ..Options::minimax(effort) };
+                    *all = joined(*all, &loads, sizes, options);
+                }
+            }
+        }
+        assert_eq!(all, targets, "{effort}");
     }
 }
 
@@ -151,7 +185,7 @@ fn answers_of_minimax_on_many_gpus_are_those_of_every_build() {
             searched_loads(&mut stream, 3, sizes[0] as usize),
         ] {
             for (all, effort) in all.iter_mut().zip(Effort::ALL) {
-                *all = joined(*all, &loads, sizes, effort);
+                *all = joined(*all, &loads, sizes, Options::minimax(effort));
             }
         }
     }
