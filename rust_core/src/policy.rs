@@ -175,9 +175,55 @@ impl Gap {
         let excess = match u32::try_from(-i64::from(self.exponent)) {
             Ok(shift) => product.checked_shr(shift).unwrap_or(0),
             // A gap of 2^53 and more is above all loads.
-            Err(_) if product > 0 => u128::MAX,
-            Err(_) => 0,
+            Err(_) => u128::MAX,
         };
         u64::try_from(excess).map_or(u64::MAX, |excess| bound.saturating_add(excess))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Effort, Gap};
+    use crate::problems::{global, topology};
+
+    #[test]
+    fn loads_within_a_gap() {
+        for (gap, bound, most) in [
+            (0.0, 7, 7),
+            (-0.0, 7, 7),
+            (0.5, 7, 10),
+            (1.0, 7, 14),
+            (f64::MIN_POSITIVE, u64::MAX >> 4, u64::MAX >> 4),
+            (f64::from_bits(1), 7, 7),
+            // A product of 117 bits.
+            (1.0 + f64::EPSILON, 1 << 53, (1 << 54) + 2),
+            (8.0, 1 << 61, u64::MAX),
+            (4_503_599_627_370_496.0, 1, 4_503_599_627_370_497),
+            // No load is so far above a bound.
+            (9_007_199_254_740_992.0, 1, u64::MAX),
+            (1e300, 1, u64::MAX),
+        ] {
+            assert_eq!(Gap::new(gap).unwrap().above(bound), most, "{gap} {bound}");
+        }
+    }
+
+    #[test]
+    fn default_targets() {
+        for (slots, gpus, fast, default) in [
+            (72, 18, 0.005, 0.005),
+            (75, 15, 0.0025, 0.0025),
+            (72, 12, 0.0025, 0.001),
+            (70, 10, 0.0025, 0.001),
+            (72, 9, 0.0025, 0.0005),
+            (66, 1, 0.0025, 0.0005),
+            (64, 16, 0.0005, 0.0005),
+            (60, 12, 0.0005, 0.0005),
+            (60, 10, 0.0005, 0.0005),
+            (64, 8, 0.0005, 0.0005),
+        ] {
+            let topology = topology(&global(32, slots, gpus));
+            let targets = Effort::ALL.map(|effort| effort.target_gap(&topology).to_bits());
+            assert_eq!(targets, [fast, default, 0.0_f64].map(f64::to_bits), "{slots} {gpus}");
+        }
     }
 }

@@ -451,3 +451,15 @@ fn policies_have_names() {
         "there is no policy \"Adaptive\"; the policies are deepseek, adaptive, minimax"
     );
 }
+
+#[test]
+fn efforts_have_names() {
+    for effort in Effort::ALL {
+        assert_eq!(effort.to_string().parse(), Ok(effort));
+    }
+    assert_eq!(Effort::names(), ["fast", "default", "best"]);
+    assert_eq!(
+        "Best".parse::<Effort>().unwrap_err().to_string(),
+        "there is no effort \"Best\"; the efforts are fast, default, best"
+    );
+}
