@@ -186,6 +186,16 @@ def test_a_file_goes_through_three_sets_of_tests(
     }
 
 
+def test_no_more_tests_are_run_for_survivors_that_have_a_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reasons = {f"rust_core/src/{FILE}: {name}": "equivalent" for name in "def"}
+    cargo = planted(monkeypatch, tmp_path, *THREE_RUNS, reasons=reasons)
+    assert run_script(monkeypatch, FILE) == 0
+    assert cargo.tests == [RUN.CLOSEST[FILE], RUN.PLANNING]
+    assert RUN.record()[FILE]["survived"] == [mutant(name) for name in "def"]
+
+
 def test_a_file_whose_mutants_are_all_caught_is_done(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
