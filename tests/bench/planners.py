@@ -28,12 +28,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 def of_core(options: dict[str, Any]) -> Planner:
     """A planner of the core: all tables as arrays; with ``minimax`` comes its certificate."""
+    plan = of_call(options)
+    return lambda load, sizes: of_plan(plan(load, sizes))
 
-    def planner(load: Loads, sizes: Sizes) -> Answer:
-        made = eplb.plan(load, **sizes.options(), **options)
-        return Answer(made.phy2log, made.rank, made.logcnt, made)
 
-    return planner
+def of_call(options: dict[str, Any]) -> Planner:
+    """The same without the tables, which are copied when they are asked for."""
+    return lambda load, sizes: eplb.plan(load, **sizes.options(), **options)
+
+
+def of_plan(made: eplb.Plan) -> Answer:
+    """All tables of a plan."""
+    return Answer(made.phy2log, made.rank, made.logcnt, made)
 
 
 def of_numpy(*, lockstep: bool) -> Planner:
@@ -73,4 +79,6 @@ PLANNERS: dict[str, Planner] = {
 
 def answer_of(given: Any) -> Answer:
     """The answer in what a planner gave, once its time is taken."""
+    if isinstance(given, eplb.Plan):
+        return of_plan(given)
     return given if isinstance(given, Answer) else of_tensors(given)
