@@ -48,9 +48,13 @@ mod tests {
     fn small_quotients_round_like_the_processor() {
         for numerator in 0..300_u32 {
             for denominator in 1..300_u32 {
-                let exact = rounded_quotient(u128::from(numerator), u128::from(denominator), 0);
                 let expected = f64::from(numerator) / f64::from(denominator);
-                assert_eq!(exact.to_bits(), expected.to_bits(), "{numerator}/{denominator}");
+                // As such, and with denominators of which long division has to go on.
+                for shift in [0, 73, 118] {
+                    let large = u128::from(denominator) << shift;
+                    let exact = rounded_quotient(u128::from(numerator), large, shift);
+                    assert_eq!(exact.to_bits(), expected.to_bits(), "{numerator}/{denominator}");
+                }
             }
         }
     }
