@@ -6,9 +6,10 @@ use std::cmp::Ordering;
 use super::copies::{Copies, each_choice, few_choices};
 use super::deal::Deal;
 use super::layout::Layout;
-use super::node::{Limits, NodePlanner, Task};
+use super::node::{Limits, NodePlanner, Placed, Task};
 use super::rematch::Rematch;
 use super::replicas::Replicas;
+use super::retarget;
 use crate::policy::Effort;
 use crate::problems::{ROW_KINDS, Stream, canonical, loads};
 use crate::trace::Step;
@@ -243,4 +244,57 @@ fn few_choices_are_as_many_as_there_are() {
         assert!(few_choices(experts, slots, found), "{experts} {slots} {found}");
         assert!(found == 1 || !few_choices(experts, slots, found - 1), "{experts} {slots} {found}");
     }
+}
+
+#[test]
+fn retargets_are_what_they_say() {
+    let mut stream = Stream(59);
+    let (mut retargets, mut applied) = (Vec::new(), 0);
+    for _ in 0..600 {
+        let (load, counts, gpus) = odd_copies(&mut stream);
+        let (_, replicas, layout) = deal(&load, &counts, gpus);
+        let from = layout.busiest();
+        let before = Placed { peak: layout.peak(), replicas, layout };
+        let Placed { replicas, layout, .. } = &before;
+        retarget::list(replicas, layout, &load, from, usize::MAX, &mut retargets);
+        assert!(retargets.is_sorted());
+        let mut found: Vec<_> = retargets.iter().map(|r| (r.copy, r.receiver)).collect();
+        found.sort_unstable();
+        let on = |gpu: usize, position: u32| {
+            layout.on(gpu).iter().any(|&copy| replicas.position[copy as usize] == position)
+        };
+        // Of the busiest GPU a copy goes, or one of an expert that it has gets company.
+        let mut expected = Vec::new();
+        for (copy, donor) in (0..).zip(&replicas.sorted) {
+            let home = layout.home[copy as usize] as usize;
+            for (receiver, &count) in (0..).zip(&counts) {
+                let helps = home == from || on(from, receiver);
+                let may = donor.copies() > 1 && count < gpus as u32 && !on(home, receiver);
+                if helps && may {
+                    expected.push((copy, receiver));
+                }
+            }
+        }
+        assert_eq!(found, expected, "{load:?} {counts:?}");
+        for &retarget in &retargets {
+            let mut after = Placed::default();
+            retarget::apply(retarget, &load, &before, &mut after, &mut Vec::new());
+            check(&after.replicas, &after.layout);
+            assert_eq!(after.peak, after.layout.peak());
+            let donor = replicas.position[retarget.copy as usize];
+            // The loads of those that may rise, and of the busiest.
+            let changed = (0..gpus)
+                .filter(|&gpu| on(gpu, donor) || gpu == from && on(from, retarget.receiver));
+            let peak = changed.map(|gpu| after.layout.load[gpu]).max();
+            assert_eq!(Some(retarget.peak), peak, "{load:?} {counts:?} {retarget:?}");
+            applied += 1;
+        }
+        // The best of them, where not all are wanted.
+        let all = retargets.clone();
+        for wanted in [0, 1, all.len() / 2, all.len()] {
+            retarget::list(replicas, layout, &load, from, wanted, &mut retargets);
+            assert!(retargets == all[..wanted.min(all.len())]);
+        }
+    }
+    assert!(applied > 10_000, "{applied}");
 }
