@@ -213,6 +213,14 @@ def test_every_entry_of_a_plan_may_be_strange(name: str) -> None:
             eplb.Plan.from_dict({**PLANS[0].to_dict(), key: 1})  # type: ignore[dict-item]
 
 
+def test_a_plan_without_a_bound_under_its_load_is_refused() -> None:
+    values = PLANS[0].to_dict()
+    values["certificate"]["lower_bound"][1] = 0
+    values["certificate"]["gap"][1] = float("inf")
+    with pytest.raises(eplb.VerificationError, match="layer 1: lower_bound is 0 under a load"):
+        eplb.Plan.from_dict(values)
+
+
 #: What takes any argument at all, by the argument.
 TAKES: dict[str, Callable[[Any], Any]] = {
     "load": lambda x: eplb.plan(x, num_gpus=2),

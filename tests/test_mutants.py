@@ -32,7 +32,14 @@ REASONS = json.loads(RUN.REASONS.read_text())
 
 
 def test_every_survivor_has_a_reason() -> None:
-    assert RUN.unexplained(RUN.record(), REASONS) == []
+    assert RUN.unexplained(RUN.current(RUN.record()), REASONS) == []
+
+
+def test_every_reason_is_of_a_survivor() -> None:
+    known = RUN.current(RUN.record())
+    survivors = RUN.unexplained(known, {})
+    current = [name for name in REASONS if RUN.is_of(name, known)]
+    assert sorted(current) == survivors
 
 
 def enough(known: dict[str, Any]) -> bool:
@@ -55,8 +62,8 @@ def test_the_record_is_of_files_that_are_there() -> None:
 
 
 def test_control_a_survivor_without_a_reason_is_named() -> None:
-    planted = {"pack.rs": {"survived": ["rust_core/src/pack.rs:3:7: replace f -> usize with 0"]}}
-    name = "rust_core/src/pack.rs: replace f -> usize with 0"
+    planted = {"pack.rs": {"survived": ["rust_core/src/pack.rs:3:5: replace f -> usize with 0"]}}
+    name = "rust_core/src/pack.rs: replace f -> usize with 0: crate::items::Item;"
     assert RUN.unexplained(planted, {}) == [name]
     assert RUN.unexplained(planted, {name: ""}) == [name]
     assert RUN.unexplained(planted, {name: "equivalent: nothing calls it"}) == []
@@ -82,12 +89,14 @@ def test_control_a_record_of_a_file_that_has_changed_does_not_count() -> None:
 def test_control_a_survivor_of_changed_lines_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "mutants.out"
     folder.mkdir()
-    planted = "rust_core/src/pack.rs:3:7: replace f -> usize with 0"
+    planted = "rust_core/src/pack.rs:3:5: replace f -> usize with 0"
     (folder / "missed.txt").write_text(f"{planted}\n")
     assert RUN.survivors(tmp_path, {}) == [planted]
-    assert (
-        RUN.survivors(tmp_path, {"rust_core/src/pack.rs: replace f -> usize with 0": "why"}) == []
-    )
+    # Of the same mutant elsewhere it says nothing.
+    what = "rust_core/src/pack.rs: replace f -> usize with 0"
+    reasons = {f"{what}: crate::tournament::Key;": "why"}
+    assert RUN.survivors(tmp_path, reasons) == [planted]
+    assert RUN.survivors(tmp_path, {f"{what}: crate::items::Item;": "why"}) == []
 
 
 def test_control_a_core_that_fails_is_not_mutated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,11 +112,17 @@ def test_control_a_core_that_fails_is_not_mutated(monkeypatch: pytest.MonkeyPatc
 # --- the script, with a cargo that says what is planted -------------------------------------------
 
 FILE = "share.rs"
+THIRD_LINE = (RUN.SOURCES / FILE).read_text().splitlines()[2]
 
 
 def mutant(name: str) -> str:
     """As cargo names it in its lists."""
-    return f"rust_core/src/{FILE}:3:7: {name}"
+    return f"rust_core/src/{FILE}:3:5: {name}"
+
+
+def reason_name(name: str) -> str:
+    """As `survivors.json` names it: the third line without `/// `."""
+    return f"rust_core/src/{FILE}: {name}: {THIRD_LINE[4:]}"
 
 
 class Cargo:
@@ -189,7 +204,7 @@ def test_a_file_goes_through_three_sets_of_tests(
 def test_no_more_tests_are_run_for_survivors_that_have_a_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    reasons = {f"rust_core/src/{FILE}: {name}": "equivalent" for name in "def"}
+    reasons = {reason_name(name): "equivalent" for name in "def"}
     cargo = planted(monkeypatch, tmp_path, *THREE_RUNS, reasons=reasons)
     assert run_script(monkeypatch, FILE) == 0
     assert cargo.tests == [RUN.CLOSEST[FILE], RUN.PLANNING]
@@ -210,7 +225,7 @@ def test_survivors_without_a_reason_are_run_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """There may be new tests; the one that has a reason is left alone."""
-    reasons = {f"rust_core/src/{FILE}: f": "equivalent"}
+    reasons = {reason_name("f"): "equivalent"}
     again: dict[str, list[str]] = {"caught": [], "missed": ["e"]}
     seen = {"caught": ["e"]}
     cargo = planted(monkeypatch, tmp_path, *THREE_RUNS, again, seen, reasons=reasons)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import signal
 from contextlib import contextmanager, suppress
@@ -156,6 +157,8 @@ def _check_gap(said: Any, found: list[float]) -> None:
     if not isinstance(said, list) or len(said) != len(found):
         raise PlanFileError(f"gap must be {len(found)} numbers")
     for layer, (claim, gap) in enumerate(zip(said, found, strict=True)):
+        if gap == math.inf:
+            raise VerificationError(f"layer {layer}: lower_bound is 0 under a load", layer=layer)
         if type(claim) not in (int, float) or claim != gap:
             raise VerificationError(
                 f"layer {layer}: the gap is said to be {short(claim)}, but max_load / lower_bound - 1 "

@@ -59,10 +59,12 @@ def plan(
             largest GPU load, with no two copies of an expert on one GPU).
         effort: how long ``"minimax"`` searches: ``"fast"``, ``"default"`` or ``"best"``, which is
             for planning offline. ``"fast"`` may end above ``"deepseek"`` where that puts two copies
-            of an expert on one GPU. Work is counted in operations, so no answer depends on time.
+            of an expert on one GPU, and by the target gap where there are groups. Work is counted
+            in operations, so no answer depends on time.
         target_gap: the gap to the lower bound at which ``"minimax"`` takes a layer for done; by
             default 0 for ``"best"``, else 0.0005, but with more than 64 slots 0.001 where a GPU has
-            6 or 7 of them, 0.0025 where it has 5 and for ``"fast"``, 0.005 where it has fewer.
+            6 or 7 of them, 0.0025 where it has 5, 0.005 where it has fewer, and for ``"fast"``,
+            with one group, 0.0025 at least.
         threads: threads to plan with. No answer depends on it.
 
     Raises:

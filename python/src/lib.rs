@@ -35,7 +35,7 @@ impl Loads {
         shape: [usize; 2],
         threads: usize,
     ) -> PyResult<Self> {
-        let loads = core::CanonicalLoads::on_threads(loads, shape[0], shape[1], threads);
+        let loads = core::CanonicalLoads::new_on_threads(loads, shape[0], shape[1], threads);
         loads.map(Self).map_err(|error| to_python(py, &error))
     }
 }

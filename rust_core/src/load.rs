@@ -181,14 +181,14 @@ impl CanonicalLoads {
     ///
     /// Time is linear in the number of loads.
     pub fn new<T: Load>(loads: &[T], layers: usize, experts: usize) -> Result<Self, Error> {
-        Self::on_threads(loads, layers, experts, 1)
+        Self::new_on_threads(loads, layers, experts, 1)
     }
 
-    /// The same on up to so many threads, where there are so many loads that it pays.
+    /// The same on up to so many threads (0 is as 1), where there are so many loads that it pays.
     ///
     /// # Errors
     /// Those of [`Self::new`].
-    pub fn on_threads<T: Load>(
+    pub fn new_on_threads<T: Load>(
         loads: &[T],
         layers: usize,
         experts: usize,

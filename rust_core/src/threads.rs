@@ -31,7 +31,7 @@ pub(crate) fn share_out<S>(
 }
 
 /// How many of `threads` threads are worth while for quick work on so many loads: to start one takes
-/// as long as a hundred thousand of them.
+/// roughly as long as a hundred thousand of them.
 pub(crate) fn worth(threads: usize, loads: usize) -> usize {
     threads.clamp(1, 1 + loads / (1 << 17))
 }

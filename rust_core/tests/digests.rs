@@ -42,7 +42,7 @@ const MINIMAX: [[&str; 2]; 11] = [
     ["02af8994503a48b9", "b43385f5cd72f058"],
     ["26486d57ba566342", "38c958860c96deda"],
     ["1885ee0d54a4edfd", "6c95a468e4b2698a"],
-    ["2038bcd7dd540908", "12f8bb2b9c018836"],
+    ["0099e2810bd540c9", "12f8bb2b9c018836"],
     ["2e8e0baba2e56ae0", "a6afe37fe5c02e46"],
     ["cd086e3291bdac6e", "9acfa36a195b19a3"],
     ["ab5181f68718e601", "bede65d0aa4906dd"],

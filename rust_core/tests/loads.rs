@@ -274,7 +274,8 @@ fn threads_change_neither_loads_nor_errors() {
     let mut stream = Stream(5);
     let mut loads: Vec<f64> =
         (0..layers * experts).map(|_| f64::from(stream.below(1000) as u32)).collect();
-    let of = |loads: &[f64], threads| CanonicalLoads::on_threads(loads, layers, experts, threads);
+    let of =
+        |loads: &[f64], threads| CanonicalLoads::new_on_threads(loads, layers, experts, threads);
     let alone = CanonicalLoads::new(&loads, layers, experts).unwrap();
     for threads in [0, 1, 2, 3, 8, usize::MAX] {
         assert_eq!(of(&loads, threads), Ok(alone.clone()), "{threads}");

@@ -330,33 +330,34 @@ fn the_fast_effort_is_compared_where_groups_decide_ties() {
     }
 }
 
-/// Also where the search ends within its target, which is wider than that of the default effort.
+/// Also where the search ends within its target, however wide that is: where experts are in one group.
 #[test]
 fn the_fast_effort_is_never_above_deepseek_but_for_duplicates() {
     let mut stream = Stream(41);
-    for (sizes, layers, steps) in [
-        (global(64, 80, 8), 1000, 1 << 10),
-        (global(24, 96, 6), 200, 8),
-        (world([64, 128, 8, 1, 8]), 200, 4),
-        (world([128, 144, 8, 2, 8]), 1000, 1 << 10),
+    let mut behind = 0;
+    for (sizes, steps) in [
+        (global(64, 80, 8), 1 << 10),
+        (global(64, 96, 12), 5),
+        (global(24, 96, 6), 8),
+        (global(10, 80, 8), 9),
     ] {
-        let experts = sizes.num_experts as usize;
+        let (layers, experts) = (500, sizes.num_experts as usize);
         let loads: Vec<u64> = (0..layers * experts).map(|_| stream.up_to(steps)).collect();
         let loads = canonical(&loads, experts);
-        let options = Options::minimax(Effort::Fast);
-        let (_, fast) = plan_certified(&loads, topology(&sizes), options, 1).unwrap();
         let published = plan(&loads, &sizes, Policy::DeepSeek);
         let deepseek = Certificate::new(&published, &loads).unwrap();
-        let (mut equal, mut behind) = (0, 0);
-        for layer in 0..layers {
-            if deepseek.max_load[layer] < fast.max_load[layer] {
-                assert!(published.duplicates()[layer] > 0, "{sizes:?}, {:?}", loads.row(layer));
-                behind += 1;
+        for target_gap in [None, Some(1.0)] {
+            let options = Options { target_gap, ..Options::minimax(Effort::Fast) };
+            let (_, fast) = plan_certified(&loads, topology(&sizes), options, 1).unwrap();
+            for layer in 0..layers {
+                if deepseek.max_load[layer] < fast.max_load[layer] {
+                    assert!(published.duplicates()[layer] > 0, "{sizes:?}, {:?}", loads.row(layer));
+                    behind += 1;
+                }
             }
-            equal += usize::from(deepseek.max_load[layer] == fast.max_load[layer]);
         }
-        assert!(equal + behind >= 10, "{sizes:?}: {equal} {behind}");
     }
+    assert!(behind > 100, "{behind}");
 }
 
 #[test]

@@ -186,9 +186,19 @@ def score(known: dict[str, Any]) -> str:
 
 
 def unexplained_of(mutant: str, reasons: dict[str, str]) -> str:
-    """The mutant's name without line and column, if that has no reason; else nothing."""
-    name = re.sub(r"\.rs:\d+:\d+:", ".rs:", mutant)
+    """The mutant as `survivors.json` names it, if that has no reason; else nothing.
+
+    For its line and column stands the text from there on: another line has another mutant.
+    """
+    path, line, column, what = mutant.split(":", 3)
+    lines = [*(ROOT / path).read_text().splitlines(), *[""] * int(line)]
+    name = f"{path}:{what}: {lines[int(line) - 1][int(column) - 1 :]}"
     return "" if reasons.get(name) else name
+
+
+def is_of(name: str, known: dict[str, Any]) -> bool:
+    """Whether a name of `survivors.json` is of one of these files."""
+    return Path(name.partition(":")[0]).relative_to("rust_core/src").as_posix() in known
 
 
 def unexplained(known: dict[str, Any], reasons: dict[str, str]) -> list[str]:
@@ -245,7 +255,7 @@ def main() -> int:
         RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
         print(f"{name}: {score({name: known[name]})}", flush=True)
     print(score(record()))
-    lines = unexplained(record(), reasons)
+    lines = unexplained(current(record()), reasons)
     print("\n".join(f"without a reason: {line}" for line in lines))
     return int(bool(lines))
 

@@ -7,9 +7,12 @@ use super::copies::{Copies, each_choice, few_choices};
 use super::deal::Deal;
 use super::layout::Layout;
 use super::node::{Limits, NodePlanner, Placed, Task};
+use super::packings;
+use super::pair_swap::PairSwap;
 use super::rematch::Rematch;
 use super::replicas::Replicas;
 use super::retarget;
+use super::swap;
 use crate::policy::Effort;
 use crate::problems::{ROW_KINDS, Stream, canonical, loads};
 use crate::trace::Step;
@@ -146,8 +149,9 @@ fn odd_copies(stream: &mut Stream) -> (Vec<u64>, Vec<u32>, usize) {
         let roomy = counts.iter().rposition(|&count| count < gpus as u32).unwrap();
         counts[roomy] += 1;
     }
-    let bits = 1 + stream.below(30);
-    let mut load: Vec<u64> = (0..experts).map(|_| 1 << stream.below(bits)).collect();
+    let (powers, most) = (stream.below(2) == 0, 1 + stream.below(30));
+    let one = |_| if powers { 1 << stream.below(most) } else { stream.below(most * most) };
+    let mut load: Vec<u64> = (0..experts).map(one).collect();
     load.sort_unstable_by(|a, b| b.cmp(a));
     (load, counts, gpus)
 }
@@ -297,4 +301,172 @@ fn retargets_are_what_they_say() {
         }
     }
     assert!(applied > 10_000, "{applied}");
+}
+
+/// Whether these copies may go to these GPUs, which hold no other copy of their experts.
+fn fits(replicas: &Replicas, layout: &Layout, moves: &[(u32, usize)]) -> bool {
+    moves.iter().all(|&(copy, gpu)| !layout.holds(gpu, replicas.sorted[copy as usize]))
+}
+
+#[test]
+fn exchanges_are_those_of_the_naive_twin() {
+    let mut stream = Stream(61);
+    let mut found = [0; 3];
+    for _ in 0..3000 {
+        let (load, counts, gpus) = odd_copies(&mut stream);
+        let (_, replicas, layout) = deal(&load, &counts, gpus);
+        let from = layout.busiest();
+        let peak = layout.load[from];
+        let target = peak - stream.below(1 + peak / 4);
+        let excess = peak - target;
+        let lightest = *layout.load.iter().min().unwrap();
+        // The first pair that reaches the target, else the first of those that take most off.
+        let (mut best, mut expected, mut compared) = (0, None, 0);
+        'pairs: for &a in layout.on(from) {
+            for b in a + 1..replicas.sorted.len() as u32 {
+                let drop = replicas.load(a) - replicas.load(b);
+                let twins = replicas.sorted[a as usize].first == replicas.sorted[b as usize].first;
+                if twins || drop + lightest > target {
+                    continue;
+                }
+                compared += 1;
+                let to = layout.home[b as usize] as usize;
+                let fits = fits(&replicas, &layout, &[(a, to), (b, from)]);
+                if drop > best && to != from && layout.load[to] + drop <= target && fits {
+                    (best, expected) = (drop, Some((a, b)));
+                    if drop >= excess {
+                        break 'pairs;
+                    }
+                }
+            }
+        }
+        let mut work = 5;
+        assert_eq!(swap::find(&replicas, &layout, from, target, &mut work), expected);
+        assert!(work == 5 + compared, "{load:?} {counts:?}");
+        found[usize::from(best > 0) + usize::from(best >= excess.max(1))] += 1;
+    }
+    assert!(found.iter().all(|&count| count > 50), "{found:?}");
+}
+
+/// Loads of two copies of a GPU, and the copies, lightest first.
+fn pairs(replicas: &Replicas, on: &[u32]) -> Vec<(u64, u32, u32)> {
+    let load = |&copy: &u32| replicas.load(copy);
+    let mut pairs: Vec<_> = (on.iter().enumerate())
+        .flat_map(|(i, a)| on[i + 1..].iter().map(move |b| (load(a) + load(b), *a, *b)))
+        .collect();
+    pairs.sort_unstable();
+    pairs
+}
+
+#[test]
+fn exchanges_of_pairs_are_those_of_the_naive_twin() {
+    let mut stream = Stream(67);
+    let mut found = [0; 3];
+    for _ in 0..3000 {
+        let (load, counts, gpus) = odd_copies(&mut stream);
+        let (_, replicas, layout) = deal(&load, &counts, gpus);
+        let from = layout.busiest();
+        let peak = layout.load[from];
+        let target = peak - stream.below(1 + peak / 4);
+        let others = 1 + stream.below(gpus as u64 + 1) as usize;
+        let mut order: Vec<(u64, usize)> = layout.load.iter().copied().zip(0..).collect();
+        order.sort_unstable();
+        order.truncate(others);
+        let (mut best, mut expected, mut compared) = (0, None, 0);
+        'gpus: for (load, to) in order {
+            if load + best >= target {
+                break;
+            }
+            for (heavy, a, c) in pairs(&replicas, layout.on(from)) {
+                compared += 1;
+                for (light, b, d) in pairs(&replicas, layout.on(to)) {
+                    if light + best >= heavy || load + heavy - light > target {
+                        continue;
+                    }
+                    compared += 1;
+                    if fits(&replicas, &layout, &[(a, to), (c, to), (b, from), (d, from)]) {
+                        (best, expected) = (heavy - light, Some([(a, b), (c, d)]));
+                        break;
+                    }
+                }
+                if best >= peak - target {
+                    break 'gpus;
+                }
+            }
+        }
+        let mut work = 5;
+        let mut planner = PairSwap::default();
+        let given = planner.find(&replicas, &layout, from, target, others, &mut work);
+        assert_eq!(given, expected, "{load:?} {counts:?}");
+        assert!(work == 5 + compared, "{load:?} {counts:?} {work} {compared}");
+        found[usize::from(best > 0) + usize::from(best >= (peak - target).max(1))] += 1;
+    }
+    assert!(found.iter().all(|&count| count > 50), "{found:?}");
+}
+
+#[test]
+fn with_many_slots_no_pairs_are_exchanged() {
+    for (per_gpu, some) in [(64, true), (65, false)] {
+        let load: Vec<u64> = (0..2 * per_gpu).rev().collect();
+        let (_, replicas, mut layout) = deal(&load, &vec![1; load.len()], 2);
+        let (light, heavy) = (layout.on(0)[per_gpu as usize - 1], layout.on(1)[0]);
+        layout.exchange(&replicas, heavy, light);
+        let from = layout.busiest();
+        let peak = layout.load[from];
+        let pair = PairSwap::default().find(&replicas, &layout, from, peak - 1, 9, &mut 0);
+        assert_eq!(pair.is_some(), some, "{per_gpu}");
+    }
+}
+
+/// The peaks of all ways to put the groups from `next` on on nodes, where those with as many as they
+/// hold are full, and a group goes to no more than one of the empty nodes.
+fn all_packings(groups: &[u64], next: usize, nodes: &mut Vec<Vec<u64>>, peaks: &mut Vec<u64>) {
+    if next == groups.len() {
+        peaks.push(nodes.iter().map(|node| node.iter().sum()).max().unwrap());
+        return;
+    }
+    let per_node = groups.len() / nodes.len();
+    for node in 0..nodes.len() {
+        if nodes[node].len() < per_node {
+            nodes[node].push(groups[next]);
+            all_packings(groups, next + 1, nodes, peaks);
+            nodes[node].pop();
+            if nodes[node].is_empty() {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn packings_of_groups_are_the_lightest_there_are() {
+    let mut stream = Stream(71);
+    for (nodes, per_node) in [(1, 3), (2, 1), (2, 3), (2, 4), (3, 2), (3, 3), (4, 2)] {
+        for _ in 0..40 {
+            let most = 1 + stream.below(40);
+            let groups: Vec<u64> = (0..nodes * per_node).map(|_| stream.below(most)).collect();
+            let mut peaks = Vec::new();
+            all_packings(&groups, 0, &mut vec![Vec::new(); nodes], &mut peaks);
+            peaks.sort_unstable();
+            for wanted in [1, 2, 5, 100_000] {
+                let found = packings::list(&groups, nodes, wanted, 1_000_000);
+                let found_peaks: Vec<u64> = found.iter().map(|packing| packing.peak).collect();
+                assert_eq!(found_peaks, peaks[..wanted.min(peaks.len())], "{groups:?}");
+                for packing in &found {
+                    let mut load = vec![(0, 0); nodes];
+                    for (&group, &node) in groups.iter().zip(&packing.node) {
+                        load[node as usize].0 += group;
+                        load[node as usize].1 += 1;
+                    }
+                    assert!(load.iter().all(|&(_, filled)| filled == per_node));
+                    assert_eq!(load.iter().map(|node| node.0).max(), Some(packing.peak));
+                }
+                let mut ways: Vec<_> = found.into_iter().map(|packing| packing.node).collect();
+                let count = ways.len();
+                ways.sort_unstable();
+                ways.dedup();
+                assert_eq!(ways.len(), count, "{groups:?}");
+            }
+        }
+    }
 }
