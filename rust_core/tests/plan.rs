@@ -3,7 +3,7 @@
 mod problems;
 
 use eplb_core::{Plan, Policy};
-use problems::{Stream, canonical, global, loads, plan, sizes};
+use problems::{Stream, canonical, global, loads, plan, sizes, topology};
 
 #[test]
 fn tables_that_follow_from_a_plan() {
@@ -57,4 +57,18 @@ fn a_log2phy_that_no_memory_holds_is_refused() {
         plan.log2phy_static().unwrap_err().to_string(),
         "no memory for a plan of 1 layers x 32768 replicas; plan fewer layers at a time"
     );
+}
+
+#[test]
+fn a_placement_of_no_such_expert_or_without_one_names_the_place() {
+    let topology = topology(&global(3, 4, 2));
+    for (phy2log, place, text) in [
+        ([0, 1, 2, 0, 0, 1, 3, 2], (Some(1), Some(2), None), "layer 1, slot 2: "),
+        ([0, 1, 2, 0, 0, -1, 2, 1], (Some(1), Some(1), None), "layer 1, slot 1: "),
+        ([0, 1, 2, 0, 0, 2, 0, 2], (Some(1), None, Some(1)), "layer 1, expert 1: "),
+    ] {
+        let error = Plan::from_phy2log(&phy2log, topology).unwrap_err();
+        assert_eq!(error.place(), place);
+        assert!(error.to_string().starts_with(text), "{error}");
+    }
 }
