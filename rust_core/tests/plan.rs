@@ -65,7 +65,7 @@ fn a_placement_of_no_such_expert_or_without_one_names_the_place() {
     for (phy2log, place, text) in [
         ([0, 1, 2, 0, 0, 1, 3, 2], (Some(1), Some(2), None), "layer 1, slot 2: "),
         ([0, 1, 2, 0, 0, -1, 2, 1], (Some(1), Some(1), None), "layer 1, slot 1: "),
-        ([0, 1, 2, 0, 0, 2, 0, 2], (Some(1), None, Some(1)), "layer 1, expert 1: "),
+        ([0, 1, 2, 0, 0, 2, 0, 2], (Some(1), None, Some(1)), "layer 1: expert 1 "),
     ] {
         let error = Plan::from_phy2log(&phy2log, topology).unwrap_err();
         assert_eq!(error.place(), place);
