@@ -310,6 +310,39 @@ fn the_best_effort_never_ends_above_the_default_one() {
     assert!(lower > 50, "{lower}");
 }
 
+#[test]
+fn a_published_plan_that_is_no_better_is_neither_taken_nor_flagged() {
+    let mut stream = Stream(73);
+    let (mut equal, mut equal_with_duplicates, mut flagged) = (0, 0, 0);
+    for _ in 0..600 {
+        let sizes = [global(6, 8, 4), global(8, 12, 4), global(12, 15, 3), global(4, 8, 4)]
+            [stream.below(4) as usize];
+        let experts = sizes.num_experts as usize;
+        let loads: Vec<u64> = (0..experts).map(|_| stream.below(6)).collect();
+        let loads = canonical(&loads, experts);
+        let options = Options { target_gap: Some(0.0), ..Options::minimax(Effort::Default) };
+        let (ours, certificate) = plan_certified(&loads, topology(&sizes), options, 1).unwrap();
+        if certificate.gap()[0] == 0.0 {
+            continue;
+        }
+        let ours_peak = certificate.max_load[0];
+        let mut beaten = false;
+        for policy in PUBLISHED {
+            let other = plan(&loads, &sizes, policy);
+            let peak = Certificate::new(&other, &loads).unwrap().max_load[0];
+            let distinct = other.duplicates() == [0];
+            assert!(!distinct || peak >= ours_peak, "{loads:?}");
+            beaten |= peak < ours_peak;
+            equal += usize::from(distinct && peak == ours_peak && ours != other);
+            equal_with_duplicates += usize::from(!distinct && peak == ours_peak);
+        }
+        assert_eq!(certificate.beaten_by_duplicates, [beaten], "{loads:?}");
+        flagged += usize::from(beaten);
+    }
+    let counts = [equal, equal_with_duplicates, flagged];
+    assert!(counts.iter().all(|&count| count > 2), "{counts:?}");
+}
+
 /// With groups on one node `deepseek` orders experts by group, which decides ties of loads per copy.
 #[test]
 fn the_fast_effort_is_compared_where_groups_decide_ties() {
