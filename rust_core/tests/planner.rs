@@ -466,6 +466,25 @@ fn what_cannot_be_planned_is_refused() {
          give the loads of the same model"
     );
     assert_eq!(error(&loads, global(3, 4, 2), 0), "threads is 0; it must be at least 1");
+    let minimax = |experts: u64, sizes: Sizes| {
+        let loads = canonical(&vec![1; experts as usize], experts as usize);
+        eplb_core::plan(&loads, topology(&sizes), Policy::Minimax, 1)
+    };
+    let text = |experts, sizes| minimax(experts, sizes).unwrap_err().to_string();
+    assert!(text(3, global(3, 8, 2)).contains(
+        "8 replicas on 2 GPUs are 4 on each, and there are 3 experts; give num_replicas=6 or less"
+    ), "{}", text(3, global(3, 8, 2)));
+    assert!(minimax(3, global(3, 6, 2)).is_ok());
+    let nodes = world([6, 32, 2, 2, 8]);
+    assert!(
+        text(6, nodes).contains(
+            "32 replicas on 8 GPUs are 4 on each, and each of 2 nodes holds 3 of the 6 experts; \
+         give num_replicas=24 or less"
+        ),
+        "{}",
+        text(6, nodes)
+    );
+    assert!(minimax(6, world([6, 24, 2, 2, 8])).is_ok());
     let many = canonical(&[1; 257], 1);
     assert_eq!(
         error(&many, global(1, 1 << 20, 1), 1),

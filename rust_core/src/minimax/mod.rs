@@ -145,15 +145,16 @@ impl Minimax {
             self.shorter = shorter;
         }
         let mut outcome = Outcome { bound, beaten_by_duplicates: false };
-        // Where experts are in one group, greedy packing without duplicates is what `deepseek` does,
-        // and steps raise no peak: where greedy packing would have made duplicates, `deepseek` has
-        // them. But where an expert is on every GPU already, `deepseek` may have given it more copies.
-        // With groups it takes experts in another order, and so other ones of equal load per copy.
-        let fast = search.effort == Effort::Fast && topology.groups() == 1;
+        // Greedy packing without duplicates is what `deepseek` does, and steps raise no peak; where it
+        // would have made duplicates, `deepseek` has them. But where an expert is on every GPU already,
+        // `deepseek` may have given it more copies; and with groups it takes experts in another order,
+        // and so other ones of equal load per copy.
         let everywhere = topology.num_gpus() as u32;
-        let same_copies = fast && !self.node.copies.counts.contains(&everywhere);
-        let settled = if fast && !same_copies { bound.load } else { search.gap.above(bound.load) };
-        if peak > settled && !(same_copies && self.node.greedy) {
+        let as_published = search.effort == Effort::Fast
+            && topology.groups() == 1
+            && self.node.greedy
+            && !self.node.copies.counts.contains(&everywhere);
+        if peak > search.gap.above(bound.load) && !as_published {
             outcome.beaten_by_duplicates =
                 self.compare(loads, topology, search.effort, peak, tables);
         }
