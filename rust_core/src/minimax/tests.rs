@@ -470,3 +470,32 @@ fn packings_of_groups_are_the_lightest_there_are() {
         }
     }
 }
+
+#[test]
+fn keys_order_gpus_as_far_as_64_bits_hold_their_loads() {
+    let mut stream = Stream(79);
+    for gpus in [1_u64, 2, 3, 8, 9, 300] {
+        let index_bits = gpus.next_power_of_two().trailing_zeros();
+        for bits in [1, 20, 64 - index_bits, 65 - index_bits, 60, 63] {
+            let bits = bits.min(63);
+            let load: Vec<u64> = (0..gpus)
+                .map(|gpu| if gpu == 0 { 1 << (bits - 1) } else { stream.below(1 << (bits - 1)) })
+                .collect();
+            let layout = Layout { load, ..Layout::default() };
+            let keys = layout.keys();
+            let exact = bits + index_bits <= 64;
+            assert_eq!(keys.exact(), exact, "{gpus} {bits}");
+            let mut order: Vec<(u64, u64)> = layout.load.iter().copied().zip(0..).collect();
+            for &(load, gpu) in &order {
+                assert_eq!(keys.gpu(keys.key(load, gpu)) as u64, gpu);
+            }
+            order.sort_unstable();
+            for two in order.windows(2) {
+                let [(a, i), (b, j)] = two else { unreachable!() };
+                let in_order = keys.key(*a, *i) < keys.key(*b, *j);
+                // What is left out are at most as many bits as an index has.
+                assert!(in_order || !exact && b - a < 1 << index_bits, "{gpus} {bits}");
+            }
+        }
+    }
+}
