@@ -169,6 +169,21 @@ def test_efforts_reach_the_planner(run: Any) -> None:
         assert json.loads(run(line)[1])["digest"] == made.digest()
 
 
+def test_a_target_reaches_the_planner(run: Any) -> None:
+    digests = set()
+    for gap in ("0", "0.5"):
+        made = eplb.plan(LOADS, num_gpus=4, num_replicas=20, target_gap=float(gap))
+        line = f"plan loads.npy --gpus 4 --replicas 20 --target-gap {gap} --json"
+        assert json.loads(run(line)[1])["digest"] == made.digest()
+        digests.add(made.digest())
+    assert len(digests) == 2
+
+
+def test_that_no_slots_are_spare_is_told(run: Any) -> None:
+    assert "no slots are spare, so no expert has copies: --redundant N" in run(PLANNED)[1]
+    assert "no slots are spare" not in run(PLANNED, "--redundant", "4")[1]
+
+
 def test_a_plan_of_minimax_suits_vllm_ascend(run: Any) -> None:
     line = "plan loads.npy --gpus 4 --replicas 20 --format vllm-ascend --out a.json --policy"
     code, _, err = run(line, "adaptive")
@@ -264,7 +279,7 @@ def test_compare_says_why_a_policy_is_not_there(run: Any) -> None:
 @pytest.mark.parametrize("command", ["plan", "compare"])
 def test_groups_without_nodes_are_noted(command: str, run: Any) -> None:
     note = "--groups 4 changes nothing on one node: give --nodes too"
-    line = f"{command} loads.npy --gpus 4 --groups 4"
+    line = f"{command} loads.npy --gpus 4 --redundant 4 --groups 4"
     assert note in run(line)[1]
     assert json.loads(run(f"{line} --json")[1])["notes"] == [note]
     assert json.loads(run(f"{line} --nodes 2 --json")[1])["notes"] == []
@@ -414,9 +429,18 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no threads to compare with": ("compare loads.npy --gpus 4 --threads 0", "^--threads is 0;"),
     "no such policy": (f"{PLANNED} --policy best", "no policy 'best'; .*deepseek, adaptive"),
     "no such effort": (f"{PLANNED} --policy minimax --effort most", "no effort 'most'; .*fast, "),
+    "a target that is none": (
+        f"{PLANNED} --target-gap -1",
+        "^--target-gap is -1; it must be finite",
+    ),
+    "a target that is no number": (f"{PLANNED} --target-gap low", "'--target-gap': .*valid number"),
+    "a target of another policy": (
+        f"{PLANNED} --policy adaptive --target-gap 0.1",
+        "^--target-gap=0.1 is for policy 'minimax'",
+    ),
     "an effort of another policy": (
         f"{PLANNED} --policy adaptive --effort best",
-        "effort='best' is for policy 'min",
+        "^--effort='best' is for policy 'min",
     ),
     "no such file": ("plan missing.npy --gpus 4", r"^missing\.npy: No such file"),
     "a folder": ("plan . --gpus 4", r"^\.: it is a directory without meta_info\.json"),

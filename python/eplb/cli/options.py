@@ -186,6 +186,8 @@ def in_words_of_options(text: str) -> str:
     text = re.sub(r"\bnum_\w+\b", lambda name: _OPTIONS.get(name[0], name[0]), text)
     text = re.sub(r"^(threads|seed|tokens|experts|windows)\b", r"--\1", text)
     text = re.sub(r"\btop_k\b", "--top-k", text)
+    text = re.sub(r"^target_gap\b", "--target-gap", text)
+    text = re.sub(r"^effort(?==)", "--effort", text)
     text = text.replace("give layers, or the model's config.json", "give --layers or --config")
     return re.sub(r"^layers(?= must| are)|(?<=leave out )layers", "--layers", text)
 

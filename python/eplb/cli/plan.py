@@ -53,10 +53,19 @@ def plan_command(
         typer.Option(
             "--effort",
             metavar="NAME",
-            help=f"How long minimax searches: {', '.join(EFFORTS)}. 'fast' may end above deepseek "
-            "where deepseek puts two copies of an expert on one GPU.",
+            help=f"How long minimax searches: {', '.join(EFFORTS)}. 'best' takes seconds and never "
+            "ends above the default. 'fast' may end above deepseek where deepseek puts two copies "
+            "of an expert on one GPU; with groups it searches for as small a gap as the default.",
         ),
     ] = "default",
+    target_gap: Annotated[
+        float | None,
+        typer.Option(
+            "--target-gap",
+            metavar="GAP",
+            help="The gap at which minimax takes a layer for done, e.g. 0.0001 for 0.01 %.",
+        ),
+    ] = None,
     out: Annotated[
         str | None, typer.Option("--out", metavar="FILE", help="Write the plan.")
     ] = None,
@@ -98,9 +107,19 @@ def plan_command(
     experts = read.table.shape[1]
     with sizes.named_in_errors(experts), busy("planning"):
         start = time.perf_counter()
-        made = eplb.plan(read.table, policy=policy, effort=effort, **sizes.arguments(experts))
+        made = eplb.plan(
+            read.table,
+            policy=policy,
+            effort=effort,
+            target_gap=target_gap,
+            **sizes.arguments(experts),
+        )
         seconds = time.perf_counter() - start
     notes = [*read.notes, *sizes.notes()]
+    if made.num_replicas == experts:
+        notes.append(
+            "no slots are spare, so no expert has copies: --redundant N gives hot ones some"
+        )
     if goal is not None:
         with words_of_options():
             notes += goal.for_layers(read.layers).write(made)
