@@ -499,3 +499,10 @@ fn keys_order_gpus_as_far_as_64_bits_hold_their_loads() {
         }
     }
 }
+
+#[test]
+fn more_than_a_thousand_groups_are_packed_once() {
+    for (groups, ways) in [(1000, 2), (1002, 1)] {
+        assert_eq!(packings::list(&vec![1; groups], 2, 2, 100_000).len(), ways);
+    }
+}
