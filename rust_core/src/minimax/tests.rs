@@ -503,6 +503,21 @@ fn keys_order_gpus_as_far_as_64_bits_hold_their_loads() {
 #[test]
 fn more_than_a_thousand_groups_are_packed_once() {
     for (groups, ways) in [(1000, 2), (1002, 1)] {
-        assert_eq!(packings::list(&vec![1; groups], 2, 2, 100_000).len(), ways);
+        let found = packings::list(&vec![1; groups], 2, 2, 100_000);
+        assert_eq!(found.len(), ways);
+        assert!(found.iter().all(|packing| packing.peak == groups as u64 / 2));
     }
+}
+
+#[test]
+fn packings_found_in_few_steps_are_those_of_every_build() {
+    let mut stream = Stream(83);
+    let mut peaks = [0; 4];
+    for _ in 0..200 {
+        let groups: Vec<u64> = (0..12).map(|_| stream.below(1000)).collect();
+        for (peak, steps) in peaks.iter_mut().zip([0, 30, 100, 1_000_000]) {
+            *peak += packings::list(&groups, 3, 1, steps)[0].peak;
+        }
+    }
+    assert_eq!(peaks, [412_476, 407_977, 404_706, 402_360]);
 }
