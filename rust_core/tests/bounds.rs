@@ -228,3 +228,12 @@ fn node_bounds_are_exact_up_to_the_limit_of_the_search() {
     }
     assert!(above_pigeonhole > 2 && node_bounds > 4, "{above_pigeonhole} {node_bounds}");
 }
+
+#[test]
+fn bounds_have_names() {
+    for (bound, name) in Bound::ALL.into_iter().zip(["mean", "adams", "node", "counting"]) {
+        assert_eq!((bound.to_string(), bound.name()), (name.to_owned(), name));
+        assert_eq!(name.parse(), Ok(bound));
+    }
+    assert_eq!("Mean".parse::<Bound>(), Err(()));
+}
