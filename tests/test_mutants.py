@@ -226,9 +226,18 @@ def test_survivors_without_a_reason_are_run_again(
 ) -> None:
     """There may be new tests; the one that has a reason is left alone."""
     reasons = {reason_name("f"): "equivalent"}
-    again: dict[str, list[str]] = {"caught": [], "missed": ["e"]}
-    seen = {"caught": ["e"]}
-    cargo = planted(monkeypatch, tmp_path, *THREE_RUNS, again, seen, reasons=reasons)
+    again = {"missed": ["e"]}
+    cargo = planted(
+        monkeypatch,
+        tmp_path,
+        *THREE_RUNS,
+        again,
+        again,
+        again,
+        again,
+        {"caught": ["e"]},
+        reasons=reasons,
+    )
     assert run_script(monkeypatch, FILE) == 1
     assert run_script(monkeypatch, FILE) == 1
     assert RUN.record()[FILE]["survived"] == [mutant("e"), mutant("f")]
