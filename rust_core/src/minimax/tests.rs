@@ -15,6 +15,7 @@ use super::retarget;
 use super::swap;
 use crate::policy::Effort;
 use crate::problems::{ROW_KINDS, Stream, canonical, loads};
+use crate::tournament::{Key, Tree, Trees, by_size, start};
 use crate::trace::Step;
 use crate::trace::tests::{Recorder, assert_never_rises, compare, sequences};
 
@@ -520,4 +521,51 @@ fn packings_found_in_few_steps_are_those_of_every_build() {
         }
     }
     assert_eq!(peaks, [412_476, 407_977, 404_706, 402_360]);
+}
+
+/// Gives leaves other keys; fails unless the root is the least key of the leaves each time.
+fn play<K: Key + std::fmt::Debug, T: Tree<K> + ?Sized>(tree: &mut T, packs: usize) {
+    let leaves = packs.next_power_of_two();
+    let bits = tree.index_bits();
+    assert_eq!(1 << bits, leaves);
+    let mut keys = vec![K::FULL; leaves];
+    for (pack, key) in keys[..packs].iter_mut().enumerate() {
+        *key = K::from(pack as u64);
+    }
+    assert_eq!(tree.root(), keys[0]);
+    let mut stream = Stream(89);
+    for _ in 0..200 {
+        let pack = stream.below(packs as u64);
+        let load = K::from(stream.below(1000)) << bits;
+        let key = if stream.below(5) == 0 { K::FULL } else { load + K::from(pack) };
+        keys[pack as usize] = key;
+        tree.set(pack as usize, key);
+        let least = *keys.iter().min().unwrap();
+        assert_eq!(tree.root(), least);
+        if least != K::FULL {
+            assert_eq!(keys[tree.leaf(least)], least);
+        }
+    }
+}
+
+#[test]
+fn a_tournament_finds_the_least_key() {
+    for packs in [1, 2, 3, 4, 7, 16, 32, 60, 128, 256, 300] {
+        let mut trees = Trees::default();
+        play(start(&mut trees.narrow, packs), packs);
+        play(start(&mut trees.wide, packs), packs);
+        let tree = start(&mut trees.narrow, packs);
+        by_size!(tree => play(tree, packs));
+        let tree = start(&mut trees.wide, packs);
+        by_size!(tree => play(tree, packs));
+    }
+}
+
+#[test]
+fn keys_are_wide_where_64_bits_do_not_hold_the_fullest_pack() {
+    for (packs, bits) in [(1, 0), (2, 1), (3, 2), (32, 5), (33, 6)] {
+        let most = (u64::MAX >> bits) - 1;
+        assert!(Trees::narrow_will_do(packs, most));
+        assert!(!Trees::narrow_will_do(packs, most + 1));
+    }
 }
