@@ -175,6 +175,14 @@ fn a_sweep_tells_whether_it_changed_a_load() {
     for _ in 0..2000 {
         let (load, counts, gpus) = odd_copies(&mut stream);
         let (_, replicas, mut layout) = deal(&load, &counts, gpus);
+        // Away from what greedy packing makes, where columns hardly overlap.
+        for _ in 0..stream.below(40) {
+            let [a, b] = [0; 2].map(|_| stream.below(replicas.sorted.len() as u64) as u32);
+            let [on_a, on_b] = [a, b].map(|copy| layout.home[copy as usize] as usize);
+            if on_a != on_b && fits(&replicas, &layout, &[(a, on_b), (b, on_a)]) {
+                layout.exchange(&replicas, a, b);
+            }
+        }
         let mut seen = vec![layout.load.clone()];
         let mut see = |layout: &Layout| {
             check(&replicas, layout);
