@@ -263,7 +263,7 @@ def main() -> int:
     print(score(record()))
     lines = unexplained(current(record()), reasons)
     print("\n".join(f"without a reason: {line}" for line in lines))
-    return 0
+    return int(bool(lines))
 
 
 if __name__ == "__main__":
