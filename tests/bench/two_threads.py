@@ -22,11 +22,9 @@ def measure(case: Case, rounds: int = ROUNDS, least_ms: float = LEAST_MS) -> Mea
     The digests must be equal.
     """
     planners = {
-        f"{case.planner}, {threads} thread{'s'[: threads - 1]}{more}": made(
-            {**OPTIONS[case.planner], "threads": threads}
-        )
+        f"{case.planner}, {text}{more}": made({**OPTIONS[case.planner], "threads": threads})
         for more, made in (("", of_call), (", tables", of_core))
-        for threads in (1, 2)
+        for threads, text in ((1, "1 thread"), (2, "2 threads"))
     }
     timed = alternately(planners, case.batches(1), case.sizes, rounds)
     one, two, one_with_tables, two_with_tables = timed.values()

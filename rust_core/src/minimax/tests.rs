@@ -317,17 +317,23 @@ fn fits(replicas: &Replicas, layout: &Layout, moves: &[(u32, usize)]) -> bool {
     moves.iter().all(|&(copy, gpu)| !layout.holds(gpu, replicas.sorted[copy as usize]))
 }
 
+/// A layout, its busiest GPU, and a target that this has to come down to.
+fn unfinished(stream: &mut Stream) -> (Replicas, Layout, usize, u64) {
+    let (load, counts, gpus) = odd_copies(stream);
+    let (_, replicas, layout) = deal(&load, &counts, gpus);
+    let from = layout.busiest();
+    let peak = layout.load[from];
+    let target = peak - stream.below(1 + peak / 4);
+    (replicas, layout, from, target)
+}
+
 #[test]
 fn exchanges_are_those_of_the_naive_twin() {
     let mut stream = Stream(61);
     let mut found = [0; 3];
     for _ in 0..3000 {
-        let (load, counts, gpus) = odd_copies(&mut stream);
-        let (_, replicas, layout) = deal(&load, &counts, gpus);
-        let from = layout.busiest();
-        let peak = layout.load[from];
-        let target = peak - stream.below(1 + peak / 4);
-        let excess = peak - target;
+        let (replicas, layout, from, target) = unfinished(&mut stream);
+        let excess = layout.load[from] - target;
         let lightest = *layout.load.iter().min().unwrap();
         // The first pair that reaches the target, else the first of those that take most off.
         let (mut best, mut expected, mut compared) = (0, None, 0);
@@ -351,7 +357,7 @@ fn exchanges_are_those_of_the_naive_twin() {
         }
         let mut work = 5;
         assert_eq!(swap::find(&replicas, &layout, from, target, &mut work), expected);
-        assert!(work == 5 + compared, "{load:?} {counts:?}");
+        assert!(work == 5 + compared, "{layout:?} {target}");
         found[usize::from(best > 0) + usize::from(best >= excess.max(1))] += 1;
     }
     assert!(found.iter().all(|&count| count > 50), "{found:?}");
@@ -372,12 +378,9 @@ fn exchanges_of_pairs_are_those_of_the_naive_twin() {
     let mut stream = Stream(67);
     let mut found = [0; 3];
     for _ in 0..3000 {
-        let (load, counts, gpus) = odd_copies(&mut stream);
-        let (_, replicas, layout) = deal(&load, &counts, gpus);
-        let from = layout.busiest();
-        let peak = layout.load[from];
-        let target = peak - stream.below(1 + peak / 4);
-        let others = 1 + stream.below(gpus as u64 + 1) as usize;
+        let (replicas, layout, from, target) = unfinished(&mut stream);
+        let excess = layout.load[from] - target;
+        let others = 1 + stream.below(layout.load.len() as u64 + 1) as usize;
         let mut order: Vec<(u64, usize)> = layout.load.iter().copied().zip(0..).collect();
         order.sort_unstable();
         order.truncate(others);
@@ -398,7 +401,7 @@ fn exchanges_of_pairs_are_those_of_the_naive_twin() {
                         break;
                     }
                 }
-                if best >= peak - target {
+                if best >= excess {
                     break 'gpus;
                 }
             }
@@ -406,9 +409,9 @@ fn exchanges_of_pairs_are_those_of_the_naive_twin() {
         let mut work = 5;
         let mut planner = PairSwap::default();
         let given = planner.find(&replicas, &layout, from, target, others, &mut work);
-        assert_eq!(given, expected, "{load:?} {counts:?}");
-        assert!(work == 5 + compared, "{load:?} {counts:?} {work} {compared}");
-        found[usize::from(best > 0) + usize::from(best >= (peak - target).max(1))] += 1;
+        assert_eq!(given, expected, "{layout:?} {target}");
+        assert!(work == 5 + compared, "{layout:?} {target} {work} {compared}");
+        found[usize::from(best > 0) + usize::from(best >= excess.max(1))] += 1;
     }
     assert!(found.iter().all(|&count| count > 50), "{found:?}");
 }
