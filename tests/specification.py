@@ -22,7 +22,7 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations
-from math import isfinite, lcm
+from math import ceil, factorial, isfinite, lcm
 from typing import Literal
 
 Policy = Literal["deepseek", "adaptive"]
@@ -380,16 +380,16 @@ def adams_bound(w: Sequence[int], num_replicas: int) -> int:
     return max(packing_load(load, r) for load, r in zip(w, counts, strict=True))
 
 
-def lightest_peak(loads: Sequence[int], nodes: int) -> int:
-    """The smallest possible heaviest node, len(loads)/nodes groups on each; by enumeration."""
-    if nodes == 1:
+def lightest_peak(loads: Sequence[int], bins: int) -> int:
+    """The smallest possible heaviest bin, len(loads)/bins items in each; by enumeration."""
+    if bins == 1:
         return sum(loads)
-    first, rest = loads[0], range(1, len(loads))  # the first group's node, without loss
+    first, rest = loads[0], range(1, len(loads))  # the first item's bin, without loss
     peaks = []
-    for others in combinations(rest, len(loads) // nodes - 1):
-        node = first + sum(loads[g] for g in others)
-        left = [loads[g] for g in rest if g not in others]
-        peaks.append(max(node, lightest_peak(left, nodes - 1)))
+    for others in combinations(rest, len(loads) // bins - 1):
+        filled = first + sum(loads[i] for i in others)
+        left = [loads[i] for i in rest if i not in others]
+        peaks.append(max(filled, lightest_peak(left, bins - 1)))
     return min(peaks)
 
 
@@ -398,6 +398,35 @@ def node_bound(w: Sequence[int], num_groups: int, num_nodes: int, num_gpus: int)
     groups, nodes = with_fallback(num_groups, num_nodes)
     peak = lightest_peak(group_totals(w, groups), nodes)
     return mean_bound([peak], num_gpus // nodes)
+
+
+def crowded_peak(loads: Sequence[int], bins: int) -> int:
+    """What the heaviest bin has at least, len(loads)/bins items in each, by the pigeonhole principle.
+
+    Of the j * bins + 1 heaviest items some bin holds j + 1, and at least the lightest beside them.
+    """
+    size, heaviest_first = len(loads) // bins, sorted(loads, reverse=True)
+    return max(
+        sum(heaviest_first[: j * bins + 1][-j - 1 :]) + sum(sorted(loads)[: size - j - 1])
+        for j in range(size)
+    )
+
+
+def packing_bound(w: Sequence[int], num_gpus: int) -> int:
+    """Without spare slots each expert has one copy, and some GPU at least this; packing units.
+
+    The best packing of experts on GPUs, where these are two a GPU at most or there are at most
+    100,000 packings; else the mean in whole units or the pigeonhole bound.
+    """
+    size = len(w) // num_gpus
+    packings = factorial(len(w)) // factorial(size) ** num_gpus // factorial(num_gpus)
+    if size == 2:  # of two pairs, another pairing has one that is at least as heavy as both
+        peak = max(map(sum, zip(sorted(w), sorted(w, reverse=True), strict=True)))
+    elif packings <= 100_000:
+        peak = lightest_peak(w, num_gpus)
+    else:
+        peak = max(ceil(Fraction(sum(w), num_gpus)), crowded_peak(w, num_gpus))
+    return peak * SHARE_UNITS
 
 
 def fewest_slots(w: Sequence[int], most: int, small: int, bigs: int) -> Fraction:

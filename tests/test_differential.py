@@ -93,6 +93,8 @@ def test_control_another_slot_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 def best_bounds(row: list[int], sizes: dict[str, int]) -> tuple[int, int]:
     """The best without the groups, and with them."""
     without_groups = spec.counting_bound(row, sizes["num_replicas"], sizes["num_gpus"])
+    if sizes["num_replicas"] == len(row):
+        without_groups = max(without_groups, spec.packing_bound(row, sizes["num_gpus"]))
     if sizes["num_groups"] % sizes["num_nodes"] != 0:
         return without_groups, without_groups
     nodes = sizes["num_nodes"]

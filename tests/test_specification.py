@@ -502,6 +502,28 @@ def test_node_bound_is_the_minimum_over_all_orders() -> None:
             assert spec.lightest_peak(loads, nodes) == min(heaviest)
 
 
+def test_packing_bound_is_the_optimum_of_whole_experts() -> None:
+    assert spec.packing_bound([3, 3, 2, 2, 2, 0], 2) == 6 * UNITS  # greedy: 7 and 5
+    assert spec.packing_bound([5, 3, 1, 0], 2) == 5 * UNITS  # 5 + 0, 3 + 1
+    assert spec.packing_bound([5, 3, 1], 3) == 5 * UNITS
+    assert spec.packing_bound([5, 3, 1], 1) == 9 * UNITS
+    # 352,716 packings: of 3 heaviest 2 share a GPU, with the 9 lightest; then the mean.
+    assert spec.packing_bound([9, 9, 9, *[1] * 19], 2) == 27 * UNITS
+    assert spec.packing_bound([1] + [2] * 21, 2) == 22 * UNITS
+    assert spec.packing_bound([90, *[1] * 21], 2) == 100 * UNITS
+
+
+def test_pigeonholes_are_no_better_than_the_best_packing() -> None:
+    draw, reached = random.Random(3), 0
+    for bins in (1, 2, 3, 4, 6, 12):
+        for spread in (3, 20, 300):
+            loads = [draw.randrange(spread) ** 2 for _ in range(12)]
+            best = spec.lightest_peak(loads, bins)
+            assert spec.crowded_peak(loads, bins) <= best
+            reached += spec.crowded_peak(loads, bins) == best
+    assert 6 < reached < 18
+
+
 def test_no_plan_beats_a_bound() -> None:
     tight = 0
     for w in small_loads(4):

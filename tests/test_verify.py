@@ -39,7 +39,7 @@ def replacements(path: tuple[Any, ...], value: Any) -> list[Any]:
     """Every other value that the entry could have, of a table; of a large number, near ones."""
     others: list[Any]
     if path[-2:-1] == ("bound",):
-        others = ["mean", "adams", "node", "counting"]
+        others = ["mean", "adams", "node", "packing", "counting"]
     elif path[-1] == "loads_sha256":
         digits = "0123456789abcdef"
         places = range(len(value))

@@ -7,7 +7,7 @@ Keys: ``format``, ``version``, ``policy``, the sizes ``num_layers``, ``num_exper
 - ``loads_sha256``: hash of the canonical loads,
 - ``exponents [layers]``: load / 720720 / 2**exponent is in the unit of the input,
 - ``gpu_load [layers, G]``, ``max_load [layers]``, ``lower_bound [layers]``: integers,
-- ``bound [layers]``: ``"mean"``, ``"adams"``, ``"node"`` or ``"counting"``, and ``gap [layers]``,
+- ``bound [layers]``: ``"mean"``, ``"adams"``, ``"node"``, ``"packing"`` or ``"counting"``, and ``gap [layers]``,
 - ``bound_without_groups [layers]``: integers, and ``beaten_by_duplicates [layers]``: true or false.
 """
 
@@ -48,7 +48,7 @@ VERSION = 1
 _SIZES = ("num_experts", "num_replicas", "num_groups", "num_nodes", "num_gpus")
 _TABLES = ("phy2log", "rank", "logcnt")
 _KEYS = {"format", "version", "policy", "num_layers", *_SIZES, *_TABLES, "certificate"}
-_BOUNDS = ("mean", "adams", "node", "counting")
+_BOUNDS = ("mean", "adams", "node", "packing", "counting")
 _CERTIFICATE_TABLES = (
     "exponents",
     "gpu_load",

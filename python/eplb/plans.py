@@ -176,8 +176,8 @@ class Plan:
     def bound(self) -> list[str]:
         """Why, per layer.
 
-        ``"mean"`` load, ``"adams"`` optimal shares, ``"node"`` of groups, or ``"counting"`` of
-        copies too heavy to share a GPU.
+        ``"mean"`` load, ``"adams"`` optimal shares, ``"node"`` of groups, ``"packing"`` of experts
+        where no slot is spare, or ``"counting"`` of copies too heavy to share a GPU.
         """
         return self.certificate.bound
 

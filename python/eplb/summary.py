@@ -72,6 +72,7 @@ def _cost(plan: Plan) -> list[str]:
         "mean": "the mean load",
         "adams": "the largest share of an expert",
         "node": "the best packing of groups on nodes",
+        "packing": "the packing of experts, no slot being spare",
         "counting": "copies too heavy to share a GPU",
     }
     parts = [f"{reasons[kind]} ({count(n, 'layer')})" for kind, n in kinds.most_common()]

@@ -20,6 +20,9 @@ pub enum Bound {
     /// However the groups are put on nodes, some node, and so one of its GPUs, carries at least
     /// that. Only where a hierarchical plan has several nodes.
     Node,
+    /// However whole experts are put on GPUs, some GPU carries at least that. Only where no slot is
+    /// spare, so that every expert has one copy.
+    Packing,
     /// Below it too many copies would be too heavy to share a GPU: however the slots are shared
     /// out, at most j copies larger than T/(j+1) fit on a GPU that carries at most T.
     Counting,
@@ -27,7 +30,7 @@ pub enum Bound {
 
 impl Bound {
     /// Every kind. Of equal bounds the first of these is named.
-    pub const ALL: [Self; 4] = [Self::Mean, Self::Adams, Self::Node, Self::Counting];
+    pub const ALL: [Self; 5] = [Self::Mean, Self::Adams, Self::Node, Self::Packing, Self::Counting];
 
     /// The name in plan files.
     #[must_use]
@@ -36,6 +39,7 @@ impl Bound {
             Self::Mean => "mean",
             Self::Adams => "adams",
             Self::Node => "node",
+            Self::Packing => "packing",
             Self::Counting => "counting",
         }
     }
@@ -55,8 +59,9 @@ impl FromStr for Bound {
     }
 }
 
-/// Up to so many ways to put groups on nodes are searched for the best.
-pub const MAX_GROUP_PACKINGS: u64 = 100_000;
+/// Up to so many ways to put groups on nodes, or experts without spare slots on GPUs, are searched
+/// for the best.
+pub const MAX_PACKINGS: u64 = 100_000;
 
 /// What the busiest GPU of any plan of a layer carries at least, in packing loads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,10 +106,16 @@ impl LowerBounds {
             best.0
         };
         let shares = raise(heaviest_copy(adams), Bound::Adams);
-        let counted = self.counting(&adams.load, topology, shares);
+        let packed = packing(&adams.load, topology);
+        // Where that is a bound, no other that does not look at groups is above it.
+        let without_groups = match packed {
+            0 => self.counting(&adams.load, topology, shares),
+            _ => packed,
+        };
         raise(node(loads, topology), Bound::Node);
-        raise(counted, Bound::Counting);
-        LayerBound { load: best.0, kind: best.1, without_groups: counted }
+        raise(packed, Bound::Packing);
+        raise(without_groups, Bound::Counting);
+        LayerBound { load: best.0, kind: best.1, without_groups }
     }
 
     /// The least t from `least` on, itself a bound, that counting does not rule out.
@@ -194,32 +205,42 @@ fn node(loads: &[u64], topology: &Topology) -> u64 {
     let mut groups: Vec<u64> =
         loads.chunks_exact(group_size).map(|group| group.iter().sum()).collect();
     groups.sort_unstable_by_key(|&load| Reverse(load));
-    let peak = least_node_load(&groups, nodes);
+    let peak = least_heaviest(&groups, nodes);
     (peak * SHARE_UNIT).div_ceil((topology.num_gpus() / nodes) as u64)
 }
 
-/// What the heaviest node carries at least, over all ways to put equally many groups (given
-/// heaviest first) on each node: exactly, or where that is too long a search, a bound of it.
-fn least_node_load(groups: &[u64], nodes: usize) -> u64 {
-    match groups.len() / nodes {
-        1 => groups[0],
+/// What experts that have one copy each cost, from their loads in descending order: 0 where slots
+/// are spare.
+fn packing(load: &[u64], topology: &Topology) -> u64 {
+    if topology.num_replicas() > load.len() {
+        return 0;
+    }
+    least_heaviest(load, topology.num_gpus()) * SHARE_UNIT
+}
+
+/// What the heaviest of these bins carries at least, over all ways to put equally many items (given
+/// heaviest first) in each: exactly, or where that is too long a search, a bound of it.
+fn least_heaviest(items: &[u64], bins: usize) -> u64 {
+    match items.len() / bins {
+        1 => items[0],
         // Heaviest with lightest: of two pairs, any other pairing has a pair at least as heavy as
         // the heavier of these.
-        2 => groups.iter().zip(groups.iter().rev()).map(|(a, b)| a + b).max().unwrap_or(0),
-        _ if few_group_packings(groups.len(), nodes) => GroupSearch::run(groups, nodes),
-        _ => pigeonhole_bound(groups, nodes),
+        2 => items.iter().zip(items.iter().rev()).map(|(a, b)| a + b).max().unwrap_or(0),
+        // On one bin all packings are one, of which the mean is the load.
+        _ if bins > 1 && few_packings(items.len(), bins) => PackingSearch::run(items, bins),
+        _ => crowded_or_mean(items, bins),
     }
 }
 
-/// Whether `groups` fill `nodes` that are alike in at most [`MAX_GROUP_PACKINGS`] ways.
-fn few_group_packings(groups: usize, nodes: usize) -> bool {
-    // Node after node: of the groups left one is the first, and some of the others join it.
+/// Whether `items` fill `bins` that are alike in at most [`MAX_PACKINGS`] ways.
+fn few_packings(items: usize, bins: usize) -> bool {
+    // Bin after bin: of the items left one is the first, and some of the others join it.
     let mut packings = 1_u64;
-    for others in (0..nodes).map(|node| groups - node * (groups / nodes) - 1) {
-        let joining = (groups / nodes - 1).min(others - (groups / nodes - 1));
+    for others in (0..bins).map(|bin| items - bin * (items / bins) - 1) {
+        let joining = (items / bins - 1).min(others - (items / bins - 1));
         for i in 0..joining {
             packings = packings * (others - i) as u64 / (i as u64 + 1);
-            if packings > MAX_GROUP_PACKINGS {
+            if packings > MAX_PACKINGS {
                 return false;
             }
         }
@@ -227,56 +248,62 @@ fn few_group_packings(groups: usize, nodes: usize) -> bool {
     true
 }
 
-/// Of the j*g+1 heaviest groups some node of g holds j+1, and beside them at least the lightest.
-fn pigeonhole_bound(groups: &[u64], nodes: usize) -> u64 {
-    let per_node = groups.len() / nodes;
-    let mean = groups.iter().sum::<u64>().div_ceil(nodes as u64);
-    let crowded = |j: usize| {
-        let heavy = &groups[j * nodes - j..=j * nodes];
-        let light = &groups[groups.len() - (per_node - j - 1)..];
-        heavy.iter().chain(light).sum()
-    };
-    (0..per_node).map(crowded).fold(mean, u64::max)
+fn crowded_or_mean(items: &[u64], bins: usize) -> u64 {
+    let mean = items.iter().sum::<u64>().div_ceil(bins as u64);
+    mean.max(crowded(items.len(), bins, |i| items[i]))
 }
 
-/// Depth-first search, branch and bound, for the least load of the heaviest node.
-struct GroupSearch<'a> {
-    groups: &'a [u64],
-    /// Load of each node and the number of its groups.
-    nodes: Vec<(u64, usize)>,
+/// What the heaviest of these bins carries at least, with equally many `items` in each, whose loads
+/// descend: of the j*b+1 heaviest some bin of b holds j+1, and at least the lightest beside them.
+pub(crate) fn crowded(items: usize, bins: usize, load: impl Fn(usize) -> u64) -> u64 {
+    let per_bin = items / bins;
+    let (mut bound, mut light) = (0, 0);
+    for j in (0..per_bin).rev() {
+        let heavy = (j * bins - j..=j * bins).map(&load).sum::<u64>();
+        bound = bound.max(heavy + light);
+        light += load(items - (per_bin - j));
+    }
+    bound
+}
+
+/// Depth-first search, branch and bound, for the least load of the heaviest bin.
+struct PackingSearch<'a> {
+    items: &'a [u64],
+    /// Load of each bin and the number of its items.
+    bins: Vec<(u64, usize)>,
     /// The least peak found.
     best: u64,
     /// No peak is lower than this.
     bound: u64,
 }
 
-impl<'a> GroupSearch<'a> {
-    fn run(groups: &'a [u64], nodes: usize) -> u64 {
-        let bound = pigeonhole_bound(groups, nodes);
-        let mut search = Self { groups, nodes: vec![(0, 0); nodes], best: u64::MAX, bound };
+impl<'a> PackingSearch<'a> {
+    fn run(items: &'a [u64], bins: usize) -> u64 {
+        let bound = crowded_or_mean(items, bins);
+        let mut search = Self { items, bins: vec![(0, 0); bins], best: u64::MAX, bound };
         search.place(0, 0);
         search.best
     }
 
-    /// Places the groups from `next` on; the heaviest node so far carries `peak`.
+    /// Places the items from `next` on; the heaviest bin so far carries `peak`.
     fn place(&mut self, next: usize, peak: u64) {
-        let Some(&group) = self.groups.get(next) else {
+        let Some(&item) = self.items.get(next) else {
             self.best = peak;
             return;
         };
-        // Lightest node first, so that the first packing found is the greedy one.
-        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
-        order.sort_unstable_by_key(|&node| self.nodes[node]);
-        order.dedup_by_key(|node| self.nodes[*node]);
-        for node in order {
-            let (load, filled) = self.nodes[node];
-            let peak = peak.max(load + group);
-            if filled == self.groups.len() / self.nodes.len() || peak >= self.best {
+        // Lightest bin first, so that the first packing found is the greedy one.
+        let mut order: Vec<usize> = (0..self.bins.len()).collect();
+        order.sort_unstable_by_key(|&bin| self.bins[bin]);
+        order.dedup_by_key(|bin| self.bins[*bin]);
+        for bin in order {
+            let (load, filled) = self.bins[bin];
+            let peak = peak.max(load + item);
+            if filled == self.items.len() / self.bins.len() || peak >= self.best {
                 continue;
             }
-            self.nodes[node] = (load + group, filled + 1);
+            self.bins[bin] = (load + item, filled + 1);
             self.place(next + 1, peak);
-            self.nodes[node] = (load, filled);
+            self.bins[bin] = (load, filled);
             if self.best <= self.bound {
                 return;
             }
@@ -286,17 +313,17 @@ impl<'a> GroupSearch<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{few_group_packings, least_node_load, pigeonhole_bound};
+    use super::{crowded_or_mean, few_packings, least_heaviest};
 
     #[test]
-    fn group_packings_are_counted() {
+    fn packings_are_counted() {
         // 9 groups on 3 nodes: 280 ways; 16 on 2: 6,435; 18 on 2: 24,310; 20 on 2: 92,378.
         for (groups, nodes) in [(9, 3), (16, 2), (18, 2), (20, 2), (12, 3), (6, 1), (12, 6)] {
-            assert!(few_group_packings(groups, nodes), "{groups} groups on {nodes} nodes");
+            assert!(few_packings(groups, nodes), "{groups} groups on {nodes} nodes");
         }
         // 22 on 2: 352,716; 15 on 3: 126,126; 16 on 4: 2,627,625.
         for (groups, nodes) in [(22, 2), (15, 3), (16, 4), (64, 8), (16384, 2), (16384, 4096)] {
-            assert!(!few_group_packings(groups, nodes), "{groups} groups on {nodes} nodes");
+            assert!(!few_packings(groups, nodes), "{groups} groups on {nodes} nodes");
         }
     }
 
@@ -312,9 +339,9 @@ mod tests {
                 .collect();
             groups.sort_unstable_by(|a, b| b.cmp(a));
             let best = enumerate(&groups, &mut [(0, 0); 3]);
-            assert_eq!(least_node_load(&groups, 3), best, "{groups:?}");
-            assert!(pigeonhole_bound(&groups, 3) <= best, "{groups:?}");
-            assert_eq!(least_node_load(&groups[..6], 3), enumerate(&groups[..6], &mut [(0, 1); 3]));
+            assert_eq!(least_heaviest(&groups, 3), best, "{groups:?}");
+            assert!(crowded_or_mean(&groups, 3) <= best, "{groups:?}");
+            assert_eq!(least_heaviest(&groups[..6], 3), enumerate(&groups[..6], &mut [(0, 1); 3]));
         }
     }
 

@@ -39,8 +39,9 @@ pub struct Certificate {
 impl Certificate {
     /// What `plan` costs under `loads`, which need not be those it was made for.
     ///
-    /// Time O(layers * P log P), and a search of up to [`crate::MAX_GROUP_PACKINGS`] group packings
-    /// a layer where a plan keeps three groups or more on each of several nodes.
+    /// Time O(layers * P log P), and a search of up to [`crate::MAX_PACKINGS`] packings a layer
+    /// where a plan keeps three groups or more on each of several nodes, or has three slots or more
+    /// on each of several GPUs and none of them spare.
     ///
     /// # Errors
     /// [`Error::LoadMismatch`] if the loads have another shape.

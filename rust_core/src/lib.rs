@@ -31,7 +31,7 @@ extern crate self as eplb_core;
 #[path = "../tests/problems/mod.rs"]
 mod problems;
 
-pub use bounds::{Bound, MAX_GROUP_PACKINGS};
+pub use bounds::{Bound, MAX_PACKINGS};
 pub use certificate::Certificate;
 pub use error::{Error, ErrorKind};
 pub use load::{Bf16, CanonicalLoads, F16, Load};

@@ -11,7 +11,7 @@ use crate::topology::Topology;
 /// A copy's load counts in 1/720720 of a canonical load.
 const UNIT: u128 = 720_720;
 
-/// Up to so many ways to put groups on nodes, the node bound is the best of them.
+/// Up to so many ways to put groups on nodes, or experts on GPUs, the bound is the best of them.
 const ENUMERATED_PACKINGS: u128 = 100_000;
 
 /// A false claim about a place.
@@ -282,7 +282,7 @@ struct Bounds {
     without_groups: u128,
 }
 
-/// Of equal bounds the mean is named, then Adams', the node's, counting.
+/// Of equal bounds the mean is named, then Adams', the node's, packing, counting.
 fn lower_bounds(loads: &[u64], topology: &Topology) -> Bounds {
     let total: u128 = loads.iter().map(|&load| u128::from(load)).sum();
     let mean = ceil_div(total * UNIT, topology.num_gpus() as u128);
@@ -292,8 +292,11 @@ fn lower_bounds(loads: &[u64], topology: &Topology) -> Bounds {
         (topology.num_gpus() / topology.nodes()) as u128,
     );
     let counting = least_countable(loads, topology, mean.max(adams));
-    let best = if counting > mean.max(adams).max(node) {
+    let packing = packing(loads, topology);
+    let best = if counting > mean.max(adams).max(node).max(packing) {
         (counting, Bound::Counting)
+    } else if packing > mean.max(adams).max(node) {
+        (packing, Bound::Packing)
     } else if node > mean.max(adams) {
         (node, Bound::Node)
     } else if adams > mean {
@@ -301,7 +304,7 @@ fn lower_bounds(loads: &[u64], topology: &Topology) -> Bounds {
     } else {
         (mean, Bound::Mean)
     };
-    Bounds { best, without_groups: counting }
+    Bounds { best, without_groups: counting.max(packing) }
 }
 
 /// The least t, `at_least` or more, that counting does not rule out. Found by bisection.
@@ -374,70 +377,85 @@ fn least_largest_share(loads: &[u64], slots: u128) -> u128 {
     enough
 }
 
-/// The least load of the heaviest node over all ways to put groups on nodes, where these are two
-/// a node or few enough to enumerate; else what the pigeonhole principle says of it.
+/// The least load of the heaviest GPU over all ways to put experts on GPUs, where there is one copy
+/// of each; or a bound of it.
+fn packing(loads: &[u64], topology: &Topology) -> u128 {
+    if topology.num_replicas() > loads.len() {
+        return 0;
+    }
+    let experts = loads.iter().map(|&load| u128::from(load)).collect();
+    least_heaviest(experts, topology.num_gpus()) * UNIT
+}
+
+/// The least load of the heaviest node over all ways to put groups on nodes, or a bound of it.
 fn least_heaviest_node(loads: &[u64], topology: &Topology) -> u128 {
     let nodes = topology.nodes();
     if nodes == 1 {
         return 0;
     }
-    let mut groups: Vec<u128> = loads
+    let groups = loads
         .chunks(loads.len() / topology.groups())
         .map(|group| group.iter().map(|&load| u128::from(load)).sum())
         .collect();
-    groups.sort_unstable();
-    let per_node = groups.len() / nodes;
-    if per_node <= 2 {
+    least_heaviest(groups, nodes)
+}
+
+/// The least load of the heaviest bin over all ways to put items into bins, where these are two a
+/// bin or few enough to enumerate; else what the pigeonhole principle says of it.
+fn least_heaviest(mut items: Vec<u128>, bins: usize) -> u128 {
+    items.sort_unstable();
+    let per_bin = items.len() / bins;
+    if per_bin <= 2 {
         // Lightest with heaviest.
         let partner = |i: usize| {
-            if per_node == 2 { groups[groups.len() - 1 - i] } else { 0 }
+            if per_bin == 2 { items[items.len() - 1 - i] } else { 0 }
         };
-        return (0..groups.len()).map(|i| groups[i] + partner(i)).max().unwrap_or(0);
+        return (0..items.len()).map(|i| items[i] + partner(i)).max().unwrap_or(0);
     }
-    if packings(groups.len() as u128, nodes as u128) <= ENUMERATED_PACKINGS {
+    if packings(items.len() as u128, bins as u128) <= ENUMERATED_PACKINGS {
         let mut least = u128::MAX;
-        enumerate(&groups, per_node, 0, &mut least);
+        enumerate(&items, per_bin, 0, &mut least);
         return least;
     }
-    groups.reverse();
-    let total: u128 = groups.iter().sum();
-    let mut least = ceil_div(total, nodes as u128);
-    for j in 0..per_node {
-        // Of the j * nodes + 1 heaviest groups one node holds j + 1.
-        let together: u128 = (0..=j).map(|i| groups[j * nodes - i]).sum();
-        let beside: u128 = groups.iter().rev().take(per_node - j - 1).sum();
+    items.reverse();
+    let total: u128 = items.iter().sum();
+    let mut least = ceil_div(total, bins as u128);
+    for j in 0..per_bin {
+        // Of the j * bins + 1 heaviest items one bin holds j + 1.
+        let together: u128 = (0..=j).map(|i| items[j * bins - i]).sum();
+        let beside: u128 = items.iter().rev().take(per_bin - j - 1).sum();
         least = least.max(together + beside);
     }
     least
 }
 
-/// `groups! / (per_node!^nodes * nodes!)`, or more than is enumerated.
-fn packings(groups: u128, nodes: u128) -> u128 {
-    if groups > 30 {
+/// `items! / (per_bin!^bins * bins!)`, or more than is enumerated.
+fn packings(items: u128, bins: u128) -> u128 {
+    if items > 30 {
         return u128::MAX;
     }
     let factorial = |n: u128| (1..=n).product::<u128>();
-    let per_node = factorial(groups / nodes);
+    let per_bin = factorial(items / bins);
     // 30! is below 2^108; divide as early as the result stays whole.
-    (0..nodes).fold(factorial(groups), |ways, _| ways / per_node) / factorial(nodes)
+    (0..bins).fold(factorial(items), |ways, _| ways / per_bin) / factorial(bins)
 }
 
-/// Fills one node after another: the first group that is left, and every choice of others.
-fn enumerate(groups: &[u128], per_node: usize, peak: u128, least: &mut u128) {
-    let Some((&first, others)) = groups.split_first() else {
+/// Fills one bin after another: the first item that is left, and every choice of others.
+fn enumerate(items: &[u128], per_bin: usize, peak: u128, least: &mut u128) {
+    let Some((&first, others)) = items.split_first() else {
         *least = (*least).min(peak);
         return;
     };
-    choose(others, per_node - 1, first, &mut Vec::new(), &mut |node, rest| {
-        if peak.max(node) < *least {
-            enumerate(rest, per_node, peak.max(node), least);
+    choose(others, per_bin - 1, first, &mut Vec::new(), &mut |bin, rest| {
+        if peak.max(bin) < *least {
+            enumerate(rest, per_bin, peak.max(bin), least);
         }
     });
 }
 
-/// Calls `found` with the load of a node and the groups left, for every choice of `wanted` groups.
+/// Calls `found` with the load of a bin and the items left, for every choice of `wanted` items.
 fn choose(
-    groups: &[u128],
+    items: &[u128],
     wanted: usize,
     load: u128,
     left: &mut Vec<u128>,
@@ -445,16 +463,16 @@ fn choose(
 ) {
     if wanted == 0 {
         let before = left.len();
-        left.extend_from_slice(groups);
+        left.extend_from_slice(items);
         found(load, left);
         left.truncate(before);
         return;
     }
-    if groups.len() < wanted {
+    if items.len() < wanted {
         return;
     }
-    choose(&groups[1..], wanted - 1, load + groups[0], left, found);
-    left.push(groups[0]);
-    choose(&groups[1..], wanted, load, left, found);
+    choose(&items[1..], wanted - 1, load + items[0], left, found);
+    left.push(items[0]);
+    choose(&items[1..], wanted, load, left, found);
     left.pop();
 }

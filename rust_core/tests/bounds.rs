@@ -7,9 +7,7 @@ mod twin;
 use std::cmp::Reverse;
 
 use brute::{best_copies, best_nodes, best_placement, each_sequence};
-use eplb_core::{
-    Bound, CanonicalLoads, Certificate, MAX_GROUP_PACKINGS, Policy, SHARE_UNIT, Sizes,
-};
+use eplb_core::{Bound, CanonicalLoads, Certificate, MAX_PACKINGS, Policy, SHARE_UNIT, Sizes};
 use problems::{ROW_KINDS, Stream, canonical, plan, policies, row, world};
 
 fn group_loads(row: &[u64], groups: usize) -> Vec<u64> {
@@ -79,10 +77,16 @@ fn best_bound(row: &[u64], sizes: &Sizes) -> (u64, Bound) {
     let adams = (best_copies(row, sizes.num_replicas as usize), Bound::Adams);
     // Of equal ones the first.
     let counted = counting(row, sizes, mean.0.max(adams.0) as u64);
-    let (bound, kind) = [mean, adams, (node, Bound::Node), (counted.into(), Bound::Counting)]
-        .into_iter()
-        .min_by_key(|(bound, _)| Reverse(*bound))
-        .unwrap();
+    let packed = match sizes.num_replicas == sizes.num_experts {
+        true => best_placement(row, &ungrouped(sizes)),
+        false => 0,
+    };
+    let packing = (packed, Bound::Packing);
+    let (bound, kind) =
+        [mean, adams, (node, Bound::Node), packing, (counted.into(), Bound::Counting)]
+            .into_iter()
+            .min_by_key(|(bound, _)| Reverse(*bound))
+            .unwrap();
     (bound as u64, kind)
 }
 
@@ -105,7 +109,11 @@ fn tiny_worlds() -> Vec<Sizes> {
         world([3, 6, 1, 1, 6]),
         world([4, 6, 2, 1, 3]),
         world([4, 6, 1, 1, 1]),
+        world([4, 4, 1, 1, 2]),
+        world([4, 4, 1, 1, 4]),
+        world([5, 5, 1, 1, 1]),
         world([5, 6, 1, 1, 3]),
+        world([6, 6, 1, 1, 2]),
         world([6, 6, 1, 1, 3]),
         world([4, 6, 3, 2, 3]),
         world([2, 6, 2, 2, 2]),
@@ -120,7 +128,7 @@ fn tiny_worlds() -> Vec<Sizes> {
 #[test]
 fn bounds_are_those_of_brute_force() {
     let mut stream = Stream(1);
-    let mut kinds = [0; 4];
+    let mut kinds = [0; 5];
     for sizes in tiny_worlds() {
         for kind in 0..ROW_KINDS * 12 {
             let row = row(&mut stream, kind % ROW_KINDS, sizes.num_experts as usize);
@@ -207,7 +215,7 @@ fn pigeonhole(groups: &[u64], nodes: usize) -> u64 {
 
 #[test]
 fn node_bounds_are_exact_up_to_the_limit_of_the_search() {
-    assert_eq!(MAX_GROUP_PACKINGS, 100_000);
+    assert_eq!(MAX_PACKINGS, 100_000);
     let mut stream = Stream(3);
     let (mut above_pigeonhole, mut node_bounds) = (0, 0);
     // 20 groups on 2 nodes: 92,378 packings; 22: 352,716.
@@ -230,8 +238,34 @@ fn node_bounds_are_exact_up_to_the_limit_of_the_search() {
 }
 
 #[test]
+fn packing_bounds_are_exact_up_to_the_limit_of_the_search() {
+    let mut stream = Stream(4);
+    let mut kinds = Vec::new();
+    let mut above_pigeonhole = 0;
+    for (experts, gpus) in [(8, 2), (20, 2), (22, 2), (15, 3), (24, 3), (64, 8), (5000, 1)] {
+        for kind in [5, 9, 10, 12] {
+            let sizes = world([experts, experts, 1, 1, gpus]);
+            let row = row(&mut stream, kind, experts as usize);
+            let loads = canonical(&row, row.len());
+            let weaker = pigeonhole(loads.row(0), gpus as usize);
+            let exact = gpus == 2 && experts <= 20;
+            let peak = if exact { best_half(loads.row(0)) } else { weaker };
+            let certificate = certify(&loads, &sizes, Policy::DeepSeek);
+            assert_eq!(certificate.lower_bound, [peak * SHARE_UNIT], "{sizes:?} {row:?}");
+            assert_eq!(certificate.bound_without_groups, certificate.lower_bound);
+            above_pigeonhole += usize::from(peak > weaker);
+            kinds.push(certificate.bound[0]);
+        }
+    }
+    let packing = kinds.iter().filter(|&&kind| kind == Bound::Packing).count();
+    assert!(above_pigeonhole > 2 && packing > 6, "{above_pigeonhole} {kinds:?}");
+}
+
+#[test]
 fn bounds_have_names() {
-    for (bound, name) in Bound::ALL.into_iter().zip(["mean", "adams", "node", "counting"]) {
+    for (bound, name) in
+        Bound::ALL.into_iter().zip(["mean", "adams", "node", "packing", "counting"])
+    {
         assert_eq!((bound.to_string(), bound.name()), (name.to_owned(), name));
         assert_eq!(name.parse(), Ok(bound));
     }

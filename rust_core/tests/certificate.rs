@@ -168,7 +168,7 @@ fn bounds_have_names() {
     for bound in Bound::ALL {
         assert_eq!(bound.to_string().parse(), Ok(bound));
     }
-    assert_eq!(Bound::ALL.map(Bound::name), ["mean", "adams", "node", "counting"]);
+    assert_eq!(Bound::ALL.map(Bound::name), ["mean", "adams", "node", "packing", "counting"]);
     assert_eq!("Mean".parse::<Bound>(), Err(()));
 }
 

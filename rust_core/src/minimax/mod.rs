@@ -265,7 +265,10 @@ impl Minimax {
             self.loads.extend(self.experts.iter().map(|&expert| loads[expert as usize]));
             let heaviest = self.node.start(&self.loads, slots, gpus);
             let mean = (node_load[node] * SHARE_UNIT).div_ceil(gpus as u64);
-            let node_bound = heaviest.max(mean);
+            let mut node_bound = heaviest.max(mean);
+            if slots == self.loads.len() {
+                node_bound = node_bound.max(self.node.best.replicas.crowded_bound(gpus));
+            }
             if node_bound >= limit {
                 return limit;
             }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use crate::bounds::crowded;
 use crate::share::packing_load;
 
 /// One copy of an expert.
@@ -75,16 +76,8 @@ impl Replicas {
         self.position.extend((position as u32..).take(loads.len()));
     }
 
-    /// Whether some GPU holds more than `target` whatever way these copies are packed: of the
-    /// j*g+1 heaviest copies one of g GPUs holds j+1, and beside them at least the lightest.
+    /// What some GPU carries at least, whatever way these copies are packed.
     pub(super) fn crowded_bound(&self, gpus: usize) -> u64 {
-        let per_gpu = self.sorted.len() / gpus;
-        let (mut bound, mut light) = (0, 0);
-        for j in (0..per_gpu).rev() {
-            let heavy = &self.sorted[j * gpus - j..=j * gpus];
-            bound = bound.max(heavy.iter().map(|replica| replica.load).sum::<u64>() + light);
-            light += self.sorted[self.sorted.len() - (per_gpu - j)].load;
-        }
-        bound
+        crowded(self.sorted.len(), gpus, |i| self.sorted[i].load)
     }
 }
