@@ -3,6 +3,7 @@
 
 mod bounds;
 mod certificate;
+mod descending;
 mod error;
 mod items;
 mod load;

@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 
+use crate::descending::Descending;
 use crate::trace::{Peak, Step, Trace};
 
 /// A load over a divisor, compared exactly by cross-multiplication. Loads are at most 2^40 and
@@ -39,7 +40,7 @@ pub(crate) struct Level {
 /// Experts go by their *position* in the order of descending load (equal loads: lower index first).
 #[derive(Debug, Default)]
 pub(crate) struct Replication {
-    keys: Vec<u64>,
+    sort: Descending,
     /// Index of the expert at each position.
     pub(crate) expert: Vec<u32>,
     /// Load of the expert at each position.
@@ -50,22 +51,14 @@ pub(crate) struct Replication {
     pub(crate) appended: Vec<u32>,
 }
 
-/// Experts are at most 2^14: the low bits of a sort key.
-const INDEX_BITS: u32 = 14;
-const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
-
 impl Replication {
     /// One copy of each expert of these canonical loads. Time O(n log n).
     pub(crate) fn start(&mut self, loads: &[u64]) {
-        // Ascending keys: descending load, then ascending index.
-        let key = |(i, &w): (usize, &u64)| !(w << INDEX_BITS) & !INDEX_MASK | i as u64;
-        self.keys.clear();
-        self.keys.extend(loads.iter().enumerate().map(key));
-        self.keys.sort_unstable();
+        let sorted = self.sort.sort(loads);
         self.expert.clear();
-        self.expert.extend(self.keys.iter().map(|key| (key & INDEX_MASK) as u32));
+        self.expert.extend(sorted.iter().map(|key| key.index()));
         self.load.clear();
-        self.load.extend(self.keys.iter().map(|key| !key >> INDEX_BITS));
+        self.load.extend(sorted.iter().map(|key| key.load()));
         self.levels.clear();
         self.levels.push(Level { count: 1, start: 0, end: loads.len() });
         self.appended.clear();

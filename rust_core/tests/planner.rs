@@ -311,6 +311,36 @@ fn the_best_effort_never_ends_above_the_default_one() {
 }
 
 #[test]
+fn the_default_effort_ends_above_the_fast_one_within_its_target_only() {
+    let mut stream = Stream(61);
+    let (mut lower, mut equal) = (0, 0);
+    for round in 0..40 {
+        let sizes = [
+            world([40, 48, 8, 4, 8]),
+            world([80, 96, 16, 4, 8]),
+            world([96, 96, 16, 4, 8]),
+            global(80, 80, 8),
+        ][round % 4];
+        let experts = sizes.num_experts as usize;
+        let load = |_| (1 + stream.below(99)) * (1 + stream.below(99));
+        let loads: Vec<u64> = (0..20 * experts).map(load).collect();
+        let loads = canonical(&loads, experts);
+        let [fast, default] = [Effort::Fast, Effort::Default].map(|effort| {
+            let options = Options::minimax(effort);
+            plan_certified(&loads, topology(&sizes), options, 1).unwrap().1
+        });
+        let target = Effort::Default.target_gap(&topology(&sizes));
+        for (layer, gap) in default.gap().into_iter().enumerate() {
+            let [fast, default] = [fast.max_load[layer], default.max_load[layer]];
+            assert!(default <= fast || gap <= target, "{sizes:?} {:?}", loads.row(layer));
+            lower += usize::from(default < fast);
+            equal += usize::from(default == fast && gap > target);
+        }
+    }
+    assert!(lower > 100 && equal > 10, "{lower} {equal}");
+}
+
+#[test]
 fn a_published_plan_that_is_no_better_is_neither_taken_nor_flagged() {
     let mut stream = Stream(73);
     let (mut equal, mut equal_with_duplicates, mut flagged) = (0, 0, 0);

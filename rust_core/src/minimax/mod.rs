@@ -37,9 +37,8 @@ use packings::Packing;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Search {
     effort: Effort,
-    gap: Gap,
-    /// That of the default effort.
-    default_gap: Gap,
+    /// That of each effort, shortest first.
+    gaps: [Gap; 3],
 }
 
 impl Search {
@@ -49,7 +48,22 @@ impl Search {
         let Options { effort, target_gap, .. } = options;
         let gap =
             |effort: Effort| Gap::new(target_gap.unwrap_or_else(|| effort.target_gap(topology)));
-        Ok(Self { effort, gap: gap(effort)?, default_gap: gap(Effort::Default)? })
+        let gaps = [gap(Effort::Fast)?, gap(Effort::Default)?, gap(Effort::Best)?];
+        Ok(Self { effort, gaps })
+    }
+
+    fn gap(self) -> Gap {
+        self.gaps[self.effort as usize]
+    }
+
+    /// That of the next shorter effort.
+    fn shorter(self) -> Option<Self> {
+        let effort = match self.effort {
+            Effort::Fast => return None,
+            Effort::Default => Effort::Fast,
+            Effort::Best => Effort::Default,
+        };
+        Some(Self { effort, ..self })
     }
 }
 
@@ -131,18 +145,22 @@ impl Minimax {
         tables: &mut LayerTables<'_>,
     ) -> Outcome {
         let (bound, mut peak) = self.search(loads, topology, search, tables);
-        if search.effort == Effort::Best && peak > bound.load {
-            // A longer search takes other turns: let it never end above a shorter one.
-            let gap = search.default_gap;
-            let search = Search { effort: Effort::Default, gap, ..search };
-            let mut shorter = std::mem::take(&mut self.shorter);
-            let mut other = shorter.borrow(topology);
+        let enough = match search.effort {
+            Effort::Best => bound.load,
+            Effort::Fast | Effort::Default => search.gap().above(bound.load),
+        };
+        // A longer search takes other turns: let it not end above a shorter one.
+        let mut shorter = search.shorter();
+        while let Some(search) = shorter.filter(|_| peak > enough) {
+            let mut trial = std::mem::take(&mut self.shorter);
+            let mut other = trial.borrow(topology);
             let (_, other_peak) = self.search(loads, topology, search, &mut other);
             if other_peak < peak {
                 peak = other_peak;
-                shorter.copy_to(tables);
+                trial.copy_to(tables);
             }
-            self.shorter = shorter;
+            self.shorter = trial;
+            shorter = search.shorter();
         }
         let mut outcome = Outcome { bound, beaten_by_duplicates: false };
         // Greedy packing without duplicates is what `deepseek` does, and steps raise no peak; where it
@@ -154,7 +172,7 @@ impl Minimax {
             && topology.groups() == 1
             && self.node.greedy
             && !self.node.copies.counts.contains(&everywhere);
-        if peak > search.gap.above(bound.load) && !as_published {
+        if peak > search.gap().above(bound.load) && !as_published {
             outcome.beaten_by_duplicates =
                 self.compare(loads, topology, search.effort, peak, tables);
         }
@@ -186,7 +204,7 @@ impl Minimax {
         let (slots, gpus) = (topology.num_replicas(), topology.num_gpus());
         self.node.start(loads, slots, gpus);
         let bound = self.bounds.best_of_adams(&self.node.copies.adams, loads, topology);
-        let target = search.gap.above(bound.load);
+        let target = search.gap().above(bound.load);
         let limits = Limits::of(search.effort, topology.slots_per_gpu());
         self.node.place(Task { gpus, slots, bound: bound.load, target, limits });
         write_node(&self.node, |position| position, 0, tables);
@@ -203,7 +221,7 @@ impl Minimax {
         tables: &mut LayerTables<'_>,
     ) -> (LayerBound, u64) {
         let bound = self.bounds.best(loads, topology);
-        let target = search.gap.above(bound.load);
+        let target = search.gap().above(bound.load);
         let group_size = loads.len() / topology.groups();
         let groups: Vec<u64> =
             loads.chunks_exact(group_size).map(|group| group.iter().sum()).collect();
@@ -272,7 +290,7 @@ impl Minimax {
             if node_bound >= limit {
                 return limit;
             }
-            let target = search.gap.above(node_bound.max(bound)).max(peak);
+            let target = search.gap().above(node_bound.max(bound)).max(peak);
             let limits = Limits::of(search.effort, topology.slots_per_gpu());
             self.node.place(Task { gpus, slots, bound: node_bound, target, limits });
             peak = peak.max(self.node.best.peak);
