@@ -59,6 +59,7 @@ impl Descending {
         &self.keys
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "floats hold loads of up to 2^40 exactly")]
     fn by_digits(&mut self, loads: &[u64]) {
         let as_float = |load: u64| (load.max(1) as f64).to_bits();
         let (least, largest) = loads

@@ -121,23 +121,29 @@ fn plan_share(
     tables: &mut LayerTables<'_>,
     outcomes: &mut [Option<Outcome>],
 ) {
-    let mut published = <Published>::default();
-    let mut minimax = Minimax::default();
-    let rows = tables
+    let layers = tables
         .phy2log
         .chunks_exact_mut(topology.num_replicas())
         .zip(tables.rank.chunks_exact_mut(topology.num_replicas()))
         .zip(tables.logcnt.chunks_exact_mut(topology.num_experts()))
-        .zip(outcomes);
-    for (layer, (((phy2log, rank), logcnt), outcome)) in (first..).zip(rows) {
-        let mut tables = LayerTables { phy2log, rank, logcnt };
-        match kind {
-            Kind::Published(rule) => {
-                published.plan_layer(loads.row(layer), topology, rule, &mut tables);
+        .map(|((phy2log, rank), logcnt)| LayerTables { phy2log, rank, logcnt });
+    let mut layers = layers.zip(first..).map(|(tables, layer)| (loads.row(layer), tables));
+    match kind {
+        Kind::Published(rule) => {
+            let mut published = <Published>::default();
+            while let Some((loads, tables)) = layers.next() {
+                match layers.next() {
+                    Some(other) => {
+                        published.plan([loads, other.0], topology, rule, [tables, other.1]);
+                    }
+                    None => published.plan([loads], topology, rule, [tables]),
+                }
             }
-            Kind::Minimax(search) => {
-                let row = loads.row(layer);
-                *outcome = Some(minimax.plan_layer(row, topology, search, &mut tables));
+        }
+        Kind::Minimax(search) => {
+            let mut minimax = Minimax::default();
+            for ((loads, mut tables), outcome) in layers.zip(outcomes) {
+                *outcome = Some(minimax.plan_layer(loads, topology, search, &mut tables));
             }
         }
     }

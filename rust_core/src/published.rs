@@ -2,7 +2,7 @@
 //! node, copies to experts and copies to GPUs.
 
 use crate::items::{Item, Items};
-use crate::pack::Greedy;
+use crate::pack::{Greedy, LANES, first};
 use crate::refine::Refinement;
 use crate::replicate::Replication;
 use crate::topology::Topology;
@@ -27,89 +27,114 @@ pub(crate) enum Rule {
 const NODE_STEPS: usize = 1;
 const GPU_STEPS: usize = 2;
 
-/// Plans layer after layer in the same buffers.
+/// Plans layers in the same buffers, up to [`LANES`] of them side by side.
 #[derive(Debug, Default)]
 pub(crate) struct Published<T = Silent> {
-    replication: Replication,
-    items: Items,
+    orders: [Order; LANES],
+    replications: [Replication; LANES],
+    items: [Items; LANES],
     packer: Packer,
-    groups: Vec<Item>,
-    /// Experts in the order of their nodes.
-    expert: Vec<u32>,
-    /// Their canonical loads.
-    load: Vec<u64>,
     pub(crate) trace: T,
 }
 
 impl<T: Trace> Published<T> {
-    /// Plans one layer of canonical loads `[L]`. Time O(P log P).
-    pub(crate) fn plan_layer(
+    /// Plans layers of canonical loads `[L]` each. Time O(P log P) for each.
+    pub(crate) fn plan<const N: usize>(
+        &mut self,
+        loads: [&[u64]; N],
+        topology: &Topology,
+        rule: Rule,
+        mut tables: [LayerTables<'_>; N],
+    ) {
+        for (order, loads) in self.orders.iter_mut().zip(loads) {
+            order.by_node(loads, topology, rule, &mut self.packer, &mut self.trace);
+        }
+        for table in &mut tables {
+            table.logcnt.fill(1);
+        }
+        let experts_per_node = topology.num_experts() / topology.nodes();
+        let slots_per_node = topology.num_replicas() / topology.nodes();
+        let spares = slots_per_node - experts_per_node;
+        for node in 0..topology.nodes() {
+            let experts = node * experts_per_node..(node + 1) * experts_per_node;
+            let slots = node * slots_per_node..(node + 1) * slots_per_node;
+            for (lane, table) in tables.iter_mut().enumerate() {
+                let (order, replication) = (&self.orders[lane], &mut self.replications[lane]);
+                replication.start(&order.load[experts.clone()]);
+                match rule {
+                    Rule::DeepSeek => replication.append_adams(spares, &mut self.trace),
+                    Rule::Adaptive => replication.append_adaptive(spares, &mut self.trace),
+                }
+                let names = &order.expert[experts.clone()];
+                for level in replication.levels.iter().filter(|level| level.count > 1) {
+                    for &expert in &replication.expert[level.start..level.end] {
+                        table.logcnt[names[expert as usize] as usize] = level.count as i64;
+                    }
+                }
+                self.items[lane].collect(replication);
+            }
+            let names: [_; N] =
+                std::array::from_fn(|lane| &self.orders[lane].expert[experts.clone()]);
+            let mut to = tables
+                .each_mut()
+                .map(|table| (&mut table.phy2log[slots.clone()], &mut table.rank[slots.clone()]));
+            let items: [_; N] = first(&mut self.items).map(|items| &mut items.sorted[..]);
+            let gpus = topology.num_gpus() / topology.nodes();
+            let steps = if rule == Rule::Adaptive { GPU_STEPS } else { 0 };
+            self.packer.pack(items, gpus, steps, &mut self.trace, |lane, slot, item| {
+                let (phy2log, rank) = &mut to[lane];
+                phy2log[slot] = i64::from(names[lane][item.expert as usize]);
+                rank[slot] = i64::from(item.rank);
+            });
+        }
+    }
+}
+
+/// The experts of a layer in the order of their nodes.
+#[derive(Debug, Default)]
+struct Order {
+    expert: Vec<u32>,
+    /// Their canonical loads.
+    load: Vec<u64>,
+    groups: Vec<Item>,
+}
+
+impl Order {
+    /// Packs whole groups on nodes and lists the experts node by node, in a node by the ranks of
+    /// their groups, in a group by index. One group leaves them as they are.
+    fn by_node(
         &mut self,
         loads: &[u64],
         topology: &Topology,
         rule: Rule,
-        tables: &mut LayerTables<'_>,
+        packer: &mut Packer,
+        trace: &mut impl Trace,
     ) {
-        self.order_by_node(loads, topology, rule);
-        tables.logcnt.fill(1);
-        let experts_per_node = topology.num_experts() / topology.nodes();
-        let slots_per_node = topology.num_replicas() / topology.nodes();
-        for node in 0..topology.nodes() {
-            let experts = node * experts_per_node..(node + 1) * experts_per_node;
-            let slots = node * slots_per_node..(node + 1) * slots_per_node;
-            self.replicate(experts.clone(), slots_per_node - experts_per_node, rule);
-            let names = &self.expert[experts];
-            for level in self.replication.levels.iter().filter(|level| level.count > 1) {
-                for &expert in &self.replication.expert[level.start..level.end] {
-                    tables.logcnt[names[expert as usize] as usize] = level.count as i64;
-                }
-            }
-            self.items.collect(&self.replication);
-            let (phy2log, rank) = (&mut tables.phy2log[slots.clone()], &mut tables.rank[slots]);
-            let steps = if rule == Rule::Adaptive { GPU_STEPS } else { 0 };
-            let gpus = topology.num_gpus() / topology.nodes();
-            self.packer.pack(
-                &mut self.items.sorted,
-                gpus,
-                steps,
-                &mut self.trace,
-                move |slot, item| {
-                    phy2log[slot] = i64::from(names[item.expert as usize]);
-                    rank[slot] = i64::from(item.rank);
-                },
-            );
+        let Self { expert, load, groups } = self;
+        expert.clear();
+        expert.extend(0..loads.len() as u32);
+        load.clear();
+        load.extend_from_slice(loads);
+        if topology.groups() == 1 {
+            return;
         }
-    }
-
-    /// Packs whole groups on nodes and lists the experts node by node, in a node by the ranks of
-    /// their groups, in a group by index. One group on one node leaves them as they are.
-    fn order_by_node(&mut self, loads: &[u64], topology: &Topology, rule: Rule) {
         let group_size = loads.len() / topology.groups();
-        self.groups.clear();
-        self.groups.extend((0u32..).zip(loads.chunks_exact(group_size)).map(|(group, loads)| {
-            Item { load: loads.iter().sum(), slot: group, expert: group, rank: 0 }
+        groups.clear();
+        groups.extend((0u32..).zip(loads.chunks_exact(group_size)).map(|(group, loads)| Item {
+            load: loads.iter().sum(),
+            slot: group,
+            expert: group,
+            rank: 0,
         }));
-        self.groups.sort_unstable_by_key(|item| (std::cmp::Reverse(item.load), item.slot));
+        groups.sort_unstable_by_key(|item| (std::cmp::Reverse(item.load), item.slot));
         let steps = if rule == Rule::Adaptive { NODE_STEPS } else { 0 };
-        self.expert.resize(loads.len(), 0);
-        self.load.resize(loads.len(), 0);
-        let (groups, nodes) = (&mut self.groups, topology.nodes());
-        self.packer.pack(groups, nodes, steps, &mut self.trace, |place, group| {
+        packer.pack([groups], topology.nodes(), steps, trace, |_, place, group| {
             let (to, first) = (place * group_size, group.expert as usize * group_size);
-            self.load[to..to + group_size].copy_from_slice(&loads[first..first + group_size]);
-            for (expert, out) in (first as u32..).zip(&mut self.expert[to..to + group_size]) {
+            load[to..to + group_size].copy_from_slice(&loads[first..first + group_size]);
+            for (expert, out) in (first as u32..).zip(&mut expert[to..to + group_size]) {
                 *out = expert;
             }
         });
-    }
-
-    /// Gives copies to the experts of a node.
-    fn replicate(&mut self, experts: std::ops::Range<usize>, spares: usize, rule: Rule) {
-        self.replication.start(&self.load[experts]);
-        match rule {
-            Rule::DeepSeek => self.replication.append_adams(spares, &mut self.trace),
-            Rule::Adaptive => self.replication.append_adaptive(spares, &mut self.trace),
-        }
     }
 }
 
@@ -119,37 +144,47 @@ struct Packer {
     greedy: Greedy,
     refinement: Refinement,
     /// Which item is at each place, pack after pack, by rank in the pack.
-    placed: Vec<u32>,
+    placed: [Vec<u32>; LANES],
 }
 
 impl Packer {
-    /// Packs `items`, which come heaviest first: calls `put(place, item)` for each, where places
-    /// are numbered pack after pack, by rank in the pack.
-    fn pack(
+    /// Packs sets of equally many items, which come heaviest first: calls `put(set, place, item)`
+    /// for each, where places are numbered pack after pack, by rank in the pack.
+    fn pack<const N: usize>(
         &mut self,
-        items: &mut [Item],
+        sets: [&mut [Item]; N],
         packs: usize,
         steps: usize,
         trace: &mut impl Trace,
-        mut put: impl FnMut(usize, &Item),
+        mut put: impl FnMut(usize, usize, &Item),
     ) {
-        if items.len() == packs {
-            items.sort_unstable_by_key(|item| item.slot);
-            for (place, item) in items.iter().enumerate() {
-                put(place, item);
+        if sets[0].len() == packs {
+            for (lane, items) in sets.into_iter().enumerate() {
+                items.sort_unstable_by_key(|item| item.slot);
+                for (place, item) in items.iter().enumerate() {
+                    put(lane, place, item);
+                }
             }
-        } else if steps == 0 {
-            self.greedy.pack(items, packs, put);
-        } else {
-            self.placed.resize(items.len(), 0);
-            let (mut i, placed) = (0, &mut self.placed);
-            self.greedy.pack(items, packs, |place, _| {
-                placed[place] = i;
-                i += 1;
-            });
-            self.refinement.refine(items, packs, steps, &mut self.placed, trace);
-            for (place, &i) in self.placed.iter().enumerate() {
-                put(place, &items[i as usize]);
+            return;
+        }
+        let sets = sets.map(|items| &*items);
+        if steps == 0 {
+            self.greedy.pack(sets, packs, put);
+            return;
+        }
+        let mut placed: [_; N] = first(&mut self.placed);
+        for (placed, items) in placed.iter_mut().zip(sets) {
+            placed.resize(items.len(), 0);
+        }
+        let mut packed = [0; N];
+        self.greedy.pack(sets, packs, |lane, place, _| {
+            placed[lane][place] = packed[lane];
+            packed[lane] += 1;
+        });
+        for (lane, (placed, items)) in placed.into_iter().zip(sets).enumerate() {
+            self.refinement.refine(items, packs, steps, placed, trace);
+            for (place, &i) in placed.iter().enumerate() {
+                put(lane, place, &items[i as usize]);
             }
         }
     }

@@ -116,31 +116,35 @@ pub(crate) fn start<K: Key>(tree: &mut Vec<K>, packs: usize) -> &mut [K] {
     tree
 }
 
-/// Evaluates an expression with the tree of so many empty packs, none of which will be heavier than
+/// Evaluates an expression with trees of so many empty packs each, none of which will be heavier than
 /// `fullest`.
-macro_rules! with_tree {
-    ($trees:expr, $packs:expr, $fullest:expr, $tree:ident => $expression:expr) => {
+macro_rules! with_trees {
+    ($buffers:expr, $packs:expr, $fullest:expr, $trees:ident => $expression:expr) => {
         if $crate::tournament::Trees::narrow_will_do($packs, $fullest) {
-            let $tree = $crate::tournament::start(&mut $trees.narrow, $packs);
-            $crate::tournament::by_size!($tree => $expression)
+            let $trees =
+                $buffers.map(|buffer| $crate::tournament::start(&mut buffer.narrow, $packs));
+            $crate::tournament::by_size!($trees => $expression)
         } else {
-            let $tree = $crate::tournament::start(&mut $trees.wide, $packs);
-            $crate::tournament::by_size!($tree => $expression)
+            let $trees =
+                $buffers.map(|buffer| $crate::tournament::start(&mut buffer.wide, $packs));
+            $crate::tournament::by_size!($trees => $expression)
         }
     };
 }
-pub(crate) use with_tree;
+pub(crate) use with_trees;
 
-/// Evaluates an expression with a tree whose size the compiler knows, where that is one of these:
+/// Evaluates an expression with trees whose size the compiler knows, where that is one of these:
 /// it takes 15 % off all of planning.
 macro_rules! by_size {
-    ($tree:ident => $expression:expr) => {
-        $crate::tournament::by_size!($tree, $expression, 8 16 32 64 128 256 512)
+    ($trees:ident => $expression:expr) => {
+        $crate::tournament::by_size!($trees, $expression, 8 16 32 64 128 256 512)
     };
-    ($tree:ident, $expression:expr, $($size:literal)*) => {
-        match $tree.len() {
+    ($trees:ident, $expression:expr, $($size:literal)*) => {
+        match $trees[0].len() {
             $($size => {
-                let $tree: &mut [_; $size] = $tree.try_into().expect("as long as it is");
+                let $trees = $trees.map(|tree| {
+                    <&mut [_; $size]>::try_from(tree).expect("as long as it is")
+                });
                 $expression
             })*
             _ => $expression,

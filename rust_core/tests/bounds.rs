@@ -77,10 +77,8 @@ fn best_bound(row: &[u64], sizes: &Sizes) -> (u64, Bound) {
     let adams = (best_copies(row, sizes.num_replicas as usize), Bound::Adams);
     // Of equal ones the first.
     let counted = counting(row, sizes, mean.0.max(adams.0) as u64);
-    let packed = match sizes.num_replicas == sizes.num_experts {
-        true => best_placement(row, &ungrouped(sizes)),
-        false => 0,
-    };
+    let whole = sizes.num_replicas == sizes.num_experts;
+    let packed = if whole { best_placement(row, &ungrouped(sizes)) } else { 0 };
     let packing = (packed, Bound::Packing);
     let (bound, kind) =
         [mean, adams, (node, Bound::Node), packing, (counted.into(), Bound::Counting)]

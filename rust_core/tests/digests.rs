@@ -41,12 +41,12 @@ const DIGESTS: [[&str; 2]; 12] = [
 const MINIMAX: [[&str; 2]; 11] = [
     ["02af8994503a48b9", "b43385f5cd72f058"],
     ["26486d57ba566342", "38c958860c96deda"],
-    ["1885ee0d54a4edfd", "6c95a468e4b2698a"],
+    ["03b32053175be2b7", "c91f2d6456241ea5"],
     ["0099e2810bd540c9", "12f8bb2b9c018836"],
     ["2e8e0baba2e56ae0", "a6afe37fe5c02e46"],
     ["cd086e3291bdac6e", "9acfa36a195b19a3"],
     ["ab5181f68718e601", "bede65d0aa4906dd"],
-    ["2936c196c5663d90", "6273bec42b004cd3"],
+    ["a76b6b5407fec5cf", "41790b56e5a08fa3"],
     ["e68fc7bd4ccfafe2", "d511d56eb8af97f2"],
     ["b0291bc69e20ed09", "d02e3a311e51a57d"],
     ["aa733140cabc1561", "71a8bce54f0d093d"],
@@ -94,7 +94,7 @@ const SEARCHED: [[u64; 5]; 14] = [
 
 /// The plans of all layers for these sizes, effort by effort, as one number.
 const SEARCHES: [u64; 3] =
-    [570_136_145_936_718_548, 13_878_689_134_342_258_938, 6_302_334_988_439_068_471];
+    [2_837_168_753_336_942_078, 7_525_739_594_936_404_784, 6_302_334_988_439_068_471];
 
 /// Layers for each of the sizes: the best effort takes long.
 const LAYERS: [u64; 3] = [24, 24, 4];

@@ -3,7 +3,7 @@
 
 use super::layout::{Layout, holds};
 use super::replicas::{Replica, Replicas};
-use crate::tournament::{Key, Tree, Trees, with_tree};
+use crate::tournament::{Key, Tree, Trees, with_trees};
 
 /// Deals copies, in buffers that are reused. GPUs are the leaves of a tournament, as packs are in
 /// [`crate::pack`].
@@ -25,7 +25,10 @@ impl Deal {
         self.gpus.extend(firsts.map(empty));
         let fullest: u64 =
             replicas.sorted[..layout.per_gpu].iter().map(|replica| replica.load).sum();
-        with_tree!(self.trees, gpus, fullest, tree => play(tree, &mut self.gpus, replicas, layout))
+        with_trees!([&mut self.trees], gpus, fullest, trees => {
+            let [tree] = trees;
+            play(tree, &mut self.gpus, replicas, layout)
+        })
     }
 }
 

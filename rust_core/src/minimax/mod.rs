@@ -316,8 +316,8 @@ impl Minimax {
         let rules = [Rule::DeepSeek, Rule::Adaptive];
         let mut with_duplicates = u64::MAX;
         for rule in &rules[..if effort == Effort::Fast { 1 } else { 2 }] {
-            let mut other = self.other.borrow(topology);
-            self.published.plan_layer(loads, topology, *rule, &mut other);
+            self.published.plan([loads], topology, *rule, [self.other.borrow(topology)]);
+            let other = self.other.borrow(topology);
             let (other_peak, distinct) = judge(loads, topology, &other, &mut self.seen);
             if !distinct {
                 with_duplicates = with_duplicates.min(other_peak);

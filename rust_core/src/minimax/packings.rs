@@ -49,7 +49,7 @@ fn lpt(groups: &[u64], order: &[usize], nodes: usize) -> Packing {
     let items: Vec<Item> = order.iter().map(item).collect();
     let (mut node, mut load) = (vec![0; groups.len()], vec![0; nodes]);
     let per_node = groups.len() / nodes;
-    Greedy::default().pack(&items, nodes, |place, item| {
+    Greedy::default().pack([&items], nodes, |_, place, item| {
         node[item.expert as usize] = (place / per_node) as u32;
         load[place / per_node] += item.load;
     });

@@ -15,7 +15,7 @@ use super::retarget;
 use super::swap;
 use crate::policy::Effort;
 use crate::problems::{ROW_KINDS, Stream, canonical, loads};
-use crate::tournament::{Key, Tree, Trees, by_size, start};
+use crate::tournament::{Key, Tree, Trees, start, with_trees};
 use crate::trace::Step;
 use crate::trace::tests::{Recorder, assert_never_rises, compare, sequences};
 
@@ -565,10 +565,14 @@ fn a_tournament_finds_the_least_key() {
         let mut trees = Trees::default();
         play(start(&mut trees.narrow, packs), packs);
         play(start(&mut trees.wide, packs), packs);
-        let tree = start(&mut trees.narrow, packs);
-        by_size!(tree => play(tree, packs));
-        let tree = start(&mut trees.wide, packs);
-        by_size!(tree => play(tree, packs));
+        let mut other = Trees::default();
+        for fullest in [0, u64::MAX] {
+            with_trees!([&mut trees, &mut other], packs, fullest, trees => {
+                for tree in trees {
+                    play(tree, packs);
+                }
+            });
+        }
     }
 }
 

@@ -128,10 +128,9 @@ fn swaps_never_raise_the_peak_of_packs() {
         let mut published = Published::<Recorder>::default();
         let (mut phy2log, mut rank, mut logcnt) =
             (vec![0; slots], vec![0; slots], vec![0; experts]);
-        let mut tables =
-            LayerTables { phy2log: &mut phy2log, rank: &mut rank, logcnt: &mut logcnt };
+        let tables = LayerTables { phy2log: &mut phy2log, rank: &mut rank, logcnt: &mut logcnt };
         let topology = topology(&sizes);
-        published.plan_layer(loads.row(0), &topology, Rule::Adaptive, &mut tables);
+        published.plan([loads.row(0)], &topology, Rule::Adaptive, [tables]);
         assert_never_rises(&published.trace.0);
         for sequence in sequences(&published.trace.0).filter(|s| s[0].0 == Step::Deal) {
             let counted = assert_never_rises(sequence);
