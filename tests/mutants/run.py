@@ -30,6 +30,7 @@ OUT = ROOT / "build" / "mutants"
 CLOSEST = {
     "bounds.rs": ["--test=bounds"],
     "certificate.rs": ["--test=certificate"],
+    "descending.rs": ["--lib"],
     "error.rs": ["--test=topology"],
     "load.rs": ["--test=loads"],
     "outside.rs": ["--test=verifier"],
