@@ -25,6 +25,7 @@ SHAPES: dict[str, tuple[int, dict[str, Any]]] = {
     "256/288/16": (256, {"num_replicas": 288, "num_gpus": 16}),
     "64/80/8": (64, {"num_replicas": 80, "num_gpus": 8}),
     "128/160/32": (128, {"num_replicas": 160, "num_gpus": 32}),
+    "256/256/32": (256, {"num_replicas": 256, "num_gpus": 32}),
     "256/288/32, 8 groups on 4 nodes": (
         256,
         {"num_replicas": 288, "num_gpus": 32, "num_groups": 8, "num_nodes": 4},
