@@ -402,6 +402,14 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no loads": ("plan --gpus 4", "Missing argument 'LOADS'"),
     "no gpus": ("plan loads.npy", "Missing option '--gpus'"),
     "an option without its value": ("plan loads.npy --gpus", "--gpus"),
+    "a target of another policy": (
+        f"{PLANNED} --policy adaptive --target-gap 0.1",
+        "^--target-gap=0.1 is for policy 'minimax'",
+    ),
+    "no gap": (
+        "plan loads.npy --gpus 4 --target-gap 1%",
+        "'--target-gap': '1%' is no number; 0.0001 is a gap of 0.01 %",
+    ),
     "no number": ("plan loads.npy --gpus 4x", "'--gpus': '4x' is no whole number"),
     "no whole number": (f"{PLANNED} --replicas 20.0", "'--replicas': '20.0' is no whole"),
     "no gpu": ("plan loads.npy --gpus 0", "^--gpus is 0; it must be at least 1"),
@@ -432,11 +440,6 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a target that is none": (
         f"{PLANNED} --target-gap -1",
         "^--target-gap is -1; it must be finite",
-    ),
-    "a target that is no number": (f"{PLANNED} --target-gap low", "'--target-gap': .*valid number"),
-    "a target of another policy": (
-        f"{PLANNED} --policy adaptive --target-gap 0.1",
-        "^--target-gap=0.1 is for policy 'minimax'",
     ),
     "an effort of another policy": (
         f"{PLANNED} --policy adaptive --effort best",

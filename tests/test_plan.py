@@ -144,11 +144,35 @@ def test_the_screen_says_what_the_gap_means() -> None:
     for policy in eplb.POLICIES:
         plan = eplb.plan(load, num_gpus=8, num_replicas=16, policy=policy)
         promise = re.search(r"every layer within (.*)% of the best that any planner", str(plan))
-        assert (promise is None) == (plan.gap.max() == 0)
+        told = None if promise else re.search(r"at most (.*)% off the busiest GPU", str(plan))
+        assert (promise is not None) == (0 < plan.gap.max() <= 0.05)
+        assert (told is not None) == (plan.gap.max() > 0.05)
+        if told is not None:
+            off = 1 - 1 / (1 + Fraction(plan.gap.max()))
+            assert 0 <= Fraction(told[1]) / 100 - off <= Fraction(1, 10**5)
         if promise is not None:
             assert 0 <= Fraction(promise[1]) / 100 - Fraction(plan.gap.max()) <= Fraction(1, 10**5)
     best = eplb.plan([[4, 3, 2, 1]], num_gpus=1)
     assert "every layer is the best that any planner could do\n" in str(best)
+
+
+def test_the_screen_praises_no_large_gap() -> None:
+    load = [[5, 5, 1, 1]]
+    placed = eplb.evaluate(eplb.Plan.from_phy2log([[0, 1, 2, 3]], num_gpus=2), load)
+    least = "another plan could take at most 40.000% off the busiest GPU of a layer"  # 10 to 6
+    assert least in str(placed)
+    assert "of the best" not in str(placed)
+
+
+def test_the_screen_rounds_no_balancedness_up_to_1() -> None:
+    assert "mean >0.9999, worst >0.9999" in str(eplb.plan([[10**6, 10**6 + 1]], num_gpus=2))
+    assert "mean 1.0000, worst 1.0000" in str(eplb.plan([[10**6, 10**6]], num_gpus=2))
+
+
+def test_the_screen_says_what_duplicates_would_gain() -> None:
+    plan = eplb.plan([[3, 1, 1]], num_gpus=3, num_replicas=6)
+    assert plan.beaten_by_duplicates.all()
+    assert "\n                with them a published policy is lower in 1 layer\n" in str(plan)
 
 
 def test_the_screen_says_what_an_operator_asks() -> None:

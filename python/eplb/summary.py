@@ -59,7 +59,8 @@ def _cost(plan: Plan) -> list[str]:
     trivial = trivial_plan(plan)
     if trivial.certified:
         before = trivial.balancedness[layers]
-        lines.append(_row("  unbalanced", f"mean {before.mean():.4f}, worst {before.min():.4f}"))
+        least = f"mean {_ratio(before.mean())}, worst {_ratio(before.min())}"
+        lines.append(_row("  unbalanced", least))
     lines.append(_row("gap to bound", _extremes(plan.gap, layers, worst=np.argmax, percent=True)))
     lines.append(_row("", _promise(plan, float(plan.gap[layers].max()))))
     if plan.num_nodes > 1 and not plan.fallback:
@@ -85,7 +86,17 @@ def _extremes(values: FloatTable, layers: IntTable, *, worst: object, percent: b
     at = int(worst(values))  # type: ignore[operator]
     if percent:
         return f"mean {values.mean():.3%}, worst {at_most(values[at])} (layer {layers[at]})"
-    return f"mean {values.mean():.4f}, worst {values[at]:.4f} (layer {layers[at]})"
+    return f"mean {_ratio(values.mean())}, worst {_ratio(values[at])} (layer {layers[at]})"
+
+
+def _ratio(value: float) -> str:
+    """Four digits, and 1 only where it is 1."""
+    text = f"{value:.4f}"
+    return ">0.9999" if value < 1 and float(text) == 1 else text
+
+
+#: A larger gap is told as what may be left to gain.
+_PRAISED = 0.05
 
 
 def _promise(plan: Plan, gap: float) -> str:
@@ -95,6 +106,9 @@ def _promise(plan: Plan, gap: float) -> str:
         best += "\n" + " " * 16 + "that keeps the groups on nodes"
     if gap == 0:
         return f"every layer is {best}"
+    if gap > _PRAISED:
+        less = at_most(gap / (1 + gap))
+        return f"another plan could take at most {less} off the busiest GPU of a layer"
     return f"every layer within {at_most(gap)} of {best}"
 
 
@@ -109,8 +123,11 @@ def _duplicates(plan: Plan) -> str:
         duplicates = duplicates[loaded]
     if not duplicates.any():
         beaten = int(np.count_nonzero(plan.beaten_by_duplicates)) if plan.certified else 0
-        cost = f", which costs {count(beaten, 'layer')} something" if beaten else ""
-        return _row("duplicates", f"none: no GPU holds an expert twice{cost}")
+        lines = [_row("duplicates", "none: no GPU holds an expert twice")]
+        if beaten:
+            lower = f"with them a published policy is lower in {count(beaten, 'layer')}"
+            lines.append(_row("", lower))
+        return "\n".join(lines)
     slots = count(int(duplicates.sum()), "slot")
     layers = count(int(np.count_nonzero(duplicates)), "layer")
     return _row("duplicates", f"{slots} with an expert that their GPU holds already, in {layers}")

@@ -24,6 +24,14 @@ def _whole_number(text: str) -> int:
         raise typer.BadParameter(f"{text!r} is no whole number") from None
 
 
+def gap(text: str) -> float:
+    """A gap as an option has it; the planner tells whether it is one."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number; 0.0001 is a gap of 0.01 %") from None
+
+
 def number(option: str, help_text: str) -> Any:
     """An option that takes a whole number of any size, so that its error is ours."""
     return typer.Option(option, metavar="N", parser=_whole_number, help=help_text)
@@ -88,7 +96,9 @@ Redundant = Annotated[
 ]
 Groups = Annotated[int, number("--groups", "Groups of experts, each whole on a node.")]
 Nodes = Annotated[int, number("--nodes", "Nodes.")]
-Threads = Annotated[int, number("--threads", "Threads. No answer depends on it.")]
+Threads = Annotated[
+    int, number("--threads", "Threads that plan side by side; no answer depends on how many.")
+]
 Key = Annotated[
     str | None,
     typer.Option("--key", metavar="NAME", help="Which of several tables to read."),

@@ -27,6 +27,7 @@ from eplb.cli.options import (
     Threads,
     Trust,
     WrittenBy,
+    gap,
     words_of_options,
 )
 from eplb.cli.output import busy, say
@@ -63,6 +64,7 @@ def plan_command(
         typer.Option(
             "--target-gap",
             metavar="GAP",
+            parser=gap,
             help="The gap at which minimax takes a layer for done, e.g. 0.0001 for 0.01 %.",
         ),
     ] = None,
