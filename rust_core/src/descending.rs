@@ -119,7 +119,7 @@ fn mend(keys: &mut [Key]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Descending, FEWEST};
+    use super::{Descending, FEWEST, Key, mend};
 
     /// Loads of `kind`, from ones that digits tell apart to ones that they hardly do.
     fn loads(kind: u64, count: usize) -> Vec<u64> {
@@ -157,6 +157,51 @@ mod tests {
                 let found = sorted.iter().map(|key| key.load());
                 assert!(found.eq(expected.iter().map(|&i| loads[i])), "{kind} {count}");
             }
+        }
+    }
+
+    #[test]
+    #[expect(clippy::cast_precision_loss, reason = "floats hold loads of up to 2^40 exactly")]
+    fn digits_leave_in_their_order_what_they_do_not_tell_apart() {
+        let mut sort = Descending::default();
+        let mut out_of_order = 0;
+        for kind in 0..80 {
+            for count in [1, 64, 256, 1000, 1 << 14] {
+                let loads = loads(kind, count);
+                let bits = |load: u64| (load.max(1) as f64).to_bits();
+                let largest = loads.iter().map(|&load| bits(load)).max().unwrap();
+                let least = loads.iter().map(|&load| bits(load)).min().unwrap();
+                // As few of the last bits are left out as let the rest fit 16.
+                let left_out = (0..64).find(|&out| (largest - least) >> out < 1 << 16).unwrap();
+                let mut expected: Vec<usize> = (0..count).collect();
+                expected.sort_by_key(|&i| (largest - bits(loads[i])) >> left_out);
+                sort.by_digits(&loads);
+                let found: Vec<usize> = sort.keys.iter().map(|key| key.index() as usize).collect();
+                assert_eq!(found, expected, "{kind} {count}");
+                assert!(sort.keys.iter().all(|key| key.load() == loads[key.index() as usize]));
+                out_of_order += usize::from(!sort.keys.is_sorted());
+            }
+        }
+        assert!(out_of_order > 10, "{out_of_order}");
+    }
+
+    /// Keys of which some pairs are in the wrong order: the last `moved` of them come first.
+    fn rotated(count: u64, moved: u64) -> Vec<Key> {
+        (count - moved..count).chain(0..count - moved).map(Key).collect()
+    }
+
+    #[test]
+    fn insertion_ends_after_four_moves_a_key() {
+        // 8 keys before 8 others are 64 pairs, four a key; 5 before 21 are one more than that.
+        for (count, moved, mended) in [(2, 1, true), (16, 8, true), (26, 5, false), (60, 30, false)]
+        {
+            let mut keys = rotated(count, moved);
+            let pairs = moved * (count - moved);
+            assert_eq!(pairs <= 4 * count, mended, "{pairs} pairs in the wrong order");
+            assert_eq!(mend(&mut keys), mended, "{count} {moved}");
+            assert_eq!(keys.is_sorted(), mended);
+            keys.sort_unstable();
+            assert!(keys.into_iter().eq((0..count).map(Key)));
         }
     }
 }

@@ -7,7 +7,9 @@ mod twin;
 use std::cmp::Reverse;
 
 use brute::{best_copies, best_nodes, best_placement, each_sequence};
-use eplb_core::{Bound, CanonicalLoads, Certificate, MAX_PACKINGS, Policy, SHARE_UNIT, Sizes};
+use eplb_core::{
+    Bound, CanonicalLoads, Certificate, MAX_PACKINGS, Policy, SHARE_UNIT, Sizes, verify,
+};
 use problems::{ROW_KINDS, Stream, canonical, plan, policies, row, world};
 
 fn group_loads(row: &[u64], groups: usize) -> Vec<u64> {
@@ -240,7 +242,9 @@ fn packing_bounds_are_exact_up_to_the_limit_of_the_search() {
     let mut stream = Stream(4);
     let mut kinds = Vec::new();
     let mut above_pigeonhole = 0;
-    for (experts, gpus) in [(8, 2), (20, 2), (22, 2), (15, 3), (24, 3), (64, 8), (5000, 1)] {
+    for (experts, gpus) in
+        [(8, 2), (20, 2), (22, 2), (15, 3), (24, 3), (64, 8), (1 << 14, 1), (1 << 14, 1 << 14)]
+    {
         for kind in [5, 9, 10, 12] {
             let sizes = world([experts, experts, 1, 1, gpus]);
             let row = row(&mut stream, kind, experts as usize);
@@ -257,6 +261,29 @@ fn packing_bounds_are_exact_up_to_the_limit_of_the_search() {
     }
     let packing = kinds.iter().filter(|&&kind| kind == Bound::Packing).count();
     assert!(above_pigeonhole > 2 && packing > 6, "{above_pigeonhole} {kinds:?}");
+}
+
+/// Counting in larger worlds, beside the verifier, which shares the room out by prices.
+#[test]
+fn counting_bounds_are_those_of_the_verifier() {
+    let mut stream = Stream(5);
+    let mut counting = 0;
+    for round in 0..20_000 {
+        let gpus = 2 + stream.below(10);
+        let per_gpu = 2 + stream.below(4);
+        let experts = 2 + stream.below(gpus * per_gpu - 2);
+        let sizes = world([experts, gpus * per_gpu, 1, 1, gpus]);
+        let skew = 1 + round % 4;
+        let row: Vec<u64> = (0..experts)
+            .map(|_| (0..skew).map(|_| 1 + stream.below(30)).product::<u64>())
+            .collect();
+        let loads = canonical(&row, row.len());
+        let plan = plan(&loads, &sizes, Policy::DeepSeek);
+        let certificate = Certificate::new(&plan, &loads).unwrap();
+        assert_eq!(verify(&plan, &certificate, &loads), Ok(()), "{sizes:?} {row:?}");
+        counting += usize::from(certificate.bound[0] == Bound::Counting);
+    }
+    assert!(counting > 500, "{counting}");
 }
 
 #[test]
