@@ -180,8 +180,25 @@ def test_a_target_reaches_the_planner(run: Any) -> None:
 
 
 def test_that_no_slots_are_spare_is_told(run: Any) -> None:
-    assert "no slots are spare, so no expert has copies: --redundant N" in run(PLANNED)[1]
-    assert "no slots are spare" not in run(PLANNED, "--redundant", "4")[1]
+    np.save("hot.npy", np.array([[9] + [1] * 7]))
+    line = "plan hot.npy --gpus 4"
+    assert "no slots are spare, so no expert has copies: --redundant 4" in run(line)[1]
+    assert "no slots are spare" not in run(line, "--redundant", "4")[1]
+    assert "no slots are spare" not in run("plan loads.npy --gpus 1")[1]
+    np.save("even.npy", np.ones((2, 8)))
+    assert "no slots are spare" not in run("plan even.npy --gpus 4")[1]
+
+
+def test_a_large_gap_points_to_a_longer_search(run: Any) -> None:
+    skewed = np.array([[1, 49, 100, 81, 25, 100]])
+    np.save("skewed.npy", skewed)
+    line = "plan skewed.npy --gpus 6 --replicas 12"
+    told = {}
+    for effort in EFFORTS:
+        made = eplb.plan(skewed, num_gpus=6, num_replicas=12, effort=effort)
+        told[effort] = "--effort best searches longer" in run(line, "--effort", effort)[1]
+        assert told[effort] == (effort != "best" and made.gap.max() > 0.05)
+    assert told["fast"] and told["default"]
 
 
 def test_a_plan_of_minimax_suits_vllm_ascend(run: Any) -> None:
@@ -407,8 +424,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "^--target-gap=0.1 is for policy 'minimax'",
     ),
     "no gap": (
-        "plan loads.npy --gpus 4 --target-gap 1%",
-        "'--target-gap': '1%' is no number; 0.0001 is a gap of 0.01 %",
+        "plan loads.npy --gpus 4 --target-gap low%",
+        "'--target-gap': 'low%' is no number; 0.0005 and 0.05% would be",
     ),
     "no number": ("plan loads.npy --gpus 4x", "'--gpus': '4x' is no whole number"),
     "no whole number": (f"{PLANNED} --replicas 20.0", "'--replicas': '20.0' is no whole"),

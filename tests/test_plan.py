@@ -164,6 +164,18 @@ def test_the_screen_praises_no_large_gap() -> None:
     assert "of the best" not in str(placed)
 
 
+def test_the_screen_takes_what_does_not_divide_for_the_mean() -> None:
+    """Of whole experts integers make a bound a hair above the mean."""
+    load = np.array([[1, 1, 2, 2, 3, 3, 4, 4]]) / 3
+    plan = eplb.plan(load, num_gpus=4)
+    mean = plan.gpu_load[0].mean()
+    assert plan.bound == ["packing"]
+    assert mean < plan.lower_bound[0] < mean * (1 + 1e-6)
+    assert "bound by      the mean load (1 layer)" in str(plan)
+    heavy = eplb.plan([[9, 1, 1, 1]], num_gpus=2)
+    assert "bound by      the packing of experts, no slot being spare (1 layer)" in str(heavy)
+
+
 def test_the_screen_rounds_no_balancedness_up_to_1() -> None:
     assert "mean >0.9999, worst >0.9999" in str(eplb.plan([[10**6, 10**6 + 1]], num_gpus=2))
     assert "mean 1.0000, worst 1.0000" in str(eplb.plan([[10**6, 10**6]], num_gpus=2))
@@ -172,7 +184,9 @@ def test_the_screen_rounds_no_balancedness_up_to_1() -> None:
 def test_the_screen_says_what_duplicates_would_gain() -> None:
     plan = eplb.plan([[3, 1, 1]], num_gpus=3, num_replicas=6)
     assert plan.beaten_by_duplicates.all()
-    assert "\n                with them a published policy is lower in 1 layer\n" in str(plan)
+    assert "\n                with duplicates a published policy ends lower in 1 layer\n" in str(
+        plan
+    )
 
 
 def test_the_screen_says_what_an_operator_asks() -> None:

@@ -68,7 +68,11 @@ def _cost(plan: Plan) -> list[str]:
         at = int(rise.argmax())
         cost = f"mean {rise.mean():.3%}, worst {rise[at]:.3%} (layer {layers[at]}) on the bound"
         lines.append(_row("groups cost", cost))
-    kinds = Counter(np.array(plan.bound)[layers].tolist())
+    # A hair above the mean is how integers divide, not what holds a plan up.
+    mean = plan.certificate.gpu_load()[layers].mean(axis=1)
+    bound = np.array(plan.certificate.lower_bound, dtype=np.float64)[layers]
+    kind = np.where(bound <= mean * (1 + 1e-6), "mean", np.array(plan.bound)[layers])
+    kinds = Counter(kind.tolist())
     reasons = {
         "mean": "the mean load",
         "adams": "the largest share of an expert",
@@ -95,8 +99,8 @@ def _ratio(value: float) -> str:
     return ">0.9999" if value < 1 and float(text) == 1 else text
 
 
-#: A larger gap is told as what may be left to gain.
-_PRAISED = 0.05
+#: Such a gap is told as what may be left to gain.
+LARGE_GAP = 0.05
 
 
 def _promise(plan: Plan, gap: float) -> str:
@@ -106,7 +110,7 @@ def _promise(plan: Plan, gap: float) -> str:
         best += "\n" + " " * 16 + "that keeps the groups on nodes"
     if gap == 0:
         return f"every layer is {best}"
-    if gap > _PRAISED:
+    if gap > LARGE_GAP:
         less = at_most(gap / (1 + gap))
         return f"another plan could take at most {less} off the busiest GPU of a layer"
     return f"every layer within {at_most(gap)} of {best}"
@@ -125,7 +129,7 @@ def _duplicates(plan: Plan) -> str:
         beaten = int(np.count_nonzero(plan.beaten_by_duplicates)) if plan.certified else 0
         lines = [_row("duplicates", "none: no GPU holds an expert twice")]
         if beaten:
-            lower = f"with them a published policy is lower in {count(beaten, 'layer')}"
+            lower = f"with duplicates a published policy ends lower in {count(beaten, 'layer')}"
             lines.append(_row("", lower))
         return "\n".join(lines)
     slots = count(int(duplicates.sum()), "slot")

@@ -25,11 +25,11 @@ def _whole_number(text: str) -> int:
 
 
 def gap(text: str) -> float:
-    """A gap as an option has it; the planner tells whether it is one."""
+    """A gap as an option has it, 0.0005 or 0.05%; the planner tells whether it is one."""
     try:
-        return float(text)
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no number; 0.0001 is a gap of 0.01 %") from None
+        raise typer.BadParameter(f"{text!r} is no number; 0.0005 and 0.05% would be") from None
 
 
 def number(option: str, help_text: str) -> Any:

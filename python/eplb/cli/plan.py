@@ -36,6 +36,10 @@ from eplb.engine_files import FORMAT_NAMES, moe_layers_of
 from eplb.engine_files.writing import Target, target
 from eplb.load_files import read_loads
 from eplb.planner import DEFAULT_POLICY, EFFORTS
+from eplb.summary import LARGE_GAP
+
+#: Where the balancedness of every layer is this, copies would gain little.
+_EVEN = 0.99
 
 
 def plan_command(
@@ -54,7 +58,7 @@ def plan_command(
         typer.Option(
             "--effort",
             metavar="NAME",
-            help=f"How long minimax searches: {', '.join(EFFORTS)}. 'best' takes seconds and never "
+            help=f"How long minimax searches: {', '.join(EFFORTS)}. 'best' takes milliseconds to seconds and never "
             "ends above the default. 'fast' may end above deepseek where deepseek puts two copies "
             "of an expert on one GPU; with groups it searches for as small a gap as the default.",
         ),
@@ -65,7 +69,7 @@ def plan_command(
             "--target-gap",
             metavar="GAP",
             parser=gap,
-            help="The gap at which minimax takes a layer for done, e.g. 0.0001 for 0.01 %.",
+            help="The gap at which minimax takes a layer for done, 0.0005 or 0.05%.",
         ),
     ] = None,
     out: Annotated[
@@ -118,10 +122,13 @@ def plan_command(
         )
         seconds = time.perf_counter() - start
     notes = [*read.notes, *sizes.notes()]
-    if made.num_replicas == experts:
+    if made.num_replicas == experts and made.num_gpus > 1 and made.balancedness.min() < _EVEN:
         notes.append(
-            "no slots are spare, so no expert has copies: --redundant N gives hot ones some"
+            "no slots are spare, so no expert has copies: "
+            f"--redundant {made.num_gpus} gives hot ones some"
         )
+    if made.policy == "minimax" and effort != "best" and made.gap.max() > LARGE_GAP:
+        notes.append("some gap is large: --effort best searches longer")
     if goal is not None:
         with words_of_options():
             notes += goal.for_layers(read.layers).write(made)
