@@ -198,7 +198,8 @@ def test_a_large_gap_points_to_a_longer_search(run: Any) -> None:
         made = eplb.plan(skewed, num_gpus=6, num_replicas=12, effort=effort)
         told[effort] = "--effort best searches longer" in run(line, "--effort", effort)[1]
         assert told[effort] == (effort != "best" and made.gap.max() > 0.05)
-    assert told["fast"] and told["default"]
+    assert told["fast"]
+    assert told["default"]
 
 
 def test_a_plan_of_minimax_suits_vllm_ascend(run: Any) -> None:
