@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,10 @@ def summary(plan: Plan) -> str:
     """The text of ``print(plan)``: at most 80 columns."""
     lines = [_sizes(plan), *_cost(plan), _duplicates(plan), _row("digest", plan.digest())]
     return "\n".join(lines)
+
+
+#: A row goes on.
+_MORE = "\n" + " " * 16
 
 
 def _row(name: str, text: str) -> str:
@@ -59,7 +64,7 @@ def _cost(plan: Plan) -> list[str]:
     trivial = trivial_plan(plan)
     if trivial.certified:
         before = trivial.balancedness[layers]
-        least = f"mean {_ratio(before.mean())}, worst {_ratio(before.min())}"
+        least = f"mean {ratio(before.mean())}, worst {ratio(before.min())}"
         lines.append(_row("  unbalanced", least))
     lines.append(_row("gap to bound", _extremes(plan.gap, layers, worst=np.argmax, percent=True)))
     lines.append(_row("", _promise(plan, float(plan.gap[layers].max()))))
@@ -81,7 +86,7 @@ def _cost(plan: Plan) -> list[str]:
         "counting": "copies too heavy to share a GPU",
     }
     parts = [f"{reasons[kind]} ({count(n, 'layer')})" for kind, n in kinds.most_common()]
-    lines.append(_row("bound by", (",\n" + " " * 16).join(parts)))
+    lines.append(_row("bound by", ("," + _MORE).join(parts)))
     return lines
 
 
@@ -90,10 +95,10 @@ def _extremes(values: FloatTable, layers: IntTable, *, worst: object, percent: b
     at = int(worst(values))  # type: ignore[operator]
     if percent:
         return f"mean {values.mean():.3%}, worst {at_most(values[at])} (layer {layers[at]})"
-    return f"mean {_ratio(values.mean())}, worst {_ratio(values[at])} (layer {layers[at]})"
+    return f"mean {ratio(values.mean())}, worst {ratio(values[at])} (layer {layers[at]})"
 
 
-def _ratio(value: float) -> str:
+def ratio(value: float) -> str:
     """Four digits, and 1 only where it is 1."""
     text = f"{value:.4f}"
     return ">0.9999" if value < 1 and float(text) == 1 else text
@@ -105,20 +110,18 @@ LARGE_GAP = 0.05
 
 def _promise(plan: Plan, gap: float) -> str:
     """What the largest gap means."""
-    best = "the best that any planner could do"
-    if plan.num_nodes > 1 and not plan.fallback:
-        best += "\n" + " " * 16 + "that keeps the groups on nodes"
-    if gap == 0:
-        return f"every layer is {best}"
+    grouped = plan.num_nodes > 1 and not plan.fallback
     if gap > LARGE_GAP:
-        less = at_most(gap / (1 + gap))
-        return f"another plan could take at most {less} off the busiest GPU of a layer"
-    return f"every layer within {at_most(gap)} of {best}"
+        less = f"another plan may take at most {at_most(gap / (1 + gap))} off the busiest GPU"
+        return less + (_MORE + "as long as groups stay on nodes" if grouped else "")
+    best = "the best that any planner could do"
+    best += _MORE + "that keeps the groups on nodes" if grouped else ""
+    return f"every layer {f'within {at_most(gap)} of' if gap else 'is'} {best}"
 
 
 def at_most(gap: float) -> str:
     """The largest of gaps in percent: rounded up, so that what is said of it stays true."""
-    return f"{math.ceil(gap * 1e5) / 1e3:.3f}%"
+    return f"{math.ceil(Fraction(repr(float(gap))) * 10**5) / 1e3:.3f}%"
 
 
 def _duplicates(plan: Plan) -> str:

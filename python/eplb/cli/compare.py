@@ -27,7 +27,7 @@ from eplb.comparison import Comparison, Row, compare
 from eplb.load_files import read_loads
 from eplb.metrics import METRICS
 from eplb.shown import count
-from eplb.summary import at_most
+from eplb.summary import at_most, ratio
 
 
 def compare_command(
@@ -137,14 +137,18 @@ def _cells(row: Row, metric: str | None) -> list[str]:
     figures = row.figures
     return [
         row.name,
-        _shown(figures.balancedness_mean, ".4f"),
-        _shown(figures.balancedness_worst, ".4f"),
+        _ratio(figures.balancedness_mean),
+        _ratio(figures.balancedness_worst),
         _shown(figures.gap_mean, ".3%"),
         "-" if figures.gap_worst is None else at_most(figures.gap_worst),
         str(figures.duplicates),
         _shown(row.milliseconds, ".2f"),
-        *([_shown(figures.metrics[metric], ".4f")] if metric else []),
+        *([_ratio(figures.metrics[metric])] if metric else []),
     ]
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else ratio(value)
 
 
 def _shown(value: float | None, how: str) -> str:

@@ -10,7 +10,7 @@ from eplb.cli.output import WIDTH
 from eplb.comparison import figures_of, sizes_of
 from eplb.metrics import METRICS
 from eplb.planner import trivial_plan
-from eplb.summary import loaded_layers
+from eplb.summary import loaded_layers, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,9 @@ def metric_lines(plan: eplb.Plan, name: str | None) -> list[str]:
         return []
     metric = METRICS[name]
     before, after = metric.of(trivial_plan(plan)), metric.of(plan)
-    figures = "no load" if after is None else f"{after:.4f} (unbalanced {before:.4f})"
+    figures = "no load"
+    if after is not None and before is not None:
+        figures = f"{ratio(after)} (unbalanced {ratio(before)})"
     return lines_of(f"as {name}", [f"{figures}: {metric.formula}"])
 
 
