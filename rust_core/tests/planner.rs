@@ -433,6 +433,36 @@ fn minimax_spreads_spare_slots_of_experts_without_load_evenly() {
     }
 }
 
+/// Two layers are packed side by side, also where only one of them needs keys of 128 bits.
+#[test]
+fn layers_do_not_see_the_layer_beside_them() {
+    let mut stream = Stream(97);
+    // In 64 bits nothing is left of its packing load above an index, were it to be put there.
+    let beyond = (1 << 59) / SHARE_UNIT + 1;
+    for (experts, slots, gpus) in [(128, 128, 64), (128, 192, 64), (256, 512, 128), (300, 600, 300)]
+    {
+        let mut rows = Vec::new();
+        for hot in [false, true, true, false, true, true, false, false, true] {
+            let at = stream.below(experts);
+            let load = |stream: &mut Stream, i| {
+                if hot && i == at { beyond } else { 1 + stream.below(1 << 20) }
+            };
+            rows.push((0..experts).map(|i| load(&mut stream, i)).collect::<Vec<u64>>());
+        }
+        for policy in PUBLISHED {
+            let sizes = global(experts, slots, gpus);
+            let together = plan(&canonical(&rows.concat(), experts as usize), &sizes, policy);
+            let alone: Vec<i64> = (rows.iter())
+                .flat_map(|row| {
+                    let alone = plan(&canonical(row, experts as usize), &sizes, policy);
+                    alone.phy2log().to_vec()
+                })
+                .collect();
+            assert_eq!(together.phy2log(), alone, "{sizes:?} {policy}");
+        }
+    }
+}
+
 /// The experts on each GPU, in order.
 fn contents(plan: &Plan, name: impl Fn(i64) -> i64) -> Vec<Vec<i64>> {
     let mut contents: Vec<Vec<i64>> = (plan.phy2log().chunks(plan.topology().slots_per_gpu()))
