@@ -86,6 +86,22 @@ def test_control_a_record_of_a_file_that_has_changed_does_not_count() -> None:
     assert not RUN.done("share.rs", {}, {})
 
 
+def test_words_of_comments_make_no_other_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(RUN, "SOURCES", tmp_path)
+
+    def digest(text: str) -> str:
+        (tmp_path / "a.rs").write_text(text)
+        return str(RUN.digest("a.rs"))
+
+    same = {digest("//! One.\nfn f() {\n    // two\n}\n"), digest("/// A\nfn f() {\n  //\n}\n")}
+    assert len(same) == 1
+    # A line more moves the mutants below it, and other code is another file.
+    for other in ("//! One.\n//! More.\nfn f() {\n    // two\n}\n", "//\nfn g() {\n//\n}\n"):
+        assert digest(other) not in same
+
+
 def test_control_a_survivor_of_changed_lines_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "mutants.out"
     folder.mkdir()

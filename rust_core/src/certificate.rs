@@ -39,9 +39,9 @@ pub struct Certificate {
 impl Certificate {
     /// What `plan` costs under `loads`, which need not be those it was made for.
     ///
-    /// Time O(layers * P log P), and a search of up to [`crate::MAX_PACKINGS`] packings a layer
-    /// where a plan keeps three groups or more on each of several nodes, or has three slots or more
-    /// on each of several GPUs and none of them spare.
+    /// Time O(layers * P log P), up to P/G times that where slots are few or none is spare, and a
+    /// search of up to [`crate::MAX_PACKINGS`] packings a layer where a plan keeps three groups or
+    /// more on each of several nodes, or three slots or more on each of several GPUs, none spare.
     ///
     /// # Errors
     /// [`Error::LoadMismatch`] if the loads have another shape.

@@ -132,7 +132,7 @@ fn check_groups(layer: usize, phy2log: &[i64], topology: &Topology) -> Result<()
 /// Checks everything: the structure, that the certificate is for these loads, and every GPU load,
 /// maximum and bound in it.
 ///
-/// Time O(layers * P log P), and up to 100,000 group packings a layer.
+/// Time O(layers * L^2 * P/G), as it is plain, not fast; and up to 100,000 packings a layer.
 ///
 /// # Errors
 /// [`Error::Verification`] with the first thing that is false; [`Error::LoadMismatch`] if the
