@@ -30,10 +30,10 @@ impl Key {
 
 /// Sorts set after set of canonical loads in the same buffers.
 ///
-/// By 16 bits of what a load is below the largest, as floats have it, so that these tell small loads
-/// apart as well as large ones: two passes of eight bits, which keep the order of equals, then
-/// exchanges of neighbours for the few that 16 bits do not tell apart. It takes two thirds of the time
-/// of the standard sort for 256 loads: an eighth off all of planning by `deepseek`.
+/// By 16 bits of what a load is below the largest, as exponent and mantissa of a float have it, so
+/// that these tell small loads apart as well as large ones: two passes of eight bits, which keep the
+/// order of equals, then insertion for the few that 16 bits do not tell apart. It takes two thirds of
+/// the time of the standard sort for 256 loads: a tenth off all of planning by `deepseek`.
 #[derive(Debug, Default)]
 pub(crate) struct Descending {
     keys: Vec<Key>,
@@ -59,9 +59,12 @@ impl Descending {
         &self.keys
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "floats hold loads of up to 2^40 exactly")]
     fn by_digits(&mut self, loads: &[u64]) {
-        let as_float = |load: u64| (load.max(1) as f64).to_bits();
+        // The bits of a float, but for where its exponents begin; the last bit of a load stands for 0.
+        let as_float = |load: u64| {
+            let exponent = (load | 1).ilog2();
+            (u64::from(exponent) << 52) + ((load | 1) << (52 - exponent))
+        };
         let (least, largest) = loads
             .iter()
             .fold((u64::MAX, 0), |(least, largest), &load| (least.min(load), largest.max(load)));
@@ -168,7 +171,7 @@ mod tests {
         for kind in 0..80 {
             for count in [1, 64, 256, 1000, 1 << 14] {
                 let loads = loads(kind, count);
-                let bits = |load: u64| (load.max(1) as f64).to_bits();
+                let bits = |load: u64| ((load | 1) as f64).to_bits();
                 let largest = loads.iter().map(|&load| bits(load)).max().unwrap();
                 let least = loads.iter().map(|&load| bits(load)).min().unwrap();
                 // As few of the last bits are left out as let the rest fit 16.
