@@ -420,14 +420,6 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no loads": ("plan --gpus 4", "Missing argument 'LOADS'"),
     "no gpus": ("plan loads.npy", "Missing option '--gpus'"),
     "an option without its value": ("plan loads.npy --gpus", "--gpus"),
-    "a target of another policy": (
-        f"{PLANNED} --policy adaptive --target-gap 0.1",
-        "^--target-gap=0.1 is for policy 'minimax'",
-    ),
-    "no gap": (
-        "plan loads.npy --gpus 4 --target-gap low%",
-        "'--target-gap': 'low%' is no number; 0.0005 and 0.05% would be",
-    ),
     "no number": ("plan loads.npy --gpus 4x", "'--gpus': '4x' is no whole number"),
     "no whole number": (f"{PLANNED} --replicas 20.0", "'--replicas': '20.0' is no whole"),
     "no gpu": ("plan loads.npy --gpus 0", "^--gpus is 0; it must be at least 1"),
@@ -458,6 +450,14 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a target that is none": (
         f"{PLANNED} --target-gap -1",
         "^--target-gap is -1; it must be finite",
+    ),
+    "a target of another policy": (
+        f"{PLANNED} --policy adaptive --target-gap 0.1",
+        "^--target-gap=0.1 is for policy 'minimax'",
+    ),
+    "a target that is no number": (
+        "plan loads.npy --gpus 4 --target-gap low%",
+        "'--target-gap': 'low%' is no number; 0.0005 and 0.05% would be",
     ),
     "an effort of another policy": (
         f"{PLANNED} --policy adaptive --effort best",

@@ -116,7 +116,9 @@ def _promise(plan: Plan, gap: float) -> str:
         return less + (_MORE + "as long as groups stay on nodes" if grouped else "")
     best = "the best that any planner could do"
     best += _MORE + "that keeps the groups on nodes" if grouped else ""
-    return f"every layer {f'within {at_most(gap)} of' if gap else 'is'} {best}"
+    if gap == 0:
+        return f"every layer is {best}"
+    return f"every layer within {at_most(gap)} of {best}"
 
 
 def at_most(gap: float) -> str:

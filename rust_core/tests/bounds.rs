@@ -288,9 +288,9 @@ fn counting_bounds_are_those_of_the_verifier() {
 
 #[test]
 fn bounds_have_names() {
-    for (bound, name) in
-        Bound::ALL.into_iter().zip(["mean", "adams", "node", "packing", "counting"])
-    {
+    let names = ["mean", "adams", "node", "packing", "counting"];
+    assert_eq!(Bound::ALL.map(Bound::name), names);
+    for (bound, name) in Bound::ALL.into_iter().zip(names) {
         assert_eq!((bound.to_string(), bound.name()), (name.to_owned(), name));
         assert_eq!(name.parse(), Ok(bound));
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eplb.cli.options import (
     AsJson,
@@ -28,6 +28,9 @@ from eplb.load_files import read_loads
 from eplb.metrics import METRICS
 from eplb.shown import count
 from eplb.summary import at_most, ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def compare_command(
@@ -137,19 +140,15 @@ def _cells(row: Row, metric: str | None) -> list[str]:
     figures = row.figures
     return [
         row.name,
-        _ratio(figures.balancedness_mean),
-        _ratio(figures.balancedness_worst),
-        _shown(figures.gap_mean, ".3%"),
-        "-" if figures.gap_worst is None else at_most(figures.gap_worst),
+        _shown(figures.balancedness_mean, ratio),
+        _shown(figures.balancedness_worst, ratio),
+        _shown(figures.gap_mean, "{:.3%}".format),
+        _shown(figures.gap_worst, at_most),
         str(figures.duplicates),
-        _shown(row.milliseconds, ".2f"),
-        *([_ratio(figures.metrics[metric])] if metric else []),
+        _shown(row.milliseconds, "{:.2f}".format),
+        *([_shown(figures.metrics[metric], ratio)] if metric else []),
     ]
 
 
-def _ratio(value: float | None) -> str:
-    return "-" if value is None else ratio(value)
-
-
-def _shown(value: float | None, how: str) -> str:
-    return "-" if value is None else format(value, how)
+def _shown(value: float | None, how: Callable[[float], str]) -> str:
+    return "-" if value is None else how(value)
