@@ -1,6 +1,6 @@
 //! Everything that can be wrong with an input: one enum, each message with place, value and what would do.
 
-use crate::topology::MAX_SLOTS;
+use crate::problem::topology::MAX_SLOTS;
 
 /// What is wrong with an input. `layer`, `expert` and `slot` count from 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

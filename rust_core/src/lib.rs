@@ -1,28 +1,17 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-mod bounds;
-mod certificate;
-mod descending;
+mod cost;
 mod error;
-mod items;
-mod load;
-mod loads_sha256;
+mod greedy;
+mod kernel;
 mod minimax;
-mod outside;
-mod pack;
-mod plan;
+mod placement;
 mod planner;
-mod policy;
+mod problem;
 mod published;
-mod ratio;
-mod refine;
+mod replicas;
 mod replicate;
-mod share;
-mod threads;
-mod topology;
-mod tournament;
-mod trace;
 mod verify;
 
 // The tests inside the crate share these problems with those outside, which know it by its name.
@@ -32,15 +21,17 @@ extern crate self as eplb_core;
 #[path = "../tests/problems/mod.rs"]
 mod problems;
 
-pub use bounds::{Bound, MAX_PACKINGS};
-pub use certificate::Certificate;
+pub use cost::bounds::MAX_PACKINGS;
 pub use error::{Error, ErrorKind};
-pub use load::{Bf16, CanonicalLoads, F16, Load};
-pub use loads_sha256::LoadsSha256;
-pub use plan::Plan;
+pub use placement::bound::Bound;
+pub use placement::certificate::Certificate;
+pub use placement::plan::Plan;
 pub use planner::{plan, plan_certified};
-pub use policy::{Effort, Options, Policy};
-pub use ratio::rounded_quotient;
-pub use share::{SHARE_UNIT, packing_load};
-pub use topology::{MAX_EXPERTS, MAX_REPLICAS, MAX_SLOTS, Sizes, Topology};
+pub use problem::loads::CanonicalLoads;
+pub use problem::loads_sha256::LoadsSha256;
+pub use problem::number::{Bf16, F16, Load};
+pub use problem::options::{Effort, Options, Policy};
+pub use problem::ratio::rounded_quotient;
+pub use problem::share::{SHARE_UNIT, packing_load};
+pub use problem::topology::{MAX_EXPERTS, MAX_REPLICAS, MAX_SLOTS, Sizes, Topology};
 pub use verify::{verify, verify_structure};

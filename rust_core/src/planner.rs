@@ -1,14 +1,14 @@
 //! All layers of a plan, on one thread or several.
 
-use crate::certificate::Certificate;
 use crate::error::Error;
-use crate::load::CanonicalLoads;
+use crate::kernel::threads::share_out;
 use crate::minimax::{self, Minimax, Outcome};
-use crate::plan::Plan;
-use crate::policy::{Options, Policy};
+use crate::placement::certificate::Certificate;
+use crate::placement::plan::Plan;
+use crate::problem::loads::CanonicalLoads;
+use crate::problem::options::{Options, Policy};
+use crate::problem::topology::Topology;
 use crate::published::{LayerTables, Published, Rule};
-use crate::threads::share_out;
-use crate::topology::Topology;
 
 /// Plans every layer.
 ///

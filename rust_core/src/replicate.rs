@@ -6,8 +6,8 @@
 
 use std::cmp::Ordering;
 
-use crate::descending::Descending;
-use crate::trace::{Peak, Step, Trace};
+use crate::kernel::descending::Descending;
+use crate::kernel::probe::{Peak, Step, Trace};
 
 /// A load over a divisor, compared exactly by cross-multiplication. Loads are at most 2^40 and
 /// divisors at most 2^21, so the products fit 64 bits.

@@ -3,7 +3,7 @@
 
 use super::layout::{Layout, holds};
 use super::replicas::{Replica, Replicas};
-use crate::tournament::{Key, Tree, Trees, with_trees};
+use crate::kernel::tournament::{Key, Tree, Trees, with_trees};
 
 /// Deals copies, in buffers that are reused. GPUs are the leaves of a tournament, as packs are in
 /// [`crate::pack`].

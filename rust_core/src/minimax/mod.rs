@@ -22,13 +22,13 @@ mod tests;
 
 use std::cmp::Reverse;
 
-use crate::bounds::{LayerBound, LowerBounds};
+use crate::cost::bounds::{LayerBound, LowerBounds};
 use crate::error::Error;
-use crate::policy::{Effort, Gap, Options};
+use crate::kernel::probe::Silent;
+use crate::problem::options::{Effort, Gap, Options};
+use crate::problem::share::{SHARE_UNIT, packing_load};
+use crate::problem::topology::Topology;
 use crate::published::{LayerTables, Published, Rule};
-use crate::share::{SHARE_UNIT, packing_load};
-use crate::topology::Topology;
-use crate::trace::Silent;
 
 use node::{Limits, NodePlanner, Task};
 use packings::Packing;

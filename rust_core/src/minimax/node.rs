@@ -8,8 +8,8 @@ use super::rematch::Rematch;
 use super::replicas::Replicas;
 use super::retarget::{self, Retarget};
 use super::swap;
-use crate::policy::Effort;
-use crate::trace::{Peak, Silent, Step, Trace};
+use crate::kernel::probe::{Peak, Silent, Step, Trace};
+use crate::problem::options::Effort;
 
 /// What an effort buys, in operations.
 #[derive(Debug, Clone, Copy)]

@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use crate::items::Item;
-use crate::pack::Greedy;
+use crate::greedy::Greedy;
+use crate::replicas::Item;
 
 /// A way to put groups on nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]

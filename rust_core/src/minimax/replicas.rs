@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use crate::bounds::crowded;
-use crate::share::packing_load;
+use crate::cost::bounds::crowded;
+use crate::problem::share::packing_load;
 
 /// One copy of an expert.
 #[derive(Debug, Clone, Copy)]

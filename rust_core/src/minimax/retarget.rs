@@ -4,7 +4,7 @@
 use super::layout::Layout;
 use super::node::Placed;
 use super::replicas::Replicas;
-use crate::share::packing_load;
+use crate::problem::share::packing_load;
 
 /// A copy to be given up, and the expert that its slot is for then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,11 +13,11 @@ use super::rematch::Rematch;
 use super::replicas::Replicas;
 use super::retarget;
 use super::swap;
-use crate::policy::Effort;
+use crate::kernel::probe::Step;
+use crate::kernel::probe::tests::{Recorder, assert_never_rises, compare, sequences};
+use crate::kernel::tournament::{Key, Tree, Trees, start, with_trees};
+use crate::problem::options::Effort;
 use crate::problems::{ROW_KINDS, Stream, canonical, loads};
-use crate::tournament::{Key, Tree, Trees, start, with_trees};
-use crate::trace::Step;
-use crate::trace::tests::{Recorder, assert_never_rises, compare, sequences};
 
 /// Times that each of these steps was taken.
 const COUNTED: [Step; 4] = [Step::Rematch, Step::Swap, Step::PairSwap, Step::Retarget];
@@ -136,7 +136,7 @@ fn a_copy_without_room_beside_others_gets_some() {
     // would have to go to the first. So one of the full GPU's moves over.
     let (greedy, _, layout) = deal(&[100, 5, 5, 5, 2], &[1, 1, 1, 1, 2], 2);
     assert!(!greedy);
-    let unit = crate::share::SHARE_UNIT;
+    let unit = crate::problem::share::SHARE_UNIT;
     assert_eq!(layout.load, [106 * unit, 11 * unit]);
 }
 

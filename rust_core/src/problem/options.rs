@@ -5,8 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::Error;
-use crate::load::Load;
-use crate::topology::Topology;
+use crate::problem::number::Load;
+use crate::problem::topology::Topology;
 
 /// How copies are given and placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

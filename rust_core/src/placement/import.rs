@@ -1,8 +1,8 @@
 //! Plans from outside: the tables of a file, the placement of an engine. The verifier lets them in.
 
 use crate::error::Error;
-use crate::plan::Plan;
-use crate::topology::Topology;
+use crate::placement::plan::Plan;
+use crate::problem::topology::Topology;
 use crate::verify::verify_structure;
 
 impl Plan {

@@ -1,7 +1,7 @@
 //! Packing: items, heaviest first, each to the lightest pack that has room.
 
-use crate::items::Item;
-use crate::tournament::{Key, Tree, Trees, with_trees};
+use crate::kernel::tournament::{Key, Tree, Trees, with_trees};
+use crate::replicas::Item;
 
 /// Puts each item, heaviest first, in the lightest of `packs` packs that is not full; ties: the
 /// lower pack. This is LPT with equal numbers of items per pack. Time O(items * log packs).

@@ -5,8 +5,8 @@
 
 use std::cmp::Reverse;
 
+use crate::problem::share::packing_load;
 use crate::replicate::Replication;
-use crate::share::packing_load;
 
 /// One copy of an expert, or one expert group, to be packed.
 #[derive(Debug, Clone, Copy)]

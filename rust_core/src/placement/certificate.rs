@@ -1,13 +1,14 @@
 //! What a plan costs and how far it is from the best: GPU loads, lower bounds, gaps.
 
-use crate::bounds::{Bound, LayerBound, LowerBounds};
+use crate::cost::bounds::{LayerBound, LowerBounds};
 use crate::error::Error;
-use crate::load::CanonicalLoads;
-use crate::loads_sha256::LoadsSha256;
-use crate::plan::Plan;
-use crate::ratio::rounded_quotient;
-use crate::share::{SHARE_UNIT, packing_load};
-use crate::threads::{share_out, worth};
+use crate::kernel::threads::{share_out, worth};
+use crate::placement::bound::Bound;
+use crate::placement::plan::Plan;
+use crate::problem::loads::CanonicalLoads;
+use crate::problem::loads_sha256::LoadsSha256;
+use crate::problem::ratio::rounded_quotient;
+use crate::problem::share::{SHARE_UNIT, packing_load};
 
 /// The loads that a plan puts on the GPUs, and bounds of what any plan could reach.
 ///

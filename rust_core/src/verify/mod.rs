@@ -1,12 +1,12 @@
 //! The verifier: checks a plan and its certificate again, from the definitions, by other means than
 //! the planners'. Of the rest of the crate it knows the types of the problem only.
 
-use crate::bounds::Bound;
-use crate::certificate::Certificate;
 use crate::error::Error;
-use crate::load::CanonicalLoads;
-use crate::plan::Plan;
-use crate::topology::Topology;
+use crate::placement::bound::Bound;
+use crate::placement::certificate::Certificate;
+use crate::placement::plan::Plan;
+use crate::problem::loads::CanonicalLoads;
+use crate::problem::topology::Topology;
 
 /// A copy's load counts in 1/720720 of a canonical load.
 const UNIT: u128 = 720_720;

@@ -1,7 +1,7 @@
 //! The seed's swap refinement: exchanges between the heaviest and the lightest pack.
 
-use crate::items::Item;
-use crate::trace::{Peak, Step, Trace};
+use crate::kernel::probe::{Peak, Step, Trace};
+use crate::replicas::Item;
 
 /// Exchanges items between packs, in buffers that are reused.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::load::CanonicalLoads;
+use crate::problem::loads::CanonicalLoads;
 
 /// The [`CanonicalLoads::sha256`] of the loads that a certificate is of. It is computed when first
 /// asked for, as it takes a tenth of the time of planning, and few plans of a loop are written or

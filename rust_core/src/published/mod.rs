@@ -1,12 +1,15 @@
 //! One layer by the published policies, `deepseek` and `adaptive`: groups to nodes, then, node by
 //! node, copies to experts and copies to GPUs.
 
-use crate::items::{Item, Items};
-use crate::pack::{Greedy, LANES, first};
-use crate::refine::Refinement;
+mod swaps;
+
+use crate::greedy::{Greedy, LANES, first};
+use crate::kernel::probe::{Silent, Trace};
+use crate::problem::topology::Topology;
+use crate::replicas::{Item, Items};
 use crate::replicate::Replication;
-use crate::topology::Topology;
-use crate::trace::{Silent, Trace};
+
+use swaps::Refinement;
 
 /// A layer of a plan being written: `[P]` slots, `[P]` ranks, `[L]` counts.
 #[derive(Debug)]

@@ -120,14 +120,14 @@ pub(crate) fn start<K: Key>(tree: &mut Vec<K>, packs: usize) -> &mut [K] {
 /// `fullest`.
 macro_rules! with_trees {
     ($buffers:expr, $packs:expr, $fullest:expr, $trees:ident => $expression:expr) => {
-        if $crate::tournament::Trees::narrow_will_do($packs, $fullest) {
+        if $crate::kernel::tournament::Trees::narrow_will_do($packs, $fullest) {
             let $trees =
-                $buffers.map(|buffer| $crate::tournament::start(&mut buffer.narrow, $packs));
-            $crate::tournament::by_size!($trees => $expression)
+                $buffers.map(|buffer| $crate::kernel::tournament::start(&mut buffer.narrow, $packs));
+            $crate::kernel::tournament::by_size!($trees => $expression)
         } else {
             let $trees =
-                $buffers.map(|buffer| $crate::tournament::start(&mut buffer.wide, $packs));
-            $crate::tournament::by_size!($trees => $expression)
+                $buffers.map(|buffer| $crate::kernel::tournament::start(&mut buffer.wide, $packs));
+            $crate::kernel::tournament::by_size!($trees => $expression)
         }
     };
 }
@@ -137,7 +137,7 @@ pub(crate) use with_trees;
 /// it takes 15 % off all of planning.
 macro_rules! by_size {
     ($trees:ident => $expression:expr) => {
-        $crate::tournament::by_size!($trees, $expression, 8 16 32 64 128 256 512)
+        $crate::kernel::tournament::by_size!($trees, $expression, 8 16 32 64 128 256 512)
     };
     ($trees:ident, $expression:expr, $($size:literal)*) => {
         match $trees[0].len() {

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
-use crate::topology::{MAX_SLOTS, Topology};
+use crate::problem::topology::{MAX_SLOTS, Topology};
 
 /// Where the copies of every expert of every layer are.
 ///

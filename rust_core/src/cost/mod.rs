@@ -1,0 +1,3 @@
+//! Lower bounds of what any plan costs.
+
+pub(crate) mod bounds;
