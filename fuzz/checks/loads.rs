@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use eplb_core::{Bf16, CanonicalLoads, Error, F16, Load};
+use eplb_core::{Bf16, CanonicalLoads, F16, Load, Place};
 
 use super::Bytes;
 use super::twin::{self, Exact};
@@ -104,7 +104,9 @@ fn of_type<const N: usize, T: Load>(
             Ok(value) => values.push(value),
             Err(value) => {
                 let (layer, expert) = (at / experts, at % experts);
-                assert_eq!(canonical, Err(Error::LoadValue { layer, expert, value }));
+                let error = canonical.expect_err("this is no load");
+                assert_eq!(error.place(), Place::expert(layer, expert));
+                assert!(error.to_string().contains(&format!("the load is {value};")), "{error}");
                 return None;
             }
         }

@@ -10,7 +10,68 @@ pub(crate) mod tables;
 #[path = "../../rust_core/tests/twin/mod.rs"]
 mod twin;
 
-use eplb_core::{Certificate, Sizes};
+use eplb_core::{
+    Bound, CanonicalLoads, Certificate, Error, Options, Placement, Problem, Sizes, Topology, verify,
+};
+
+/// A placement and its certificate, on one thread: another may still hold memory when leaks are
+/// looked for.
+fn certified(
+    loads: &CanonicalLoads,
+    topology: &Topology,
+    options: impl Into<Options>,
+    threads: usize,
+) -> Result<(Placement, Certificate), Error> {
+    let plan = eplb_core::plan(&Problem::new(loads, topology, options)?, threads)?;
+    Ok((plan.placement().clone(), plan.certificate().clone()))
+}
+
+/// The verifier accepts a changed certificate if it is still true, and no other.
+fn assert_verdict(
+    plan: &Placement,
+    honest: &Certificate,
+    changed: &Certificate,
+    loads: &CanonicalLoads,
+) {
+    // Whether duplicates beat a layer is the planner's word, false only if no plan can do better.
+    let mut rest = changed.clone();
+    let mut possible = true;
+    for (layer, honest) in rest.layers.iter_mut().zip(&honest.layers) {
+        possible &= !layer.beaten_by_duplicates || honest.max_load > honest.lower_bound;
+        layer.beaten_by_duplicates = honest.beaten_by_duplicates;
+    }
+    assert_eq!(verify(plan, changed, loads).is_ok(), possible && rest == *honest);
+}
+
+/// Changes something in a certificate.
+fn change(bytes: &mut Bytes<'_>, certificate: &mut Certificate) {
+    let kind = bytes.below(9);
+    let at = bytes.number() as usize;
+    let value = bytes.edge();
+    if kind == 5 {
+        return set_byte_of_hash(certificate, at % 32, value as u8);
+    }
+    let layers = certificate.layers.len().max(1);
+    let Some(layer) = certificate.layers.get_mut(at % layers) else { return };
+    let entry = match kind {
+        0 => {
+            let gpus = layer.gpu_load.len().max(1);
+            match layer.gpu_load.get_mut(at / layers % gpus) {
+                Some(load) => load,
+                None => return layer.gpu_load.push(value),
+            }
+        }
+        1 => &mut layer.max_load,
+        2 => &mut layer.lower_bound,
+        3 => &mut layer.bound_without_groups,
+        4 => return layer.gpu_load.resize(value as usize % 64, 0),
+        6 => return layer.bound = Bound::ALL[value as usize % Bound::ALL.len()],
+        7 => return layer.exponent = value as i32,
+        _ if value < 1 << 32 => return layer.beaten_by_duplicates ^= true,
+        _ => return drop(certificate.layers.pop()),
+    };
+    *entry = if value & 1 == 0 { entry.wrapping_add(value >> 1) } else { value >> 1 };
+}
 
 /// Changes a byte of the hash of the loads that a certificate is of.
 fn set_byte_of_hash(certificate: &mut Certificate, at: usize, byte: u8) {

@@ -1,9 +1,9 @@
 //! Any tables and any certificate, as from a stranger's file: true ones are accepted, others
 //! refused, nothing panics.
 
-use eplb_core::{Bound, CanonicalLoads, Certificate, Plan, Topology, verify};
+use eplb_core::{CanonicalLoads, Placement, Topology, certify, verify};
 
-use super::{Bytes, set_byte_of_hash};
+use super::{Bytes, assert_verdict, change};
 
 /// Builds a placement from `bytes`, changes entries of its tables, then of its certificate.
 pub(crate) fn check(bytes: &[u8]) {
@@ -12,7 +12,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let (slots, experts) = (topology.num_replicas(), topology.num_experts());
     let layers = 1 + bytes.below(2) as usize;
     let phy2log = placement(&mut bytes, &topology, layers);
-    let Ok(plan) = Plan::from_phy2log(&phy2log, topology) else {
+    let Ok(plan) = Placement::from_phy2log(&phy2log, topology.clone()) else {
         return;
     };
     let mut tables = [plan.phy2log(), plan.rank(), plan.logcnt()].map(<[i64]>::to_vec);
@@ -32,7 +32,7 @@ pub(crate) fn check(bytes: &[u8]) {
     }
     let expected = is_plan(&topology, claimed_layers, &tables);
     let [phy2log, rank, logcnt] = tables;
-    let plan = Plan::from_tables(topology, claimed_layers, phy2log, rank, logcnt);
+    let plan = Placement::from_tables(topology.clone(), claimed_layers, phy2log, rank, logcnt);
     assert_eq!(plan.is_ok(), expected, "{:?}", plan.err());
     let Ok(plan) = plan else {
         return;
@@ -106,53 +106,21 @@ fn groups_are_whole(topology: &Topology, phy2log: &[i64]) -> bool {
             .all(|node| homes.iter().filter(|home| home.0 == node).count() == per_node)
 }
 
-fn check_certificate(bytes: &mut Bytes<'_>, plan: &Plan) {
+fn check_certificate(bytes: &mut Bytes<'_>, plan: &Placement) {
     let (layers, experts) = (plan.layers(), plan.topology().num_experts());
     let loads: Vec<u32> =
         (0..layers * experts).map(|_| u32::from_le_bytes(bytes.array())).collect();
     let loads = CanonicalLoads::new(&loads, layers, experts).expect("all integers are loads");
-    let honest = Certificate::new(plan, &loads).expect("the loads are of the plan's shape");
+    let honest = certify(plan, &loads).expect("the loads are of the plan's shape");
     assert_eq!(verify(plan, &honest, &loads), Ok(()));
     let mut changed = honest.clone();
     for _ in 0..bytes.below(4) {
         change(bytes, &mut changed);
     }
-    assert_eq!(verify(plan, &changed, &loads).is_ok(), changed == honest);
+    assert_verdict(plan, &honest, &changed, &loads);
     // Floats of a certificate may be asked for before it is verified.
-    drop((changed.gpu_load_in_units(), changed.lower_bound_in_units()));
-    drop((changed.balancedness(), changed.gap()));
-}
-
-fn change(bytes: &mut Bytes<'_>, certificate: &mut Certificate) {
-    let kind = bytes.below(8);
-    let at = bytes.number() as usize;
-    let value = bytes.edge();
-    let table = match kind {
-        0 => &mut certificate.gpu_load,
-        1 => &mut certificate.max_load,
-        2 => &mut certificate.lower_bound,
-        3 => return certificate.num_gpus = value as usize,
-        4 => return set_byte_of_hash(certificate, at % 32, value as u8),
-        5 => {
-            let kinds = certificate.bound.len().max(1);
-            let bound = Bound::ALL[value as usize % Bound::ALL.len()];
-            return match certificate.bound.get_mut(at % kinds) {
-                Some(kind) if value < 250 => *kind = bound,
-                _ => certificate.bound.push(bound),
-            };
-        }
-        6 => {
-            let layers = certificate.exponents.len().max(1);
-            return match certificate.exponents.get_mut(at % layers) {
-                Some(exponent) => *exponent = value as i32,
-                None => certificate.exponents.push(value as i32),
-            };
-        }
-        _ => return certificate.gpu_load.clear(),
-    };
-    let entries = table.len().max(1);
-    match table.get_mut(at % entries) {
-        Some(entry) if at < 1 << 60 => *entry = value,
-        _ => table.push(value),
+    for layer in &changed.layers {
+        assert_eq!(layer.gpu_load_in_units().count(), layer.gpu_load.len());
+        let _ = (layer.lower_bound_in_units(), layer.balancedness(), layer.gap());
     }
 }

@@ -1,43 +1,94 @@
-"""What is raised when something is wrong with an input.
+"""Exceptions for invalid input.
 
-All are ``ValueError``; only what is no number at all is a ``TypeError``.
+All are ``ValueError``; only input that is not numeric at all is a ``TypeError``.
 """
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter that a message names, with its value if the message gives one."""
+
+    name: str
+    value: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.value is None else f"{self.name}={self.value}"
+
+
+Part = str | Parameter
 
 
 class EplbError(ValueError):
-    """Something is wrong with an input; the message says what, where, and what would do.
+    """Something is wrong with an input: the message says what, where, and what was expected.
 
-    ``layer``, ``slot`` and ``expert`` (from 0) are None where the error is about none.
+    Attributes:
+        parts: the message in pieces, words and parameters.
+        hint: what to do instead, in pieces; empty if nothing is known.
+        layer, slot, expert: where it is wrong, from 0; None if the error is not about one.
     """
 
     def __init__(
         self,
-        message: str,
+        *parts: Part,
+        hint: Iterable[Part] = (),
         layer: int | None = None,
         slot: int | None = None,
         expert: int | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(*parts)
+        self.parts = parts
+        self.hint = tuple(hint)
         self.layer = layer
         self.slot = slot
         self.expert = expert
 
+    @property
+    def parameter(self) -> str | None:
+        """Name of the first parameter of the message."""
+        return next((part.name for part in self.parts if isinstance(part, Parameter)), None)
+
+    def text(self, spell: Callable[[Parameter], str] = str) -> str:
+        """The message, with each parameter as ``spell`` writes it."""
+        return _spelled(self.parts, spell)
+
+    def hint_text(self, spell: Callable[[Parameter], str] = str) -> str:
+        """The hint, with each parameter as ``spell`` writes it."""
+        return _spelled(self.hint, spell)
+
+    def __str__(self) -> str:
+        return "; ".join(filter(None, (self.text(), self.hint_text())))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.parts, self.__dict__
+
+
+def _spelled(parts: Iterable[Part], spell: Callable[[Parameter], str]) -> str:
+    return "".join(part if isinstance(part, str) else spell(part) for part in parts)
+
 
 class LoadError(EplbError):
-    """Loads of the wrong shape, or one that is NaN, infinite, negative or too large."""
+    """Loads have the wrong shape, or a load is NaN, infinite, negative or too large."""
 
 
 class LoadTypeError(TypeError):
-    """Loads that are no real numbers: bool, complex, object, strings."""
+    """Loads are not real numbers: bool, complex, object, strings."""
 
 
 class TopologyError(EplbError):
-    """Sizes that are no whole positive numbers, do not go together, or are too large."""
+    """Sizes are not positive whole numbers, do not go together, or are too large."""
 
 
 class PlanFileError(EplbError):
-    """A plan file, or a dict in its place, that does not hold a plan."""
+    """A plan file, or a dict in its place, does not contain a valid plan."""
 
 
 class VerificationError(EplbError):
-    """A plan says something of itself that is not so, or a placement is none."""
+    """A plan or its certificate is inconsistent, or a table is not a valid placement."""

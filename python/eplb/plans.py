@@ -83,7 +83,7 @@ class Plan:
     @property
     def fallback(self) -> bool:
         """Whether the groups do not divide by the nodes, so that the plan is global."""
-        return self._placement.topology.fallback
+        return self._placement.topology.is_global
 
     @property
     def policy(self) -> str | None:
@@ -221,9 +221,9 @@ class Plan:
             raise VerificationError(
                 f"layer {layer}, slot {slot}: expert {num_experts - 1} is there, but every expert from "
                 f"0 needs a slot: in {table.shape[1]} slots the last can be {table.shape[1] - 1}",
-                layer,
-                slot,
-                num_experts - 1,
+                layer=layer,
+                slot=slot,
+                expert=num_experts - 1,
             )
         sizes = topology(
             num_experts=num_experts,

@@ -144,15 +144,15 @@ impl Topology {
     }
 
     #[getter]
-    fn fallback(&self) -> bool {
-        self.0.fallback()
+    fn is_global(&self) -> bool {
+        self.0.is_global()
     }
 }
 
-/// Where the copies are: a plan of the core.
+/// Where the replicas are.
 #[pyclass(frozen, eq, module = "eplb._core")]
 #[derive(PartialEq)]
-struct Placement(core::Plan);
+struct Placement(core::Placement);
 
 #[pymethods]
 impl Placement {
@@ -166,8 +166,8 @@ impl Placement {
         rank: PyReadonlyArray2<'_, i64>,
         logcnt: PyReadonlyArray2<'_, i64>,
     ) -> PyResult<Self> {
-        let plan = core::Plan::from_tables(
-            topology.0,
+        let plan = core::Placement::from_tables(
+            topology.0.clone(),
             phy2log.shape()[0],
             phy2log.as_slice()?.to_vec(),
             rank.as_slice()?.to_vec(),
@@ -184,13 +184,13 @@ impl Placement {
         topology: &Topology,
         phy2log: PyReadonlyArray2<'_, i64>,
     ) -> PyResult<Self> {
-        let plan = core::Plan::from_phy2log(phy2log.as_slice()?, topology.0);
+        let plan = core::Placement::from_phy2log(phy2log.as_slice()?, topology.0.clone());
         plan.map(Self).map_err(|error| to_python(py, &error))
     }
 
     #[getter]
     fn topology(&self) -> Topology {
-        Topology(*self.0.topology())
+        Topology(self.0.topology().clone())
     }
 
     #[getter]
@@ -241,10 +241,10 @@ struct Certificate(core::Certificate);
 
 #[pymethods]
 impl Certificate {
-    /// Takes tables as they are; `verify` tells whether they are true.
+    /// Takes columns as they are, a value per layer; `verify` tells whether they are true.
     #[new]
     #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over arguments")]
-    #[expect(clippy::too_many_arguments, reason = "the tables of a certificate")]
+    #[expect(clippy::too_many_arguments, reason = "the columns of a certificate")]
     fn new(
         gpu_load: PyReadonlyArray2<'_, u64>,
         max_load: PyReadonlyArray1<'_, u64>,
@@ -255,55 +255,63 @@ impl Certificate {
         exponents: Vec<i32>,
         loads_sha256: [u8; 32],
     ) -> PyResult<Self> {
-        let kind = |name: &String| {
-            let unknown = |()| PyTypeError::new_err(format!("there is no bound {name:?}"));
-            name.parse().map_err(unknown)
+        let [layers, gpus] = [gpu_load.shape()[0], gpu_load.shape()[1]];
+        let columns = [max_load.len(), lower_bound.len(), bound.len(), bound_without_groups.len()];
+        if columns != [layers; 4] || [beaten_by_duplicates.len(), exponents.len()] != [layers; 2] {
+            return Err(PyTypeError::new_err(format!("every column needs {layers} values")));
+        }
+        let (gpu_load, max_load) = (gpu_load.as_slice()?, max_load.as_slice()?);
+        let (lower_bound, without_groups) =
+            (lower_bound.as_slice()?, bound_without_groups.as_slice()?);
+        let row = |layer: usize| {
+            let unknown = |()| PyTypeError::new_err(format!("unknown bound {:?}", bound[layer]));
+            Ok(core::LayerCertificate {
+                gpu_load: gpu_load[layer * gpus..][..gpus].to_vec(),
+                max_load: max_load[layer],
+                lower_bound: lower_bound[layer],
+                bound: bound[layer].parse().map_err(unknown)?,
+                bound_without_groups: without_groups[layer],
+                beaten_by_duplicates: beaten_by_duplicates[layer],
+                exponent: exponents[layer],
+            })
         };
-        Ok(Self(core::Certificate {
-            num_gpus: gpu_load.shape()[1],
-            gpu_load: gpu_load.as_slice()?.to_vec(),
-            max_load: max_load.as_slice()?.to_vec(),
-            lower_bound: lower_bound.as_slice()?.to_vec(),
-            bound: bound.iter().map(kind).collect::<PyResult<_>>()?,
-            bound_without_groups: bound_without_groups.as_slice()?.to_vec(),
-            beaten_by_duplicates,
-            exponents,
-            loads_sha256: loads_sha256.into(),
-        }))
+        let layers = (0..layers).map(row).collect::<PyResult<_>>()?;
+        Ok(Self(core::Certificate { layers, loads_sha256: loads_sha256.into() }))
     }
 
     fn gpu_load<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, u64>> {
-        table(py, self.0.gpu_load.clone(), self.0.max_load.len())
+        let loads = self.column(|layer| layer.gpu_load.clone()).concat();
+        table(py, loads, self.0.layers.len())
     }
 
     #[getter]
     fn max_load(&self) -> Vec<u64> {
-        self.0.max_load.clone()
+        self.column(|layer| layer.max_load)
     }
 
     #[getter]
     fn lower_bound(&self) -> Vec<u64> {
-        self.0.lower_bound.clone()
+        self.column(|layer| layer.lower_bound)
     }
 
     #[getter]
     fn bound(&self) -> Vec<&'static str> {
-        self.0.bound.iter().map(|bound| bound.name()).collect()
+        self.column(|layer| layer.bound.name())
     }
 
     #[getter]
     fn bound_without_groups(&self) -> Vec<u64> {
-        self.0.bound_without_groups.clone()
+        self.column(|layer| layer.bound_without_groups)
     }
 
     #[getter]
     fn beaten_by_duplicates(&self) -> Vec<bool> {
-        self.0.beaten_by_duplicates.clone()
+        self.column(|layer| layer.beaten_by_duplicates)
     }
 
     #[getter]
     fn exponents(&self) -> Vec<i32> {
-        self.0.exponents.clone()
+        self.column(|layer| layer.exponent)
     }
 
     #[getter]
@@ -312,23 +320,31 @@ impl Certificate {
     }
 
     fn gpu_load_in_units<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, f64>> {
-        table(py, self.0.gpu_load_in_units(), self.0.max_load.len())
+        let loads = self.0.layers.iter().flat_map(core::LayerCertificate::gpu_load_in_units);
+        table(py, loads.collect(), self.0.layers.len())
     }
 
     fn lower_bound_in_units<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_vec(py, self.0.lower_bound_in_units())
+        PyArray1::from_vec(py, self.column(core::LayerCertificate::lower_bound_in_units))
     }
 
     fn bound_without_groups_in_units<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_vec(py, self.0.bound_without_groups_in_units())
+        PyArray1::from_vec(py, self.column(core::LayerCertificate::bound_without_groups_in_units))
     }
 
     fn balancedness<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_vec(py, self.0.balancedness())
+        PyArray1::from_vec(py, self.column(core::LayerCertificate::balancedness))
     }
 
     fn gap<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_vec(py, self.0.gap())
+        PyArray1::from_vec(py, self.column(core::LayerCertificate::gap))
+    }
+}
+
+impl Certificate {
+    /// A figure of every layer.
+    fn column<T>(&self, figure: impl Fn(&core::LayerCertificate) -> T) -> Vec<T> {
+        self.0.layers.iter().map(figure).collect()
     }
 }
 
@@ -359,18 +375,16 @@ fn plan(
         let mut options = core::Options::minimax(effort.parse()?);
         options.policy = policy.parse()?;
         options.target_gap = target_gap;
-        if options.policy == core::Policy::Minimax {
-            let (plan, certificate) = core::plan_certified(&loads.0, topology.0, options, threads)?;
-            return Ok((Placement(plan), Some(Certificate(certificate))));
-        }
-        Ok((Placement(core::plan(&loads.0, topology.0, options, threads)?), None))
+        let plan = core::plan(&core::Problem::new(&loads.0, &topology.0, options)?, threads)?;
+        let certificate = plan.knows_bounds().then(|| plan.certificate().clone());
+        Ok((Placement(plan.into_placement()), certificate.map(Certificate)))
     });
     planned.map_err(|error| to_python(py, &error))
 }
 
 #[pyfunction]
 fn certify(py: Python<'_>, placement: &Placement, loads: &Loads) -> PyResult<Certificate> {
-    let certificate = py.detach(|| core::Certificate::new(&placement.0, &loads.0));
+    let certificate = py.detach(|| core::certify(&placement.0, &loads.0));
     certificate.map(Certificate).map_err(|error| to_python(py, &error))
 }
 

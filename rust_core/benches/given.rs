@@ -11,12 +11,9 @@ use std::io::{self, BufRead, Write};
 use std::str::{FromStr, SplitWhitespace};
 use std::time::Instant;
 
-use eplb_core::{
-    CanonicalLoads, Certificate, Effort, Options, Plan, Policy, Sizes, Topology, plan,
-    plan_certified,
-};
+use eplb_core::{CanonicalLoads, Effort, Options, Plan, Policy, Problem, Sizes, Topology, plan};
 
-struct Problem {
+struct Given {
     options: Options,
     topology: Topology,
     layers: usize,
@@ -26,14 +23,14 @@ struct Problem {
 /// What is timed and counted: from loads to a plan, for `minimax` with its certificate, as
 /// `eplb.plan` makes it.
 #[inline(never)]
-fn measured(problem: &Problem) -> Result<(Plan, Option<Certificate>), eplb_core::Error> {
-    let Problem { options, topology, layers, tokens } = problem;
+fn measured(given: &Given) -> Result<Plan, eplb_core::Error> {
+    let Given { options, topology, layers, tokens } = given;
     let loads = CanonicalLoads::new(tokens, *layers, topology.num_experts())?;
-    if options.policy == Policy::Minimax {
-        let (plan, certificate) = plan_certified(&loads, *topology, *options, 1)?;
-        return Ok((plan, Some(certificate)));
+    let plan = plan(&Problem::new(&loads, topology, *options)?, 1)?;
+    if plan.knows_bounds() {
+        plan.certificate();
     }
-    Ok((plan(&loads, *topology, *options, 1)?, None))
+    Ok(plan)
 }
 
 fn next<T: FromStr<Err: Error + 'static>>(
@@ -52,7 +49,7 @@ fn answer(line: &str) -> Result<String, Box<dyn Error>> {
     let layers = next(words)?;
     let num_experts = next(words)?;
     let sizes = Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus };
-    let problem = Problem {
+    let given = Given {
         options: Options { policy, ..Options::minimax(effort) },
         topology: Topology::new(sizes)?,
         layers,
@@ -62,9 +59,9 @@ fn answer(line: &str) -> Result<String, Box<dyn Error>> {
     let mut nanoseconds = Vec::new();
     for _ in 0..times {
         let start = Instant::now();
-        let made = black_box(measured(black_box(&problem)));
+        let made = black_box(measured(black_box(&given)));
         nanoseconds.push(start.elapsed().as_nanos());
-        digest = made?.0.digest();
+        digest = made?.placement().digest();
     }
     Ok(format!("{{\"digest\": \"{digest}\", \"nanoseconds\": {nanoseconds:?}}}"))
 }

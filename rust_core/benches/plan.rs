@@ -6,16 +6,14 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use eplb_core::{CanonicalLoads, Certificate, Policy, Sizes, Topology, plan};
+use eplb_core::{CanonicalLoads, Policy, Problem, Sizes, Topology, certify, plan};
 
 const LAYERS: usize = 58;
 const ROUNDS: usize = 200;
 
 struct Case {
     name: &'static str,
-    policy: Policy,
-    topology: Topology,
-    loads: CanonicalLoads,
+    problem: Problem,
 }
 
 fn case(name: &'static str, policy: Policy, sizes: [u64; 5]) -> Case {
@@ -32,12 +30,9 @@ fn case(name: &'static str, policy: Policy, sizes: [u64; 5]) -> Case {
     let tokens: Vec<u64> = (0..LAYERS * experts)
         .map(|_| (uniform() * uniform() * uniform() / (1 << 16) * uniform()) >> 26)
         .collect();
-    Case {
-        name,
-        policy,
-        topology: Topology::new(sizes).expect("sizes that go together"),
-        loads: CanonicalLoads::new(&tokens, LAYERS, experts).expect("good loads"),
-    }
+    let topology = Topology::new(sizes).expect("sizes that go together");
+    let loads = CanonicalLoads::new(&tokens, LAYERS, experts).expect("valid loads");
+    Case { name, problem: Problem::new(&loads, &topology, policy).expect("a problem") }
 }
 
 fn main() {
@@ -54,11 +49,11 @@ fn main() {
     for _ in 0..ROUNDS {
         for (i, case) in cases.iter().enumerate() {
             let start = Instant::now();
-            let made = plan(black_box(&case.loads), case.topology, case.policy, 1);
+            let made = plan(black_box(&case.problem), 1);
             plan_times[i].push(start.elapsed());
             let made = black_box(made.expect("a plan"));
             let start = Instant::now();
-            black_box(Certificate::new(&made, &case.loads)).expect("a certificate");
+            black_box(certify(made.placement(), case.problem.loads())).expect("a certificate");
             certificate_times[i].push(start.elapsed());
         }
     }

@@ -2,7 +2,8 @@
 //! the output of builds for different processors.
 
 use eplb_core::{
-    Bf16, CanonicalLoads, Effort, F16, Load, Options, Policy, Sizes, Topology, plan_certified,
+    Bf16, CanonicalLoads, Effort, F16, LayerCertificate, Load, Options, Plan, Policy, Problem,
+    Sizes, Topology, plan,
 };
 
 /// L, P, groups, nodes, G.
@@ -32,6 +33,10 @@ impl Stream {
     }
 }
 
+fn column<T>(plan: &Plan, figure: impl Fn(&LayerCertificate) -> T) -> Vec<T> {
+    plan.certificate().layers.iter().map(figure).collect()
+}
+
 fn answer<T: Load>(what: &str, sizes: [u64; 5], mut load: impl FnMut(usize) -> T) {
     let [num_experts, num_replicas, num_groups, num_nodes, num_gpus] = sizes;
     let sizes = Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus };
@@ -40,15 +45,16 @@ fn answer<T: Load>(what: &str, sizes: [u64; 5], mut load: impl FnMut(usize) -> T
     let loads = CanonicalLoads::new(&loads, LAYERS, num_experts as usize).expect("these are loads");
     let published = [Policy::DeepSeek, Policy::Adaptive].map(Options::from);
     for options in published.into_iter().chain(Effort::ALL.map(Options::minimax)) {
-        match plan_certified(&loads, topology, options, 1) {
-            Ok((plan, certificate)) => println!(
+        let problem = Problem::new(&loads, &topology, options).expect("they go together");
+        match plan(&problem, 1) {
+            Ok(plan) => println!(
                 "{what} {sizes:?} {} {} {}: {:?} {:?} {:?}",
                 options.policy,
                 options.effort,
-                plan.digest(),
-                certificate.gpu_load_in_units(),
-                certificate.gap(),
-                certificate.lower_bound,
+                plan.placement().digest(),
+                column(&plan, |layer| layer.gpu_load_in_units().collect::<Vec<_>>()).concat(),
+                column(&plan, LayerCertificate::gap),
+                column(&plan, |layer| layer.lower_bound),
             ),
             Err(error) => println!("{what} {sizes:?} {}: {error}", options.policy),
         }

@@ -1,263 +1,227 @@
-//! Everything that can be wrong with an input: one enum, each message with place, value and what would do.
+//! Errors: what is wrong and where, what was expected, and a hint. The text is made when an error
+//! is shown, so that each front end can spell the parameters in its own way.
 
-use crate::problem::topology::MAX_SLOTS;
+use std::fmt;
 
-/// What is wrong with an input. `layer`, `expert` and `slot` count from 0.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A load that is NaN, infinite or negative.
-    #[error(
-        "layer {layer}, expert {expert}: the load is {value}; a load must be finite and not negative"
-    )]
-    LoadValue {
-        /// Layer of the load.
-        layer: usize,
-        /// Logical expert of the load.
-        expert: usize,
-        /// The load as text.
-        value: String,
-    },
-    /// The loads do not fill a table of `layers` x `experts`.
-    #[error(
-        "{values} loads do not fill {layers} layers x {experts} experts; \
-         give layers * experts loads, with at least one layer and one expert"
-    )]
-    LoadShape {
-        /// Number of loads given.
-        values: usize,
-        /// Number of layers claimed.
-        layers: usize,
-        /// Number of experts claimed.
-        experts: usize,
-    },
-    /// The loads have another shape than the plan or topology they are used with.
-    #[error(
-        "the loads are {layers} layers x {experts} experts, but the plan is \
-         {plan_layers} layers x {plan_experts} experts; give the loads of the same model"
-    )]
-    LoadMismatch {
-        /// Layers of the loads.
-        layers: usize,
-        /// Experts of the loads.
-        experts: usize,
-        /// Layers of the plan.
-        plan_layers: usize,
-        /// Experts of the plan.
-        plan_experts: usize,
-    },
-    /// A size that must be at least one is zero.
-    #[error("{name} is 0; it must be at least 1")]
-    ZeroSize {
-        /// Name of the size, as in [`crate::Sizes`].
-        name: &'static str,
-    },
-    /// A size beyond what the exact arithmetic covers.
-    #[error("{name}={size} is too large; at most {most} is supported")]
-    TooLarge {
-        /// Name of the size, as in [`crate::Sizes`].
-        name: &'static str,
-        /// Its value.
-        size: u64,
-        /// The largest value that is supported.
-        most: u64,
-    },
-    /// The whole plan would not fit a reasonable memory.
-    #[error(
-        "{layers} layers x {replicas} replicas are more than {MAX_SLOTS} slots in all; \
-         plan fewer layers at a time"
-    )]
-    TooManySlots {
-        /// Layers of the loads.
-        layers: usize,
-        /// Slots per layer.
-        replicas: usize,
-    },
-    /// The machine has no memory left for the plan.
-    #[error(
-        "no memory for a plan of {layers} layers x {replicas} replicas; plan fewer layers at a time"
-    )]
-    OutOfMemory {
-        /// Layers of the plan.
-        layers: usize,
-        /// Slots per layer.
-        replicas: usize,
-    },
-    /// Fewer slots than experts.
-    #[error(
-        "num_replicas={replicas} is less than the {experts} experts, and every expert needs a slot; \
-         num_replicas counts all slots, not the spares: did you mean {experts} + {replicas} = {}?",
-        experts + replicas
-    )]
-    FewerReplicasThanExperts {
-        /// Slots per layer.
-        replicas: u64,
-        /// Experts per layer.
-        experts: u64,
-    },
-    /// A size that must divide another does not.
-    #[error("{whole_name}={whole} does not divide evenly by {part_name}={part}; {advice}")]
-    NotDivisible {
-        /// Name of the size to be divided.
-        whole_name: &'static str,
-        /// Its value.
-        whole: u64,
-        /// Name of the divisor.
-        part_name: &'static str,
-        /// Its value.
-        part: u64,
-        /// The nearest values that would do.
-        advice: String,
-    },
-    /// A policy name that is none.
-    #[error("there is no policy {name:?}; the policies are {}", crate::Policy::names().join(", "))]
-    UnknownPolicy {
-        /// The name given.
-        name: String,
-    },
-    /// An effort name that is none.
-    #[error("there is no effort {name:?}; the efforts are {}", crate::Effort::names().join(", "))]
-    UnknownEffort {
-        /// The name given.
-        name: String,
-    },
-    /// A target gap that is NaN, infinite or negative.
-    #[error("target_gap is {value}; it must be finite and not negative, e.g. 0.0005 for 0.05 %")]
-    TargetGap {
-        /// The gap as text.
-        value: String,
-    },
-    /// More slots on a GPU than experts to fill them with, where none may be there twice.
-    #[error(
-        "minimax puts no expert twice on a GPU, but {replicas} replicas on {gpus} GPUs are {per_gpu} \
-         on each, and {}; give num_replicas={most} or less, or a policy that does (deepseek, adaptive)",
-        if *nodes == 1 {
-            format!("there are {experts} experts")
-        } else {
-            format!("each of {nodes} nodes holds {} of the {experts} experts", experts / nodes)
-        }
-    )]
-    TooFewExperts {
-        /// Experts per layer.
-        experts: usize,
-        /// Slots per layer.
-        replicas: usize,
-        /// Slots of a GPU.
-        per_gpu: usize,
-        /// GPUs of all nodes.
-        gpus: usize,
-        /// Nodes that the groups are packed on.
-        nodes: usize,
-        /// The most slots that would do.
-        most: usize,
-    },
-    /// No threads to plan with.
-    #[error("threads is 0; it must be at least 1")]
-    NoThreads,
-    /// A table of a plan has the wrong number of entries.
-    #[error("{name} has {found} entries; layers * {per_layer_name} = {expected} are needed")]
-    TableSize {
-        /// Name of the table.
-        name: &'static str,
-        /// Entries found.
-        found: usize,
-        /// Entries needed.
-        expected: usize,
-        /// What a layer's entries are counted by.
-        per_layer_name: &'static str,
-    },
-    /// A slot that holds no expert of the model.
-    #[error("layer {layer}, slot {slot}: expert {expert} is not one of the {experts} experts")]
-    NoSuchExpert {
-        /// Layer of the slot.
-        layer: usize,
-        /// Slot, `0..num_replicas`.
-        slot: usize,
-        /// What the slot is said to hold.
-        expert: i64,
-        /// Experts per layer.
-        experts: usize,
-    },
-    /// An expert without a slot.
-    #[error("layer {layer}: expert {expert} has no slot; every expert needs at least one")]
-    MissingExpert {
-        /// Layer without the expert.
-        layer: usize,
-        /// The expert.
-        expert: usize,
-    },
-    /// A plan that says something false of itself, found by [`crate::verify`](fn@crate::verify).
-    #[error("{}{claim}", place(*layer, *slot, *expert))]
-    Verification {
-        /// Layer where it is false; none where it is the whole plan's.
-        layer: Option<usize>,
-        /// Slot where it is false, if it is a slot's.
-        slot: Option<usize>,
-        /// Expert of which it is false, if it is an expert's.
-        expert: Option<usize>,
-        /// What the plan says and what is so.
-        claim: String,
-    },
-}
-
-/// The families of errors, each an exception class of its own in Python.
+/// The families of errors. Each is an exception class of its own in Python.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// Something is wrong with the loads.
     Load,
-    /// Something is wrong with the sizes.
+    /// Something is wrong with the sizes, or they need more memory than there is.
     Topology,
     /// Something is wrong with an option.
     Option,
-    /// A placement is none, or a plan says something false of itself.
+    /// A plan or its certificate is inconsistent, or a table is not a valid placement.
     Verification,
 }
 
-impl Error {
-    /// The family this error belongs to.
+/// Where it is wrong, as far as that is known. Indices count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// MoE layer, a row of the loads.
+    pub layer: Option<usize>,
+    /// Slot of the layer.
+    pub slot: Option<usize>,
+    /// Logical expert of the layer.
+    pub expert: Option<usize>,
+}
+
+impl Place {
+    /// A layer as a whole.
     #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::LoadValue { .. } | Self::LoadShape { .. } | Self::LoadMismatch { .. } => {
-                ErrorKind::Load
-            }
-            Self::ZeroSize { .. }
-            | Self::TooLarge { .. }
-            | Self::TooManySlots { .. }
-            | Self::OutOfMemory { .. }
-            | Self::FewerReplicasThanExperts { .. }
-            | Self::TooFewExperts { .. }
-            | Self::NotDivisible { .. } => ErrorKind::Topology,
-            Self::UnknownPolicy { .. }
-            | Self::UnknownEffort { .. }
-            | Self::TargetGap { .. }
-            | Self::NoThreads => ErrorKind::Option,
-            Self::TableSize { .. }
-            | Self::NoSuchExpert { .. }
-            | Self::MissingExpert { .. }
-            | Self::Verification { .. } => ErrorKind::Verification,
-        }
+    pub fn layer(layer: usize) -> Self {
+        Self { layer: Some(layer), ..Self::default() }
     }
 
-    /// Layer, slot and expert that the error names, where it names them.
+    /// A slot of a layer.
     #[must_use]
-    pub fn place(&self) -> (Option<usize>, Option<usize>, Option<usize>) {
-        match *self {
-            Self::LoadValue { layer, expert, .. } | Self::MissingExpert { layer, expert } => {
-                (Some(layer), None, Some(expert))
-            }
-            Self::NoSuchExpert { layer, slot, .. } => (Some(layer), Some(slot), None),
-            Self::Verification { layer, slot, expert, .. } => (layer, slot, expert),
-            _ => (None, None, None),
+    pub fn slot(layer: usize, slot: usize) -> Self {
+        Self { slot: Some(slot), ..Self::layer(layer) }
+    }
+
+    /// An expert of a layer.
+    #[must_use]
+    pub fn expert(layer: usize, expert: usize) -> Self {
+        Self { expert: Some(expert), ..Self::layer(layer) }
+    }
+}
+
+impl fmt::Display for Place {
+    /// `layer 3, slot 17, expert 5: `, as far as it is known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [("layer", self.layer), ("slot", self.slot), ("expert", self.expert)];
+        let mut known = parts.into_iter().filter_map(|(name, index)| Some((name, index?)));
+        if let Some((name, index)) = known.next() {
+            write!(f, "{name} {index}")?;
+            known.try_for_each(|(name, index)| write!(f, ", {name} {index}"))?;
+            f.write_str(": ")?;
+        }
+        Ok(())
+    }
+}
+
+/// A piece of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Words.
+    Text(String),
+    /// A parameter, and its value where the message gives one: `num_gpus=32`.
+    Parameter {
+        /// The name, as in [`crate::Sizes`] and [`crate::Options`].
+        name: &'static str,
+        /// The value as text.
+        value: Option<String>,
+    },
+}
+
+/// A parameter with a value.
+pub(crate) fn parameter(name: &'static str, value: impl fmt::Display) -> Part {
+    Part::Parameter { name, value: Some(value.to_string()) }
+}
+
+/// A parameter by name.
+pub(crate) fn named(name: &'static str) -> Part {
+    Part::Parameter { name, value: None }
+}
+
+impl From<&str> for Part {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Part {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Parameter { name, value: Some(value) } => write!(f, "{name}={value}"),
+            Self::Parameter { name, value: None } => f.write_str(name),
         }
     }
 }
 
-/// `"layer 3, slot 17, expert 5: "`, of what is known.
-fn place(layer: Option<usize>, slot: Option<usize>, expert: Option<usize>) -> String {
-    let parts: Vec<String> = [("layer", layer), ("slot", slot), ("expert", expert)]
-        .into_iter()
-        .filter_map(|(name, index)| index.map(|index| format!("{name} {index}")))
-        .collect();
-    if parts.is_empty() { String::new() } else { parts.join(", ") + ": " }
+/// What is wrong with an input.
+///
+/// Shown as `place: problem; expected ...; hint`, without what is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error(Box<Content>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Content {
+    kind: ErrorKind,
+    place: Place,
+    problem: Vec<Part>,
+    expected: String,
+    hint: Vec<Part>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, problem: impl IntoIterator<Item = Part>) -> Self {
+        Self(Box::new(Content {
+            kind,
+            place: Place::default(),
+            problem: problem.into_iter().collect(),
+            expected: String::new(),
+            hint: Vec::new(),
+        }))
+    }
+
+    /// One sentence, without parameters.
+    pub(crate) fn text(kind: ErrorKind, problem: impl Into<String>) -> Self {
+        Self::new(kind, [Part::Text(problem.into())])
+    }
+
+    /// A false statement of a plan, a certificate or a table.
+    pub(crate) fn falsehood(place: Place, claim: impl Into<String>) -> Self {
+        Self::text(ErrorKind::Verification, claim).at(place)
+    }
+
+    pub(crate) fn at(mut self, place: Place) -> Self {
+        self.0.place = place;
+        self
+    }
+
+    pub(crate) fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.0.expected = expected.into();
+        self
+    }
+
+    pub(crate) fn hint(mut self, hint: impl IntoIterator<Item = Part>) -> Self {
+        self.0.hint = hint.into_iter().collect();
+        self
+    }
+
+    /// The family of the error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Layer, slot and expert, as far as they are known.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.0.place
+    }
+
+    /// The message without its hint: place, problem, what was expected.
+    #[must_use]
+    pub fn message(&self) -> Vec<Part> {
+        let Content { place, problem, expected, .. } = &*self.0;
+        let mut parts = Vec::with_capacity(problem.len() + 2);
+        if *place != Place::default() {
+            parts.push(place.to_string().into());
+        }
+        parts.extend_from_slice(problem);
+        if !expected.is_empty() {
+            parts.push(format!("; expected {expected}").into());
+        }
+        parts
+    }
+
+    /// What to do instead; empty where nothing is known.
+    #[must_use]
+    pub fn advice(&self) -> &[Part] {
+        &self.0.hint
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().iter().try_for_each(|part| part.fmt(f))?;
+        if !self.0.hint.is_empty() {
+            f.write_str("; ")?;
+        }
+        self.0.hint.iter().try_for_each(|part| part.fmt(f))
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Error, ErrorKind, Place, named, parameter};
+
+    #[test]
+    fn a_message_has_place_problem_expectation_and_hint() {
+        let error =
+            Error::new(ErrorKind::Option, [parameter("threads", 0), " is too small".into()]);
+        assert_eq!(error.to_string(), "threads=0 is too small");
+        let error = error
+            .at(Place { layer: Some(3), slot: Some(17), expert: Some(5) })
+            .expected("at least 1")
+            .hint(["leave out ".into(), named("threads")]);
+        let text = "layer 3, slot 17, expert 5: threads=0 is too small; expected at least 1; \
+                    leave out threads";
+        assert_eq!(error.to_string(), text);
+        assert_eq!(error.advice(), ["leave out ".into(), named("threads")]);
+        assert_eq!(Place::expert(1, 2).to_string(), "layer 1, expert 2: ");
+    }
 }

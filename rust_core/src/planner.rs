@@ -1,150 +1,106 @@
 //! All layers of a plan, on one thread or several.
 
-use crate::error::Error;
+use std::sync::OnceLock;
+
+use crate::cost::certify::certify_with;
+use crate::error::{Error, ErrorKind, parameter};
 use crate::kernel::threads::share_out;
-use crate::minimax::{self, Minimax, Outcome};
+use crate::layer_planner::{Findings, Layer, LayerPlanner};
+use crate::minimax::Minimax;
+use crate::placement::Placement;
 use crate::placement::certificate::Certificate;
-use crate::placement::plan::Plan;
-use crate::problem::loads::CanonicalLoads;
+use crate::problem::Problem;
 use crate::problem::options::{Options, Policy};
 use crate::problem::topology::Topology;
-use crate::published::{LayerTables, Published, Rule};
+use crate::published::{Published, Rule};
+
+/// The planner of a policy: the one list of all policies.
+///
+/// # Errors
+/// The policy has no plan for these sizes; an option is invalid.
+fn planner_of(options: Options, topology: &Topology) -> Result<Box<dyn LayerPlanner>, Error> {
+    Ok(match options.policy {
+        Policy::DeepSeek => Box::new(Published::new(Rule::DeepSeek, topology)),
+        Policy::Adaptive => Box::new(Published::new(Rule::Adaptive, topology)),
+        Policy::Minimax => Box::new(Minimax::new(options, topology)?),
+    })
+}
+
+/// A placement, and what it was made for.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    placement: Placement,
+    problem: Problem,
+    findings: Vec<Findings>,
+    threads: usize,
+    certificate: OnceLock<Certificate>,
+}
+
+impl Plan {
+    /// Which expert is in which slot.
+    #[must_use]
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// The placement alone.
+    #[must_use]
+    pub fn into_placement(self) -> Placement {
+        self.placement
+    }
+
+    /// What was planned.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// What the placement costs, and how far it is from the best. Made when it is first asked for:
+    /// see [`certify`](crate::certify) for the time, of which planning by
+    /// [`Policy::Minimax`] has done most.
+    #[must_use]
+    pub fn certificate(&self) -> &Certificate {
+        self.certificate.get_or_init(|| {
+            let (placement, loads) = (&self.placement, &self.problem.loads);
+            certify_with(placement, loads, &self.findings, self.threads)
+        })
+    }
+
+    /// Whether planning has found the lower bounds already, so that the certificate takes little.
+    #[must_use]
+    pub fn knows_bounds(&self) -> bool {
+        self.findings.iter().all(|findings| findings.bound.is_some())
+    }
+}
 
 /// Plans every layer.
 ///
-/// Time O(layers * P * (log P + c)) for P slots and c different numbers of copies, and what the
-/// effort of [`Policy::Minimax`] adds; memory is the plan and, per thread, a few rows.
+/// Time O(layers * P * (log P + c)) for P slots and c different numbers of replicas, and what the
+/// effort of [`Policy::Minimax`] adds. Memory is the plan and, per thread, a few rows. Threads
+/// change no answer.
 ///
 /// # Errors
-/// [`Error::LoadMismatch`] if the loads have another number of experts than the topology,
-/// [`Error::NoThreads`], [`Error::TooManySlots`], [`Error::OutOfMemory`]; by [`Policy::Minimax`]
-/// also [`Error::TooFewExperts`] and [`Error::TargetGap`].
-pub fn plan(
-    loads: &CanonicalLoads,
-    topology: Topology,
-    options: impl Into<Options>,
-    threads: usize,
-) -> Result<Plan, Error> {
-    plan_layers(loads, topology, options.into(), threads).map(|(plan, _)| plan)
-}
-
-/// Plans every layer, and certifies the plan. [`Policy::Minimax`] knows the lower bounds already,
-/// and which of its layers a published policy beats by two copies of an expert on one GPU.
-///
-/// # Errors
-/// Those of [`plan`].
-pub fn plan_certified(
-    loads: &CanonicalLoads,
-    topology: Topology,
-    options: impl Into<Options>,
-    threads: usize,
-) -> Result<(Plan, Certificate), Error> {
-    let options = options.into();
-    let (plan, outcomes) = plan_layers(loads, topology, options, threads)?;
-    if options.policy != Policy::Minimax {
-        let certificate = Certificate::new(&plan, loads)?;
-        return Ok((plan, certificate));
-    }
-    let outcomes = outcomes.iter().flatten();
-    let bounds = outcomes.clone().map(|outcome| outcome.bound);
-    let mut certificate = Certificate::with_bounds(&plan, loads, bounds, threads);
-    certificate.beaten_by_duplicates =
-        outcomes.map(|outcome| outcome.beaten_by_duplicates).collect();
-    Ok((plan, certificate))
-}
-
-/// The plan, and what `minimax` knows of each layer.
-fn plan_layers(
-    loads: &CanonicalLoads,
-    topology: Topology,
-    options: Options,
-    threads: usize,
-) -> Result<(Plan, Vec<Option<Outcome>>), Error> {
-    if loads.experts() != topology.num_experts() {
-        return Err(Error::LoadMismatch {
-            layers: loads.layers(),
-            experts: loads.experts(),
-            plan_layers: loads.layers(),
-            plan_experts: topology.num_experts(),
-        });
-    }
+/// `threads` is 0; there are too many slots, or not enough memory; by [`Policy::Minimax`] also: some
+/// GPU would have to hold an expert twice, or the target gap is negative or not finite.
+pub fn plan(problem: &Problem, threads: usize) -> Result<Plan, Error> {
     if threads == 0 {
-        return Err(Error::NoThreads);
+        let problem = [parameter("threads", 0), " is too small".into()];
+        return Err(Error::new(ErrorKind::Option, problem).expected("at least 1"));
     }
-    let kind = Kind::new(options, &topology)?;
+    let Problem { loads, topology, options } = problem;
     let layers = loads.layers();
-    let mut plan = Plan::zeroed(topology, layers)?;
-    let mut outcomes = vec![None; layers];
     let share = layers.div_ceil(threads);
-    let (slots, experts) = (topology.num_replicas(), topology.num_experts());
-    let shares = plan
-        .phy2log
-        .chunks_mut(share * slots)
-        .zip(plan.rank.chunks_mut(share * slots))
-        .zip(plan.logcnt.chunks_mut(share * experts))
-        .map(|((phy2log, rank), logcnt)| LayerTables { phy2log, rank, logcnt })
-        .zip(outcomes.chunks_mut(share))
-        .enumerate();
-    share_out(threads, shares, |(i, (mut tables, outcomes))| {
-        plan_share(loads, i * share, &topology, kind, &mut tables, outcomes);
+    let planners = (0..layers.div_ceil(share)).map(|_| planner_of(*options, topology));
+    let planners: Vec<_> = planners.collect::<Result<_, _>>()?;
+    let mut placement = Placement::zeroed(topology.clone(), layers)?;
+    let mut findings = vec![Findings::default(); layers];
+    let mut work: Vec<Layer<'_>> = (placement.layers_mut().enumerate())
+        .zip(&mut findings)
+        .map(|((layer, tables), findings)| Layer { loads: loads.row(layer), tables, findings })
+        .collect();
+    share_out(threads, work.chunks_mut(share).zip(planners), |(layers, mut planner)| {
+        planner.plan(layers);
     });
-    Ok((plan, outcomes))
-}
-
-/// A policy whose options have been checked.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Published(Rule),
-    Minimax(minimax::Search),
-}
-
-impl Kind {
-    fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
-        let search = minimax::Search::new(options, topology)?;
-        match options.policy {
-            Policy::DeepSeek => Ok(Self::Published(Rule::DeepSeek)),
-            Policy::Adaptive => Ok(Self::Published(Rule::Adaptive)),
-            Policy::Minimax => {
-                minimax::check_distinct(topology)?;
-                Ok(Self::Minimax(search))
-            }
-        }
-    }
-}
-
-/// Plans as many layers as `tables` hold, from `first` on.
-fn plan_share(
-    loads: &CanonicalLoads,
-    first: usize,
-    topology: &Topology,
-    kind: Kind,
-    tables: &mut LayerTables<'_>,
-    outcomes: &mut [Option<Outcome>],
-) {
-    let layers = tables
-        .phy2log
-        .chunks_exact_mut(topology.num_replicas())
-        .zip(tables.rank.chunks_exact_mut(topology.num_replicas()))
-        .zip(tables.logcnt.chunks_exact_mut(topology.num_experts()))
-        .map(|((phy2log, rank), logcnt)| LayerTables { phy2log, rank, logcnt });
-    let mut layers = layers.zip(first..).map(|(tables, layer)| (loads.row(layer), tables));
-    match kind {
-        Kind::Published(rule) => {
-            let mut published = <Published>::default();
-            while let Some((loads, tables)) = layers.next() {
-                match layers.next() {
-                    Some(other) => {
-                        published.plan([loads, other.0], topology, rule, [tables, other.1]);
-                    }
-                    None => published.plan([loads], topology, rule, [tables]),
-                }
-            }
-        }
-        Kind::Minimax(search) => {
-            let mut minimax = Minimax::default();
-            for ((loads, mut tables), outcome) in layers.zip(outcomes) {
-                *outcome = Some(minimax.plan_layer(loads, topology, search, &mut tables));
-            }
-        }
-    }
+    let (problem, certificate) = (problem.clone(), OnceLock::new());
+    Ok(Plan { placement, problem, findings, threads, certificate })
 }

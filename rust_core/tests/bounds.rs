@@ -8,7 +8,8 @@ use std::cmp::Reverse;
 
 use brute::{best_copies, best_nodes, best_placement, each_sequence};
 use eplb_core::{
-    Bound, CanonicalLoads, Certificate, MAX_PACKINGS, Policy, SHARE_UNIT, Sizes, verify,
+    Bound, CanonicalLoads, LayerCertificate, MAX_PACKINGS, Policy, SHARE_UNIT, Sizes, certify,
+    verify,
 };
 use problems::{ROW_KINDS, Stream, canonical, plan, policies, row, world};
 
@@ -95,8 +96,9 @@ fn ungrouped(sizes: &Sizes) -> Sizes {
     Sizes { num_groups: 1, num_nodes: 1, ..*sizes }
 }
 
-fn certify(loads: &CanonicalLoads, sizes: &Sizes, policy: Policy) -> Certificate {
-    Certificate::new(&plan(loads, sizes, policy), loads).unwrap()
+/// The certificate of the one layer of these loads.
+fn certified_layer(loads: &CanonicalLoads, sizes: &Sizes, policy: Policy) -> LayerCertificate {
+    certify(&plan(loads, sizes, policy), loads).unwrap().layers.remove(0)
 }
 
 /// Tiny worlds: one node, several nodes of one, two and three groups, the fallback.
@@ -134,11 +136,11 @@ fn bounds_are_those_of_brute_force() {
             let row = row(&mut stream, kind % ROW_KINDS, sizes.num_experts as usize);
             let loads = canonical(&row, row.len());
             let (bound, kind) = best_bound(loads.row(0), &sizes);
-            let certificate = certify(&loads, &sizes, Policy::DeepSeek);
-            assert_eq!(certificate.lower_bound, [bound], "{sizes:?} {row:?}");
-            assert_eq!(certificate.bound, [kind], "{sizes:?} {row:?}");
+            let certificate = certified_layer(&loads, &sizes, Policy::DeepSeek);
+            assert_eq!(certificate.lower_bound, bound, "{sizes:?} {row:?}");
+            assert_eq!(certificate.bound, kind, "{sizes:?} {row:?}");
             let without_groups = best_bound(loads.row(0), &ungrouped(&sizes)).0;
-            assert_eq!(certificate.bound_without_groups, [without_groups], "{sizes:?} {row:?}");
+            assert_eq!(certificate.bound_without_groups, without_groups, "{sizes:?} {row:?}");
             kinds[Bound::ALL.iter().position(|&k| k == kind).unwrap()] += 1;
         }
     }
@@ -155,10 +157,10 @@ fn no_placement_stays_below_a_bound_and_no_plan_below_the_best() {
             let loads = canonical(&row, row.len());
             let best = best_placement(loads.row(0), &sizes);
             for policy in policies(&sizes) {
-                let certificate = certify(&loads, &sizes, policy);
-                let bound = u128::from(certificate.lower_bound[0]);
+                let certificate = certified_layer(&loads, &sizes, policy);
+                let bound = u128::from(certificate.lower_bound);
                 assert!(bound <= best, "{sizes:?} {row:?}: {bound} > {best}");
-                assert!(best <= certificate.max_load[0].into(), "{sizes:?} {row:?}");
+                assert!(best <= certificate.max_load.into(), "{sizes:?} {row:?}");
                 reached += usize::from(bound == best);
             }
         }
@@ -179,8 +181,8 @@ fn no_placement_of_small_loads_stays_below_a_bound() {
             let row: Vec<u64> = row.iter().map(|&x| x as u64).collect();
             let loads = canonical(&row, experts);
             let (bound, kind) = best_bound(loads.row(0), &sizes);
-            let certificate = certify(&loads, &sizes, Policy::Adaptive);
-            assert_eq!((certificate.lower_bound[0], certificate.bound[0]), (bound, kind));
+            let certificate = certified_layer(&loads, &sizes, Policy::Adaptive);
+            assert_eq!((certificate.lower_bound, certificate.bound), (bound, kind));
             assert!(u128::from(bound) <= best_placement(loads.row(0), &sizes), "{row:?}");
         });
     }
@@ -227,11 +229,11 @@ fn node_bounds_are_exact_up_to_the_limit_of_the_search() {
             let weaker = pigeonhole(loads.row(0), 2);
             let exact = best_half(loads.row(0));
             let peak = if groups <= 20 { exact } else { weaker };
-            let certificate = certify(&loads, &sizes, Policy::DeepSeek);
+            let certificate = certified_layer(&loads, &sizes, Policy::DeepSeek);
             let adams = loads.row(0).iter().max().unwrap();
-            assert_eq!(certificate.lower_bound, [peak.max(*adams) * SHARE_UNIT], "{row:?}");
+            assert_eq!(certificate.lower_bound, peak.max(*adams) * SHARE_UNIT, "{row:?}");
             above_pigeonhole += usize::from(groups <= 20 && exact > weaker);
-            node_bounds += usize::from(certificate.bound[0] == Bound::Node);
+            node_bounds += usize::from(certificate.bound == Bound::Node);
         }
     }
     assert!(above_pigeonhole > 2 && node_bounds > 4, "{above_pigeonhole} {node_bounds}");
@@ -252,11 +254,11 @@ fn packing_bounds_are_exact_up_to_the_limit_of_the_search() {
             let weaker = pigeonhole(loads.row(0), gpus as usize);
             let exact = gpus == 2 && experts <= 20;
             let peak = if exact { best_half(loads.row(0)) } else { weaker };
-            let certificate = certify(&loads, &sizes, Policy::DeepSeek);
-            assert_eq!(certificate.lower_bound, [peak * SHARE_UNIT], "{sizes:?} {row:?}");
+            let certificate = certified_layer(&loads, &sizes, Policy::DeepSeek);
+            assert_eq!(certificate.lower_bound, peak * SHARE_UNIT, "{sizes:?} {row:?}");
             assert_eq!(certificate.bound_without_groups, certificate.lower_bound);
             above_pigeonhole += usize::from(peak > weaker);
-            kinds.push(certificate.bound[0]);
+            kinds.push(certificate.bound);
         }
     }
     let packing = kinds.iter().filter(|&&kind| kind == Bound::Packing).count();
@@ -279,9 +281,9 @@ fn counting_bounds_are_those_of_the_verifier() {
             .collect();
         let loads = canonical(&row, row.len());
         let plan = plan(&loads, &sizes, Policy::DeepSeek);
-        let certificate = Certificate::new(&plan, &loads).unwrap();
+        let certificate = certify(&plan, &loads).unwrap();
         assert_eq!(verify(&plan, &certificate, &loads), Ok(()), "{sizes:?} {row:?}");
-        counting += usize::from(certificate.bound[0] == Bound::Counting);
+        counting += usize::from(certificate.layers[0].bound == Bound::Counting);
     }
     assert!(counting > 500, "{counting}");
 }

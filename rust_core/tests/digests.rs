@@ -2,8 +2,8 @@
 
 mod problems;
 
-use eplb_core::{CanonicalLoads, Effort, Options, Plan, Policy};
-use problems::{PUBLISHED, Stream, canonical, plan, topology, world};
+use eplb_core::{CanonicalLoads, Effort, Options, Placement, Policy};
+use problems::{PUBLISHED, Stream, canonical, certified, plan, topology, world};
 
 /// Sizes for the battery of digests: L, P, groups, nodes, G.
 const BATTERY: [[u64; 5]; 12] = [
@@ -21,7 +21,7 @@ const BATTERY: [[u64; 5]; 12] = [
     [7, 1600, 1, 1, 40],
 ];
 
-/// `Plan::digest` of each, by both published policies. A change of any of these is a change of answers.
+/// `Placement::digest` of each, by both published policies. A change of any of these is a change of answers.
 const DIGESTS: [[&str; 2]; 12] = [
     ["61b06862fe714377", "e7b7204381f7bd31"],
     ["d2b137613d9b1afd", "7ccf1ee26bd7dec5"],
@@ -67,8 +67,8 @@ fn answers_of_minimax_are_those_of_every_build() {
     for (i, (sizes, digests)) in BATTERY.into_iter().zip(MINIMAX).enumerate() {
         let found = [Effort::Fast, Effort::Default].map(|effort| {
             let options = Options::minimax(effort);
-            let plan = eplb_core::plan(&battery_loads(i), topology(&world(sizes)), options, 2);
-            plan.unwrap().digest()
+            let plan = certified(&battery_loads(i), &topology(&world(sizes)), options, 2);
+            plan.unwrap().0.digest()
         });
         assert_eq!(found, digests, "{sizes:?}");
     }
@@ -114,8 +114,8 @@ fn searched_loads(stream: &mut Stream, kind: u64, experts: usize) -> CanonicalLo
 
 /// One number of this and of all plans before.
 fn joined(before: u64, loads: &CanonicalLoads, sizes: [u64; 5], options: Options) -> u64 {
-    let plan = eplb_core::plan(loads, topology(&world(sizes)), options, 1);
-    before.rotate_left(7) ^ u64::from_str_radix(&plan.unwrap().digest(), 16).unwrap()
+    let plan = certified(loads, &topology(&world(sizes)), options, 1);
+    before.rotate_left(7) ^ u64::from_str_radix(&plan.unwrap().0.digest(), 16).unwrap()
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn control_two_slots_exchanged_are_another_digest() {
     let mut slots = planned.phy2log().to_vec();
     let other = slots.iter().position(|&expert| expert != slots[0]).unwrap();
     slots.swap(0, other);
-    let exchanged = Plan::from_phy2log(&slots, topology(&sizes)).unwrap();
+    let exchanged = Placement::from_phy2log(&slots, topology(&sizes)).unwrap();
     assert_eq!(planned.digest(), DIGESTS[0][0]);
     assert_ne!(exchanged.digest(), DIGESTS[0][0]);
 }

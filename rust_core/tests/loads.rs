@@ -3,7 +3,7 @@
 mod problems;
 mod twin;
 
-use eplb_core::{Bf16, CanonicalLoads, Error, F16, Load, MAX_EXPERTS};
+use eplb_core::{Bf16, CanonicalLoads, Error, ErrorKind, F16, Load, MAX_EXPERTS, Place};
 use problems::Stream;
 use twin::{Exact, bfloat, exact, half};
 
@@ -192,10 +192,10 @@ fn assert_refused<T: Load + PartialEq>(good: T, bad: T, value: &str) {
         loads[at] = bad;
         let (error, expert) = (error(&loads, 3, 3), at - 3);
         let expected = format!(
-            "layer 1, expert {expert}: the load is {value}; a load must be finite and not negative"
+            "layer 1, expert {expert}: the load is {value}; expected a finite number that is not negative"
         );
         assert_eq!(error.to_string(), expected);
-        assert_eq!(error.place(), (Some(1), None, Some(expert)));
+        assert_eq!(error.place(), Place::expert(1, expert));
     }
 }
 
@@ -242,7 +242,7 @@ fn loads_must_fill_their_table() {
         (4, usize::MAX / 2 + 3, 2),
     ] {
         let refused = error(&vec![1_u8; values], layers, experts);
-        assert_eq!(refused, Error::LoadShape { values, layers, experts });
+        assert_eq!(refused.kind(), ErrorKind::Load);
         let start = format!("{values} loads do not fill {layers} layers x {experts} experts");
         assert!(refused.to_string().starts_with(&start), "{refused}");
     }
@@ -253,7 +253,7 @@ fn at_most_2_14_experts() {
     let most = MAX_EXPERTS as usize;
     assert!(CanonicalLoads::new(&vec![1_u8; most * 2], 2, most).is_ok());
     let refused = error(&vec![1_u8; most + 1], 1, most + 1);
-    assert_eq!(refused.to_string(), "num_experts=16385 is too large; at most 16384 is supported");
+    assert_eq!(refused.to_string(), "num_experts=16385 is too large; expected at most 16384");
 }
 
 /// Computed elsewhere.
@@ -285,6 +285,7 @@ fn threads_change_neither_loads_nor_errors() {
     loads[7] = -1.0;
     for threads in [1, 2, 3] {
         let error = of(&loads, threads).unwrap_err();
-        assert_eq!(error, Error::LoadValue { layer: 1, expert: 2, value: "-1".to_owned() });
+        assert_eq!(error.place(), Place::expert(1, 2));
+        assert!(error.to_string().contains("the load is -1;"), "{error}");
     }
 }

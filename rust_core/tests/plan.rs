@@ -2,7 +2,7 @@
 
 mod problems;
 
-use eplb_core::{Plan, Policy};
+use eplb_core::{Place, Placement, Policy};
 use problems::{Stream, canonical, global, loads, plan, sizes, topology};
 
 #[test]
@@ -35,7 +35,7 @@ fn tables_that_follow_from_a_plan() {
         let duplicates: Vec<usize> = plan.phy2log().chunks(slots).map(of_layer).collect();
         assert_eq!(plan.duplicates(), duplicates);
         // The same placement, its copies ranked by slot.
-        let again = Plan::from_phy2log(plan.phy2log(), *plan.topology()).unwrap();
+        let again = Placement::from_phy2log(plan.phy2log(), plan.topology().clone()).unwrap();
         assert_eq!((again.phy2log(), again.logcnt()), (plan.phy2log(), plan.logcnt()));
         assert_eq!((again.layers(), again.digest()), (2, plan.digest()));
         for (at, &rank) in again.rank().iter().enumerate() {
@@ -55,7 +55,7 @@ fn a_log2phy_that_no_memory_holds_is_refused() {
     assert_eq!(plan.log2phy().unwrap().1, 2);
     assert_eq!(
         plan.log2phy_static().unwrap_err().to_string(),
-        "no memory for a plan of 1 layers x 32768 replicas; plan fewer layers at a time"
+        "not enough memory for a plan of 1 layers x 32768 slots; plan fewer layers at a time"
     );
 }
 
@@ -63,11 +63,11 @@ fn a_log2phy_that_no_memory_holds_is_refused() {
 fn a_placement_of_no_such_expert_or_without_one_names_the_place() {
     let topology = topology(&global(3, 4, 2));
     for (phy2log, place, text) in [
-        ([0, 1, 2, 0, 0, 1, 3, 2], (Some(1), Some(2), None), "layer 1, slot 2: "),
-        ([0, 1, 2, 0, 0, -1, 2, 1], (Some(1), Some(1), None), "layer 1, slot 1: "),
-        ([0, 1, 2, 0, 0, 2, 0, 2], (Some(1), None, Some(1)), "layer 1: expert 1 "),
+        ([0, 1, 2, 0, 0, 1, 3, 2], Place::slot(1, 2), "layer 1, slot 2: "),
+        ([0, 1, 2, 0, 0, -1, 2, 1], Place::slot(1, 1), "layer 1, slot 1: "),
+        ([0, 1, 2, 0, 0, 2, 0, 2], Place::expert(1, 1), "layer 1, expert 1: "),
     ] {
-        let error = Plan::from_phy2log(&phy2log, topology).unwrap_err();
+        let error = Placement::from_phy2log(&phy2log, topology.clone()).unwrap_err();
         assert_eq!(error.place(), place);
         assert!(error.to_string().starts_with(text), "{error}");
     }

@@ -8,9 +8,8 @@ mod twin;
 use brute::{best_copies, best_placement, each_sequence};
 use eplb_core::{
     CanonicalLoads, Certificate, Effort, Options, Policy, Sizes, Topology, packing_load,
-    plan_certified,
 };
-use problems::{PUBLISHED, canonical, topology, world};
+use problems::{PUBLISHED, canonical, certified, topology, world};
 
 /// All sizes that go together, of worlds so small that every placement can be tried.
 fn all_sizes(experts: u64, most_slots: u64) -> Vec<Sizes> {
@@ -89,9 +88,9 @@ fn everything_against_brute_force() {
         let topology = topology(sizes);
         let best = best_placement(row, sizes);
         for policy in PUBLISHED {
-            let (plan, certificate) = plan_certified(loads, topology, policy, 1).unwrap();
+            let (plan, certificate) = certified(loads, &topology, policy, 1).unwrap();
             assert_bounds(&certificate, best);
-            reached += usize::from(u128::from(certificate.lower_bound[0]) == best);
+            reached += usize::from(u128::from(certificate.layers[0].lower_bound) == best);
             if policy == Policy::DeepSeek && topology.nodes() == 1 {
                 let copies = plan.logcnt().iter().zip(row);
                 let heaviest = copies.map(|(&r, &w)| packing_load(w, r as u64)).max().unwrap();
@@ -99,13 +98,13 @@ fn everything_against_brute_force() {
             }
         }
         for (effort, ratios) in Effort::ALL.into_iter().zip(&mut ratios) {
-            let planned = plan_certified(loads, topology, Options::minimax(effort), 1);
+            let planned = certified(loads, &topology, Options::minimax(effort), 1);
             let Ok((_, certificate)) = planned else { continue };
             assert_bounds(&certificate, best);
-            if certificate.beaten_by_duplicates[0] {
+            if certificate.layers[0].beaten_by_duplicates {
                 ratios.flagged += 1;
             } else {
-                ratios.add(certificate.max_load[0].into(), best);
+                ratios.add(certificate.layers[0].max_load.into(), best);
             }
         }
         worlds += 1;
@@ -132,10 +131,10 @@ fn table(all: &[Ratios]) -> String {
 }
 
 fn assert_bounds(certificate: &Certificate, best: u128) {
-    let (bound, max) = (certificate.lower_bound[0], certificate.max_load[0]);
+    let (bound, max) = (certificate.layers[0].lower_bound, certificate.layers[0].max_load);
     assert!(u128::from(bound) <= best && best <= max.into(), "{bound} {best} {max}");
     // Without groups there are more placements: their best is no higher.
-    assert!(certificate.bound_without_groups[0] <= bound);
+    assert!(certificate.layers[0].bound_without_groups <= bound);
 }
 
 /// A plan that is further from the optimum is another line of the table.

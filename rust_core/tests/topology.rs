@@ -2,7 +2,7 @@
 
 mod problems;
 
-use eplb_core::{Error, ErrorKind, MAX_EXPERTS, MAX_REPLICAS, Topology};
+use eplb_core::{Error, ErrorKind, MAX_EXPERTS, MAX_REPLICAS, Part, Place, Topology};
 use problems::{Stream, world};
 
 fn of(sizes: [u64; 5]) -> Result<Topology, Error> {
@@ -14,7 +14,7 @@ fn sizes_that_go_together() {
     let topology = of([256, 288, 8, 4, 32]).unwrap();
     assert_eq!((topology.num_experts(), topology.num_replicas()), (256, 288));
     assert_eq!((topology.groups(), topology.nodes(), topology.num_gpus()), (8, 4, 32));
-    assert_eq!((topology.slots_per_gpu(), topology.fallback()), (9, false));
+    assert_eq!((topology.slots_per_gpu(), topology.is_global()), (9, false));
     assert!(of([1; 5]).is_ok());
     assert!(of([MAX_EXPERTS, MAX_REPLICAS, MAX_EXPERTS, MAX_EXPERTS, MAX_REPLICAS]).is_ok());
 }
@@ -23,7 +23,7 @@ fn sizes_that_go_together() {
 fn groups_that_do_not_divide_by_the_nodes_fall_back_to_a_global_plan() {
     // Neither experts by groups nor GPUs by nodes are asked to divide then.
     let topology = of([10, 12, 3, 5, 4]).unwrap();
-    assert!(topology.fallback());
+    assert!(topology.is_global());
     assert_eq!((topology.groups(), topology.nodes()), (1, 1));
     assert_eq!((topology.num_groups(), topology.num_nodes()), (3, 5));
 }
@@ -31,66 +31,60 @@ fn groups_that_do_not_divide_by_the_nodes_fall_back_to_a_global_plan() {
 #[test]
 fn each_violation_has_its_message() {
     for (sizes, message) in [
-        ([0, 8, 1, 1, 2], "num_experts is 0; it must be at least 1"),
-        ([8, 0, 1, 1, 2], "num_replicas is 0; it must be at least 1"),
-        ([8, 8, 0, 1, 2], "num_groups is 0; it must be at least 1"),
-        ([8, 8, 1, 0, 2], "num_nodes is 0; it must be at least 1"),
-        ([8, 8, 1, 1, 0], "num_gpus is 0; it must be at least 1"),
-        ([16385, 1 << 20, 1, 1, 1], "num_experts=16385 is too large; at most 16384 is supported"),
-        (
-            [8, 1_048_577, 1, 1, 1],
-            "num_replicas=1048577 is too large; at most 1048576 is supported",
-        ),
-        ([8, 8, 1_048_577, 1, 1], "num_groups=1048577 is too large; at most 1048576 is supported"),
-        ([8, 8, 1, 1_048_577, 1], "num_nodes=1048577 is too large; at most 1048576 is supported"),
-        ([8, 8, 1, 1, 1_048_577], "num_gpus=1048577 is too large; at most 1048576 is supported"),
+        ([0, 8, 1, 1, 2], "num_experts=0 is too small; expected at least 1"),
+        ([8, 0, 1, 1, 2], "num_replicas=0 is too small; expected at least 1"),
+        ([8, 8, 0, 1, 2], "num_groups=0 is too small; expected at least 1"),
+        ([8, 8, 1, 0, 2], "num_nodes=0 is too small; expected at least 1"),
+        ([8, 8, 1, 1, 0], "num_gpus=0 is too small; expected at least 1"),
+        ([16385, 1 << 20, 1, 1, 1], "num_experts=16385 is too large; expected at most 16384"),
+        ([8, 1_048_577, 1, 1, 1], "num_replicas=1048577 is too large; expected at most 1048576"),
+        ([8, 8, 1_048_577, 1, 1], "num_groups=1048577 is too large; expected at most 1048576"),
+        ([8, 8, 1, 1_048_577, 1], "num_nodes=1048577 is too large; expected at most 1048576"),
+        ([8, 8, 1, 1, 1_048_577], "num_gpus=1048577 is too large; expected at most 1048576"),
         (
             [256, 32, 1, 1, 32],
-            "num_replicas=32 is less than the 256 experts, and every expert needs a slot; \
-             num_replicas counts all slots, not the spares: did you mean 256 + 32 = 288?",
+            "num_replicas=32 is less than the 256 experts; expected at least one slot for each expert; \
+             all slots count, not only redundant ones: did you mean num_replicas=288?",
         ),
         (
             [10, 13, 1, 1, 4],
-            "num_replicas=13 does not divide evenly by num_gpus=4; num_replicas=12 or 16 would",
+            "num_replicas=13 is not divisible by num_gpus=4; try num_replicas=12 or num_replicas=16",
         ),
-        (
-            [10, 11, 1, 1, 4],
-            "num_replicas=11 does not divide evenly by num_gpus=4; num_replicas=12 would",
-        ),
+        ([10, 11, 1, 1, 4], "num_replicas=11 is not divisible by num_gpus=4; try num_replicas=12"),
         (
             [10, 11, 1, 1, 400],
-            "num_replicas=11 does not divide evenly by num_gpus=400; num_replicas=400 would",
+            "num_replicas=11 is not divisible by num_gpus=400; try num_replicas=400",
         ),
         (
             [10, 1_048_575, 1, 1, 1_000_000],
-            "num_replicas=1048575 does not divide evenly by num_gpus=1000000; \
-             num_replicas=1000000 would",
+            "num_replicas=1048575 is not divisible by num_gpus=1000000; \
+             try num_replicas=1000000",
         ),
         (
             [16384, 16385, 1, 1, 16383],
-            "num_replicas=16385 does not divide evenly by num_gpus=16383; num_replicas=32766 would",
+            "num_replicas=16385 is not divisible by num_gpus=16383; try num_replicas=32766",
         ),
         (
             [16384, 1_040_000, 1, 1, 1_040_001],
-            "num_replicas=1040000 does not divide evenly by num_gpus=1040001; \
-             num_replicas=1040001 would",
+            "num_replicas=1040000 is not divisible by num_gpus=1040001; \
+             try num_replicas=1040001",
         ),
         (
             [12, 16, 8, 4, 4],
-            "num_experts=12 does not divide evenly by num_groups=8; num_groups=4 or 12 would",
+            "num_experts=12 is not divisible by num_groups=8; try num_groups=4 or num_groups=12",
         ),
         (
             [7, 16, 8, 4, 4],
-            "num_experts=7 does not divide evenly by num_groups=8; \
-             with num_nodes=4 no num_groups does; num_nodes=1 allows more",
+            "num_experts=7 is not divisible by num_groups=8; \
+             with num_nodes=4 no number of groups fits 7 experts; try num_groups=1 and num_nodes=1",
         ),
-        ([12, 18, 4, 4, 6], "num_gpus=6 does not divide evenly by num_nodes=4; num_nodes=2 would"),
-        ([12, 12, 4, 4, 2], "num_gpus=2 does not divide evenly by num_nodes=4; num_nodes=2 would"),
+        ([12, 18, 4, 4, 6], "num_gpus=6 is not divisible by num_nodes=4; try num_nodes=2"),
+        ([12, 12, 4, 4, 2], "num_gpus=2 is not divisible by num_nodes=4; try num_nodes=2"),
     ] {
         let error = of(sizes).unwrap_err();
         assert_eq!(error.to_string(), message, "{sizes:?}");
         assert_eq!(error.kind(), ErrorKind::Topology);
-        assert_eq!(error.place(), (None, None, None));
+        assert_eq!(error.place(), Place::default());
     }
 }
 
@@ -127,36 +121,43 @@ fn sizes_of_any_magnitude_are_judged_rightly() {
     }
 }
 
+/// The sizes that a hint names, each on its own or, with "and", all of them together.
+fn hinted(error: &Error, sizes: [u64; 5]) -> Vec<[u64; 5]> {
+    let names = ["num_experts", "num_replicas", "num_groups", "num_nodes", "num_gpus"];
+    let mut all = Vec::new();
+    let mut together = sizes;
+    let joined = error.advice().contains(&Part::from(" and "));
+    let tried = error.advice().iter().skip_while(|part| !part.to_string().ends_with("try "));
+    let guessed = error.advice().iter().filter(|_| error.to_string().ends_with('?'));
+    for part in tried.chain(guessed) {
+        let Part::Parameter { name, value: Some(value) } = part else { continue };
+        let at = names.iter().position(|of| of == name).unwrap();
+        let mut better = sizes;
+        better[at] = value.parse().unwrap();
+        together[at] = better[at];
+        all.push(better);
+    }
+    if joined { vec![together] } else { all }
+}
+
+/// What a hint names is not refused for the same reason again, and often not at all.
 #[test]
-fn the_advice_mends_what_it_is_given_for() {
+fn hints_work_when_followed() {
     let mut stream = Stream(2);
-    let mut mended = 0;
+    let (mut followed, mut accepted) = (0, 0);
     for _ in 0..4000 {
         let sizes = [0; 5].map(|_| stream.up_to(40));
-        let Err(Error::NotDivisible { whole_name, part_name, advice, .. }) = of(sizes) else {
-            continue;
-        };
-        let [experts, _, _, nodes, _] = sizes;
-        let Some(known) = advice.strip_suffix(" would") else {
-            let expected = format!("with num_nodes={nodes} no num_groups does");
-            assert!(advice.starts_with(&expected), "{sizes:?}: {advice}");
-            assert!((1..=experts).all(|d| experts % d != 0 || d % nodes != 0), "{sizes:?}");
-            continue;
-        };
-        let (name, values) = known.split_once('=').unwrap();
-        for value in values.split(" or ") {
-            let names = ["num_experts", "num_replicas", "num_groups", "num_nodes", "num_gpus"];
-            let at = names.iter().position(|&of| of == name).unwrap();
-            let mut better = sizes;
-            better[at] = value.parse().unwrap();
-            if let Err(Error::NotDivisible { whole_name: whole, part_name: part, .. }) = of(better)
-            {
-                assert_ne!((whole, part), (whole_name, part_name), "{sizes:?}: {advice}");
+        let Err(error) = of(sizes) else { continue };
+        let problem =
+            |error: &Error| error.message().iter().skip(1).map(Part::to_string).collect::<String>();
+        for better in hinted(&error, sizes) {
+            followed += 1;
+            match of(better) {
+                Ok(_) => accepted += 1,
+                Err(next) => assert_ne!(problem(&next), problem(&error), "{sizes:?}: {error}"),
             }
-            // No advice leads into the global fallback.
-            assert!(part_name == "num_gpus" || better[2] % better[3] == 0, "{sizes:?}: {advice}");
-            mended += 1;
         }
+        assert!(!error.advice().is_empty(), "{error}");
     }
-    assert!(mended > 1000);
+    assert!(followed > 3000 && accepted > 1000, "{followed} hints, {accepted} accepted");
 }

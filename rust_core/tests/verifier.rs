@@ -4,7 +4,8 @@ mod problems;
 mod twin;
 
 use eplb_core::{
-    Bound, CanonicalLoads, Certificate, Error, ErrorKind, Plan, Policy, verify, verify_structure,
+    Bound, CanonicalLoads, Certificate, Error, ErrorKind, LayerCertificate, Placement, Policy,
+    certify, verify, verify_structure,
 };
 use problems::{
     ROW_KINDS, Stream, canonical, global, loads, plan, policies, sizes, topology, world,
@@ -19,7 +20,7 @@ fn every_plan_is_accepted() {
         let loads = canonical(&loads(&mut stream, kind, 2, experts), experts);
         for policy in policies(&sizes) {
             let plan = plan(&loads, &sizes, policy);
-            let certificate = Certificate::new(&plan, &loads).unwrap();
+            let certificate = certify(&plan, &loads).unwrap();
             assert_eq!(verify(&plan, &certificate, &loads), Ok(()), "{sizes:?}");
             assert_eq!(verify_structure(&plan), Ok(()));
         }
@@ -27,7 +28,7 @@ fn every_plan_is_accepted() {
 }
 
 /// Small plans of two layers: global, one GPU, one slot a GPU, hierarchical, with the fallback.
-fn small_plans() -> Vec<(Plan, Certificate, CanonicalLoads)> {
+fn small_plans() -> Vec<(Placement, Certificate, CanonicalLoads)> {
     let mut plans = Vec::new();
     let mut stream = Stream(2);
     for sizes in [
@@ -45,7 +46,7 @@ fn small_plans() -> Vec<(Plan, Certificate, CanonicalLoads)> {
             let policies = policies(&sizes);
             let policy = policies[kind as usize % policies.len()];
             let plan = plan(&loads, &sizes, policy);
-            let certificate = Certificate::new(&plan, &loads).unwrap();
+            let certificate = certify(&plan, &loads).unwrap();
             plans.push((plan, certificate, loads));
         }
     }
@@ -53,7 +54,7 @@ fn small_plans() -> Vec<(Plan, Certificate, CanonicalLoads)> {
 }
 
 /// Fails unless every other value in place of each entry of one table makes it no plan.
-fn assert_each_entry_counts(table: &[i64], rebuild: impl Fn(Vec<i64>) -> Result<Plan, Error>) {
+fn assert_each_entry_counts(table: &[i64], rebuild: impl Fn(Vec<i64>) -> Result<Placement, Error>) {
     for at in 0..table.len() {
         let values = (-1..=table.len() as i64).chain([i64::MIN, i64::MAX]);
         for value in values.filter(|&value| value != table[at]) {
@@ -61,7 +62,7 @@ fn assert_each_entry_counts(table: &[i64], rebuild: impl Fn(Vec<i64>) -> Result<
             changed[at] = value;
             let error = rebuild(changed).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Verification, "{error}");
-            assert!(error.place().0.is_some(), "{error}");
+            assert!(error.place().layer.is_some(), "{error}");
         }
     }
 }
@@ -72,7 +73,7 @@ fn a_plan_with_one_entry_changed_is_refused() {
         let (phy2log, rank, logcnt) = (plan.phy2log(), plan.rank(), plan.logcnt());
         let rebuild = |phy2log: &[i64], rank: &[i64], logcnt: &[i64]| {
             let (phy2log, rank, logcnt) = (phy2log.to_vec(), rank.to_vec(), logcnt.to_vec());
-            Plan::from_tables(*plan.topology(), plan.layers(), phy2log, rank, logcnt)
+            Placement::from_tables(plan.topology().clone(), plan.layers(), phy2log, rank, logcnt)
         };
         assert_eq!(rebuild(phy2log, rank, logcnt).as_ref(), Ok(&plan));
         assert_each_entry_counts(phy2log, |changed| rebuild(&changed, rank, logcnt));
@@ -92,14 +93,14 @@ fn tables_of_another_number_of_layers_are_refused() {
         let rebuild = |layers| {
             let tables = [plan.phy2log(), plan.rank(), plan.logcnt()].map(<[i64]>::to_vec);
             let [phy2log, rank, logcnt] = tables;
-            Plan::from_tables(*plan.topology(), layers, phy2log, rank, logcnt)
+            Placement::from_tables(plan.topology().clone(), layers, phy2log, rank, logcnt)
         };
         assert!(rebuild(2).is_ok());
         for layers in [0, 1, 3, 4, usize::MAX, usize::MAX / 2 + 2] {
             let error = rebuild(layers).unwrap_err();
             assert!(error.to_string().contains("entries, not"), "{error}");
         }
-        let empty = Plan::from_tables(*plan.topology(), 0, vec![], vec![], vec![]);
+        let empty = Placement::from_tables(plan.topology().clone(), 0, vec![], vec![], vec![]);
         assert!(empty.is_err());
     }
 }
@@ -116,16 +117,17 @@ fn a_plan_with_two_slots_exchanged_is_another_plan() {
             phy2log.swap(a, b);
             rank.swap(a, b);
             let logcnt = plan.logcnt().to_vec();
-            let exchanged = Plan::from_tables(*plan.topology(), 2, phy2log, rank, logcnt);
+            let exchanged =
+                Placement::from_tables(plan.topology().clone(), 2, phy2log, rank, logcnt);
             let Ok(exchanged) = exchanged else {
                 assert!(plan.topology().nodes() > 1, "only nodes can forbid an exchange");
                 continue;
             };
-            let costs = Certificate::new(&exchanged, &loads).unwrap();
+            let costs = certify(&exchanged, &loads).unwrap();
             let verdict = verify(&exchanged, &certificate, &loads);
             assert_eq!(verdict.is_ok(), costs == certificate);
             if let Err(error) = verdict {
-                assert!(error.to_string().contains("is said to carry"), "{error}");
+                assert!(error.to_string().contains("the certificate says that"), "{error}");
                 refused += 1;
             } else {
                 accepted += 1;
@@ -135,7 +137,7 @@ fn a_plan_with_two_slots_exchanged_is_another_plan() {
     assert!(refused > 100 && accepted > 100, "{refused} refused, {accepted} accepted");
 }
 
-/// Every certificate that differs from this one in one entry, or in the length of one table.
+/// Every certificate that differs from this one in one entry, or in a number of layers or GPUs.
 fn changed_certificates(honest: &Certificate) -> Vec<Certificate> {
     let mut all = Vec::new();
     let mut change = |change: &dyn Fn(&mut Certificate)| {
@@ -143,50 +145,40 @@ fn changed_certificates(honest: &Certificate) -> Vec<Certificate> {
         change(&mut changed);
         all.push(changed);
     };
-    let tables: [fn(&mut Certificate) -> &mut Vec<u64>; 4] = [
-        |certificate| &mut certificate.gpu_load,
-        |certificate| &mut certificate.max_load,
-        |certificate| &mut certificate.lower_bound,
-        |certificate| &mut certificate.bound_without_groups,
+    let entries: [fn(&mut LayerCertificate) -> &mut u64; 3] = [
+        |layer| &mut layer.max_load,
+        |layer| &mut layer.lower_bound,
+        |layer| &mut layer.bound_without_groups,
     ];
-    for table in tables {
-        for i in 0..table(&mut honest.clone()).len() {
-            for value in [0, 1, u64::MAX] {
-                change(&|changed| table(changed)[i] = value);
+    for (i, row) in honest.layers.iter().enumerate() {
+        for entry in entries {
+            for other in other_values(*entry(&mut row.clone())) {
+                change(&|changed| *entry(&mut changed.layers[i]) = other);
             }
-            change(&|changed| table(changed)[i] += 1);
-            change(&|changed| table(changed)[i] = table(changed)[i].wrapping_sub(1));
         }
-        change(&|changed| table(changed).truncate(1));
-        change(&|changed| table(changed).insert(0, 7));
-        change(&|changed| table(changed).push(0));
-        change(&|changed| table(changed).clear());
-    }
-    for layer in 0..honest.bound.len() {
+        for (gpu, &load) in row.gpu_load.iter().enumerate() {
+            for other in other_values(load) {
+                change(&|changed| changed.layers[i].gpu_load[gpu] = other);
+            }
+        }
+        change(&|changed| changed.layers[i].gpu_load.truncate(row.gpu_load.len() - 1));
+        change(&|changed| changed.layers[i].gpu_load.insert(0, 7));
+        change(&|changed| changed.layers[i].gpu_load.push(0));
+        change(&|changed| changed.layers[i].gpu_load.clear());
         for bound in Bound::ALL {
-            change(&|changed| changed.bound[layer] = bound);
+            change(&|changed| changed.layers[i].bound = bound);
         }
-        for exponent in [i32::MIN, i32::MAX, 0] {
-            change(&|changed| changed.exponents[layer] = exponent);
+        for exponent in [i32::MIN, i32::MAX, 0, row.exponent + 1, row.exponent - 1] {
+            change(&|changed| changed.layers[i].exponent = exponent);
         }
-        change(&|changed| changed.exponents[layer] += 1);
-        change(&|changed| changed.exponents[layer] -= 1);
-    }
-    change(&|changed| changed.bound.truncate(1));
-    change(&|changed| changed.bound.push(Bound::Mean));
-    // That a layer is beaten is the planner's word, refused where it cannot be.
-    for layer in 0..honest.max_load.len() {
-        if honest.max_load[layer] == honest.lower_bound[layer] {
-            change(&|changed| changed.beaten_by_duplicates[layer] = true);
+        // Whether duplicates beat a layer is the planner's word, refused if they cannot.
+        if row.max_load == row.lower_bound {
+            change(&|changed| changed.layers[i].beaten_by_duplicates = true);
         }
+        change(&|changed| drop(changed.layers.remove(i)));
+        change(&|changed| changed.layers.insert(i, row.clone()));
     }
-    change(&|changed| changed.beaten_by_duplicates.truncate(1));
-    change(&|changed| changed.beaten_by_duplicates.push(false));
-    change(&|changed| changed.exponents.truncate(1));
-    change(&|changed| changed.exponents.push(0));
-    for gpus in [0, honest.num_gpus + 1, honest.num_gpus - 1, usize::MAX] {
-        change(&|changed| changed.num_gpus = gpus);
-    }
+    change(&|changed| changed.layers.clear());
     for bit in 0..256 {
         change(&|changed| {
             let mut hash = changed.loads_sha256.get();
@@ -196,6 +188,10 @@ fn changed_certificates(honest: &Certificate) -> Vec<Certificate> {
     }
     all.retain(|changed| changed != honest);
     all
+}
+
+fn other_values(value: u64) -> [u64; 5] {
+    [0, 1, u64::MAX, value + 1, value.wrapping_sub(1)]
 }
 
 #[test]
@@ -222,7 +218,7 @@ fn other_loads_are_for_evaluate() {
         assert!(error.contains("use evaluate"), "{error}");
         let less = canonical(loads.row(0), loads.experts());
         let error = verify(&plan, &certificate, &less).unwrap_err();
-        assert!(matches!(error, Error::LoadMismatch { layers: 1, plan_layers: 2, .. }));
+        assert_eq!(error.kind(), ErrorKind::Load);
     }
 }
 
@@ -233,14 +229,14 @@ fn plans_of_many_groups_are_accepted() {
         let sizes = world([groups, groups, groups, 2, 2]);
         let loads = canonical(&(0..groups).map(|i| i * i).collect::<Vec<_>>(), groups as usize);
         let plan = plan(&loads, &sizes, Policy::DeepSeek);
-        let certificate = Certificate::new(&plan, &loads).unwrap();
+        let certificate = certify(&plan, &loads).unwrap();
         assert_eq!(verify(&plan, &certificate, &loads), Ok(()), "{groups} groups");
     }
 }
 
 /// Four experts, each a group of its own, on two nodes of one GPU with three slots.
-fn two_nodes(phy2log: &[i64]) -> Result<Plan, Error> {
-    Plan::from_phy2log(phy2log, topology(&world([4, 6, 4, 2, 2])))
+fn two_nodes(phy2log: &[i64]) -> Result<Placement, Error> {
+    Placement::from_phy2log(phy2log, topology(&world([4, 6, 4, 2, 2])))
 }
 
 fn refusal(phy2log: &[i64]) -> String {
@@ -262,26 +258,26 @@ fn groups_stay_on_their_nodes() {
 
 #[test]
 fn placements_are_checked_entry_by_entry() {
-    assert_eq!(refusal(&[]), "phy2log has 0 entries; layers * num_replicas = 6 are needed");
-    assert_eq!(refusal(&[0; 15]), "phy2log has 15 entries; layers * num_replicas = 12 are needed");
+    assert_eq!(refusal(&[]), "phy2log has 0 entries; expected 6, a whole number of layers");
+    assert_eq!(refusal(&[0; 15]), "phy2log has 15 entries; expected 12, a whole number of layers");
     for expert in [-1, 4, i64::MIN, i64::MAX] {
         assert_eq!(
             refusal(&[0, 1, 1, 2, expert, 3]),
-            format!("layer 0, slot 4: expert {expert} is not one of the 4 experts")
+            format!("layer 0, slot 4: unknown expert {expert}; expected 0 to 3")
         );
     }
     assert_eq!(
         refusal(&[0, 1, 1, 2, 2, 3, 0, 0, 0, 2, 2, 3]),
-        "layer 1: expert 1 has no slot; every expert needs at least one"
+        "layer 1, expert 1: the expert has no slot; expected at least one slot for each expert"
     );
 }
 
 #[test]
 fn tables_are_refused_with_place_and_reason() {
-    let topology = *two_nodes(&[0, 1, 1, 2, 2, 3]).unwrap().topology();
+    let topology = two_nodes(&[0, 1, 1, 2, 2, 3]).unwrap().topology().clone();
     let refusal = |phy2log: [i64; 6], rank: [i64; 6], logcnt: [i64; 4]| {
         let tables = (phy2log.to_vec(), rank.to_vec(), logcnt.to_vec());
-        let plan = Plan::from_tables(topology, 1, tables.0, tables.1, tables.2);
+        let plan = Placement::from_tables(topology.clone(), 1, tables.0, tables.1, tables.2);
         plan.unwrap_err().to_string()
     };
     let (phy2log, rank, logcnt) = ([0, 1, 1, 2, 2, 3], [0, 1, 0, 0, 1, 0], [1, 2, 2, 1]);
@@ -291,12 +287,12 @@ fn tables_are_refused_with_place_and_reason() {
     );
     assert_eq!(
         refusal([0, 1, 1, 2, 2, 2], rank, logcnt),
-        "layer 0, expert 2: logcnt says 2 copies, but 3 slots hold it"
+        "layer 0, expert 2: logcnt says 2 replicas, but 3 slots hold it"
     );
     assert_eq!(refusal([0, 0, 0, 2, 2, 3], rank, [3, 0, 2, 1]), "layer 0, expert 1: has no slot");
     assert_eq!(
         refusal(phy2log, [0, 1, 1, 0, 1, 0], logcnt),
-        "layer 0, slot 2, expert 1: rank 1 is another copy's already"
+        "layer 0, slot 2, expert 1: rank 1 belongs to another replica"
     );
     for strange in [-1, 2, i64::MIN, i64::MAX] {
         assert_eq!(
@@ -311,7 +307,7 @@ fn false_certificates_are_refused_with_what_is_true() {
     let loads = canonical(&[1 << 37, 1 << 37, 1 << 38], 3);
     let sizes = global(3, 4, 2);
     let plan = plan(&loads, &sizes, Policy::DeepSeek);
-    let honest = Certificate::new(&plan, &loads).unwrap();
+    let honest = certify(&plan, &loads).unwrap();
     let refusal = |change: &dyn Fn(&mut Certificate)| {
         let mut changed = honest.clone();
         change(&mut changed);
@@ -319,25 +315,37 @@ fn false_certificates_are_refused_with_what_is_true() {
     };
     let load = 720_720_u64 << 38;
     assert_eq!(
-        refusal(&|changed| changed.gpu_load[1] += 1),
-        format!("layer 0: GPU 1 is said to carry {}, but carries {load}", load + 1)
+        refusal(&|changed| changed.layers[0].gpu_load[1] += 1),
+        format!(
+            "layer 0: the certificate says that GPU 1 carries {}, but it carries {load}",
+            load + 1
+        )
     );
     assert_eq!(
-        refusal(&|changed| changed.max_load[0] -= 1),
-        format!("layer 0: the busiest GPU is said to carry {}, but carries {load}", load - 1)
+        refusal(&|changed| changed.layers[0].max_load -= 1),
+        format!(
+            "layer 0: the certificate says that the busiest GPU carries {}, but it carries {load}",
+            load - 1
+        )
     );
     assert_eq!(
-        refusal(&|changed| changed.lower_bound[0] -= 1),
-        format!("layer 0: the lower bound is said to be {} (mean), but is {load} (mean)", load - 1)
+        refusal(&|changed| changed.layers[0].lower_bound -= 1),
+        format!(
+            "layer 0: the certificate says that the lower bound is {} (mean), but it is {load} (mean)",
+            load - 1
+        )
     );
     assert_eq!(
-        refusal(&|changed| changed.exponents[0] += 1),
-        "layer 0: the plan was certified for other loads: 2^-1 times these; \
-         to see what it costs under these, use evaluate"
+        refusal(&|changed| changed.layers[0].exponent += 1),
+        "layer 0: the certificate is for other loads: 2^-1 times these; \
+         to see what the plan costs under these loads, use evaluate"
     );
-    assert_eq!(refusal(&|changed| changed.num_gpus = 4), "the certificate is for 4 GPUs, not 2");
     assert_eq!(
-        refusal(&|changed| changed.bound.clear()),
-        "the certificate's bound has 0 entries instead of 1"
+        refusal(&|changed| changed.layers[0].gpu_load.push(0)),
+        "layer 0: the certificate is for 3 GPUs, but the plan is for 2"
+    );
+    assert_eq!(
+        refusal(&|changed| changed.layers.clear()),
+        "the certificate has 0 layers, but the plan has 1"
     );
 }

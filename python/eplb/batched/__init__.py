@@ -83,7 +83,7 @@ def rebalance_experts_batched(
     from eplb.batched.canonical import canonical_rows
     from eplb.batched.layers import plan_rows
 
-    groups, nodes = (1, 1) if sizes.fallback else (sizes.num_groups, sizes.num_nodes)
+    groups, nodes = (1, 1) if sizes.is_global else (sizes.num_groups, sizes.num_nodes)
     return plan_rows(
         canonical_rows(weight), sizes.num_replicas, groups, nodes, sizes.num_gpus, policy
     )

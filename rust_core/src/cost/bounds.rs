@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::kernel::probe::Silent;
-use crate::placement::bound::Bound;
+use crate::placement::bound::{Bound, LayerBound};
 use crate::problem::share::{SHARE_UNIT, packing_load};
 use crate::problem::topology::Topology;
 use crate::replicate::Replication;
@@ -11,15 +11,6 @@ use crate::replicate::Replication;
 /// Up to so many ways to put groups on nodes, or experts without spare slots on GPUs, are searched
 /// for the best.
 pub const MAX_PACKINGS: u64 = 100_000;
-
-/// What the busiest GPU of any plan of a layer carries at least, in packing loads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LayerBound {
-    pub(crate) load: u64,
-    pub(crate) kind: Bound,
-    /// The same, if groups need not stay together.
-    pub(crate) without_groups: u64,
-}
 
 /// Finds lower bounds layer after layer in the same buffers.
 #[derive(Debug, Default)]

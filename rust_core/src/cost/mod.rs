@@ -1,3 +1,4 @@
-//! Lower bounds of what any plan costs.
+//! What a plan costs, and lower bounds of what any plan costs.
 
 pub(crate) mod bounds;
+pub(crate) mod certify;

@@ -22,13 +22,16 @@ mod tests;
 
 use std::cmp::Reverse;
 
-use crate::cost::bounds::{LayerBound, LowerBounds};
-use crate::error::Error;
+use crate::cost::bounds::LowerBounds;
+use crate::error::{Error, ErrorKind, parameter};
 use crate::kernel::probe::Silent;
+use crate::layer_planner::{Findings, Layer, LayerPlanner};
+use crate::placement::bound::LayerBound;
+use crate::placement::tables::LayerTables;
 use crate::problem::options::{Effort, Gap, Options};
 use crate::problem::share::{SHARE_UNIT, packing_load};
 use crate::problem::topology::Topology;
-use crate::published::{LayerTables, Published, Rule};
+use crate::published::{PublishedLayers, Rule};
 
 use node::{Limits, NodePlanner, Task};
 use packings::Packing;
@@ -43,7 +46,7 @@ pub(crate) struct Search {
 
 impl Search {
     /// # Errors
-    /// [`Error::TargetGap`].
+    /// The target gap is negative or not finite.
     pub(crate) fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
         let Options { effort, target_gap, .. } = options;
         let gap =
@@ -70,36 +73,62 @@ impl Search {
 /// Whether no GPU has to hold an expert twice.
 ///
 /// # Errors
-/// [`Error::TooFewExperts`].
+/// Some GPU would have to.
 pub(crate) fn check_distinct(topology: &Topology) -> Result<(), Error> {
-    let (experts, nodes) = (topology.num_experts(), topology.nodes());
-    if topology.slots_per_gpu() <= experts / nodes {
+    let (experts, nodes, gpus) = (topology.num_experts(), topology.nodes(), topology.num_gpus());
+    let per_gpu = topology.slots_per_gpu();
+    if per_gpu <= experts / nodes {
         return Ok(());
     }
-    Err(Error::TooFewExperts {
-        experts,
-        replicas: topology.num_replicas(),
-        per_gpu: topology.slots_per_gpu(),
-        gpus: topology.num_gpus(),
-        nodes,
-        most: experts / nodes * topology.num_gpus(),
-    })
+    let there_are = if nodes == 1 {
+        format!(" means {per_gpu} slots per GPU, but there are {experts} experts")
+    } else {
+        let on_node = experts / nodes;
+        format!(" means {per_gpu} slots per GPU, but each of {nodes} nodes has {on_node} experts")
+    };
+    let problem = [parameter("num_replicas", topology.num_replicas()), there_are.into()];
+    Err(Error::new(ErrorKind::Topology, problem)
+        .expected("no expert twice on a GPU, which the policy minimax never does")
+        .hint([
+            "try ".into(),
+            parameter("num_replicas", experts / nodes * gpus),
+            " or ".into(),
+            parameter("policy", "deepseek"),
+        ]))
 }
 
-/// What is known of a layer that has been planned.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Outcome {
-    pub(crate) bound: LayerBound,
-    /// A published policy's largest GPU load is lower, by two copies of an expert on one GPU.
-    pub(crate) beaten_by_duplicates: bool,
+/// The policy `minimax`.
+#[derive(Debug)]
+pub(crate) struct Minimax {
+    search: Search,
+    topology: Topology,
+    layers: MinimaxLayers,
+}
+
+impl Minimax {
+    /// # Errors
+    /// Some GPU would have to hold an expert twice; the target gap is negative or not finite.
+    pub(crate) fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
+        let search = Search::new(options, topology)?;
+        check_distinct(topology)?;
+        Ok(Self { search, topology: topology.clone(), layers: MinimaxLayers::default() })
+    }
+}
+
+impl LayerPlanner for Minimax {
+    fn plan(&mut self, layers: &mut [Layer<'_>]) {
+        for Layer { loads, tables, findings } in layers {
+            **findings = self.layers.plan_layer(loads, &self.topology, self.search, tables);
+        }
+    }
 }
 
 /// Plans layer after layer in the same buffers.
 #[derive(Debug, Default)]
-pub(crate) struct Minimax {
+pub(crate) struct MinimaxLayers {
     bounds: LowerBounds,
     node: NodePlanner<Silent>,
-    published: Published,
+    published: PublishedLayers,
     /// Experts of the node at hand, and their loads.
     experts: Vec<u32>,
     loads: Vec<u64>,
@@ -135,7 +164,7 @@ impl Tables {
     }
 }
 
-impl Minimax {
+impl MinimaxLayers {
     /// Plans one layer of canonical loads `[L]`.
     pub(crate) fn plan_layer(
         &mut self,
@@ -143,7 +172,7 @@ impl Minimax {
         topology: &Topology,
         search: Search,
         tables: &mut LayerTables<'_>,
-    ) -> Outcome {
+    ) -> Findings {
         let (bound, mut peak) = self.search(loads, topology, search, tables);
         let enough = match search.effort {
             Effort::Best => bound.load,
@@ -162,7 +191,7 @@ impl Minimax {
             self.shorter = trial;
             shorter = search.shorter();
         }
-        let mut outcome = Outcome { bound, beaten_by_duplicates: false };
+        let mut findings = Findings { bound: Some(bound), beaten_by_duplicates: false };
         // Greedy packing without duplicates is what `deepseek` does, and steps raise no peak; where it
         // would have made duplicates, `deepseek` has them. But where an expert is on every GPU already,
         // `deepseek` may have given it more copies; and with groups it takes experts in another order,
@@ -173,10 +202,10 @@ impl Minimax {
             && self.node.greedy
             && !self.node.copies.counts.contains(&everywhere);
         if peak > search.gap().above(bound.load) && !as_published {
-            outcome.beaten_by_duplicates =
+            findings.beaten_by_duplicates =
                 self.compare(loads, topology, search.effort, peak, tables);
         }
-        outcome
+        findings
     }
 
     /// Searches at one effort; returns the bound and the largest GPU load.

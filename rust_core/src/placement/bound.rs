@@ -1,4 +1,4 @@
-//! The kinds of lower bounds.
+//! The kinds of lower bounds, and the bound of one layer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,16 +9,16 @@ use std::str::FromStr;
 pub enum Bound {
     /// The mean GPU load: some GPU carries at least that.
     Mean,
-    /// Adams' optimum: however the slots are shared out, some copy carries at least that.
+    /// Adams' optimum: however the slots are shared, some replica carries at least that.
     Adams,
     /// However the groups are put on nodes, some node, and so one of its GPUs, carries at least
-    /// that. Only where a hierarchical plan has several nodes.
+    /// that. Only for a hierarchical plan with several nodes.
     Node,
-    /// However whole experts are put on GPUs, some GPU carries at least that. Only where no slot is
-    /// spare, so that every expert has one copy.
+    /// However whole experts are put on GPUs, some GPU carries at least that. Only without
+    /// redundant slots, so that every expert has one replica.
     Packing,
-    /// Below it too many copies would be too heavy to share a GPU: however the slots are shared
-    /// out, at most j copies larger than T/(j+1) fit on a GPU that carries at most T.
+    /// Below it too many replicas would be too heavy to share a GPU: however the slots are shared,
+    /// at most j replicas larger than T/(j+1) fit on a GPU that carries at most T.
     Counting,
 }
 
@@ -51,4 +51,13 @@ impl FromStr for Bound {
     fn from_str(name: &str) -> Result<Self, ()> {
         Self::ALL.into_iter().find(|bound| bound.name() == name).ok_or(())
     }
+}
+
+/// What the busiest GPU of any plan of a layer carries at least, in packing loads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LayerBound {
+    pub(crate) load: u64,
+    pub(crate) kind: Bound,
+    /// The same, if groups need not stay together.
+    pub(crate) without_groups: u64,
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Place};
 use crate::kernel::threads::{share_out, worth};
+use crate::limits::MAX_EXPERTS;
 use crate::problem::number::Load;
-use crate::problem::topology::MAX_EXPERTS;
+use crate::problem::topology::too_large;
 
 /// The loads of a plan as integers, `[layers, experts]`, row after row.
 ///
@@ -24,15 +25,15 @@ pub struct CanonicalLoads {
     experts: usize,
     // Shared by all clones, such as that of a certificate.
     values: Arc<Vec<u64>>,
-    exponents: Vec<i32>,
+    exponents: Arc<Vec<i32>>,
 }
 
 impl CanonicalLoads {
     /// Makes the canonical loads of `[layers, experts]` loads given row after row.
     ///
     /// # Errors
-    /// [`Error::LoadShape`] if the table is empty or not filled, [`Error::TooLarge`], and
-    /// [`Error::LoadValue`] with the first load that is negative, infinite or NaN.
+    /// The table is empty or not filled; there are more than [`MAX_EXPERTS`] experts; a load is
+    /// negative, infinite or NaN: the first one is named.
     ///
     /// Time is linear in the number of loads.
     pub fn new<T: Load>(loads: &[T], layers: usize, experts: usize) -> Result<Self, Error> {
@@ -50,11 +51,10 @@ impl CanonicalLoads {
         threads: usize,
     ) -> Result<Self, Error> {
         if layers == 0 || experts == 0 || layers.checked_mul(experts) != Some(loads.len()) {
-            return Err(Error::LoadShape { values: loads.len(), layers, experts });
+            return Err(unfilled(loads.len(), layers, experts));
         }
         if experts as u64 > MAX_EXPERTS {
-            let size = experts as u64;
-            return Err(Error::TooLarge { name: "num_experts", size, most: MAX_EXPERTS });
+            return Err(too_large("num_experts", experts as u64, MAX_EXPERTS));
         }
         let mut values = vec![0; loads.len()];
         let mut exponents = vec![Ok(0); layers];
@@ -71,12 +71,16 @@ impl CanonicalLoads {
         });
         let exponents = (0..).zip(exponents).map(|(layer, exponent)| {
             exponent.map_err(|expert| {
-                let value = loads[layer * experts + expert].to_string();
-                Error::LoadValue { layer, expert, value }
+                Error::text(
+                    ErrorKind::Load,
+                    format!("the load is {}", loads[layer * experts + expert]),
+                )
+                .at(Place::expert(layer, expert))
+                .expected("a finite number that is not negative")
             })
         });
-        let exponents = exponents.collect::<Result<_, _>>()?;
-        Ok(Self { layers, experts, values: values.into(), exponents })
+        let exponents: Vec<i32> = exponents.collect::<Result<_, _>>()?;
+        Ok(Self { layers, experts, values: values.into(), exponents: exponents.into() })
     }
 
     /// Number of layers.
@@ -89,6 +93,18 @@ impl CanonicalLoads {
     #[must_use]
     pub fn experts(&self) -> usize {
         self.experts
+    }
+
+    /// Whether these are loads of a model with so many layers and experts.
+    pub(crate) fn check_shape(&self, layers: usize, experts: usize) -> Result<(), Error> {
+        if self.layers == layers && self.experts == experts {
+            return Ok(());
+        }
+        let problem = format!(
+            "the loads have {} layers x {} experts, but the plan has {layers} x {experts}",
+            self.layers, self.experts
+        );
+        Err(Error::text(ErrorKind::Load, problem).expected("loads of the same model"))
     }
 
     /// The canonical loads of a layer, `[experts]`.
@@ -122,6 +138,12 @@ impl CanonicalLoads {
         }
         hash.finalize().into()
     }
+}
+
+fn unfilled(values: usize, layers: usize, experts: usize) -> Error {
+    let problem = format!("{values} loads do not fill {layers} layers x {experts} experts");
+    Error::text(ErrorKind::Load, problem)
+        .expected("layers * experts loads, with at least one layer and one expert")
 }
 
 /// Fills `canonical` and returns the row's exponent, or the index of the first load that is none.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, named, parameter};
 use crate::problem::number::Load;
 use crate::problem::topology::Topology;
 
@@ -54,7 +54,7 @@ impl FromStr for Policy {
         Self::ALL
             .into_iter()
             .find(|policy| policy.name() == name)
-            .ok_or_else(|| Error::UnknownPolicy { name: name.to_owned() })
+            .ok_or_else(|| unknown("policy", name, &Self::names()))
     }
 }
 
@@ -129,8 +129,13 @@ impl FromStr for Effort {
         Self::ALL
             .into_iter()
             .find(|effort| effort.name() == name)
-            .ok_or_else(|| Error::UnknownEffort { name: name.to_owned() })
+            .ok_or_else(|| unknown("effort", name, &Self::names()))
     }
+}
+
+fn unknown(option: &'static str, name: &str, known: &[&str]) -> Error {
+    Error::new(ErrorKind::Option, ["unknown ".into(), named(option), format!(" {name:?}").into()])
+        .expected(format!("one of {}", known.join(", ")))
 }
 
 /// A policy and its options. A policy alone has the default options.
@@ -169,7 +174,10 @@ pub(crate) struct Gap {
 impl Gap {
     /// The gap that a float stands for, if that is finite and not negative.
     pub(crate) fn new(gap: f64) -> Result<Self, Error> {
-        let key = gap.key().ok_or_else(|| Error::TargetGap { value: gap.to_string() })?;
+        let key = gap.key().ok_or_else(|| {
+            Error::new(ErrorKind::Option, [parameter("target_gap", gap), " is not a gap".into()])
+                .expected("a finite number that is not negative, for example 0.0005 for 0.05 %")
+        })?;
         let (mantissa, exponent) = f64::decode(key);
         Ok(Self { mantissa, exponent })
     }

@@ -1,91 +1,63 @@
-//! The sizes of a problem, checked once: experts, slots, groups, nodes, GPUs.
+//! The sizes of a problem, checked once: experts, groups, and the GPUs of the cluster.
 
-use crate::error::Error;
+use std::sync::Arc;
 
-/// Most logical experts per layer: the sum of 2^14 rounded loads of at most 2^48 fits 64 bits.
-pub const MAX_EXPERTS: u64 = 1 << 14;
-/// Most physical experts per layer: packing loads of so many slots sum to less than 2^60.
-pub const MAX_REPLICAS: u64 = 1 << 20;
-/// Most slots of a whole plan: three 64-bit tables of so many fit in 6 GiB.
-pub const MAX_SLOTS: u64 = 1 << 28;
+use crate::error::{Error, ErrorKind, Part, parameter};
+use crate::limits::{MAX_EXPERTS, MAX_REPLICAS};
+use crate::problem::cluster::Cluster;
 
-/// The sizes of a problem as the user gives them.
+/// The sizes of a problem as the user gives them, for a cluster of equal GPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {
     /// Logical experts per layer, L.
     pub num_experts: u64,
-    /// Physical experts (slots) per layer, P: all of them, spares included.
+    /// Physical experts (slots) per layer, P: all of them, redundant ones included.
     pub num_replicas: u64,
     /// Expert groups; with `num_groups % num_nodes == 0` whole groups are packed on nodes.
     pub num_groups: u64,
     /// Server nodes.
     pub num_nodes: u64,
-    /// GPUs, G, of all nodes together.
+    /// GPUs of all nodes together, G.
     pub num_gpus: u64,
 }
 
-/// Sizes that go together. A plan for them exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Experts, groups and a cluster that go together: a plan exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
     experts: usize,
-    replicas: usize,
-    groups: usize,
-    nodes: usize,
-    gpus: usize,
+    asked_groups: usize,
+    asked_nodes: usize,
+    cluster: Arc<Cluster>,
+    slots_per_gpu: usize,
 }
 
 impl Topology {
     /// Checks `sizes`.
     ///
     /// # Errors
-    /// A zero; more than [`MAX_EXPERTS`] experts or [`MAX_REPLICAS`] of anything else; fewer slots than experts; slots that
-    /// do not divide by the GPUs. Where `num_groups % num_nodes == 0` (else the plan is global, as
-    /// published) also GPUs that do not divide by the nodes and experts that do not divide by the
-    /// groups. Each names the nearest sizes that do.
+    /// A size is 0; more than [`MAX_EXPERTS`] experts or [`MAX_REPLICAS`] of anything else; fewer
+    /// slots than experts; slots that are not divisible by the GPUs. If `num_groups % num_nodes ==
+    /// 0` also GPUs that are not divisible by the nodes, and experts that are not divisible by the
+    /// groups; otherwise the plan is global, as published. The hint has the nearest sizes that do.
     pub fn new(sizes: Sizes) -> Result<Self, Error> {
+        check(sizes)?;
         let Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus } = sizes;
-        let named = [
-            ("num_experts", num_experts),
-            ("num_groups", num_groups),
-            ("num_nodes", num_nodes),
-            ("num_gpus", num_gpus),
-            ("num_replicas", num_replicas),
-        ];
-        if let Some(&(name, _)) = named.iter().find(|(_, size)| *size == 0) {
-            return Err(Error::ZeroSize { name });
-        }
-        for (name, size) in named {
-            let most = if name == "num_experts" { MAX_EXPERTS } else { MAX_REPLICAS };
-            if size > most {
-                return Err(Error::TooLarge { name, size, most });
-            }
-        }
-        if num_replicas < num_experts {
-            return Err(Error::FewerReplicasThanExperts {
-                replicas: num_replicas,
-                experts: num_experts,
-            });
-        }
-        if !num_replicas.is_multiple_of(num_gpus) {
-            let advice = nearest_multiples("num_replicas", num_replicas, num_gpus, num_experts);
-            return Err(Error::NotDivisible {
-                whole_name: "num_replicas",
-                whole: num_replicas,
-                part_name: "num_gpus",
-                part: num_gpus,
-                advice,
-            });
-        }
-        if num_groups.is_multiple_of(num_nodes) {
-            check_hierarchy(sizes)?;
-        }
+        let global = !num_groups.is_multiple_of(num_nodes);
+        let nodes = if global { 1 } else { num_nodes as usize };
+        let slots_per_gpu = (num_replicas / num_gpus) as usize;
         Ok(Self {
             experts: num_experts as usize,
-            replicas: num_replicas as usize,
-            groups: num_groups as usize,
-            nodes: num_nodes as usize,
-            gpus: num_gpus as usize,
+            asked_groups: num_groups as usize,
+            asked_nodes: num_nodes as usize,
+            cluster: Arc::new(Cluster::uniform(num_gpus as usize, slots_per_gpu, nodes)),
+            slots_per_gpu,
         })
+    }
+
+    /// The GPUs and their slots.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Logical experts per layer, L.
@@ -97,105 +69,172 @@ impl Topology {
     /// Physical experts (slots) per layer, P.
     #[must_use]
     pub fn num_replicas(&self) -> usize {
-        self.replicas
+        self.cluster.num_slots()
     }
 
-    /// Expert groups as asked for; see [`Self::groups`] for those the plan respects.
+    /// Expert groups as asked for; [`Self::groups`] are those that the plan respects.
     #[must_use]
     pub fn num_groups(&self) -> usize {
-        self.groups
+        self.asked_groups
     }
 
-    /// Nodes as asked for; see [`Self::nodes`] for those the plan respects.
+    /// Nodes as asked for; [`Self::nodes`] are those that the plan respects.
     #[must_use]
     pub fn num_nodes(&self) -> usize {
-        self.nodes
+        self.asked_nodes
     }
 
     /// GPUs of all nodes, G.
     #[must_use]
     pub fn num_gpus(&self) -> usize {
-        self.gpus
+        self.cluster.num_gpus()
     }
 
-    /// Slots of a GPU, P / G: slot p lives on GPU p / (P / G).
+    /// Slots of every GPU: clusters of unequal GPUs are not planned yet.
     #[must_use]
     pub fn slots_per_gpu(&self) -> usize {
-        self.replicas / self.gpus
+        self.slots_per_gpu
     }
 
-    /// Whether the groups do not divide by the nodes, so that the plan is global, as published.
+    /// Whether the groups are not divisible by the nodes, so that the plan is global, as published.
     #[must_use]
-    pub fn fallback(&self) -> bool {
-        !self.groups.is_multiple_of(self.nodes)
+    pub fn is_global(&self) -> bool {
+        !self.asked_groups.is_multiple_of(self.asked_nodes)
     }
 
-    /// Groups that the plan keeps together: `num_groups`, or 1 after the fallback.
+    /// Groups that the plan keeps together: 1 if it is global.
     #[must_use]
     pub fn groups(&self) -> usize {
-        if self.fallback() { 1 } else { self.groups }
+        if self.is_global() { 1 } else { self.asked_groups }
     }
 
-    /// Nodes that the groups are packed on: `num_nodes`, or 1 after the fallback.
+    /// Nodes that the groups are packed on: 1 if the plan is global.
     #[must_use]
     pub fn nodes(&self) -> usize {
-        if self.fallback() { 1 } else { self.nodes }
+        self.cluster.num_nodes()
     }
+}
+
+fn check(sizes: Sizes) -> Result<(), Error> {
+    let Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus } = sizes;
+    let named = [
+        ("num_experts", num_experts),
+        ("num_groups", num_groups),
+        ("num_nodes", num_nodes),
+        ("num_gpus", num_gpus),
+        ("num_replicas", num_replicas),
+    ];
+    for (name, size) in named {
+        if size == 0 {
+            return Err(
+                refused([parameter(name, 0), " is too small".into()]).expected("at least 1")
+            );
+        }
+    }
+    for (name, size) in named {
+        let most = if name == "num_experts" { MAX_EXPERTS } else { MAX_REPLICAS };
+        if size > most {
+            return Err(too_large(name, size, most));
+        }
+    }
+    if num_replicas < num_experts {
+        return Err(too_few_slots(sizes));
+    }
+    if !num_replicas.is_multiple_of(num_gpus) {
+        let hint = nearest_multiples("num_replicas", num_replicas, num_gpus, num_experts);
+        return Err(not_divisible(("num_replicas", num_replicas), ("num_gpus", num_gpus), hint));
+    }
+    if num_groups.is_multiple_of(num_nodes) { check_hierarchy(sizes) } else { Ok(()) }
 }
 
 /// What a hierarchical plan asks for beyond a global one.
 fn check_hierarchy(sizes: Sizes) -> Result<(), Error> {
     let Sizes { num_experts, num_groups, num_nodes, num_gpus, .. } = sizes;
     if !num_experts.is_multiple_of(num_groups) {
-        return Err(Error::NotDivisible {
-            whole_name: "num_experts",
-            whole: num_experts,
-            part_name: "num_groups",
-            part: num_groups,
-            advice: nearest_groups(sizes),
-        });
+        let (whole, part) = (("num_experts", num_experts), ("num_groups", num_groups));
+        return Err(not_divisible(whole, part, nearest_groups(sizes)));
     }
     if !num_gpus.is_multiple_of(num_nodes) {
-        return Err(Error::NotDivisible {
-            whole_name: "num_gpus",
-            whole: num_gpus,
-            part_name: "num_nodes",
-            part: num_nodes,
-            advice: nearest_nodes(sizes),
-        });
+        let (whole, part) = (("num_gpus", num_gpus), ("num_nodes", num_nodes));
+        return Err(not_divisible(whole, part, nearest_nodes(sizes)));
     }
     Ok(())
 }
 
-/// The multiples of `step` around `value` that are at least `least` and within the limits.
-fn nearest_multiples(name: &str, value: u64, step: u64, least: u64) -> String {
-    let below = value / step * step;
-    let fits = |&candidate: &u64| candidate >= least.max(1) && candidate <= MAX_REPLICAS;
-    would(name, [below, below + step].into_iter().filter(fits))
+fn refused(problem: impl IntoIterator<Item = Part>) -> Error {
+    Error::new(ErrorKind::Topology, problem)
 }
 
-/// The numbers of groups next to the one asked for that whole nodes and experts divide into.
-fn nearest_groups(sizes: Sizes) -> String {
+/// A size above its limit.
+pub(crate) fn too_large(name: &'static str, size: u64, most: u64) -> Error {
+    refused([parameter(name, size), " is too large".into()]).expected(format!("at most {most}"))
+}
+
+fn too_few_slots(sizes: Sizes) -> Error {
+    let Sizes { num_experts, num_replicas, num_gpus, .. } = sizes;
+    let error = refused([
+        parameter("num_replicas", num_replicas),
+        format!(" is less than the {num_experts} experts").into(),
+    ]);
+    // Often the redundant slots were given in the place of all slots.
+    let slots = (num_experts + num_replicas).next_multiple_of(num_gpus);
+    let error = error.expected("at least one slot for each expert");
+    if slots > MAX_REPLICAS {
+        return error;
+    }
+    error.hint([
+        "all slots count, not only redundant ones: did you mean ".into(),
+        parameter("num_replicas", slots),
+        "?".into(),
+    ])
+}
+
+fn not_divisible(whole: (&'static str, u64), part: (&'static str, u64), hint: Vec<Part>) -> Error {
+    refused([
+        parameter(whole.0, whole.1),
+        " is not divisible by ".into(),
+        parameter(part.0, part.1),
+    ])
+    .hint(hint)
+}
+
+/// The multiples of `step` around `value` that are at least `least` and within the limits.
+fn nearest_multiples(name: &'static str, value: u64, step: u64, least: u64) -> Vec<Part> {
+    let below = value / step * step;
+    let fits = |&candidate: &u64| candidate >= least.max(1) && candidate <= MAX_REPLICAS;
+    tries(name, [below, below + step].into_iter().filter(fits))
+}
+
+/// The numbers of groups next to the one asked for that whole nodes and experts are divisible by.
+fn nearest_groups(sizes: Sizes) -> Vec<Part> {
     let Sizes { num_experts, num_groups, num_nodes, .. } = sizes;
     let fits = |d: &u64| num_experts.is_multiple_of(*d) && d.is_multiple_of(num_nodes);
     let below = (1..num_groups.min(num_experts + 1)).rev().find(fits);
     let above = (num_groups..=num_experts).find(fits);
     if below.or(above).is_none() {
-        return format!("with num_nodes={num_nodes} no num_groups does; num_nodes=1 allows more");
+        let whole = format!(" no number of groups fits {num_experts} experts; try ");
+        let nodes = parameter("num_nodes", num_nodes);
+        let global = [parameter("num_groups", 1), " and ".into(), parameter("num_nodes", 1)];
+        return ["with ".into(), nodes, whole.into()].into_iter().chain(global).collect();
     }
-    would("num_groups", below.into_iter().chain(above))
+    tries("num_groups", below.into_iter().chain(above))
 }
 
-/// The numbers of nodes next to the one asked for that GPUs and groups divide by.
-fn nearest_nodes(sizes: Sizes) -> String {
+/// The numbers of nodes next to the one asked for that GPUs and groups are divisible by.
+fn nearest_nodes(sizes: Sizes) -> Vec<Part> {
     let Sizes { num_groups, num_nodes, num_gpus, .. } = sizes;
     let fits = |d: &u64| num_gpus.is_multiple_of(*d) && num_groups.is_multiple_of(*d);
     let below = (1..num_nodes).rev().find(fits);
     let above = (num_nodes..=num_gpus).find(fits);
-    would("num_nodes", below.into_iter().chain(above))
+    tries("num_nodes", below.into_iter().chain(above))
 }
 
-fn would(name: &str, values: impl Iterator<Item = u64>) -> String {
-    let values: Vec<String> = values.map(|value| value.to_string()).collect();
-    format!("{name}={} would", values.join(" or "))
+/// `try num_gpus=4 or num_gpus=8`.
+fn tries(name: &'static str, values: impl Iterator<Item = u64>) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for value in values {
+        parts.push(if parts.is_empty() { "try ".into() } else { " or ".into() });
+        parts.push(parameter(name, value));
+    }
+    parts
 }

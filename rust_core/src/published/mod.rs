@@ -5,19 +5,13 @@ mod swaps;
 
 use crate::greedy::{Greedy, LANES, first};
 use crate::kernel::probe::{Silent, Trace};
+use crate::layer_planner::{Layer, LayerPlanner};
+use crate::placement::tables::LayerTables;
 use crate::problem::topology::Topology;
 use crate::replicas::{Item, Items};
 use crate::replicate::Replication;
 
 use swaps::Refinement;
-
-/// A layer of a plan being written: `[P]` slots, `[P]` ranks, `[L]` counts.
-#[derive(Debug)]
-pub(crate) struct LayerTables<'a> {
-    pub(crate) phy2log: &'a mut [i64],
-    pub(crate) rank: &'a mut [i64],
-    pub(crate) logcnt: &'a mut [i64],
-}
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +24,42 @@ pub(crate) enum Rule {
 const NODE_STEPS: usize = 1;
 const GPU_STEPS: usize = 2;
 
+/// One of the published policies.
+#[derive(Debug)]
+pub(crate) struct Published {
+    rule: Rule,
+    topology: Topology,
+    layers: PublishedLayers,
+}
+
+impl Published {
+    pub(crate) fn new(rule: Rule, topology: &Topology) -> Self {
+        Self { rule, topology: topology.clone(), layers: PublishedLayers::default() }
+    }
+}
+
+impl LayerPlanner for Published {
+    fn plan(&mut self, layers: &mut [Layer<'_>]) {
+        let Self { rule, topology, layers: planner } = self;
+        for side_by_side in layers.chunks_mut(LANES) {
+            match side_by_side {
+                [a, b] => {
+                    let tables = [a.tables.reborrow(), b.tables.reborrow()];
+                    planner.plan([a.loads, b.loads], topology, *rule, tables);
+                }
+                layers => {
+                    for layer in layers {
+                        planner.plan([layer.loads], topology, *rule, [layer.tables.reborrow()]);
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Plans layers in the same buffers, up to [`LANES`] of them side by side.
 #[derive(Debug, Default)]
-pub(crate) struct Published<T = Silent> {
+pub(crate) struct PublishedLayers<T = Silent> {
     orders: [Order; LANES],
     replications: [Replication; LANES],
     items: [Items; LANES],
@@ -40,7 +67,7 @@ pub(crate) struct Published<T = Silent> {
     pub(crate) trace: T,
 }
 
-impl<T: Trace> Published<T> {
+impl<T: Trace> PublishedLayers<T> {
     /// Plans layers of canonical loads `[L]` each. Time O(P log P) for each.
     pub(crate) fn plan<const N: usize>(
         &mut self,

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
-use eplb_core::{CanonicalLoads, Plan, Policy, Sizes, Topology};
+use eplb_core::{
+    CanonicalLoads, Certificate, Error, Options, Placement, Policy, Problem, Sizes, Topology,
+};
 
 /// `SplitMix64`: a stream of numbers that is the same everywhere.
 #[derive(Debug)]
@@ -128,6 +130,18 @@ pub(crate) fn canonical(loads: &[u64], experts: usize) -> CanonicalLoads {
 }
 
 /// The crate's plan on one thread.
-pub(crate) fn plan(loads: &CanonicalLoads, sizes: &Sizes, policy: Policy) -> Plan {
-    eplb_core::plan(loads, topology(sizes), policy, 1).unwrap()
+pub(crate) fn plan(loads: &CanonicalLoads, sizes: &Sizes, policy: Policy) -> Placement {
+    let problem = Problem::new(loads, &topology(sizes), policy).unwrap();
+    eplb_core::plan(&problem, 1).unwrap().placement().clone()
+}
+
+/// The crate's placement and its certificate, on so many threads.
+pub(crate) fn certified(
+    loads: &CanonicalLoads,
+    topology: &Topology,
+    options: impl Into<Options>,
+    threads: usize,
+) -> Result<(Placement, Certificate), Error> {
+    let plan = eplb_core::plan(&Problem::new(loads, topology, options)?, threads)?;
+    Ok((plan.placement().clone(), plan.certificate().clone()))
 }

@@ -3,8 +3,9 @@
 use std::cmp::Ordering;
 
 use super::{Peak, Silent, Step, Trace};
+use crate::placement::tables::LayerTables;
 use crate::problems::{Stream, canonical, loads, sizes, topology};
-use crate::published::{LayerTables, Published, Rule};
+use crate::published::{PublishedLayers, Rule};
 use crate::replicate::Replication;
 
 /// Keeps what it is told.
@@ -125,7 +126,7 @@ fn swaps_never_raise_the_peak_of_packs() {
         let sizes = sizes(&mut stream);
         let (experts, slots) = (sizes.num_experts as usize, sizes.num_replicas as usize);
         let loads = canonical(&loads(&mut stream, kind, 1, experts), experts);
-        let mut published = Published::<Recorder>::default();
+        let mut published = PublishedLayers::<Recorder>::default();
         let (mut phy2log, mut rank, mut logcnt) =
             (vec![0; slots], vec![0; slots], vec![0; experts]);
         let tables = LayerTables { phy2log: &mut phy2log, rank: &mut rank, logcnt: &mut logcnt };

@@ -1,0 +1,155 @@
+//! The GPUs that a plan is for: on which node each is, how many slots it has, how fast it is, and
+//! whether it is in use.
+
+use std::ops::Range;
+
+/// Whether a GPU takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum GpuState {
+    /// It holds replicas.
+    #[default]
+    Live,
+    /// It must hold nothing after the next update, but may be the source of a transfer.
+    Draining,
+    /// It is lost, with all that it held.
+    Dead,
+}
+
+/// One GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Gpu {
+    /// Its node, from 0.
+    pub node: u32,
+    /// Physical experts that it has room for.
+    pub slots: u32,
+    /// How fast it is, beside the others: the load of a GPU counts divided by its speed.
+    pub speed: u32,
+    /// Whether it takes part.
+    pub state: GpuState,
+}
+
+/// All GPUs of a plan, in order; the slots of a GPU follow those of the GPU before it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cluster {
+    gpus: Vec<Gpu>,
+    /// First slot of each GPU, and one past the last slot of all.
+    first_slot: Vec<u32>,
+    nodes: usize,
+}
+
+impl Cluster {
+    /// These GPUs. Their slots are 2^32 - 1 at most in all.
+    #[must_use]
+    pub fn new(gpus: Vec<Gpu>) -> Self {
+        let mut first_slot = Vec::with_capacity(gpus.len() + 1);
+        let mut slots = 0;
+        first_slot.push(0);
+        for gpu in &gpus {
+            slots += gpu.slots;
+            first_slot.push(slots);
+        }
+        let nodes = gpus.iter().map(|gpu| gpu.node as usize + 1).max().unwrap_or(0);
+        Self { gpus, first_slot, nodes }
+    }
+
+    /// Equal live GPUs, `num_gpus / num_nodes` on each node, which divides evenly.
+    #[must_use]
+    pub fn uniform(num_gpus: usize, slots_per_gpu: usize, num_nodes: usize) -> Self {
+        let per_node = (num_gpus / num_nodes.max(1)).max(1);
+        let gpu = |index: usize| Gpu {
+            node: (index / per_node) as u32,
+            slots: slots_per_gpu as u32,
+            speed: 1,
+            state: GpuState::Live,
+        };
+        Self::new((0..num_gpus).map(gpu).collect())
+    }
+
+    /// The GPUs in order.
+    #[must_use]
+    pub fn gpus(&self) -> &[Gpu] {
+        &self.gpus
+    }
+
+    /// Number of GPUs, G.
+    #[must_use]
+    pub fn num_gpus(&self) -> usize {
+        self.gpus.len()
+    }
+
+    /// Number of nodes.
+    #[must_use]
+    pub fn num_nodes(&self) -> usize {
+        self.nodes
+    }
+
+    /// Number of slots of all GPUs, P.
+    #[must_use]
+    pub fn num_slots(&self) -> usize {
+        self.first_slot[self.gpus.len()] as usize
+    }
+
+    /// The slots of a GPU.
+    ///
+    /// # Panics
+    /// If there is no such GPU.
+    #[inline]
+    #[must_use]
+    pub fn slots_of(&self, gpu: usize) -> Range<usize> {
+        self.first_slot[gpu] as usize..self.first_slot[gpu + 1] as usize
+    }
+
+    /// The GPU of a slot. Time O(log G).
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    #[must_use]
+    pub fn gpu_of(&self, slot: usize) -> usize {
+        assert!(slot < self.num_slots(), "slot {slot} of {}", self.num_slots());
+        self.first_slot.partition_point(|&first| first as usize <= slot) - 1
+    }
+
+    /// Slots of each GPU, if all GPUs are live, equally fast, and have equally many slots, and if
+    /// the nodes follow one another with equally many GPUs each.
+    #[must_use]
+    pub fn uniform_slots(&self) -> Option<usize> {
+        let slots = self.gpus.first()?.slots as usize;
+        (*self == Self::uniform(self.num_gpus(), slots, self.nodes)).then_some(slots)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cluster, Gpu, GpuState};
+
+    #[test]
+    fn slots_belong_to_their_gpus() {
+        let gpu = |node, slots| Gpu { node, slots, speed: 1, state: GpuState::Live };
+        let cluster = Cluster::new(vec![gpu(0, 2), gpu(0, 0), gpu(1, 3)]);
+        assert_eq!((cluster.num_gpus(), cluster.num_nodes(), cluster.num_slots()), (3, 2, 5));
+        let slots: Vec<_> = (0..3).map(|gpu| cluster.slots_of(gpu)).collect();
+        assert_eq!(slots, [0..2, 2..2, 2..5]);
+        let gpus: Vec<_> = (0..5).map(|slot| cluster.gpu_of(slot)).collect();
+        assert_eq!(gpus, [0, 0, 2, 2, 2]);
+        assert_eq!(cluster.uniform_slots(), None);
+    }
+
+    #[test]
+    fn a_uniform_cluster_has_equal_gpus() {
+        let uniform = Cluster::uniform(6, 4, 3);
+        assert_eq!(uniform.uniform_slots(), Some(4));
+        let nodes: Vec<_> = uniform.gpus().iter().map(|gpu| gpu.node).collect();
+        assert_eq!(nodes, [0, 0, 1, 1, 2, 2]);
+        for change in [
+            (|gpu: &mut Gpu| gpu.slots = 5) as fn(&mut Gpu),
+            |gpu| gpu.speed = 2,
+            |gpu| gpu.node = 1,
+            |gpu| gpu.state = GpuState::Dead,
+        ] {
+            let mut gpus = uniform.gpus().to_vec();
+            change(&mut gpus[0]);
+            assert_eq!(Cluster::new(gpus).uniform_slots(), None);
+        }
+    }
+}

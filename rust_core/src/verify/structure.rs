@@ -1,0 +1,117 @@
+//! The structure of a placement: what can be checked without loads.
+
+use crate::error::{Error, Place};
+use crate::placement::Placement;
+use crate::problem::topology::Topology;
+
+/// Checks what needs no loads: every expert has a slot, every slot an expert of the model, counts
+/// and ranks are those of the slots, and groups are whole on their nodes, equally many on each.
+///
+/// # Errors
+/// The first thing that is false.
+pub fn verify_structure(placement: &Placement) -> Result<(), Error> {
+    let (slots, experts) =
+        (placement.topology().num_replicas(), placement.topology().num_experts());
+    let sizes = [
+        ("phy2log", placement.phy2log().len(), slots),
+        ("rank", placement.rank().len(), slots),
+        ("logcnt", placement.logcnt().len(), experts),
+    ];
+    for (name, found, per_layer) in sizes {
+        if placement.layers() == 0 || Some(found) != placement.layers().checked_mul(per_layer) {
+            let claim =
+                format!("{name} has {found} entries, not {} x {per_layer}", placement.layers());
+            return Err(Error::falsehood(Place::default(), claim));
+        }
+    }
+    for layer in 0..placement.layers() {
+        let phy2log = &placement.phy2log()[layer * slots..][..slots];
+        let rank = &placement.rank()[layer * slots..][..slots];
+        let logcnt = &placement.logcnt()[layer * experts..][..experts];
+        check_copies(layer, phy2log, rank, logcnt)?;
+        check_groups(layer, phy2log, placement.topology())?;
+    }
+    Ok(())
+}
+
+/// Every expert has `logcnt` slots, at least one, whose ranks are 0, 1, ..., `logcnt` - 1.
+fn check_copies(layer: usize, phy2log: &[i64], rank: &[i64], logcnt: &[i64]) -> Result<(), Error> {
+    let experts = logcnt.len();
+    let mut copies = vec![0_usize; experts];
+    for (slot, &expert) in phy2log.iter().enumerate() {
+        let Some(copies) = usize::try_from(expert).ok().and_then(|e| copies.get_mut(e)) else {
+            let claim = format!("holds expert {expert}, but there are {experts} experts");
+            return Err(Error::falsehood(Place::slot(layer, slot), claim));
+        };
+        *copies += 1;
+    }
+    for (expert, (&held, &said)) in copies.iter().zip(logcnt).enumerate() {
+        let claim = match held {
+            0 => "has no slot".to_owned(),
+            _ if held as i64 != said => {
+                format!("logcnt says {said} replicas, but {held} slots hold it")
+            }
+            _ => continue,
+        };
+        return Err(Error::falsehood(Place::expert(layer, expert), claim));
+    }
+    // Where the ranks of each expert begin in a table of all of them.
+    let begin: Vec<usize> = copies
+        .iter()
+        .scan(0, |end, &copies| {
+            *end += copies;
+            Some(*end - copies)
+        })
+        .collect();
+    let mut taken = vec![false; phy2log.len()];
+    for (slot, (&expert, &rank)) in phy2log.iter().zip(rank).enumerate() {
+        let expert = expert as usize;
+        let claim = match usize::try_from(rank) {
+            Ok(rank) if rank < copies[expert] => {
+                if !std::mem::replace(&mut taken[begin[expert] + rank], true) {
+                    continue;
+                }
+                format!("rank {rank} belongs to another replica")
+            }
+            _ => format!("rank {rank} is not one of 0..{}", copies[expert]),
+        };
+        return Err(Error::falsehood(whole(layer, slot, expert), claim));
+    }
+    Ok(())
+}
+
+/// In a hierarchical plan the experts of a group are all on one node, and nodes hold equally many
+/// groups.
+fn check_groups(layer: usize, phy2log: &[i64], topology: &Topology) -> Result<(), Error> {
+    let (groups, nodes, cluster) = (topology.groups(), topology.nodes(), topology.cluster());
+    let group_size = topology.num_experts() / groups;
+    let mut node_of_group = vec![None; groups];
+    let mut groups_on_node = vec![0; nodes];
+    for (gpu, node) in cluster.gpus().iter().map(|gpu| gpu.node as usize).enumerate() {
+        for slot in cluster.slots_of(gpu) {
+            let group = phy2log[slot] as usize / group_size;
+            match node_of_group[group] {
+                None => {
+                    node_of_group[group] = Some(node);
+                    groups_on_node[node] += 1;
+                }
+                Some(home) if home != node => {
+                    let claim = format!("is on node {node}, but group {group} is on node {home}");
+                    let place = whole(layer, slot, phy2log[slot] as usize);
+                    return Err(Error::falsehood(place, claim));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    if let Some(node) = groups_on_node.iter().position(|&held| held != groups / nodes) {
+        let held = groups_on_node[node];
+        let claim = format!("node {node} holds {held} groups instead of {}", groups / nodes);
+        return Err(Error::falsehood(Place::layer(layer), claim));
+    }
+    Ok(())
+}
+
+fn whole(layer: usize, slot: usize, expert: usize) -> Place {
+    Place { expert: Some(expert), ..Place::slot(layer, slot) }
+}
