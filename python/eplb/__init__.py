@@ -6,9 +6,12 @@
 [[0, 2, 1, 0, 3, 1], [2, 0, 3, 2, 1, 3]]
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from eplb._core import __version__
 from eplb.batched import rebalance_experts_batched
-from eplb.drop_in import rebalance_experts
+from eplb.deepseek import rebalance_experts
 from eplb.errors import (
     EplbError,
     LoadError,
@@ -17,8 +20,12 @@ from eplb.errors import (
     TopologyError,
     VerificationError,
 )
-from eplb.planner import POLICIES, evaluate, plan, verify
+from eplb.planning import POLICIES, evaluate, plan, verify
 from eplb.plans import Plan, load_plan
+
+if TYPE_CHECKING:
+    from eplb import engines, load_files, plots, sampling
+    from eplb.analysis.comparison import compare
 
 __all__ = [
     "POLICIES",
@@ -30,10 +37,30 @@ __all__ = [
     "TopologyError",
     "VerificationError",
     "__version__",
+    "compare",
+    "engines",
     "evaluate",
+    "load_files",
     "load_plan",
     "plan",
+    "plots",
     "rebalance_experts",
     "rebalance_experts_batched",
+    "sampling",
     "verify",
 ]
+
+# Imported when first used, so that `import eplb` stays quick.
+_MODULES = ("engines", "load_files", "plots", "sampling")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"eplb.{name}")
+    if name == "compare":
+        return import_module("eplb.analysis.comparison").compare
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -63,6 +63,34 @@ class EplbError(ValueError):
         """The hint, with each parameter as ``spell`` writes it."""
         return _spelled(self.hint, spell)
 
+    def within(
+        self, where: str, *, kind: type[EplbError] | None = None, also: str = ""
+    ) -> EplbError:
+        """The same error, of the class ``kind``, with ``where: `` before and ``also`` behind it."""
+        return (kind or type(self))(
+            f"{where}: ",
+            *self.parts,
+            also,
+            hint=self.hint,
+            layer=self.layer,
+            slot=self.slot,
+            expert=self.expert,
+        )
+
+    def renamed(self, rename: Callable[[Parameter], Parameter]) -> EplbError:
+        """The same error with other parameters."""
+
+        def changed(parts: Iterable[Part]) -> list[Part]:
+            return [part if isinstance(part, str) else rename(part) for part in parts]
+
+        return type(self)(
+            *changed(self.parts),
+            hint=changed(self.hint),
+            layer=self.layer,
+            slot=self.slot,
+            expert=self.expert,
+        )
+
     def __str__(self) -> str:
         return "; ".join(filter(None, (self.text(), self.hint_text())))
 

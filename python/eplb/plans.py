@@ -1,17 +1,20 @@
-"""The plan: where the copies of every expert are, what that costs, how far it is from the best."""
+"""The plan: where the replicas of every expert are, what that costs, how far it is from the best."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from eplb import tensors
+from eplb import _core
 from eplb.errors import EplbError, VerificationError
-from eplb.shown import count, short, type_name
-from eplb.sizes import topology
-
-from . import _core
+from eplb.inputs import tensors
+from eplb.inputs.sizes import topology
+from eplb.storage import plan_file
+from eplb.storage.atomic import write_whole
+from eplb.summary import summary
+from eplb.text import count, short, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,17 +22,20 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from eplb.engines.layers import HiddenLayers
+    from eplb.engines.rows import PlacedLayers, Target
+
     IntTable = npt.NDArray[np.int64]
     FloatTable = npt.NDArray[np.float64]
 
 
 class Plan:
-    """Where the copies of every expert of every layer are. Made by :func:`eplb.plan` and others.
+    """Where the replicas of every expert of every layer are. :func:`eplb.plan` makes it.
 
-    L logical experts have P copies in as many slots of G GPUs; slot p is on GPU ``p // (P // G)``.
-    Tables are read-only int64 arrays. A plan that knows the loads it is for (all but those
-    of :meth:`from_phy2log`) carries a certificate: the GPU loads, and a lower bound that no plan
-    of these sizes could beat. Loads are in the unit of the input.
+    L logical experts have P replicas in as many slots on G GPUs; slot p is on GPU ``p // (P // G)``.
+    Tables are read-only int64 arrays; ``torch.tensor(plan.phy2log)`` copies one to a tensor. A plan
+    whose loads are known (all but those of :meth:`from_phy2log`) has a certificate: the GPU loads,
+    and a lower bound that no plan of these sizes can beat. Loads are in the unit of the input.
     """
 
     __hash__ = None  # type: ignore[assignment]
@@ -52,7 +58,7 @@ class Plan:
 
     @property
     def num_layers(self) -> int:
-        """MoE layers."""
+        """Number of MoE layers."""
         return self._placement.layers
 
     @property
@@ -67,12 +73,12 @@ class Plan:
 
     @property
     def num_groups(self) -> int:
-        """Expert groups, as asked for."""
+        """Expert groups, as given."""
         return self._placement.topology.num_groups
 
     @property
     def num_nodes(self) -> int:
-        """Nodes, as asked for."""
+        """Nodes, as given."""
         return self._placement.topology.num_nodes
 
     @property
@@ -81,8 +87,8 @@ class Plan:
         return self._placement.topology.num_gpus
 
     @property
-    def fallback(self) -> bool:
-        """Whether the groups do not divide by the nodes, so that the plan is global."""
+    def is_global(self) -> bool:
+        """Whether the groups cannot be divided over the nodes, so that both were ignored."""
         return self._placement.topology.is_global
 
     @property
@@ -93,41 +99,49 @@ class Plan:
     # -- placement --------------------------------------------------------------------------------
 
     @property
+    def placement(self) -> _core.Placement:
+        """The tables in the core's type."""
+        return self._placement
+
+    @property
     def phy2log(self) -> IntTable:
         """Logical expert in each slot, ``[layers, P]``."""
         return self._table("phy2log")
 
     @property
     def rank(self) -> IntTable:
-        """Which copy of its expert each slot holds, 0 .. copies - 1, ``[layers, P]``."""
+        """Which replica of its expert each slot holds, from 0, ``[layers, P]``."""
         return self._table("rank")
 
     @property
     def logcnt(self) -> IntTable:
-        """Copies of each expert, ``[layers, L]``."""
+        """Replicas of each expert, ``[layers, L]``."""
         return self._table("logcnt")
 
     def log2phy(self, width: Literal["max", "static"] = "max") -> IntTable:
         """Slots of each expert by rank, ``[layers, L, X]``, padded with -1.
 
-        X is the largest count of the plan (``"max"``, DeepSeek's) or P - L + 1 (``"static"``,
-        which does not depend on the loads).
+        X is the largest count of the plan (``"max"``, as DeepSeek has it) or P - L + 1
+        (``"static"``, which does not depend on the loads).
+
+        Raises:
+            EplbError: another width. TopologyError: there is not enough memory.
         """
         return _read_only(self._placement.log2phy(static_width(width)))
 
     def _table(self, name: str) -> IntTable:
-        """A table of the placement, copied out of it once."""
+        """A table of the placement, copied once."""
         if name not in self._tables:
             self._tables[name] = _read_only(getattr(self._placement, name)())
         return self._tables[name]
 
     @property
     def duplicates(self) -> IntTable:
-        """Slots that hold an expert which their GPU holds already, ``[layers]``."""
+        """Slots with an expert that is already on the same GPU, ``[layers]``."""
         return _read_only(np.array(self._placement.duplicates(), dtype=np.int64))
 
     def digest(self) -> str:
-        r"""16 hex digits that depend on sizes and phy2log only: what ranks of a cluster compare.
+        r"""16 hex digits that ranks of a cluster can compare. Only sizes and phy2log count.
 
         The first 8 bytes of SHA-256 over ``b"eplb plan 1\n"``, then layers, P, G, groups, nodes and
         phy2log, row after row, as little-endian 32-bit integers.
@@ -138,24 +152,29 @@ class Plan:
 
     @property
     def certified(self) -> bool:
-        """Whether the plan knows the loads it is for."""
+        """Whether the loads of the plan are known."""
         return self._certificate is not None or self._loads is not None
 
     @property
     def certificate(self) -> _core.Certificate:
-        """The certificate in integers, as the plan file has it.
+        """The certificate in integers, as in the plan file.
 
         Raises:
-            EplbError: the plan has none.
+            EplbError: the loads of the plan are not known.
         """
         if self._certificate is None:
             if self._loads is None:
                 raise EplbError(
-                    "this plan knows no loads, as it was made from phy2log alone; "
-                    "use eplb.evaluate(plan, load)"
+                    "the loads of this plan are not known, because it was made from phy2log",
+                    hint=["use eplb.evaluate(plan, load)"],
                 )
             self._certificate = _core.certify(self._placement, self._loads)
         return self._certificate
+
+    @property
+    def loaded_layers(self) -> IntTable:
+        """Rows with load, ascending; figures over all layers leave the others out."""
+        return np.flatnonzero(np.array(self.certificate.max_load, dtype=np.uint64))
 
     @property
     def gpu_load(self) -> FloatTable:
@@ -164,20 +183,20 @@ class Plan:
 
     @property
     def balancedness(self) -> FloatTable:
-        """Mean GPU load / largest GPU load, ``[layers]``; 1 is perfect, and what no load has."""
+        """Mean GPU load / largest GPU load, ``[layers]``; 1 is perfect, also for a layer without load."""
         return _read_only(self.certificate.balancedness())
 
     @property
     def lower_bound(self) -> FloatTable:
-        """What the busiest GPU of any plan of these sizes carries at least, ``[layers]``."""
+        """The least that the busiest GPU of any plan of these sizes carries, ``[layers]``."""
         return _read_only(self.certificate.lower_bound_in_units())
 
     @property
     def bound(self) -> list[str]:
-        """Why, per layer.
+        """The reason of the lower bound of each layer.
 
-        ``"mean"`` load, ``"adams"`` optimal shares, ``"node"`` of groups, ``"packing"`` of experts
-        where no slot is spare, or ``"counting"`` of copies too heavy to share a GPU.
+        ``"mean"`` load, ``"adams"`` (optimal shares), ``"node"`` (packing of groups), ``"packing"``
+        of experts without redundant slots, or ``"counting"`` of replicas too heavy to share a GPU.
         """
         return self.certificate.bound
 
@@ -188,9 +207,9 @@ class Plan:
 
     @property
     def beaten_by_duplicates(self) -> npt.NDArray[np.bool_]:
-        """Layers, ``[layers]``, that duplicates would serve better.
+        """Layers in which a published policy with duplicates has a lower largest GPU load, ``[layers]``.
 
-        Those of a plan of `minimax` where a published policy reaches a lower largest GPU load, but by two copies of an expert on one GPU.
+        Only plans by ``"minimax"`` know it.
         """
         return _read_only(np.array(self.certificate.beaten_by_duplicates, dtype=np.bool_))
 
@@ -207,20 +226,20 @@ class Plan:
     ) -> Plan:
         """The plan of a placement ``[layers, P]`` that an engine already has.
 
-        The copies of an expert are ranked by slot. The experts are 0 .. the largest that occurs.
+        The replicas of an expert are ranked by slot. The experts are 0 to the largest that occurs.
 
         Raises:
-            VerificationError: no table of integers, or an expert is negative or has no slot.
+            VerificationError: not a table of integers, or an expert is negative or has no slot.
             TopologyError: the sizes do not go together.
-            LoadTypeError: a tensor that holds no values.
+            LoadTypeError: a tensor without values.
         """
         table = integer_table("phy2log", phy2log)
         num_experts = max(int(table.max()) + 1, 1)
         if num_experts > table.shape[1]:
             layer, slot = (int(at) for at in np.unravel_index(table.argmax(), table.shape))
             raise VerificationError(
-                f"layer {layer}, slot {slot}: expert {num_experts - 1} is there, but every expert from "
-                f"0 needs a slot: in {table.shape[1]} slots the last can be {table.shape[1] - 1}",
+                f"layer {layer}, slot {slot}: expert {num_experts - 1} needs more slots than there are; "
+                f"expected 0 to {table.shape[1] - 1}, because every expert from 0 needs a slot",
                 layer=layer,
                 slot=slot,
                 expert=num_experts - 1,
@@ -234,23 +253,76 @@ class Plan:
         )
         return cls(_core.Placement.from_phy2log(sizes, table))
 
+    def trivial(self) -> Plan:
+        """The default placement of engines, without balancing: slot p holds expert p modulo L.
+
+        It has the sizes of this plan, without groups, and its loads if they are known.
+        """
+        row = np.arange(self.num_replicas, dtype=np.int64) % self.num_experts
+        table = np.tile(row, (self.num_layers, 1))
+        placement = Plan.from_phy2log(table, num_gpus=self.num_gpus).placement
+        return Plan(placement, loads=self._loads)
+
+    @classmethod
+    def from_engine_file(
+        cls,
+        path: str | PathLike[str],
+        format: str,  # noqa: A002
+        *,
+        num_gpus: int | None = None,
+        num_groups: int = 1,
+        num_nodes: int = 1,
+        layers: Sequence[int] | None = None,
+    ) -> tuple[Plan, HiddenLayers | None]:
+        """Reads the placement file of an engine. Untrusted files are safe to read.
+
+        Args:
+            path, format, num_gpus, layers: as for :func:`eplb.engines.load_engine_file`.
+            num_groups, num_nodes: as for :meth:`from_phy2log`.
+
+        Returns:
+            The plan, and the hidden layer of each of its rows, if the file names them.
+
+        Raises:
+            PlanFileError: it is not a placement of these sizes; the message says what is wrong.
+            TopologyError, TypeError: a size is invalid. OSError: the file cannot be read.
+        """
+        from eplb.engines.reading import load_engine_file
+        from eplb.errors import PlanFileError
+        from eplb.inputs.sizes import whole_number
+
+        groups, nodes = whole_number("num_groups", num_groups), whole_number("num_nodes", num_nodes)
+        file = load_engine_file(path, format, num_gpus=num_gpus, layers=layers)
+        try:
+            plan = cls.from_phy2log(
+                file.phy2log, num_gpus=file.num_gpus, num_groups=groups, num_nodes=nodes
+            )
+        except EplbError as error:
+            hidden = "" if file.layers is None else file.layers.place(error.layer)
+            raise error.within(str(path), kind=PlanFileError, also=hidden) from error
+        return plan, file.layers
+
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain Python values, for JSON; :meth:`from_dict` takes it back."""
-        from eplb.plan_files import plan_to_dict
-
-        return plan_to_dict(self)
+        return plan_file.to_dict(self._content())
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Plan:
-        """The plan that :meth:`to_dict` gave. What it says is checked by :func:`eplb.verify`.
+        """The plan of a dict that :meth:`to_dict` made. :func:`eplb.verify` checks its claims.
 
         Raises:
-            PlanFileError: a key is missing, unknown or of the wrong type, shape or range.
-            VerificationError: the tables make no plan.
+            PlanFileError: a key is missing, unknown, or of the wrong type, shape or range.
+            VerificationError: the tables are not a valid placement.
         """
-        from eplb.plan_files import plan_from_dict
+        return cls._of(plan_file.from_dict(values))
 
-        return plan_from_dict(values)
+    def _content(self) -> plan_file.PlanContent:
+        certificate = self.certificate if self.certified else None
+        return plan_file.PlanContent(self._placement, self._policy, certificate)
+
+    @classmethod
+    def _of(cls, content: plan_file.PlanContent) -> Plan:
+        return cls(content.placement, policy=content.policy, certificate=content.certificate)
 
     def save(
         self,
@@ -261,33 +333,57 @@ class Plan:
         num_hidden_layers: int | None = None,
         config: str | PathLike[str] | None = None,
     ) -> list[str]:
-        """Writes the plan to ``path``, whole or not at all: a plan file, or the file of an engine.
+        """Writes the plan to ``path``, as a whole or not at all.
 
         Args:
-            path: where to. A plan file is ``.json`` or ``.npz``.
-            format: ``"plan"``, which :func:`eplb.load_plan` reads back, or ``"sglang"``,
-                ``"trtllm"``, ``"vllm-ascend"``, ``"rtp-llm"``, ``"vllm"``.
-            layers: for engines, the hidden layer of each layer of the plan, ascending.
-            num_hidden_layers: for engines, how many hidden layers the model has.
-            config: the model's config.json, which tells both ``layers`` and ``num_hidden_layers``.
+            path: the file; its ending must be one of the format's.
+            format: ``"plan"``, a plan file (.json or .npz) that :func:`eplb.load_plan` reads, or
+                the file of an engine: ``"sglang"``, ``"trtllm"``, ``"vllm-ascend"``, ``"rtp-llm"``,
+                ``"vllm"``.
+            layers: for engines, the hidden layer of each row, ascending; by default 0, 1, 2, ... A
+                plan of all hidden layers (from SGLang's statistics) may be given fewer: an engine
+                that wants MoE layers gets these; an engine that wants all gets the default
+                placement for the others.
+            num_hidden_layers: for engines whose file has dense layers too, the number of hidden
+                layers; dense layers get the default placement. By default the last of ``layers`` is
+                the last one.
+            config: the model's config.json, which has ``layers`` and ``num_hidden_layers``.
 
-        Returns notes, a line each: what was done, and what the engine needs beside the file.
+        Returns:
+            Notes, a line each: what was done, and what the engine also needs.
 
         Raises:
             PlanFileError: another ending, or the engine could not use the plan.
-            OSError: the file cannot be written.
+            OSError: a file cannot be written or read.
         """
-        from eplb.engine_files import save_for_engine
+        from eplb.engines.rows import target
 
-        return save_for_engine(
-            self, path, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config
+        where = target(
+            path, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config
         )
+        return self.write(where)
+
+    def write(self, where: Target) -> list[str]:
+        """Writes the plan to a target that has been checked; see :meth:`save`."""
+        if where.format == "plan":
+            write_whole(where.path, plan_file.encode(self._content(), where.path.name))
+            names_layers = where.layers is not None or where.num_hidden_layers is not None
+            return ["a plan file has no hidden layers: they are left out"] if names_layers else []
+        content, notes = where.encode(self._placed())
+        write_whole(where.path, content)
+        return notes
+
+    def _placed(self) -> PlacedLayers:
+        from eplb.engines.rows import PlacedLayers
+
+        loaded = tuple(self.loaded_layers.tolist()) if self.certified else None
+        return PlacedLayers(self.phy2log.tolist(), self.num_experts, self.num_gpus, loaded)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Plan.from_dict, (self.to_dict(),)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both place alike, by the same policy, and are certified for the same loads."""
+        """Whether placement, policy and certificate are equal."""
         if not isinstance(other, Plan):
             return NotImplemented
         same = (
@@ -305,23 +401,21 @@ class Plan:
         )
 
     def __str__(self) -> str:
-        from eplb.summary import summary
-
         return summary(self)
 
 
 def load_plan(path: str | PathLike[str]) -> Plan:
-    """Reads a plan file, ``.json`` or ``.npz``. What it says is checked by :func:`eplb.verify`.
+    """Reads a plan file, ``.json`` or ``.npz``. :func:`eplb.verify` checks its claims.
 
-    Files of strangers are safe to read: no pickle is, and at most 1 GiB.
+    Untrusted files are safe to read: no pickle is loaded, and at most 1 GiB is read.
 
     Raises:
-        PlanFileError: it holds no plan; VerificationError: it holds tables that make none.
-        OSError: the file cannot be read.
+        PlanFileError: it is not a plan file.
+        VerificationError: its tables are not a valid placement.
+        OSError: it cannot be read.
     """
-    from eplb.plan_files import read_plan
-
-    return read_plan(path)
+    content = plan_file.read(Path(path))
+    return Plan(content.placement, policy=content.policy, certificate=content.certificate)
 
 
 def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -330,28 +424,34 @@ def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def static_width(width: str) -> bool:
-    """Whether a width of log2phy is the static one."""
+    """Whether a width of log2phy is the static one.
+
+    Raises:
+        EplbError: it is neither ``"max"`` nor ``"static"``.
+    """
     if not isinstance(width, str) or width not in ("max", "static"):
         raise EplbError(f"the width of log2phy is 'max' or 'static', got {short(width)}")
     return width == "static"
 
 
 def integer_table(name: str, values: Any) -> IntTable:
-    """``values``, ``[layers, n]``, as a contiguous int64 array."""
+    """``values``, ``[layers, n]``, as a contiguous int64 array.
+
+    Raises:
+        VerificationError: they are not such a table.
+    """
     if tensors.is_tensor(values):
         values, bits_of = tensors.tensor_array(values)
         if bits_of:
             raise VerificationError(f"{name} must hold integers, got {bits_of}")
     try:
         array = np.asarray(values)
-    except Exception as error:  # whatever a stranger's __array__ raises
-        raise VerificationError(f"{name} is no table [layers, slots]: {error}") from error
+    except Exception as error:  # __array__ of any class can raise anything
+        raise VerificationError(f"{name} is not a table [layers, slots]: {error}") from error
     if array.ndim != 2 or array.size == 0:
-        raise VerificationError(
-            f"{name} has shape {array.shape}; a table [layers, slots] is needed"
-        )
+        raise VerificationError(f"{name} has shape {array.shape}; expected [layers, slots]")
     if array.dtype.kind not in "iu":
         raise VerificationError(f"{name} must hold integers, got {type_name(array.dtype)}")
     if array.dtype == np.uint64 and int(array.max()) >= 2**63:
-        raise VerificationError(f"{name} holds {int(array.max())}, which is no expert")
+        raise VerificationError(f"{name} holds {int(array.max())}, which is not an expert")
     return np.require(array, np.int64, ["C", "ALIGNED"])

@@ -1,4 +1,4 @@
-"""A picture of a plan: the load of every GPU, before and after."""
+"""Pictures of a plan: the load of every GPU, before and after."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb.errors import EplbError
-from eplb.plan_files import write_whole
-from eplb.planner import trivial_plan
-from eplb.shown import count
-from eplb.summary import loaded_layers
+from eplb.storage.atomic import write_whole
+from eplb.text import count
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -22,39 +20,42 @@ if TYPE_CHECKING:
 
     from eplb.plans import IntTable, Plan
 
-#: What a picture's name may end in.
+#: Endings of picture files.
 ENDINGS = (".png", ".svg", ".pdf")
 
 _BEFORE, _AFTER = "#b3541e", "#1f6f8b"
 
 
 def picture_path(path: str | PathLike[str]) -> Path:
-    """Where a picture goes.
+    """The path of a picture.
 
     Raises:
-        EplbError: another ending, or matplotlib is not installed.
+        EplbError: the ending is unknown, matplotlib is not installed, or there is no such folder.
     """
     where = Path(path)
     if where.suffix not in ENDINGS:
-        raise EplbError(f"{str(path)!r} does not end in {', '.join(ENDINGS)}, as a picture must")
+        raise EplbError(
+            f"{str(path)!r} is not a picture file name; expected an ending {', '.join(ENDINGS)}"
+        )
     if find_spec("matplotlib") is None:
-        raise EplbError("matplotlib is needed to draw: pip install matplotlib")
+        raise EplbError("matplotlib is needed to draw", hint=["pip install matplotlib"])
     if not where.parent.is_dir():
-        raise EplbError(f"there is no folder {str(where.parent)!r} to draw {where.name} in")
+        raise EplbError(f"the folder {str(where.parent)!r} for {where.name} does not exist")
     return where
 
 
 def plot_plan(plan: Plan, path: str | PathLike[str]) -> None:
-    """Draws the load of every GPU in every layer, under no balancing and under the plan.
+    """Draws the load of every GPU in every layer, with the default placement and with
+    the plan.
 
-    Loads are in means of their layer. Layers without load are left out.
+    Loads are divided by the mean of their layer. Layers without load are left out.
 
     Args:
         plan: a plan that was made by :func:`eplb.plan` or :func:`eplb.evaluate`.
-        path: a ``.png``, ``.svg`` or ``.pdf`` file, written whole or not at all.
+        path: a ``.png``, ``.svg`` or ``.pdf`` file, written as a whole or not at all.
 
     Raises:
-        EplbError: another ending, matplotlib is not installed, or the plan knows no loads.
+        EplbError: the ending is unknown, matplotlib is not installed, or the loads are not known.
         OSError: the file cannot be written.
     """
     where = picture_path(path)
@@ -64,18 +65,20 @@ def plot_plan(plan: Plan, path: str | PathLike[str]) -> None:
 
 
 def figure_of(plan: Plan) -> Figure:
-    """The picture itself, a ``matplotlib.figure.Figure``."""
-    trivial = trivial_plan(plan)
+    """The picture as a ``matplotlib.figure.Figure``."""
+    trivial = plan.trivial()
     if not trivial.certified:
-        raise EplbError("this plan knows no loads to draw: use eplb.evaluate(plan, load)")
-    layers = loaded_layers(plan)
+        raise EplbError(
+            "the loads of this plan are not known", hint=["use eplb.evaluate(plan, load)"]
+        )
+    layers = plan.loaded_layers
     if len(layers) == 0:
-        raise EplbError("there is nothing to draw: no layer carries a load")
+        raise EplbError("there is nothing to draw: no layer has load")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     before, after = figure.subplots(2, 1, sharex=True, sharey=True)
-    _panel(before, trivial, layers, _BEFORE, "no balancing")
+    _panel(before, trivial, layers, _BEFORE, "default placement")
     _panel(after, plan, layers, _AFTER, plan.policy or "the placement")
     after.set_xlabel("layer")
     figure.supylabel("GPU load / mean of its layer")
@@ -85,7 +88,7 @@ def figure_of(plan: Plan) -> Figure:
 
 
 def _panel(axes: Any, plan: Plan, layers: IntTable, colour: str, name: str) -> None:
-    """A dot for each GPU of each layer, a bar up to the busiest, which all others wait for."""
+    """A dot for each GPU of each layer, and a bar up to the busiest one, for which all others wait."""
     load = plan.gpu_load[layers]
     relative = load / load.mean(axis=1, keepdims=True)
     peak = relative.max(axis=1)

@@ -19,8 +19,8 @@ from eplb.chance import (
     word,
 )
 from eplb.errors import EplbError, TopologyError
-from eplb.shown import short
-from eplb.sizes import whole_number
+from eplb.inputs.sizes import whole_number
+from eplb.text import short
 
 
 @dataclass(frozen=True)

@@ -354,6 +354,12 @@ fn policies() -> Vec<&'static str> {
     core::Policy::names().to_vec()
 }
 
+/// The names of the policies that have a plan for these sizes.
+#[pyfunction]
+fn policies_for(topology: &Topology) -> Vec<&'static str> {
+    core::policies_for(&topology.0).into_iter().map(core::Policy::name).collect()
+}
+
 /// The names of the efforts of minimax.
 #[pyfunction]
 fn efforts() -> Vec<&'static str> {
@@ -408,8 +414,8 @@ fn verify(
 mod _core {
     #[pymodule_export]
     use super::{
-        Certificate, Loads, Placement, Topology, certify, efforts, plan, policies, verify,
-        verify_structure,
+        Certificate, Loads, Placement, Topology, certify, efforts, plan, policies, policies_for,
+        verify, verify_structure,
     };
 
     #[pymodule_export]

@@ -31,7 +31,7 @@ pub use limits::{MAX_EXPERTS, MAX_REPLICAS, MAX_SLOTS};
 pub use placement::Placement;
 pub use placement::bound::Bound;
 pub use placement::certificate::{Certificate, LayerCertificate};
-pub use planner::{Plan, plan};
+pub use planner::{Plan, plan, policies_for};
 pub use problem::Problem;
 pub use problem::cluster::{Cluster, Gpu, GpuState};
 pub use problem::loads::CanonicalLoads;

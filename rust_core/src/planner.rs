@@ -26,6 +26,13 @@ fn planner_of(options: Options, topology: &Topology) -> Result<Box<dyn LayerPlan
     })
 }
 
+/// The policies that have a plan for these sizes.
+#[must_use]
+pub fn policies_for(topology: &Topology) -> Vec<Policy> {
+    let plans = |policy: &Policy| planner_of((*policy).into(), topology).is_ok();
+    Policy::ALL.into_iter().filter(plans).collect()
+}
+
 /// A placement, and what it was made for.
 #[derive(Debug, Clone)]
 pub struct Plan {

@@ -1,22 +1,22 @@
-"""DeepSeek's interface on the device where the loads are, all layers in lockstep."""
+"""DeepSeek's interface on the device of the loads, all layers in lockstep."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eplb import tensors
-from eplb.errors import EplbError, LoadError, LoadTypeError, TopologyError
-from eplb.loads import canonical_loads
-from eplb.shown import short
-from eplb.sizes import topology
+from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter, TopologyError
+from eplb.inputs import tensors
+from eplb.inputs.loads import canonical_loads
+from eplb.inputs.sizes import topology
+from eplb.text import short
 
 if TYPE_CHECKING:
     import torch
 
-#: Names of the policies, the published ones.
+#: Names of the published policies.
 POLICIES = ("deepseek", "adaptive")
-#: Copies that one expert may get: up to here float64 quotients order like the fractions.
-MAX_COPIES = 1024
+#: Most replicas of one expert: up to here float64 quotients order like the fractions.
+MAX_REPLICAS = 1024
 #: Entries of log2phy, as in the core.
 MAX_ENTRIES = 2**28
 
@@ -34,20 +34,20 @@ def rebalance_experts_batched(
     """Plans as :func:`eplb.rebalance_experts` does, bit for bit, on the device of ``weight``.
 
     It never waits for the device, copies nothing to or from it, and no shape depends on the loads:
-    a CUDA graph can capture it, after one call to warm up. The loads are made exact from their
-    bits, also where the device flushes subnormals to zero.
+    a CUDA graph can capture it, after one call to warm up. The loads are decoded from their bits,
+    so a device that flushes subnormals to zero changes nothing.
 
     Args:
         weight: ``[layers, L]`` loads; a tensor of any int or float dtype that
             :func:`eplb.plan` takes.
-        num_replicas: slots of a layer, P; a multiple of ``num_gpus``, at most L + 1023.
+        num_replicas: slots per layer, P; a multiple of ``num_gpus``, at most L + 1023.
         num_groups: groups of experts.
-        num_nodes: nodes; where ``num_groups % num_nodes != 0`` the plan is global.
+        num_nodes: nodes; if ``num_groups % num_nodes != 0``, groups and nodes are ignored.
         num_gpus: GPUs, G; a multiple of ``num_nodes``.
         policy: ``"deepseek"`` or ``"adaptive"``.
-        check: wait for the device and raise where a load is NaN, infinite or negative. Otherwise
-            such a load counts as 0: the plan is a valid one, equal to that of ``weight`` with zeros
-            in these places.
+        check: wait for the device, and raise if a load is NaN, infinite or negative. Otherwise
+            such a load counts as 0: the plan is valid, and equal to the plan for ``weight`` with
+            zeros in these places.
 
     Returns:
         ``phy2log [layers, P]``, ``log2phy [layers, L, P - L + 1]`` by rank and padded with -1, and
@@ -55,13 +55,12 @@ def rebalance_experts_batched(
 
     Raises:
         TopologyError: as :func:`eplb.plan`; or P - L + 1 > 1,024.
-        LoadError: no table ``[layers, experts]``; with ``check``, a load that is none.
-        LoadTypeError: no tensor, or not of real numbers.
-        EplbError: another policy.
+        LoadError: not a table ``[layers, experts]``; with ``check``, an invalid load.
+        LoadTypeError: not a tensor, or not of real numbers.
+        EplbError: an unknown policy.
 
-    About 6 P + 5 (P - L) kernels one after the other, by the P and L of a node; each runs over all
-    layers and nodes.
-    On a CPU :func:`eplb.rebalance_experts` is much faster.
+    It launches about 6 P + 5 (P - L) kernels one after another, for the P and L of a node; each runs
+    over all layers and nodes. On a CPU :func:`eplb.rebalance_experts` is much faster.
     """
     weight = _checked(weight)
     layers, num_experts = weight.shape
@@ -74,7 +73,9 @@ def rebalance_experts_batched(
     )
     if not isinstance(policy, str) or policy not in POLICIES:
         raise EplbError(
-            f"there is no batched policy {short(policy)}; the policies are {', '.join(POLICIES)}"
+            "unknown ",
+            Parameter("policy"),
+            f" {short(policy)} for the batched path; expected one of {', '.join(POLICIES)}",
         )
     _check_width(layers, num_experts, sizes.num_replicas, sizes.num_gpus)
     if check:
@@ -107,28 +108,34 @@ def _checked(weight: torch.Tensor) -> torch.Tensor:
         raise LoadTypeError("the loads are on the meta device, which holds no values")
     if not is_supported(weight.dtype):
         dtype = str(weight.dtype).removeprefix("torch.")
-        raise LoadTypeError(f"loads must be integers or floats, got {dtype}; convert them first")
+        raise LoadTypeError(
+            f"expected integers or floats as loads, got {dtype}; convert them first"
+        )
     if weight.ndim != 2 or weight.numel() == 0:
-        hint = {1: ": for one layer, give load[None]", 3: ": for windows, give load.sum(dim=0)"}
+        hint = {1: "; for one layer, pass load[None]", 3: "; for windows, pass load.sum(dim=0)"}
         raise LoadError(
             f"the loads have shape {tuple(weight.shape)}; "
-            f"a table [layers, experts] is needed, neither of them 0{hint.get(weight.ndim, '')}"
+            f"expected a table [layers, experts] with at least one of each{hint.get(weight.ndim, '')}"
         )
     return weight.detach().resolve_neg()
 
 
 def _check_width(layers: int, num_experts: int, num_replicas: int, num_gpus: int) -> None:
-    """Raises where log2phy would be wider than float64 quotients are exact, or too large."""
+    """Refuses sizes for which float64 quotients are not exact, or log2phy is too large."""
     width = num_replicas - num_experts + 1
-    if width > MAX_COPIES:
-        most = (num_experts + MAX_COPIES - 1) // num_gpus * num_gpus
-        fewer = f"num_replicas={most} or less would do, or" if most >= num_experts else "use"
+    if width > MAX_REPLICAS:
+        most = (num_experts + MAX_REPLICAS - 1) // num_gpus * num_gpus
+        fewer = (
+            [Parameter("num_replicas", str(most)), " or less, or "] if most >= num_experts else []
+        )
         raise TopologyError(
-            f"num_replicas={num_replicas} lets one of {num_experts} experts have {width} copies, "
-            f"and the batched path knows at most {MAX_COPIES}; {fewer} eplb.rebalance_experts"
+            Parameter("num_replicas", str(num_replicas)),
+            f" allows {width} replicas of an expert; the batched path supports at most {MAX_REPLICAS}",
+            hint=["use ", *fewer, "eplb.rebalance_experts"],
         )
     if layers * num_experts * width > MAX_ENTRIES:
         raise TopologyError(
-            f"log2phy of {layers} layers x {num_experts} experts x {width} copies would have more "
-            f"than {MAX_ENTRIES} entries; plan fewer layers at a time"
+            f"log2phy of {layers} layers x {num_experts} experts x {width} replicas would have "
+            f"more than {MAX_ENTRIES} entries",
+            hint=["plan fewer layers at a time"],
         )

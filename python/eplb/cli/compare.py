@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from eplb.analysis.comparison import Comparison, Row, compare
 from eplb.cli.options import (
     AsJson,
     Gpus,
@@ -16,18 +17,17 @@ from eplb.cli.options import (
     Nodes,
     Redundant,
     Replicas,
-    Sizes,
+    SizeOptions,
     Threads,
     Trust,
     WrittenBy,
-    in_words_of_options,
+    spell,
 )
 from eplb.cli.output import WIDTH, busy, say
-from eplb.comparison import Comparison, Row, compare
+from eplb.engines import METRICS
 from eplb.load_files import read_loads
-from eplb.metrics import METRICS
-from eplb.shown import count
-from eplb.summary import at_most, ratio
+from eplb.summary import at_most, global_note, ratio
+from eplb.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,17 +48,17 @@ def compare_command(
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every policy with the trivial placement."""
-    sizes = Sizes(gpus, replicas, redundant, groups, nodes, threads)
+    """Compare every policy with the default placement."""
+    sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
     experts = read.table.shape[1]
-    with sizes.named_in_errors(experts), busy("planning by every policy"):
+    with sizes.spelled_in_errors(experts), busy("planning by every policy"):
         comparison = compare(read.table, **sizes.arguments(experts))
     notes = [
         *read.notes,
         *sizes.notes(),
         *(
-            f"{policy}: impossible: {in_words_of_options(reason)}"
+            f"{policy} is impossible: {reason.text(spell)}"
             for policy, reason in comparison.impossible.items()
         ),
     ]
@@ -69,11 +69,11 @@ def compare_command(
 
 
 def comparison_text(comparison: Comparison, metric: str | None = None) -> str:
-    """The comparison as a table of 80 columns; with colours where standard output shows them."""
+    """The comparison as a table of 80 columns, with colours if standard output supports them."""
     from rich.console import Console
     from rich.table import Table
 
-    space = 1 if metric else 2  # all of 80 columns with one column more
+    space = 1 if metric else 2  # 80 columns with one more column
     table = Table(box=None, pad_edge=False, padding=(0, space, 0, 0))
     table.add_column("policy\n")
     for heading in (
@@ -89,7 +89,7 @@ def comparison_text(comparison: Comparison, metric: str | None = None) -> str:
     best = min(_gap(row) for row in comparison.rows)
     for row in comparison.rows:
         table.add_row(*_cells(row, metric), style="green" if _gap(row) == best else "")
-    console = Console(width=2 * WIDTH, highlight=False)  # nothing is cut where figures are long
+    console = Console(width=2 * WIDTH, highlight=False)  # long figures are not cut
     with console.capture() as capture:
         console.print(table)
     lines = [*_sizes_lines(comparison), "", capture.get().rstrip("\n")]
@@ -110,7 +110,7 @@ def _values(comparison: Comparison) -> dict[str, Any]:
     ]
     return {
         **asdict(comparison.sizes),
-        "fallback": comparison.fallback,
+        "is_global": comparison.is_global,
         "loaded_layers": comparison.loaded_layers,
         "rows": rows,
     }
@@ -120,15 +120,13 @@ def _sizes_lines(comparison: Comparison) -> list[str]:
     sizes = comparison.sizes
     slots = f"{count(sizes.num_experts, 'expert')} in {count(sizes.num_replicas, 'slot')}"
     lines = [f"{count(sizes.num_layers, 'layer')}: {slots} on {count(sizes.num_gpus, 'GPU')}"]
-    if comparison.fallback:
-        lines.append(
-            f"groups: {sizes.num_groups}, no multiple of {sizes.num_nodes} nodes: planned globally"
-        )
+    if comparison.is_global:
+        lines.append(global_note(sizes.num_groups, sizes.num_nodes))
     elif sizes.num_nodes > 1:
         lines.append(f"{sizes.num_groups} groups, each whole on one of {sizes.num_nodes} nodes")
     without = sizes.num_layers - comparison.loaded_layers
     if without:
-        lines.append(f"{count(without, 'layer')} without load, left out of means and worst")
+        lines.append(f"{count(without, 'layer')} without load are not counted")
     return lines
 
 

@@ -18,12 +18,10 @@ from eplb.cli.options import (
     Trust,
     WrittenBy,
     number,
-    words_of_options,
 )
 from eplb.cli.output import say
 from eplb.cli.screen import lines_of, metric_lines, plan_values
-from eplb.engine_files import FORMATS, load_engine_file, moe_layers_of
-from eplb.engine_files.hidden_layers import counted, others
+from eplb.engines import FORMATS, HiddenLayers, moe_layers_of
 from eplb.load_files import read_loads
 
 if TYPE_CHECKING:
@@ -35,16 +33,20 @@ if TYPE_CHECKING:
 def evaluate_command(
     placement: Annotated[
         str,
-        typer.Argument(metavar="PLACEMENT", help="A plan file, or with --format an engine's."),
+        typer.Argument(
+            metavar="PLACEMENT", help="A plan file, or with --format the file of an engine."
+        ),
     ],
     loads: LoadsPath,
     *,
     format: Annotated[  # noqa: A002
         str,
-        typer.Option("--format", metavar="NAME", help=f"Whose file: plan, {', '.join(FORMATS)}."),
+        typer.Option(
+            "--format", metavar="NAME", help=f"Format of the placement: plan, {', '.join(FORMATS)}."
+        ),
     ] = "plan",
     gpus: Annotated[
-        int | None, number("--gpus", "GPUs of all nodes, where the file does not say.")
+        int | None, number("--gpus", "GPUs of all nodes, if the file does not say.")
     ] = None,
     layers: Layers = None,
     config: Config = None,
@@ -60,10 +62,16 @@ def evaluate_command(
     if config is not None:
         layers = [*moe_layers_of(config).moe]
     if format == "plan" and gpus is not None:
-        raise eplb.EplbError("a plan file says its own sizes: --gpus is for engines only")
+        raise eplb.EplbError(
+            "a plan file contains its own sizes",
+            hint=["leave out --gpus, or give --format for the file of an engine"],
+        )
     read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
     if read.layers is not None and layers not in (None, [*read.layers]):
-        raise eplb.EplbError("the loads say themselves of which layers they are: name no others")
+        raise eplb.EplbError(
+            f"the loads are those of {HiddenLayers(read.layers)}",
+            hint=["leave out --layers and --config"],
+        )
     placed, named = _placement(placement, format, gpus, layers or read.layers)
     table, left_out = _rows_of(read.table, placed.num_layers, named)
     plan = eplb.evaluate(placed, table)
@@ -85,20 +93,19 @@ def _placement(
     gpus: int | None,
     layers: Sequence[int] | None,
 ) -> tuple[eplb.Plan, Sequence[int] | None]:
-    """A placement, and the hidden layer of each of its rows, where somebody said."""
+    """A placement, and the hidden layer of each of its rows, if it is known."""
     if format == "plan":
         return eplb.load_plan(path), layers
     chosen = None if format in FORMATS and FORMATS[format].rows == "moe" else layers
-    with words_of_options():
-        file = load_engine_file(path, format, num_gpus=gpus, layers=chosen)
-    return file.plan, file.layers or layers
+    plan, named = eplb.Plan.from_engine_file(path, format, num_gpus=gpus, layers=chosen)
+    return plan, named or layers
 
 
 def _rows_of(
     table: npt.NDArray[Any], num_layers: int, layers: Sequence[int] | None
 ) -> tuple[npt.NDArray[Any], list[str]]:
-    """Of loads of all hidden layers, the rows that a placement of some of them is for."""
+    """The rows of the loads that the placement is for, if the loads are of all hidden layers."""
     if layers is None or not num_layers == len(layers) < len(table) or layers[-1] >= len(table):
         return table, []
-    left_out = counted(others([*layers], len(table)))
-    return table[[*layers]], [f"{left_out} of the loads left out: the placement has none of them"]
+    left_out = HiddenLayers(layers).others(len(table))
+    return table[[*layers]], [f"{left_out} of the loads left out: the placement does not have them"]

@@ -1,4 +1,4 @@
-"""Standard output and standard error, whatever is at their other ends."""
+"""Standard output and standard error, for terminals, pipes and closed streams."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WIDTH = 80
-#: As a shell has it for a program that the end of its reader has ended.
+#: The exit code that a shell reports if the reader of a pipe has gone.
 READER_GONE = 141
 _LONGEST_COMPLAINT = 500
 
 
 def say(text: str) -> None:
-    """Prints ``text`` at once, so that what goes wrong does so here."""
+    """Prints ``text`` at once, so that a failure is seen here."""
     try:
         write(sys.stdout, text)
     except OSError as error:
@@ -31,23 +31,30 @@ def say(text: str) -> None:
         raise
 
 
-def complain(message: str) -> None:
-    """One line on standard error, whatever a stranger's file put into the message."""
-    line = " ".join(message.split())
+def complain(message: str, hint: str = "") -> None:
+    """An error on standard error in one line, and a hint in another one."""
+    write(sys.stderr, f"eplb: {_printable(message)}")
+    if hint:
+        write(sys.stderr, f"hint: {_printable(hint)}")
+
+
+def _printable(text: str) -> str:
+    """One line of limited length, for text that may come from an untrusted file."""
+    line = " ".join(text.split())
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
-    write(sys.stderr, f"eplb: {line[:_LONGEST_COMPLAINT]}")
+    return line[:_LONGEST_COMPLAINT]
 
 
 def write(stream: TextIO | None, text: str) -> None:
     """A line, or several."""
-    if stream is not None:  # as where the shell was told >&-
+    if stream is not None:  # None if the shell closed it
         stream.write(f"{text}\n")
         stream.flush()
 
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
-    """Says on a terminal what takes its time, as long as it does."""
+    """Shows on a terminal what is being done, as long as it takes."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield
         return
@@ -58,13 +65,13 @@ def busy(what: str) -> Iterator[None]:
 
 
 def never_fail_on_a_character() -> None:
-    """Lets names of any characters be printed on any terminal."""
+    """Allows any character in names on any terminal."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _discard_output() -> None:
-    """Lets standard output end in nothing, so that the interpreter's last flush cannot fail."""
+    """Discards standard output, so that the interpreter's last flush cannot fail."""
     with open(os.devnull, "wb") as nothing:  # noqa: PTH123
         os.dup2(nothing.fileno(), sys.stdout.fileno())

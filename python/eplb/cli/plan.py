@@ -23,22 +23,21 @@ from eplb.cli.options import (
     Nodes,
     Redundant,
     Replicas,
-    Sizes,
+    SizeOptions,
     Threads,
     Trust,
     WrittenBy,
     gap,
-    words_of_options,
 )
 from eplb.cli.output import busy, say
 from eplb.cli.screen import lines_of, metric_lines, plan_values
-from eplb.engine_files import FORMAT_NAMES, moe_layers_of
-from eplb.engine_files.writing import Target, target
+from eplb.engines import FORMAT_NAMES, moe_layers_of
+from eplb.engines.rows import Target, target
 from eplb.load_files import read_loads
-from eplb.planner import DEFAULT_POLICY, EFFORTS
+from eplb.planning import DEFAULT_POLICY, EFFORTS
 from eplb.summary import LARGE_GAP
 
-#: Where the balancedness of every layer is this, copies would gain little.
+#: At this balancedness of every layer, replicas would gain little.
 _EVEN = 0.99
 
 
@@ -58,9 +57,7 @@ def plan_command(
         typer.Option(
             "--effort",
             metavar="NAME",
-            help=f"How long minimax searches: {', '.join(EFFORTS)}. 'best' takes milliseconds to seconds and never "
-            "ends above the default. 'fast' may end above deepseek where deepseek puts two copies "
-            "of an expert on one GPU; with groups it searches for as small a gap as the default.",
+            help=f"How long minimax searches: {', '.join(EFFORTS)}. 'best' takes milliseconds to seconds.",
         ),
     ] = "default",
     target_gap: Annotated[
@@ -69,7 +66,7 @@ def plan_command(
             "--target-gap",
             metavar="GAP",
             parser=gap,
-            help="The gap at which minimax takes a layer for done, 0.0005 or 0.05%.",
+            help="Stop searching a layer when its gap falls below this: 0.0005 or 0.05%.",
         ),
     ] = None,
     out: Annotated[
@@ -80,8 +77,8 @@ def plan_command(
         typer.Option(
             "--format",
             metavar="NAME",
-            help=f"What for: {', '.join(FORMAT_NAMES)}. A plan is .json or .npz, and what "
-            "eplb verify reads.",
+            help=f"Format of the file: {', '.join(FORMAT_NAMES)}. A plan is .json or .npz; "
+            "eplb verify reads it.",
         ),
     ] = "plan",
     layers: Layers = None,
@@ -100,18 +97,18 @@ def plan_command(
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Plan which experts get copies, and which GPU holds what."""
-    sizes = Sizes(gpus, replicas, redundant, groups, nodes, threads)
+    """Plan which experts get replicas, and which GPU holds what."""
+    sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     for option, file in (("--out", out), ("--plot", plot)):
         if file is not None and _holds(loads, file):
-            raise eplb.EplbError(f"{option} {file} would overwrite the loads; name another file")
+            raise eplb.EplbError(f"{option} {file} would overwrite the loads; give another file")
         if file is not None and config is not None and _holds(config, file):
-            raise eplb.EplbError(f"{option} {file} would overwrite the config; name another file")
+            raise eplb.EplbError(f"{option} {file} would overwrite the config; give another file")
     goal = _target(out, format, layers, num_hidden_layers, config)
     picture = None if plot is None else _picture(plot)
     read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
     experts = read.table.shape[1]
-    with sizes.named_in_errors(experts), busy("planning"):
+    with sizes.spelled_in_errors(experts), busy("planning"):
         start = time.perf_counter()
         made = eplb.plan(
             read.table,
@@ -124,14 +121,13 @@ def plan_command(
     notes = [*read.notes, *sizes.notes()]
     if made.num_replicas == experts and made.num_gpus > 1 and made.balancedness.min() < _EVEN:
         notes.append(
-            "no slots are spare, so no expert has copies: "
-            f"--redundant {made.num_gpus} gives hot ones some"
+            "there are no redundant slots, so no expert has a second replica; "
+            f"try --redundant {made.num_gpus}"
         )
     if made.policy == "minimax" and effort != "best" and made.gap.max() > LARGE_GAP:
-        notes.append("some gap is large: --effort best searches longer")
+        notes.append("some gap is large; --effort best searches longer")
     if goal is not None:
-        with words_of_options():
-            notes += goal.for_layers(read.layers).write(made)
+        notes += made.write(goal.for_layers(read.layers))
     if picture is not None:
         from eplb.plots import plot_plan
 
@@ -156,21 +152,18 @@ def _target(
     num_hidden_layers: int | None,
     config: str | None,
 ) -> Target | None:
-    """Where to write; what is wrong with it is said before anything is planned."""
+    """Where to write; it is checked before anything is planned."""
     options = {"--layers": layers, "--num-hidden-layers": num_hidden_layers, "--config": config}
     if format != "plan":
         options["--format"] = format
     if out is None:
         if config is not None:
-            moe_layers_of(config)  # what is wrong with it comes first
+            moe_layers_of(config)  # an error in it comes first
         for option, value in options.items():
             if value is not None:
-                raise eplb.EplbError(f"{option} is for a file: give --out FILE too")
+                raise eplb.EplbError(f"{option} needs --out FILE")
         return None
-    with words_of_options(config):
-        return target(
-            out, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config
-        )
+    return target(out, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config)
 
 
 def _picture(plot: str) -> Path:
@@ -180,6 +173,6 @@ def _picture(plot: str) -> Path:
 
 
 def _holds(place: str, file: str) -> bool:
-    """Whether a file is there and is ``place``, or lies in it."""
+    """Whether a file exists and is ``place``, or lies in it."""
     found = Path(file).resolve()
     return found.exists() and found.is_relative_to(Path(place).resolve())

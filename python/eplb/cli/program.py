@@ -1,4 +1,4 @@
-"""The program: its commands, and what becomes of errors."""
+"""The program: its commands, and how errors are shown."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 import eplb
 from eplb.cli.compare import compare_command
 from eplb.cli.evaluate import evaluate_command
+from eplb.cli.options import spell
 from eplb.cli.output import WIDTH, complain, never_fail_on_a_character, say, write
 from eplb.cli.plan import plan_command
 from eplb.cli.sample import sample_command
@@ -17,7 +18,7 @@ from eplb.cli.verify import verify_command
 
 DONE, CHECK_FAILED, BAD_INPUT = 0, 1, 2
 
-# A mistyped option, whatever the release of typer calls it.
+# A mistyped option; its class has other names in other releases of typer.
 _USE_ERROR: type[Exception] = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError"
 )
@@ -59,7 +60,7 @@ def run(arguments: list[str] | None) -> int:
     """See :func:`eplb.cli.main`."""
     never_fail_on_a_character()
     if any("\0" in word for word in arguments or ()):
-        complain("a word holds the character NUL, which no file name can")
+        complain("an argument contains the character NUL, which no file name can")
         return BAD_INPUT
     try:
         code = app(arguments, prog_name="eplb", standalone_mode=False)
@@ -69,18 +70,19 @@ def run(arguments: list[str] | None) -> int:
 
 
 def _exit_code(error: Exception) -> int:
-    """Complains of an error of the user's and gives its exit code; raises any other."""
+    """Reports an error of the user and returns its exit code; raises any other."""
     match error:
-        case eplb.VerificationError():
-            complain(str(error))
-            return CHECK_FAILED
-        case eplb.EplbError() | eplb.LoadTypeError():
+        case eplb.EplbError():
+            complain(error.text(spell), error.hint_text(spell))
+            if isinstance(error, eplb.VerificationError):
+                return CHECK_FAILED
+        case eplb.LoadTypeError():
             complain(str(error))
         case OSError():
             what = f"{error.filename}: " if error.filename is not None else ""
             complain(f"{what}{error.strerror or error}")
         case MemoryError():
-            complain("not enough memory for loads or plan of this size")
+            complain("not enough memory for loads or a plan of this size")
         case _ if isinstance(error, _USE_ERROR):
             complain(error.format_message())  # type: ignore[attr-defined]
         case _:

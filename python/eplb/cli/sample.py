@@ -12,10 +12,10 @@ import numpy as np
 import typer
 
 import eplb
-from eplb.cli.options import number, words_of_options
+from eplb.cli.options import number
 from eplb.cli.output import say
-from eplb.plan_files import write_whole
 from eplb.sampling import PRESETS, sample
+from eplb.storage.atomic import write_whole
 
 ENDINGS = (".npy", ".npz", ".csv", ".json")
 
@@ -30,13 +30,13 @@ def sample_command(
     experts: Annotated[int | None, number("--experts", "Experts, instead of the model's.")] = None,
     top_k: Annotated[
         int | None,
-        number("--top-k", "Experts a token goes to; by default a quarter of them at most."),
+        number("--top-k", "Experts per token; by default at most a quarter of them."),
     ] = None,
     tokens: Annotated[int, number("--tokens", "Tokens of a window.")] = 100_000,
-    windows: Annotated[int | None, number("--windows", "Draw so many windows of loads.")] = None,
+    windows: Annotated[int | None, number("--windows", "Number of windows to draw.")] = None,
     out: Annotated[
         str | None,
-        typer.Option("--out", metavar="FILE", help=f"Where to: {', '.join(ENDINGS)}."),
+        typer.Option("--out", metavar="FILE", help=f"File to write: {', '.join(ENDINGS)}."),
     ] = None,
 ) -> None:
     """Draw synthetic loads, as skewed as a real model's.
@@ -45,22 +45,28 @@ def sample_command(
     """
     where = None if out is None else Path(out)
     if where is not None and where.suffix not in ENDINGS:
-        raise eplb.EplbError(f"{where.name or str(where)!r} does not end in {', '.join(ENDINGS)}")
-    if where is None and sys.stdout is not None and sys.stdout.isatty():
-        raise eplb.EplbError("a terminal is no place for loads: give --out FILE, or pipe them")
-    with words_of_options():
-        drawn = sample(
-            model,
-            seed=seed,
-            layers=layers,
-            experts=experts,
-            top_k=top_k,
-            tokens=tokens,
-            windows=windows,
+        raise eplb.EplbError(
+            f"{where.name or str(where)!r} is not a file name for loads; expected an ending "
+            f"{', '.join(ENDINGS)}"
         )
+    if where is None and sys.stdout is not None and sys.stdout.isatty():
+        raise eplb.EplbError(
+            "loads are not printed on a terminal", hint=["give --out FILE, or pipe them"]
+        )
+    drawn = sample(
+        model,
+        seed=seed,
+        layers=layers,
+        experts=experts,
+        top_k=top_k,
+        tokens=tokens,
+        windows=windows,
+    )
     kind = ".csv" if where is None else where.suffix
     if kind == ".csv" and drawn.ndim == 3:
-        raise eplb.EplbError("CSV holds one window: leave out --windows, or give --out FILE.npy")
+        raise eplb.EplbError(
+            "CSV has only one window", hint=["leave out --windows, or give --out FILE.npy"]
+        )
     if where is None:
         say(_csv(drawn))
         return

@@ -6,11 +6,10 @@ import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from eplb.analysis.comparison import figures_of, sizes_of
 from eplb.cli.output import WIDTH
-from eplb.comparison import figures_of, sizes_of
-from eplb.metrics import METRICS
-from eplb.planner import trivial_plan
-from eplb.summary import loaded_layers, ratio
+from eplb.engines import METRICS
+from eplb.summary import ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def metric_lines(plan: eplb.Plan, name: str | None) -> list[str]:
-    """A line for the metric that was asked for, if one was."""
+    """A line for the metric, if one was given."""
     if name is None:
         return []
     metric = METRICS[name]
-    before, after = metric.of(trivial_plan(plan)), metric.of(plan)
+    before, after = metric.of(plan.trivial().gpu_load), metric.of(plan.gpu_load)
     figures = "no load"
     if after is not None and before is not None:
         figures = f"{ratio(after)} (unbalanced {ratio(before)})"
@@ -31,7 +30,7 @@ def metric_lines(plan: eplb.Plan, name: str | None) -> list[str]:
 
 
 def lines_of(name: str, texts: Iterable[str]) -> list[str]:
-    """Lines under those of ``print(plan)``, of 80 columns where words allow."""
+    """Lines below those of ``print(plan)``, of 80 columns if the words allow."""
     return [line for text in texts for line in _wrapped(name, text)]
 
 
@@ -47,14 +46,14 @@ def _wrapped(name: str, text: str) -> list[str]:
 
 
 def plan_values(plan: eplb.Plan) -> dict[str, Any]:
-    """A plan for machines."""
+    """A plan as plain values, for JSON."""
     return {
         "policy": plan.policy,
         "digest": plan.digest(),
         **asdict(sizes_of(plan)),
-        "fallback": plan.fallback,
-        "loaded_layers": len(loaded_layers(plan)),
+        "is_global": plan.is_global,
+        "loaded_layers": len(plan.loaded_layers),
         **asdict(figures_of(plan)),
-        "unbalanced": asdict(figures_of(trivial_plan(plan))),
+        "unbalanced": asdict(figures_of(plan.trivial())),
         "phy2log": plan.phy2log.tolist(),
     }

@@ -22,7 +22,7 @@ def verify_command(
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check a plan file against the loads it is for."""
+    """Check a plan file against the loads that it is for."""
     try:
         read = eplb.load_plan(plan)
         message = eplb.verify(

@@ -1,4 +1,4 @@
-"""Arrays of loads: from whatever holds numbers, looked at cell by cell, windows summed."""
+"""Arrays of loads: from decoded values, checked cell by cell; sums of windows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eplb import limits
 from eplb.errors import LoadError, LoadTypeError
-from eplb.loads import as_array
-from eplb.shown import count
-from eplb.tensors import is_tensor
+from eplb.inputs.loads import as_array
+from eplb.inputs.tensors import is_tensor
+from eplb.text import count
 
-from . import found
-
-_SHAPES = "[layers, experts] or [windows, layers, experts] is needed"
+_SHAPES = "expected [layers, experts] or [windows, layers, experts]"
 
 
 def load_array(values: Any) -> npt.NDArray[Any]:
@@ -23,13 +22,15 @@ def load_array(values: Any) -> npt.NDArray[Any]:
     if isinstance(values, list):
         return _list_array(values)
     if not isinstance(values, np.ndarray) and not is_tensor(values):
-        raise LoadError(f"a table of loads is needed, it holds {_kind(values)}")
+        raise LoadError(f"expected a table of loads, found {_kind(values)}")
     cells = values.size if isinstance(values, np.ndarray) else values.numel()
-    if cells > found.MAX_CELLS:
-        raise LoadError(f"it holds {cells} loads; at most {found.MAX_CELLS} are read")
+    if cells > limits.MAX_LOADS:
+        raise LoadError(f"it holds {cells} loads; at most {limits.MAX_LOADS} are read")
     array, bits_of = as_array(values)
     if 0 in array.strides and array.size > 1:
-        raise LoadError("its tensor repeats one value over an axis: save it with .contiguous()")
+        raise LoadError(
+            "its tensor repeats one value along an axis", hint=["save it with .contiguous()"]
+        )
     if bits_of == "float16":
         return array.view(np.float16).astype(np.float32)
     if bits_of == "bfloat16":
@@ -42,7 +43,7 @@ def _kind(values: Any) -> str:
 
 
 def _list_array(values: list[Any]) -> npt.NDArray[Any]:
-    """Nested lists of two or three levels; each cell is looked at."""
+    """Nested lists of two or three levels, cell by cell."""
     first = values[0] if values else None
     if not (isinstance(first, list) and first and isinstance(first[0], list)):
         _refuse_many_cells(values)
@@ -51,7 +52,7 @@ def _list_array(values: list[Any]) -> npt.NDArray[Any]:
         if not isinstance(table, list) or len(table) != len(first):
             holds = count(len(table), "layer") if isinstance(table, list) else _kind(table)
             raise LoadError(
-                f"window {window} holds {holds}, window 0 holds {count(len(first), 'layer')}"
+                f"window {window} has {holds}, but window 0 has {count(len(first), 'layer')}"
             )
     rows = [row for table in values for row in table]
     _refuse_many_cells(rows)
@@ -62,20 +63,20 @@ def _list_array(values: list[Any]) -> npt.NDArray[Any]:
         except (LoadError, LoadTypeError) as error:
             raise LoadError(f"window {window}: {error}") from error
         if (width := windows[-1].shape[1]) != (wanted := windows[0].shape[1]):
-            raise LoadError(f"window {window} has {width} experts, window 0 has {wanted}")
+            raise LoadError(f"window {window} has {width} experts, but window 0 has {wanted}")
     if len({table.dtype for table in windows}) == 1:
         return np.stack(windows)
-    # Among floats an integer must be exact.
+    # Among floats, an integer must be exact.
     return as_array(rows)[0].reshape(len(values), *windows[0].shape)
 
 
 def _refuse_many_cells(rows: list[Any]) -> None:
-    """Refuses what a small file can make of itself by naming one list many times."""
+    """Refuses what a small file can expand to by naming one list many times."""
     cells = sum(len(row) for row in rows if isinstance(row, list))
-    if cells > found.MAX_LIST_CELLS:
+    if cells > limits.MAX_LIST_LOADS:
         raise LoadError(
-            f"its lists hold {cells} loads; at most {found.MAX_LIST_CELLS} are read of lists: "
-            "give an array"
+            f"its lists hold {cells} loads; at most {limits.MAX_LIST_LOADS} are read from lists",
+            hint=["use an array"],
         )
 
 
@@ -92,14 +93,14 @@ def check_loads(array: npt.NDArray[Any]) -> None:
     axes = ("window", "layer", "expert")[-array.ndim :]
     where = ", ".join(f"{axis} {at}" for axis, at in zip(axes, place, strict=True))
     raise LoadError(
-        f"{where}: the load is {array[place]}; a load must be finite and not negative",
+        f"{where}: the load is {array[place]}; expected a finite number that is not negative",
         layer=place[-2],
         expert=place[-1],
     )
 
 
 def sum_note(array: npt.NDArray[Any]) -> str:
-    """What was done to windows, in words."""
+    """A note that windows were summed."""
     windows, layers, experts = array.shape
     return f"{windows} windows summed: [{windows}, {layers}, {experts}] to [{layers}, {experts}]"
 
@@ -112,7 +113,7 @@ def sum_of_windows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _sum_of_integers(array: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Exact sums: of upper and lower halves, which cannot overflow."""
+    """Exact sums, of upper and lower halves, which cannot overflow."""
     half, mask = np.uint64(32), np.uint64(2**32 - 1)
     lower = (array & mask).sum(axis=0, dtype=np.uint64)
     upper = (array >> half).sum(axis=0, dtype=np.uint64) + (lower >> half)
@@ -121,7 +122,7 @@ def _sum_of_integers(array: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         load = sum(map(int, array[:, layer, expert]))
         raise LoadError(
             f"layer {layer}, expert {expert}: the windows sum to {load}; "
-            "an integer load is 0 to 2**64 - 1",
+            "expected at most 2**64 - 1",
             layer=layer,
             expert=expert,
         )
@@ -130,7 +131,7 @@ def _sum_of_integers(array: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def _sum_of_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """The float64 nearest to each exact sum, whatever the order of the windows."""
+    """The float64 nearest to each exact sum, for any order of the windows."""
     windows, layers, experts = array.shape
     total = np.empty((layers, experts))
     for layer, expert in np.ndindex(layers, experts):

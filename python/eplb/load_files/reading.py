@@ -1,4 +1,4 @@
-"""From a file or directory to loads: who wrote it, what it holds, then checks of every number."""
+"""Reads loads: decodes a file or a dump, selects the table, checks every number."""
 
 from __future__ import annotations
 
@@ -6,34 +6,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eplb.errors import EplbError, LoadError, LoadTypeError
-
-from . import load_history, sglang
-from .arrays import check_loads, load_array, sum_note, sum_of_windows
-from .content import content_of, values_of
-from .doubts import refuse_expert_ids
-from .entries import entry
+from eplb.engines.all_engines import DUMPS
+from eplb.engines.engine import FileDump, FolderDump
+from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter
+from eplb.load_files import load_history
+from eplb.load_files.arrays import check_loads, load_array, sum_note, sum_of_windows
+from eplb.load_files.plausibility import refuse_expert_ids
+from eplb.load_files.select import select
+from eplb.storage.decode import bytes_of, values_of
 
 if TYPE_CHECKING:
     from os import PathLike
 
     import numpy.typing as npt
 
-    from .found import Found
+    from eplb.engines.engine import DecodedLoads
 
-#: Who may have written the loads: anyone (a plain table), or an engine.
-WRITERS = ("table", "sglang", "trtllm", "load-history", "mindie")
+_FILES: dict[str, FileDump] = {
+    **{name: dump for name, dump in DUMPS.items() if isinstance(dump, FileDump)},
+    "load-history": FileDump(load_history.is_history, load_history.read),
+}
+_FOLDERS: dict[str, FolderDump] = {
+    name: dump for name, dump in DUMPS.items() if isinstance(dump, FolderDump)
+}
+
+#: Writers of loads: any program (a plain table), or an engine.
+WRITERS = ("table", *_FILES, *_FOLDERS)
 
 
 @dataclass(frozen=True)
 class FileLoads:
-    """Loads of a file or directory."""
+    """Loads from a file or directory."""
 
     #: ``[layers, experts]``: int64, uint64, float32 or float64, finite and not negative.
     table: npt.NDArray[Any]
-    #: What was done to them on the way, a line each.
+    #: What was done to them, a line each.
     notes: tuple[str, ...] = ()
-    #: Hidden layer of each row, ascending; None where the file does not say.
+    #: Hidden layer of each row, ascending; None if the file does not say.
     layers: tuple[int, ...] | None = None
 
 
@@ -44,75 +53,68 @@ def read_loads(
     written_by: str | None = None,
     trust: bool = False,
 ) -> FileLoads:
-    """Reads loads from a file or directory, or from standard input where ``source`` is ``"-"``.
+    """Reads loads from a file or directory, or from standard input if ``source`` is ``"-"``.
+
+    Untrusted files are safe to read.
 
     Args:
         source: ``.npy``, ``.npz``, ``.pt`` (needs torch), ``.json`` (lists of lists), ``.csv``
-            (a row per layer), or what an engine dumped: SGLang's recorder (``.pt``), TensorRT-LLM's
-            statistics (a directory; needs safetensors), a load history (``.json``), MindIE's
-            hotspots (a directory).
+            (a row per layer), or a dump of an engine: SGLang's recorder (``.pt``), TensorRT-LLM's
+            statistics (a directory; needs safetensors), MindIE's hotspots (a directory), a load
+            history (``.json``).
         key: which array of an ``.npz``, which entry of a JSON object or a ``.pt`` dict, ``decode``
-            or ``prefill`` of MindIE's. By default the only one, or the one that is named
-            ``counts``, ``load`` or ``logical_count``.
-        written_by: one of ``WRITERS``; by default recognised.
-        trust: takes the numbers as loads, even where they look like numbers of experts or layers.
+            or ``prefill`` for MindIE. By default the only one, or the one named ``counts``,
+            ``load`` or ``logical_count``.
+        written_by: one of ``WRITERS``; by default it is recognised.
+        trust: accept the numbers as loads, even if they look like numbers of experts or layers.
 
     Raises:
-        LoadError: it holds no loads; the message names the file and what is wrong where.
+        LoadError: it has no valid loads; the message says what is wrong where.
         OSError: it cannot be read.
     """
     if written_by is not None and written_by not in WRITERS:
-        raise LoadError(f"nobody known writes {written_by!r}; there are {', '.join(WRITERS)}")
+        raise LoadError(f"unknown load format {written_by!r}; choose from {', '.join(WRITERS)}")
     name = "standard input" if source == "-" else str(source)
     try:
         if source != "-" and Path(source).is_dir():
-            found = _directory(Path(source), key, written_by)
+            decoded = _folder(Path(source), key, written_by)
         else:
-            found = _file(source, key, written_by, trust=trust)
-        array = load_array(found.values)
+            decoded = _file(source, key, written_by, trust=trust)
+        array = load_array(decoded.values)
         check_loads(array)
         if not trust:
             refuse_expert_ids(array)
-        notes = found.notes
+        notes = decoded.notes
         if array.ndim == 3:
             notes += (sum_note(array),)
             array = sum_of_windows(array)
-        return FileLoads(array, notes, found.layers)
+        return FileLoads(array, notes, decoded.layers)
     except EplbError as error:
-        place = (error.layer, error.slot, error.expert)
-        raise LoadError(f"{name}: {error}", *place) from error
+        raise error.within(name, kind=LoadError) from error
     except LoadTypeError as error:
         raise LoadError(f"{name}: {error}") from error
 
 
-def _directory(folder: Path, key: str | None, written_by: str | None) -> Found:
-    from . import mindie, trtllm  # few have directories, and these bring engine_files along
-
-    if written_by == "mindie" or (written_by is None and mindie.is_dump(folder)):
-        return mindie.read(folder, key)
-    if written_by == "trtllm" or (written_by is None and trtllm.is_dump(folder)):
-        if key is not None:
-            raise LoadError(f"it holds one table without a name, and none named {key!r}")
-        return trtllm.read(folder)
+def _folder(folder: Path, key: str | None, written_by: str | None) -> DecodedLoads:
+    for name, dump in _FOLDERS.items():
+        if written_by == name or (written_by is None and dump.recognises(folder)):
+            return dump.read(folder, key)
     if written_by is not None:
-        raise LoadError(f"it is a directory, and {written_by} is a file")
-    raise LoadError(
-        f"it is a directory without {trtllm.META} (TensorRT-LLM's statistics) and without "
-        "decode_0.csv or prefill_0.csv (MindIE's hotspots): name a file"
-    )
+        raise LoadError(f"this is a directory, but {written_by} is a file")
+    contents = " or ".join(dump.content for dump in _FOLDERS.values())
+    raise LoadError(f"this is a directory without {contents}", hint=["give a file instead"])
 
 
 def _file(
     source: str | PathLike[str], key: str | None, written_by: str | None, *, trust: bool
-) -> Found:
-    if written_by in ("mindie", "trtllm"):
-        raise LoadError(f"it is a file, and {written_by} writes a directory: name that")
-    if key is not None and written_by in ("sglang", "load-history"):
-        raise LoadError(f"a key is for a file of several tables, and {written_by} writes one")
-    values = values_of(content_of(source), Path(source).suffix.lower(), trust=trust)
+) -> DecodedLoads:
+    if written_by in _FOLDERS:
+        raise LoadError(f"this is a file, but {written_by} writes a directory")
+    if key is not None and written_by in _FILES:
+        raise LoadError(f"{written_by} has only one table", hint=["leave out ", Parameter("key")])
+    values = values_of(bytes_of(source), Path(source).suffix.lower(), trust=trust)
     if key is None:
-        if written_by == "sglang" or (written_by is None and sglang.is_dump(values)):
-            return sglang.read(values)
-        if written_by == "load-history" or (written_by is None and load_history.is_history(values)):
-            return load_history.read(values)
-    return entry(values, key)
+        for name, dump in _FILES.items():
+            if written_by == name or (written_by is None and dump.recognises(values)):
+                return dump.read(values)
+    return select(values, key)

@@ -35,9 +35,7 @@ pub(crate) const PUBLISHED: [Policy; 2] = [Policy::DeepSeek, Policy::Adaptive];
 /// The policies that have a plan for these sizes: `minimax` has none where some GPU would have to
 /// hold an expert twice.
 pub(crate) fn policies(sizes: &Sizes) -> Vec<Policy> {
-    let topology = topology(sizes);
-    let distinct = topology.slots_per_gpu() <= topology.num_experts() / topology.nodes();
-    Policy::ALL.into_iter().filter(|&policy| distinct || policy != Policy::Minimax).collect()
+    eplb_core::policies_for(&topology(sizes))
 }
 
 /// The sizes L, P, groups, nodes, G.

@@ -1,0 +1,172 @@
+"""Compares every policy with the default placement, on the same loads."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eplb.engines import METRICS
+from eplb.errors import EplbError
+from eplb.planning import POLICIES, plan, policies_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eplb.plans import Plan
+
+#: Name of the default placement of engines, without balancing.
+TRIVIAL = "trivial"
+#: The time of a policy is the least of this many runs.
+RUNS = 3
+
+
+@dataclass(frozen=True)
+class PlanSizes:
+    """Sizes of a plan."""
+
+    num_layers: int
+    num_experts: int
+    num_replicas: int
+    num_groups: int
+    num_nodes: int
+    num_gpus: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of a placement; means and worst values are over the layers with load.
+
+    They are None if no layer has load.
+    """
+
+    balancedness_mean: float | None
+    balancedness_worst: float | None
+    gap_mean: float | None
+    gap_worst: float | None
+    #: Slots with an expert that is already on the same GPU, in the layers with load, or in all layers
+    #: if none has load.
+    duplicates: int
+    #: Balancedness as each engine of ``METRICS`` computes it.
+    metrics: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A placement of the comparison."""
+
+    #: Name of the policy, or ``TRIVIAL``.
+    name: str
+    digest: str
+    figures: Figures
+    #: Planning time; None for the default placement.
+    milliseconds: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The default placement, then every policy of ``eplb.POLICIES`` that can plan these sizes."""
+
+    sizes: PlanSizes
+    #: Whether the plans are global, because the groups cannot be divided over the nodes.
+    is_global: bool
+    #: Number of layers with load.
+    loaded_layers: int
+    rows: tuple[Row, ...]
+    #: The policies that cannot plan these sizes, and why not.
+    impossible: dict[str, EplbError]
+
+
+def sizes_of(plan: Plan) -> PlanSizes:
+    """The sizes of a plan."""
+    return PlanSizes(
+        num_layers=plan.num_layers,
+        num_experts=plan.num_experts,
+        num_replicas=plan.num_replicas,
+        num_groups=plan.num_groups,
+        num_nodes=plan.num_nodes,
+        num_gpus=plan.num_gpus,
+    )
+
+
+def figures_of(plan: Plan) -> Figures:
+    """The figures of a plan whose loads are known."""
+    layers = plan.loaded_layers
+    metrics = {name: metric.of(plan.gpu_load) for name, metric in METRICS.items()}
+    if len(layers) == 0:
+        return Figures(None, None, None, None, int(plan.duplicates.sum()), metrics)
+    balancedness, gap = plan.balancedness[layers], plan.gap[layers]
+    return Figures(
+        balancedness_mean=float(balancedness.mean()),
+        balancedness_worst=float(balancedness.min()),
+        gap_mean=float(gap.mean()),
+        gap_worst=float(gap.max()),
+        duplicates=int(plan.duplicates[layers].sum()),
+        metrics=metrics,
+    )
+
+
+def compare(
+    load: Any,
+    *,
+    num_gpus: int,
+    num_replicas: int | None = None,
+    num_groups: int = 1,
+    num_nodes: int = 1,
+    threads: int = 1,
+) -> Comparison:
+    """Plans ``load``, ``[layers, experts]``, with every policy.
+
+    Arguments and exceptions are those of :func:`eplb.plan`. The default placement ignores groups, so
+    its gap is to the bound of a plan without groups.
+    """
+
+    def make(policy: str) -> Plan:
+        return plan(
+            load,
+            num_gpus=num_gpus,
+            num_replicas=num_replicas,
+            num_groups=num_groups,
+            num_nodes=num_nodes,
+            policy=policy,
+            threads=threads,
+        )
+
+    first = make("deepseek")
+    policies = policies_for(first.placement.topology)
+    impossible = {policy: _why_not(make, policy) for policy in POLICIES if policy not in policies}
+    plans = [_timed(make, policy) for policy in policies]
+    named = zip(policies, plans, strict=True)
+    return Comparison(
+        sizes=sizes_of(first),
+        is_global=first.is_global,
+        loaded_layers=len(first.loaded_layers),
+        rows=(
+            _row(TRIVIAL, first.trivial(), None),
+            *(_row(name, made, milliseconds) for name, (made, milliseconds) in named),
+        ),
+        impossible=impossible,
+    )
+
+
+def _why_not(make: Callable[[str], Plan], policy: str) -> EplbError:
+    """The error of the planner."""
+    try:
+        make(policy)
+    except EplbError as error:
+        return error
+    raise AssertionError(f"{policy} plans what policies_for says it cannot")
+
+
+def _row(name: str, plan: Plan, milliseconds: float | None) -> Row:
+    return Row(name, plan.digest(), figures_of(plan), milliseconds)
+
+
+def _timed(make: Callable[[str], Plan], policy: str) -> tuple[Plan, float]:
+    """A plan, and the least planning time in milliseconds."""
+    times = []
+    for _ in range(RUNS):
+        start = time.perf_counter()
+        made = make(policy)
+        times.append(time.perf_counter() - start)
+    return made, min(times) * 1000

@@ -1,0 +1,24 @@
+"""Inference engines: their placement files, dumps of loads, metrics and model layers.
+
+The placement is ``phy2log [layers, P]``: slot p is on GPU ``p // (P // G)``. Engines differ in the
+layers that they want. A *hidden layer* is a layer of the model, counted from 0, dense ones included.
+A *MoE layer* is a hidden layer with experts; a plan has a row for each MoE layer.
+"""
+
+from eplb.engines.all_engines import DUMPS, ENGINES, FORMAT_NAMES, FORMATS, METRICS
+from eplb.engines.layers import HiddenLayers
+from eplb.engines.model_config import ModelLayers, moe_layers_of
+from eplb.engines.reading import EngineFile, load_engine_file
+
+__all__ = [
+    "DUMPS",
+    "ENGINES",
+    "FORMATS",
+    "FORMAT_NAMES",
+    "METRICS",
+    "EngineFile",
+    "HiddenLayers",
+    "ModelLayers",
+    "load_engine_file",
+    "moe_layers_of",
+]

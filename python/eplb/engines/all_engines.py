@@ -1,0 +1,56 @@
+"""The one list of engines, and what they have by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eplb.engines import ascend, rtp_llm, sglang, trtllm, vllm
+from eplb.errors import Parameter, PlanFileError
+from eplb.text import short
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eplb.engines.engine import Engine, FileDump, FolderDump, Metric, PlacementFormat
+
+ENGINES: tuple[Engine, ...] = (
+    sglang.ENGINE,
+    trtllm.ENGINE,
+    ascend.ENGINE,
+    rtp_llm.ENGINE,
+    vllm.ENGINE,
+)
+
+#: Placement formats by name.
+FORMATS: dict[str, PlacementFormat] = {
+    name: format_ for engine in ENGINES for name, format_ in engine.formats.items()
+}
+#: Dumps of loads by name.
+DUMPS: dict[str, FileDump | FolderDump] = {
+    name: dump for engine in ENGINES for name, dump in engine.dumps.items()
+}
+#: Metrics by name.
+METRICS: dict[str, Metric] = {
+    name: metric for engine in ENGINES for name, metric in engine.metrics.items()
+}
+#: The plan file of eplb, which has the certificate, and the formats of engines.
+FORMAT_NAMES = ("plan", *FORMATS)
+
+
+def check_ending(path: Path, name: Any) -> None:
+    """Refuses an unknown format, and a file name with an ending that the format does not have.
+
+    Raises:
+        PlanFileError
+    """
+    if not isinstance(name, str) or name not in FORMAT_NAMES:
+        choices = ", ".join(FORMAT_NAMES)
+        raise PlanFileError(
+            "unknown ", Parameter("format"), f" {short(name)}; expected one of {choices}"
+        )
+    endings = (".json", ".npz") if name == "plan" else FORMATS[name].endings
+    if path.suffix not in endings:
+        raise PlanFileError(
+            f"{path.name or str(path)!r} is not a file name for the format {name}; "
+            f"expected an ending {' or '.join(endings)}"
+        )

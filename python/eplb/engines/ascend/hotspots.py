@@ -1,0 +1,219 @@
+"""Expert hotspots as MindIE collects them: a directory, a CSV file per rank.
+
+``decode_{rank}.csv`` or ``prefill_{rank}.csv``, in the directory itself or in its folders ``decode``
+and ``prefill``, has a column for each slot of the rank, and a row for each MoE layer. If
+``model_gen_config.json`` lies beside them, such matrices follow each other, of cumulative counters.
+It says how many layers there are, how many of the first ranks hold only shared experts, and which
+expert map was in use.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eplb import limits
+from eplb.engines.ascend import placement
+from eplb.engines.engine import DecodedLoads
+from eplb.engines.ranks import RANK, rank_files, token_counts
+from eplb.errors import EplbError, LoadError, Parameter
+from eplb.storage.csv_text import csv_table
+from eplb.storage.decode import bytes_of, text_of
+from eplb.storage.json_text import parse_json
+from eplb.text import count
+
+CONFIG = "model_gen_config.json"
+STAGES = ("decode", "prefill")
+
+# No model has more MoE layers: a file with more rows has several matrices.
+_MOST_LAYERS = 256
+
+
+@dataclass(frozen=True)
+class _Config:
+    num_layers: int
+    num_experts: int
+    #: How many of the first ranks hold only shared experts.
+    shared_ranks: int
+    #: Name of the file that maps slots to experts; None if slots are experts.
+    expert_map: str | None
+
+
+def is_dump(folder: Path) -> bool:
+    """Whether a directory is one of these."""
+    return bool(_stages(folder))
+
+
+def read(folder: Path, stage: str | None = None) -> DecodedLoads:
+    """The counts of one stage.
+
+    Args:
+        folder: the directory.
+        stage: ``"decode"`` or ``"prefill"``; by default the only one.
+
+    Raises:
+        LoadError: it has no counts, or its files do not go together.
+        OSError: a file cannot be read.
+    """
+    stages = _stages(folder)
+    if not stages:
+        raise LoadError("it has neither decode_0.csv nor prefill_0.csv")
+    if stage is not None and stage not in stages:
+        raise LoadError(f"it has no {stage!r}; it has {' and '.join(stages)}")
+    if stage is None and len(stages) > 1:
+        raise LoadError(
+            f"it has {' and '.join(stages)}", hint=["choose one with ", Parameter("key")]
+        )
+    name = stage or next(iter(stages))
+    files = rank_files(stages[name], re.compile(rf"{name}_{RANK}\.csv", re.ASCII))
+    config = _config(stages[name] / CONFIG)
+    if config is None:
+        return _layers(files, name)
+    return _matrices(stages[name], files[config.shared_ranks :], name, config)
+
+
+def _stages(folder: Path) -> dict[str, Path]:
+    """The folder of each stage."""
+    stages: dict[str, Path] = {}
+    for stage in STAGES:
+        places = [place for place in (folder / stage, folder) if _rank_0(place, stage).is_file()]
+        if len(places) > 1:
+            raise LoadError(
+                f"both it and its folder {stage} have {stage}_0.csv; give that folder instead"
+            )
+        if places:
+            stages[stage] = places[0]
+    return stages
+
+
+def _rank_0(folder: Path, stage: str) -> Path:
+    return folder / f"{stage}_0.csv"
+
+
+def _tables(files: list[Path]) -> list[npt.NDArray[np.uint64]]:
+    """The table of each rank."""
+    tables: list[npt.NDArray[np.uint64]] = []
+    for path in files:
+        try:
+            table = csv_table(text_of(bytes_of(path)), trust=True)
+        except EplbError as error:
+            raise error.within(path.name, kind=LoadError) from error
+        tables.append(token_counts(path.name, table))
+        if sum(table.size for table in tables) > limits.MAX_LOADS:
+            raise LoadError(f"its files have more than {limits.MAX_LOADS} loads")
+    return tables
+
+
+def _layers(files: list[Path], stage: str) -> DecodedLoads:
+    """One matrix, whose rows are the layers."""
+    tables = _tables(files)
+    for path, table in zip(files, tables, strict=True):
+        if len(table) != len(tables[0]):
+            raise LoadError(
+                f"{path.name} has {len(table)} rows, but {files[0].name} has {len(tables[0])}; without "
+                f"{CONFIG} rows are layers"
+            )
+    if len(tables[0]) > _MOST_LAYERS:
+        raise LoadError(
+            f"its files have {len(tables[0])} rows, and no {CONFIG} says how many layers there are"
+        )
+    notes = (f"{stage}: {count(len(files), 'rank')} side by side",)
+    return DecodedLoads(np.concatenate(tables, axis=1), notes=notes)
+
+
+def _matrices(folder: Path, files: list[Path], stage: str, config: _Config) -> DecodedLoads:
+    """Matrices of cumulative counters, which start at 0 again when the engine restarts."""
+    if not files:
+        raise LoadError(f"{CONFIG} says that all of its ranks hold shared experts")
+    tables = _tables(files)
+    # Ranks stop one by one, at any row.
+    matrices = min(map(len, tables)) // config.num_layers
+    rows = matrices * config.num_layers
+    if matrices == 0:
+        shortest = min(map(len, tables))
+        raise LoadError(
+            f"its files have {shortest} rows, but {CONFIG} says {config.num_layers} layers"
+        )
+    slots = np.concatenate([table[:rows] for table in tables], axis=1)
+    slots = slots.reshape(matrices, config.num_layers, -1)
+    # A run ends before any counter falls. If the matrices are not cumulative, each is a run.
+    falls = (slots[1:] < slots[:-1]).any(axis=(1, 2))
+    ends = np.flatnonzero(np.append(falls, True))
+    notes = [f"{stage}: {count(matrices, 'matrix', 'matrices')} of {count(len(files), 'rank')}"]
+    if len(ends) < matrices:
+        notes.append(
+            f"cumulative counters: the last matrix of each of {count(len(ends), 'run')} is used"
+        )
+    if cut := max(map(len, tables)) - rows:
+        notes.append(f"{count(cut, 'row')} of an unfinished matrix left out")
+    loads = _experts(folder, slots[ends], config)
+    return DecodedLoads(loads[0] if len(loads) == 1 else loads, notes=tuple(notes))
+
+
+def _experts(folder: Path, slots: npt.NDArray[Any], config: _Config) -> npt.NDArray[Any]:
+    """Loads of experts from loads of slots ``[matrices, layers, slots]``."""
+    matrices, layers, width = slots.shape
+    if config.expert_map is None:
+        if width != config.num_experts:
+            raise LoadError(
+                f"its files have {width} columns, but {CONFIG} says {config.num_experts} experts"
+            )
+        return slots
+    path = folder / config.expert_map
+    if not path.is_file():
+        raise LoadError(
+            f"{CONFIG} names the expert map {path.name!r}, which is not beside the files"
+        )
+    phy2log = _phy2log(path)
+    if phy2log.shape != (layers, width):
+        raise LoadError(
+            f"{path.name} is for {list(phy2log.shape)} layers and slots, but the files have "
+            f"{[layers, width]}"
+        )
+    # Shared experts follow the routed ones, and are left out.
+    most = int(phy2log.max()) + 1
+    if most < config.num_experts:
+        raise LoadError(f"{path.name} has {most} experts, but {CONFIG} says {config.num_experts}")
+    loads = np.zeros((matrices, layers, most), slots.dtype)
+    for matrix in range(matrices):
+        np.add.at(loads[matrix], (np.arange(layers)[:, None], phy2log), slots[matrix])
+    return loads[:, :, : config.num_experts]
+
+
+def _phy2log(path: Path) -> npt.NDArray[np.int64]:
+    """The expert map ``[layers, slots]``."""
+    try:
+        rows = placement.read(bytes_of(path), path.suffix).rows
+        return np.array(rows, dtype=np.int64)
+    except (EplbError, ValueError, OverflowError) as error:
+        raise LoadError(f"{path.name}: {error}") from error
+
+
+def _config(path: Path) -> _Config | None:
+    if not path.is_file():
+        return None
+    values = parse_json(text_of(bytes_of(path)).encode())
+    if not isinstance(values, dict):
+        raise LoadError(f"{CONFIG} must be an object with keys")
+    name = values.get("eplb_expert_map_file")
+    if name is not None and not isinstance(name, str):
+        raise LoadError(f"{CONFIG}: 'eplb_expert_map_file' must be a path")
+    return _Config(
+        _number(values, "num_moe_layers", 1),
+        _number(values, "num_of_experts", 1),
+        max(0, _number(values, "num_dangling_shared_experts", -1, default=0)),
+        # A path on another machine: only its last part counts, in this folder.
+        None if name is None else Path(name.replace("\\", "/")).name,
+    )
+
+
+def _number(values: dict[str, Any], name: str, least: int, default: int | None = None) -> int:
+    value = values.get(name, default)
+    if type(value) is not int or not least <= value <= 2**20:
+        raise LoadError(f"{CONFIG}: {name!r} must be a whole number from {least}")
+    return value

@@ -1,0 +1,122 @@
+"""What eplb knows of an engine: its placement files, its dumps of loads, its metric.
+
+Every part is optional. An engine is a folder beside this file that defines one :class:`Engine`, and
+a line in ``all_engines.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from eplb.engines.layers import HiddenLayers
+
+
+@dataclass(frozen=True)
+class PlacementRows:
+    """A placement on its way into an engine's file: a row of slots per layer, all of one length."""
+
+    #: ``[rows, P]``, plain ints.
+    table: list[list[int]]
+    #: Logical experts per layer.
+    num_experts: int
+    num_gpus: int
+    #: Hidden layer of each row; None if it is not known.
+    layers: HiddenLayers | None
+    #: Messages for the user, a line each; the writer adds to them.
+    notes: list[str]
+
+    @property
+    def num_replicas(self) -> int:
+        """Slots per layer, P."""
+        return len(self.table[0])
+
+
+@dataclass(frozen=True)
+class DecodedPlacement:
+    """A placement from an engine's file; the cells have not been checked yet."""
+
+    rows: Any
+    #: Hidden layer of each row, if the file names them.
+    layers: list[int] | None = None
+    #: GPUs, if the file says for how many it is.
+    num_gpus: int | None = None
+
+
+@dataclass(frozen=True)
+class PlacementFormat:
+    """A format of placement files; its name is its key in ``FORMATS``."""
+
+    #: Endings that the name of such a file may have.
+    endings: tuple[str, ...]
+    #: What it is for, in one line.
+    description: str
+    #: What the rows are: all hidden layers in order, hidden layers that the file names, or the MoE
+    #: layers in order.
+    rows: Literal["hidden", "named", "moe"]
+    #: Encodes and decodes a file, given its ending.
+    write: Callable[[PlacementRows, str], bytes] = field(repr=False)
+    read: Callable[[bytes, str], DecodedPlacement] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class DecodedLoads:
+    """Loads from a file or dump; the cells have not been checked yet."""
+
+    #: ``[layers, experts]`` or ``[windows, layers, experts]``: an array, a tensor or lists.
+    values: Any
+    #: Hidden layer of each layer, ascending, if the dump names them.
+    layers: tuple[int, ...] | None = None
+    #: What was done to the loads, a line each.
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FileDump:
+    """Loads that an engine writes as one file; its name is its key in ``DUMPS``."""
+
+    #: Whether the decoded content of a file is such a dump.
+    recognises: Callable[[Any], bool] = field(repr=False)
+    read: Callable[[Any], DecodedLoads] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class FolderDump:
+    """Loads that an engine writes as a directory; its name is its key in ``DUMPS``."""
+
+    #: What such a directory holds, for messages.
+    content: str
+    recognises: Callable[[Path], bool] = field(repr=False)
+    #: Reads the directory; the second argument is the key that the user gave.
+    read: Callable[[Path, str | None], DecodedLoads] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Balancedness as an engine computes it for its log; its name is its key in ``METRICS``."""
+
+    #: The formula, in one line.
+    formula: str
+    _of: Callable[[npt.NDArray[np.float64]], float] = field(repr=False)
+
+    def of(self, gpu_load: npt.NDArray[np.float64]) -> float | None:
+        """The figure for GPU loads ``[layers, G]``; None if no layer has load."""
+        largest = float(gpu_load.max())
+        return self._of(gpu_load / largest) if largest else None  # scaled: no sum overflows
+
+
+@dataclass(frozen=True)
+class Engine:
+    """All that eplb knows of one engine."""
+
+    name: str
+    formats: Mapping[str, PlacementFormat] = field(default_factory=dict)
+    dumps: Mapping[str, FileDump | FolderDump] = field(default_factory=dict)
+    metrics: Mapping[str, Metric] = field(default_factory=dict)

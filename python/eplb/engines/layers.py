@@ -1,0 +1,106 @@
+"""Hidden layers: which hidden layer each row of a table is."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from eplb import limits
+from eplb.errors import Parameter, PlanFileError
+from eplb.inputs.sizes import whole_number
+from eplb.text import short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class HiddenLayers(tuple[int, ...]):
+    """Numbers of hidden layers, ascending: entry i is the hidden layer of row i."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, layers: Sequence[int]) -> Self:
+        """These layers.
+
+        Raises:
+            PlanFileError: they are not ascending whole numbers of hidden layers.
+        """
+        try:
+            array = np.asarray(layers)
+        except ValueError:
+            array = np.empty(0)
+        if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
+            raise PlanFileError(
+                Parameter("layers"), f" must be a list of whole numbers, got {short(layers)}"
+            )
+        numbers: list[int] = array.tolist()
+        for before, layer in pairwise(numbers):
+            if layer <= before:
+                raise PlanFileError(
+                    Parameter("layers"), f" must ascend, but {layer} comes after {before}"
+                )
+        if numbers[0] < 0 or numbers[-1] >= limits.MAX_HIDDEN_LAYERS:
+            raise PlanFileError(
+                Parameter("layers"),
+                f" must be from 0 to {limits.MAX_HIDDEN_LAYERS - 1}, "
+                f"got {numbers[0]} to {numbers[-1]}",
+            )
+        return cls(numbers)
+
+    @classmethod
+    def all_of(cls, total: int) -> Self:
+        """All hidden layers of a model with so many."""
+        return cls(range(total))
+
+    def check_within(self, total: int) -> None:
+        """Refuses layers that a model with ``total`` hidden layers does not have.
+
+        Raises:
+            PlanFileError
+        """
+        if self[-1] >= total:
+            raise PlanFileError(f"layer {self[-1]} is not one of the {total} hidden layers")
+
+    def others(self, total: int) -> HiddenLayers:
+        """The hidden layers of the model that are not among these."""
+        return HiddenLayers(sorted(set(range(total)) - set(self)))
+
+    def place(self, row: int | None) -> str:
+        """``" (hidden layer 7)"`` for a row, if its number is another; else nothing."""
+        if row is None or self[row : row + 1] in ((), (row,)):
+            return ""
+        return f" (hidden layer {self[row]})"
+
+    def __str__(self) -> str:
+        return in_words(self)
+
+
+def hidden_layer_count(number: Any) -> int:
+    """A number of hidden layers as an int.
+
+    Raises:
+        PlanFileError, TypeError: it is not one.
+    """
+    total = whole_number("num_hidden_layers", number, PlanFileError)
+    if total > limits.MAX_HIDDEN_LAYERS:
+        raise PlanFileError(
+            Parameter("num_hidden_layers", str(total)),
+            f" is too large; expected at most {limits.MAX_HIDDEN_LAYERS}",
+        )
+    return total
+
+
+def in_words(layers: Iterable[int]) -> str:
+    """Layers as text: ``layers 0, 1, 2, 7 to 60``."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and runs[-1][-1] == layer - 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    parts = [f"{run[0]} to {run[-1]}" if len(run) > 3 else ", ".join(map(str, run)) for run in runs]
+    one = len(runs) == 1 and len(runs[0]) == 1
+    return ("layer " if one else "layers ") + ", ".join(parts)

@@ -1,0 +1,105 @@
+"""Which hidden layers of a model are MoE layers, by its ``config.json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eplb import limits
+from eplb.engines.json_values import kind_of, object_with
+from eplb.engines.layers import HiddenLayers
+from eplb.errors import EplbError, Parameter, PlanFileError
+from eplb.storage.json_text import parse_json
+from eplb.text import short
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+# Values of model_type for models with experts in every hidden layer.
+_ALL_MOE = ("gpt_oss", "granitemoe", "mixtral", "minimax_m2", "olmoe", "phimoe")
+# Names of the number of logical experts.
+_EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
+
+
+@dataclass(frozen=True)
+class ModelLayers:
+    """The layers of a model."""
+
+    #: Which hidden layers are MoE layers, ascending.
+    moe: HiddenLayers
+    #: Number of hidden layers.
+    num_hidden_layers: int
+    #: Logical experts per layer; None if the file does not say.
+    num_experts: int | None
+
+
+def moe_layers_of(config_path: str | PathLike[str]) -> ModelLayers:
+    """Which hidden layers are MoE layers, from the ``config.json`` of a model on Hugging Face.
+
+    It knows the settings of DeepSeek (``first_k_dense_replace``, ``moe_layer_freq``), of Qwen
+    (``decoder_sparse_step``, ``mlp_only_layers``), and models with experts in every layer, such
+    as Mixtral, gpt-oss and OLMoE. Layers of multi-token prediction are not counted.
+
+    Raises:
+        PlanFileError: the file does not say. OSError: it cannot be read.
+    """
+    path = Path(config_path)
+    with path.open("rb") as stream:
+        content = stream.read(limits.MAX_CONFIG_BYTES + 1)
+    try:
+        if len(content) > limits.MAX_CONFIG_BYTES:
+            raise PlanFileError(f"it holds more than {limits.MAX_CONFIG_BYTES} bytes")
+        return _model_layers(parse_json(content))
+    except EplbError as error:
+        raise error.within(str(path)) from error
+
+
+def _model_layers(values: Any) -> ModelLayers:
+    config = object_with("the configuration", values, ())
+    if "num_hidden_layers" not in config and isinstance(config.get("text_config"), dict):
+        config = config["text_config"]  # a multimodal model
+    total = _setting(config, "num_hidden_layers", least=1)
+    if config.get("first_k_dense_replace") is not None:
+        first = _setting(config, "first_k_dense_replace")
+        step = _setting(config, "moe_layer_freq", 1, least=1)
+        moe = [layer for layer in range(first, total) if layer % step == 0]
+    elif isinstance(flags := config.get("moe_layer_freq"), list):
+        if len(flags) != total or any(flag not in (0, 1) for flag in flags):
+            raise PlanFileError(f"moe_layer_freq must have 0 or 1 for each of {total} layers")
+        moe = [layer for layer, flag in enumerate(flags) if flag]
+    elif config.get("decoder_sparse_step") is not None:
+        step = _setting(config, "decoder_sparse_step", least=1)
+        dense = _dense_layers(config)
+        moe = [layer for layer in range(total) if (layer + 1) % step == 0 and layer not in dense]
+    elif config.get("model_type") in _ALL_MOE:
+        moe = list(range(total))
+    else:
+        raise PlanFileError(
+            f"it does not say which layers of model_type {short(config.get('model_type'))} are MoE "
+            "layers; expected first_k_dense_replace, decoder_sparse_step, or a model_type of "
+            f"{', '.join(_ALL_MOE)}",
+            hint=["give ", Parameter("layers"), " instead"],
+        )
+    counts = [config[name] for name in _EXPERTS if name in config]
+    if not moe or not all(counts):
+        raise PlanFileError("the model has no MoE layer")
+    experts = counts[0] if counts and type(counts[0]) is int else None
+    return ModelLayers(HiddenLayers(moe), total, experts)
+
+
+def _setting(config: dict[str, Any], name: str, default: int | None = None, least: int = 0) -> int:
+    value = config.get(name, default)
+    if type(value) is not int or not least <= value <= limits.MAX_HIDDEN_LAYERS:
+        raise PlanFileError(
+            f"{name} is {kind_of(value)}; expected a whole number from {least} to "
+            f"{limits.MAX_HIDDEN_LAYERS}"
+        )
+    return value
+
+
+def _dense_layers(config: dict[str, Any]) -> set[int]:
+    layers = config.get("mlp_only_layers") or []
+    if not isinstance(layers, list) or any(type(layer) is not int for layer in layers):
+        raise PlanFileError(f"mlp_only_layers must be a list of layers, found {short(layers)}")
+    return set(layers)

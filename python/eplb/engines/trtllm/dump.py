@@ -1,0 +1,96 @@
+"""Expert statistics of TensorRT-LLM: a directory, a file per rank.
+
+``meta_info.json`` has ``num_experts``; ``rank{r}.safetensors`` has an array ``[experts]`` for each
+``"{iteration}_{layer}"``, layers by their hidden layer. ``rank{r}_raw.safetensors``, ids of tokens'
+experts, are left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eplb import limits
+from eplb.engines.engine import DecodedLoads
+from eplb.engines.ranks import RANK, rank_files, token_counts
+from eplb.errors import LoadError
+from eplb.storage.decode import bytes_of, decoded, text_of
+from eplb.storage.json_text import parse_json
+from eplb.text import count
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+META = "meta_info.json"
+
+_RANK = re.compile(rf"rank{RANK}\.safetensors", re.ASCII)
+_CELL = re.compile(r"(0|[1-9][0-9]{0,11})_(0|[1-9][0-9]{0,5})", re.ASCII)
+
+
+def is_dump(folder: Path) -> bool:
+    """Whether a directory is one of these."""
+    return (folder / META).is_file()
+
+
+def read(folder: Path, key: str | None = None) -> DecodedLoads:
+    """The counts of all ranks and iterations, summed, a row for each layer that was recorded.
+
+    Raises:
+        LoadError: it has no counts, or its files do not go together.
+        OSError: a file cannot be read.
+    """
+    if key is not None:
+        raise LoadError(f"it has one unnamed table, not {key!r}")
+    experts = _num_experts(folder / META)
+    files = rank_files(folder, _RANK)
+    if not files:
+        raise LoadError("it has a meta_info.json but no rank0.safetensors")
+    windows: dict[int, list[npt.NDArray[Any]]] = {}
+    iterations: set[int] = set()
+    total = 0
+    for path in files:
+        for name, counts in _arrays(path).items():
+            cell = _CELL.fullmatch(name)
+            if cell is None:
+                raise LoadError(
+                    f"{path.name}: {name[:40]!r} is not an iteration and a layer, such as 12_3"
+                )
+            if counts.shape != (experts,):
+                raise LoadError(
+                    f"{path.name}: {name} has shape {list(counts.shape)}, but {META} says {experts} experts"
+                )
+            total += experts
+            if total > limits.MAX_LOADS:
+                raise LoadError(f"it holds more than {limits.MAX_LOADS} loads")
+            iterations.add(int(cell[1]))
+            windows.setdefault(int(cell[2]), []).append(
+                token_counts(f"{path.name}: {name}", counts)
+            )
+    if not windows:
+        raise LoadError("its files have no counts")
+    layers = tuple(sorted(windows))
+    table = np.stack([np.sum(windows[layer], axis=0, dtype=np.uint64) for layer in layers])
+    note = f"{count(len(iterations), 'iteration')} of {count(len(files), 'rank')} summed"
+    return DecodedLoads(table, layers, (note,))
+
+
+def _num_experts(path: Path) -> int:
+    meta = parse_json(text_of(bytes_of(path)).encode())
+    experts = meta.get("num_experts") if isinstance(meta, dict) else None
+    if type(experts) is not int or not 0 < experts <= limits.MAX_LOADS:
+        raise LoadError(f"{META}: it has no valid 'num_experts'")
+    return experts
+
+
+def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        from safetensors.numpy import load
+    except ImportError as error:
+        raise LoadError(
+            "safetensors is needed to read it", hint=["pip install safetensors"]
+        ) from error
+    arrays: dict[str, npt.NDArray[Any]] = decoded(path.name, load, bytes_of(path))
+    return arrays

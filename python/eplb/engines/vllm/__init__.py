@@ -1,0 +1,22 @@
+"""vLLM: the layout of an open proposal for placements, the log's balancedness."""
+
+from eplb.engines.engine import Engine, Metric, PlacementFormat
+from eplb.engines.vllm import metric, placement
+
+ENGINE = Engine(
+    "vllm",
+    formats={
+        "vllm": PlacementFormat(
+            (".json",),
+            "lists of an open proposal to vLLM; MoE layers in order",
+            "moe",
+            placement.write,
+            placement.read,
+        )
+    },
+    metrics={
+        "vllm": Metric(
+            "sum over layers of the mean GPU load / sum of the largest", metric.balancedness
+        )
+    },
+)

@@ -1,0 +1,1 @@
+"""What users give: loads as arrays, lists or tensors; sizes."""

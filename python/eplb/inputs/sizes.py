@@ -1,0 +1,56 @@
+"""Sizes: positive whole numbers, checked before the core sees them."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from eplb import _core
+from eplb.errors import EplbError, Parameter, TopologyError
+from eplb.text import short
+
+
+def whole_number(name: str, value: Any, error: type[EplbError] = TopologyError) -> int:
+    """``value`` as an int from 1 to 2**62.
+
+    Raises:
+        error: it is out of range or a float; TypeError: it is not a number.
+    """
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, got {value}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        if isinstance(value, float):
+            raise error(Parameter(name), f" must be a whole number, got {value!r}") from None
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be a whole number, got {short(value)} ({kind})") from None
+    if number < 1:
+        raise error(Parameter(name, short(number)), " is too small; expected at least 1")
+    if number > 2**62:
+        raise error(Parameter(name, short(number)), " is too large; expected at most 2**62")
+    return number
+
+
+def topology(
+    *, num_experts: Any, num_replicas: Any, num_groups: Any, num_nodes: Any, num_gpus: Any
+) -> _core.Topology:
+    """The sizes, if they go together.
+
+    ``num_replicas=None`` means the fewest slots that hold all experts and fill all GPUs.
+
+    Raises:
+        TopologyError: they do not go together; the hint names the nearest sizes that do.
+        TypeError: a size is not a number.
+    """
+    num_experts = whole_number("num_experts", num_experts)
+    num_gpus = whole_number("num_gpus", num_gpus)
+    if num_replicas is None:
+        num_replicas = -(-num_experts // num_gpus) * num_gpus
+    return _core.Topology(
+        num_experts,
+        whole_number("num_replicas", num_replicas),
+        whole_number("num_groups", num_groups),
+        whole_number("num_nodes", num_nodes),
+        num_gpus,
+    )

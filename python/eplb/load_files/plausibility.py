@@ -1,0 +1,68 @@
+"""Tables that are probably not loads: a plan for them would be nonsense."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eplb.errors import LoadError, Parameter, Part
+
+# Tokens go to at most this many experts, of at most this many.
+_MOST_TOP_K = 16
+_MOST_EXPERTS = 1024
+# Fewer rows of top-k ids could look so by chance.
+_LEAST_TOKENS = 256
+# A placement of fewer slots is not recognised.
+_LEAST_SLOTS = 8
+
+_ANYWAY: list[Part] = ["give ", Parameter("trust"), " if these are loads"]
+
+
+def refuse_expert_ids(array: npt.NDArray[Any]) -> None:
+    """Refuses what looks like a placement, or like the experts of tokens.
+
+    - A placement ``[layers, P]``: each row has every number from 0 to a last one.
+    - Ids ``[..., tokens, top_k]``: many short rows of small numbers, without duplicates.
+
+    Args:
+        array: ``[layers, experts]`` or ``[windows, layers, experts]``, not negative.
+
+    Raises:
+        LoadError: it looks like one of these.
+    """
+    if array.dtype.kind not in "iu" and (array != np.floor(array)).any():
+        return
+    rows = np.sort(array.reshape(-1, array.shape[-1]), axis=1)
+    if _is_placement(rows):
+        raise LoadError(
+            f"each row has every number from 0 to {rows[0, -1]}; is this a placement (expert numbers "
+            "by slot)? Expected loads [layers, experts]",
+            hint=_ANYWAY,
+        )
+    if _is_ids(rows):
+        raise LoadError(
+            f"none of its {len(rows)} rows of {rows.shape[1]} has a number twice, and none is above "
+            f"{rows[:, -1].max()}; are these the experts of each token? Expected counts of tokens "
+            "[layers, experts]",
+            hint=_ANYWAY,
+        )
+
+
+def _is_placement(rows: npt.NDArray[Any]) -> bool:
+    """Whether all sorted rows have every number from 0 to the same last one."""
+    slots = rows.shape[1]
+    last = rows[:, -1]
+    if slots < _LEAST_SLOTS or (rows[:, 0] != 0).any() or (last != last[0]).any():
+        return False
+    steps = rows[:, 1:] - rows[:, :-1]
+    return bool((steps <= 1).all()) and 2 * (int(last[0]) + 1) >= slots
+
+
+def _is_ids(rows: npt.NDArray[Any]) -> bool:
+    """Whether sorted rows are many and short, of small numbers without duplicates."""
+    top_k = rows.shape[1]
+    if not 1 < top_k <= _MOST_TOP_K or len(rows) < _LEAST_TOKENS:
+        return False
+    return bool(rows.max() < _MOST_EXPERTS) and bool((rows[:, 1:] != rows[:, :-1]).all())

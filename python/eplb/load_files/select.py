@@ -1,0 +1,87 @@
+"""Selects the loads among the named arrays of a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eplb.engines.engine import DecodedLoads
+from eplb.errors import LoadError, Parameter
+from eplb.text import short
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Usual names of the loads in a file with several arrays.
+KEYS = ("counts", "load", "logical_count")
+
+# Other files, by their keys.
+_OTHERS = {
+    frozenset({"phy2log", "logcnt"}): "a plan",
+    frozenset({"plan", "phy2log"}): "a plan",
+    frozenset({"physical_to_logical_map"}): "a placement of SGLang",
+    frozenset({"moe_layer_count", "layer_list"}): "a placement of vllm-ascend",
+    frozenset({"num_hidden_layers"}): "a model's config.json",
+    frozenset({"num_experts", "num_experts_per_token"}): "a part of TensorRT-LLM's statistics",
+}
+
+
+def select(values: Any, key: str | None) -> DecodedLoads:
+    """The loads among named arrays; ``values`` itself if it has no names.
+
+    A JSON object whose keys are numbers of layers is a table.
+
+    Args:
+        values: the content of the file.
+        key: the name; by default the only one, or the one among ``KEYS``.
+
+    Raises:
+        LoadError: there is no such name, or it is not clear which one.
+    """
+    if not isinstance(values, dict):
+        if key is not None:
+            raise LoadError(
+                f"it has one unnamed table, not {key!r}", hint=["leave out ", Parameter("key")]
+            )
+        return DecodedLoads(values)
+    for names, what in _OTHERS.items():
+        if names <= values.keys():
+            raise LoadError(f"this is {what}, not a load table; are the arguments swapped?")
+    if key is not None:
+        if key in values:
+            return _named(values, key)
+        raise LoadError(f"it has no {key!r}; it has {_names(values)}")
+    if rows := _layers(values):
+        return DecodedLoads(list(rows.values()), tuple(rows))
+    if len(values) == 1:
+        return _named(values, next(iter(values)))
+    known = [name for name in KEYS if name in values]
+    if len(known) != 1:
+        raise LoadError(
+            f"it has several tables: {_names(values)}", hint=["choose one with ", Parameter("key")]
+        )
+    return _named(values, known[0])
+
+
+def _named(values: dict[Any, Any], name: Any) -> DecodedLoads:
+    """The value of a name, if it can be a table."""
+    value = values[name]
+    if value is None or isinstance(value, (int, float, str)):
+        raise LoadError(f"expected a table of loads; {_names({name: 0})} is {short(value)}")
+    return DecodedLoads(value)
+
+
+def _layers(values: dict[Any, Any]) -> dict[int, Any]:
+    """The rows by layer, ascending, if the names are numbers of layers; otherwise nothing."""
+    rows: dict[int, Any] = {}
+    for name, row in values.items():
+        number = str(name)
+        plain = number.isascii() and number.isdigit() and len(number) < 10
+        if not plain or not isinstance(row, list) or any(isinstance(cell, list) for cell in row):
+            return {}
+        rows[int(number)] = row
+    return dict(sorted(rows.items())) if len(rows) == len(values) else {}
+
+
+def _names(values: Mapping[Any, Any]) -> str:
+    names = [repr(str(name)[:40]) for name in list(values)[:8]]
+    return ", ".join(names) + (", ..." if len(values) > len(names) else "") if names else "nothing"

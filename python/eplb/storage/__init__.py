@@ -1,0 +1,1 @@
+"""Bytes and files: decoding and encoding of tables, for untrusted files too. Knows no plan."""
