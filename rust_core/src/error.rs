@@ -127,6 +127,36 @@ pub enum Error {
         /// The gap as text.
         value: String,
     },
+    /// No model of synthetic loads has this name.
+    #[error(
+        "unknown model '{}'; choose from {}",
+        name.escape_debug(),
+        crate::sampling::MODELS.map(|model| model.name).join(", ")
+    )]
+    UnknownModel {
+        /// The name given.
+        name: String,
+    },
+    /// No family of synthetic loads has this name.
+    #[error(
+        "unknown family '{}'; choose from {}",
+        name.escape_debug(),
+        crate::sampling::Family::names().join(", ")
+    )]
+    UnknownFamily {
+        /// The name given.
+        name: String,
+    },
+    /// An option of synthetic loads that is out of range.
+    #[error("{name} is {value}; it must be {expected}")]
+    SampleOption {
+        /// Name of the option.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What is accepted.
+        expected: String,
+    },
     /// More slots on a GPU than experts to fill them with, where none may be there twice.
     #[error(
         "minimax puts no expert twice on a GPU, but {replicas} replicas on {gpus} GPUs are {per_gpu} \
@@ -231,6 +261,9 @@ impl Error {
             Self::UnknownPolicy { .. }
             | Self::UnknownEffort { .. }
             | Self::TargetGap { .. }
+            | Self::UnknownModel { .. }
+            | Self::UnknownFamily { .. }
+            | Self::SampleOption { .. }
             | Self::NoThreads => ErrorKind::Option,
             Self::TableSize { .. }
             | Self::NoSuchExpert { .. }

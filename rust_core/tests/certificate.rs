@@ -4,7 +4,7 @@ mod problems;
 mod twin;
 
 use eplb_core::{CanonicalLoads, Certificate, Error, LoadsSha256, Plan, Policy, SHARE_UNIT, Sizes};
-use problems::{Stream, canonical, global, loads, plan, policies, sizes, topology};
+use problems::{SplitMix64, canonical, global, loads, plan, policies, sizes, topology};
 use twin::packing_load;
 
 fn certify(loads: &CanonicalLoads, sizes: &Sizes, policy: Policy) -> Certificate {
@@ -42,7 +42,7 @@ fn is_nearest(x: f64, numerator: u128, denominator: u128, exponent: i32) -> bool
 
 #[test]
 fn floats_are_the_nearest_to_their_fractions() {
-    let mut stream = Stream(4);
+    let mut stream = SplitMix64(4);
     for kind in 0..400 {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;
@@ -115,7 +115,7 @@ fn a_gap_to_no_bound_is_infinite() {
 
 #[test]
 fn gpu_loads_under_other_loads() {
-    let mut stream = Stream(5);
+    let mut stream = SplitMix64(5);
     for kind in 0..300 {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;

@@ -3,7 +3,7 @@
 mod problems;
 
 use eplb_core::{Error, ErrorKind, MAX_EXPERTS, MAX_REPLICAS, Topology};
-use problems::{Stream, world};
+use problems::{SplitMix64, world};
 
 fn of(sizes: [u64; 5]) -> Result<Topology, Error> {
     Topology::new(world(sizes))
@@ -114,14 +114,14 @@ fn every_small_world_is_judged_rightly() {
 
 #[test]
 fn sizes_of_any_magnitude_are_judged_rightly() {
-    let mut stream = Stream(1);
+    let mut stream = SplitMix64(1);
     let edges = [0, 1, 2, MAX_EXPERTS, MAX_EXPERTS + 1, MAX_REPLICAS, MAX_REPLICAS + 1];
     for _ in 0..20_000 {
         let sizes = [0; 5].map(|_| match stream.below(4) {
             0 => edges[stream.below(7) as usize],
             1 => u64::MAX - stream.below(3),
             2 => 1 << stream.below(64),
-            _ => stream.next() >> stream.below(64),
+            _ => stream.next_u64() >> stream.below(64),
         });
         assert_eq!(of(sizes).is_ok(), goes_together(sizes), "{sizes:?}");
     }
@@ -129,7 +129,7 @@ fn sizes_of_any_magnitude_are_judged_rightly() {
 
 #[test]
 fn the_advice_mends_what_it_is_given_for() {
-    let mut stream = Stream(2);
+    let mut stream = SplitMix64(2);
     let mut mended = 0;
     for _ in 0..4000 {
         let sizes = [0; 5].map(|_| stream.up_to(40));
