@@ -125,8 +125,8 @@ def family(name: str, layers: int, experts: int, seed: int = 1) -> npt.NDArray[n
         EplbError: An argument is out of range; the message names it and what is accepted.
         TypeError: An argument is not a whole number, or ``name`` is not a string.
 
-    >>> family("zipf 1.2", layers=1, experts=4).sum() // 1000
-    999
+    >>> family("zipf 1.2", layers=1, experts=4).tolist()
+    [[201386, 583337, 131034, 85502]]
     """
     return _core.family(
         _checked_name("family", name, FAMILIES),
