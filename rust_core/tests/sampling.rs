@@ -113,6 +113,10 @@ fn options_out_of_range() {
             "outliers[0] is 3; it must be at most 2, the most outliers",
         ),
         (
+            Sample { outliers: [0, u64::MAX], ..model() },
+            "outliers[1] is 18446744073709551615; it must be at most 16384",
+        ),
+        (
             Sample { spread: -0.1, ..model() },
             "spread is -0.1; it must be 0 to 4 (real models: 0.1 to 1.6)",
         ),

@@ -9,7 +9,7 @@ use crate::error::Error;
 pub struct Model {
     /// The name users give.
     pub name: &'static str,
-    /// `MoE` layers, without dense ones.
+    /// MoE layers, without dense ones.
     pub layers: u64,
     /// Routed logical experts of a layer.
     pub experts: u64,

@@ -22,7 +22,7 @@ const LOG2_E: u64 = 1_549_082_005;
 /// that all windows have in common, that a domain has, and that a window has.
 ///
 /// Log loads of two domains correlate at 0.30 and of two windows of a domain at 0.97, however far
-/// apart the windows are: the first and last examples of `OLMoE` as much as neighbours.
+/// apart the windows are: the first and last examples of OLMoE as much as neighbours.
 const ROOTS: [i64; 3] = [35_895, 53_643, 11_351];
 
 /// What random words are for.
@@ -46,7 +46,7 @@ enum Purpose {
 pub struct Sample {
     /// Each gives another sample.
     pub seed: u64,
-    /// `MoE` layers.
+    /// MoE layers.
     pub layers: u64,
     /// Logical experts of a layer, at most [`MAX_EXPERTS`].
     pub experts: u64,
@@ -112,7 +112,8 @@ impl Sample {
         at_most("windows", windows, most_windows, &format!(" with {experts} experts"))?;
         at_most("layers", self.layers, most_windows / windows, &table)?;
         at_most("domains", self.domains, windows, ", the number of windows")?;
-        at_most("outliers[0]", fewest, most, ", the most outliers")
+        at_most("outliers[0]", fewest, most, ", the most outliers")?;
+        at_most("outliers[1]", most, MAX_EXPERTS, "")
     }
 
     /// The domain of a window: domain d begins with window `windows * d / domains`.
