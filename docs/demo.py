@@ -8,7 +8,6 @@ verifies it.
 
 from __future__ import annotations
 
-import random
 import runpy
 import sys
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from eplb.cli.compare import comparison_text
 from eplb.comparison import compare
 from eplb.load_files import read_loads
+from eplb.sampling import sample
 
 LOADS = Path(__file__).parent.parent / "tests" / "loads"
 
@@ -51,26 +51,9 @@ def deepseek_v4_flash() -> Any:
         return histogram(arrays["ids"], 256)
 
 
-def synthetic_deepseek_v3(*, layers: int = 58, experts: int = 256, top_k: int = 8) -> Any:
-    """Loads as skewed as DeepSeek-V3's were measured to be; the same on every machine.
-
-    Lognormal of deviation 0.66, and 1 to 3 experts per layer at 4 to 13 times the mean. No expert
-    can get more than one token in ``experts / top_k``.
-    """
-    chance = random.Random(58)  # noqa: S311
-    mean = 10_000
-    table = []
-    for _ in range(layers):
-        row = [mean * chance.lognormvariate(-(0.66**2) / 2, 0.66) for _ in range(experts)]
-        for expert in chance.sample(range(experts), chance.randint(1, 3)):
-            row[expert] = mean * chance.uniform(4, 13)
-        table.append([round(min(load, mean * experts / top_k)) for load in row])
-    return np.array(table)
-
-
 def cases() -> list[Case]:
     """Every load with its sizes."""
-    synthetic = synthetic_deepseek_v3()
+    synthetic = sample("deepseek-v3")
     v3 = {"num_gpus": 32, "num_replicas": 288}
     return [
         Case(

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -508,7 +507,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         r"^'a\.gif' does not end in \.png, \.svg, \.pdf, as a picture must",
     ),
     "a picture over the loads": (f"{PLANNED} --plot loads.npy", "^--plot .* overwrite the loads"),
-    "no such model": ("sample --model gpt", "there is no model 'gpt'; there are deepseek-v3,"),
+    "no such model": ("sample --model gpt", "unknown model 'gpt'; choose from deepseek-v3,"),
     "loads of another kind": ("sample --out a.txt", r"^'a\.txt' does not end in \.npy, "),
     "no tokens": ("sample --tokens 0", "^--tokens is 0; it must be at least 1"),
     "half a seed": ("sample --seed 0.5", "'0.5' is no whole number"),
@@ -760,14 +759,6 @@ def test_demo(folder: Path) -> None:
     assert len(list((folder / "out").glob("*.json"))) == 5
     for model in ("DeepSeek-V2-Lite", "gpt-oss-20b", "DeepSeek-V4-Flash", "DeepSeek-V3"):
         assert model in done.stdout
-
-
-def test_the_demo_s_synthetic_loads_are_the_same_everywhere() -> None:
-    table = runpy.run_path(str(ROOT / "docs" / "demo.py"))["synthetic_deepseek_v3"]()
-    assert table.shape == (58, 256)
-    assert (int(table.sum()), int(table[57, 255])) == (158959408, 7798)
-    ratio = table.max(axis=1) / table.mean(axis=1)
-    assert 3.5 < ratio.min() <= ratio.max() < 14
 
 
 def test_the_loads_are_not_overwritten(run: Callable[..., tuple[int, str, str]]) -> None:

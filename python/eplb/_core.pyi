@@ -13,8 +13,12 @@ __all__ = [
     "__version__",
     "certify",
     "efforts",
+    "families",
+    "family",
+    "models",
     "plan",
     "policies",
+    "sample",
     "verify",
     "verify_structure",
 ]
@@ -128,3 +132,18 @@ def plan(
 def certify(placement: Placement, loads: Loads) -> Certificate: ...
 def verify_structure(placement: Placement) -> None: ...
 def verify(placement: Placement, certificate: Certificate, loads: Loads) -> None: ...
+def models() -> list[tuple[str, int, int, int, float, tuple[int, int], str, str]]: ...
+def families() -> list[str]: ...
+def sample(
+    model: str,
+    seed: int,
+    layers: int | None,
+    experts: int | None,
+    top_k: int | None,
+    tokens: int,
+    spread: float | None,
+    outliers: int | None,
+    windows: int,
+    domains: int,
+) -> npt.NDArray[np.int64]: ...
+def family(name: str, layers: int, experts: int, seed: int) -> npt.NDArray[np.int64]: ...

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod errors;
+mod sampling;
 
 use eplb_core as core;
 use numpy::{
@@ -417,6 +418,9 @@ mod _core {
         Certificate, Loads, Placement, Topology, certify, efforts, plan, policies, policies_for,
         verify, verify_structure,
     };
+
+    #[pymodule_export]
+    use crate::sampling::{families, family, models, sample};
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]

@@ -6,6 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use eplb_core::sampling::Family;
 use eplb_core::{CanonicalLoads, Policy, Problem, Sizes, Topology, certify, plan};
 
 const LAYERS: usize = 58;
@@ -19,19 +20,9 @@ struct Case {
 fn case(name: &'static str, policy: Policy, sizes: [u64; 5]) -> Case {
     let [num_experts, num_replicas, num_groups, num_nodes, num_gpus] = sizes;
     let sizes = Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus };
-    let experts = num_experts as usize;
-    // Skewed loads: the product of four uniform numbers is about lognormal, with sigma 1.5.
-    let mut state = 1_u64;
-    let mut uniform = || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 48) + 1
-    };
-    let tokens: Vec<u64> = (0..LAYERS * experts)
-        .map(|_| (uniform() * uniform() * uniform() / (1 << 16) * uniform()) >> 26)
-        .collect();
+    let tokens = Family::LogNormal15.loads(LAYERS as u64, num_experts, 1).expect("valid options");
     let topology = Topology::new(sizes).expect("sizes that go together");
-    let loads = CanonicalLoads::new(&tokens, LAYERS, experts).expect("valid loads");
+    let loads = CanonicalLoads::new(&tokens, LAYERS, num_experts as usize).expect("valid loads");
     Case { name, problem: Problem::new(&loads, &topology, policy).expect("a problem") }
 }
 

@@ -1,6 +1,7 @@
 //! Prints what every policy answers to a fixed battery of problems: `tests/test_builds.py` compares
 //! the output of builds for different processors.
 
+use eplb_core::sampling::SplitMix64;
 use eplb_core::{
     Bf16, CanonicalLoads, Effort, F16, LayerCertificate, Load, Options, Plan, Policy, Problem,
     Sizes, Topology, plan,
@@ -20,18 +21,6 @@ const SIZES: [[u64; 5]; 10] = [
     [7, 600, 1, 1, 40],
 ];
 const LAYERS: usize = 8;
-
-/// The same numbers everywhere.
-struct Stream(u64);
-
-impl Stream {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-}
 
 fn column<T>(plan: &Plan, figure: impl Fn(&LayerCertificate) -> T) -> Vec<T> {
     plan.certificate().layers.iter().map(figure).collect()
@@ -65,14 +54,14 @@ fn main() {
     println!("avx2 {}", cfg!(target_feature = "avx2"));
     println!("debug {}", cfg!(debug_assertions));
     for (i, sizes) in SIZES.into_iter().enumerate() {
-        let mut stream = Stream(i as u64);
-        answer("few", sizes, |_| stream.next() % 4);
-        answer("skewed", sizes, |_| stream.next() >> 24 >> (stream.next() % 40));
-        answer("any", sizes, |_| stream.next());
-        answer("f64", sizes, |_| f64::from_bits(stream.next() % (0x7ff0 << 48)));
-        answer("subnormal f64", sizes, |_| f64::from_bits(stream.next() >> 12));
-        answer("f32", sizes, |_| f32::from_bits((stream.next() % 0x7f80_0000) as u32));
-        answer("f16", sizes, |_| F16((stream.next() % 0x7c00) as u16));
-        answer("bf16", sizes, |_| Bf16((stream.next() % 0x7f80) as u16));
+        let mut stream = SplitMix64(i as u64);
+        answer("few", sizes, |_| stream.next_u64() % 4);
+        answer("skewed", sizes, |_| stream.next_u64() >> 24 >> (stream.next_u64() % 40));
+        answer("any", sizes, |_| stream.next_u64());
+        answer("f64", sizes, |_| f64::from_bits(stream.next_u64() % (0x7ff0 << 48)));
+        answer("subnormal f64", sizes, |_| f64::from_bits(stream.next_u64() >> 12));
+        answer("f32", sizes, |_| f32::from_bits((stream.next_u64() % 0x7f80_0000) as u32));
+        answer("f16", sizes, |_| F16((stream.next_u64() % 0x7c00) as u16));
+        answer("bf16", sizes, |_| Bf16((stream.next_u64() % 0x7f80) as u16));
     }
 }

@@ -86,6 +86,34 @@ pub(crate) fn named(name: &'static str) -> Part {
     Part::Parameter { name, value: None }
 }
 
+/// A size of 0.
+pub(crate) fn too_small(name: &'static str) -> Error {
+    let problem = [parameter(name, 0), " is too small".into()];
+    Error::new(ErrorKind::Topology, problem).expected("at least 1")
+}
+
+/// A size above its limit.
+pub(crate) fn too_large(name: &'static str, size: u64, most: u64) -> Error {
+    let problem = [parameter(name, size), " is too large".into()];
+    Error::new(ErrorKind::Topology, problem).expected(format!("at most {most}"))
+}
+
+/// A name that is not one of those that an option takes.
+pub(crate) fn unknown(option: &'static str, name: &str, known: &[&str]) -> Error {
+    Error::new(ErrorKind::Option, ["unknown ".into(), named(option), format!(" {name:?}").into()])
+        .expected(format!("one of {}", known.join(", ")))
+}
+
+/// An option with a value that is out of range.
+pub(crate) fn out_of_range(
+    name: &'static str,
+    value: impl fmt::Display,
+    expected: impl Into<String>,
+) -> Error {
+    let problem = [parameter(name, value), " is out of range".into()];
+    Error::new(ErrorKind::Option, problem).expected(expected)
+}
+
 impl From<&str> for Part {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())

@@ -15,6 +15,7 @@ mod problem;
 mod published;
 mod replicas;
 mod replicate;
+pub mod sampling;
 mod verify;
 
 // The tests inside the crate share these problems with those outside, which know it by its name.

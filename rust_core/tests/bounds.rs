@@ -11,7 +11,7 @@ use eplb_core::{
     Bound, CanonicalLoads, LayerCertificate, MAX_PACKINGS, Policy, SHARE_UNIT, Sizes, certify,
     verify,
 };
-use problems::{ROW_KINDS, Stream, canonical, plan, policies, row, world};
+use problems::{ROW_KINDS, SplitMix64, canonical, plan, policies, row, world};
 
 fn group_loads(row: &[u64], groups: usize) -> Vec<u64> {
     row.chunks(row.len() / groups).map(|group| group.iter().sum()).collect()
@@ -129,7 +129,7 @@ fn tiny_worlds() -> Vec<Sizes> {
 
 #[test]
 fn bounds_are_those_of_brute_force() {
-    let mut stream = Stream(1);
+    let mut stream = SplitMix64(1);
     let mut kinds = [0; 5];
     for sizes in tiny_worlds() {
         for kind in 0..ROW_KINDS * 12 {
@@ -149,7 +149,7 @@ fn bounds_are_those_of_brute_force() {
 
 #[test]
 fn no_placement_stays_below_a_bound_and_no_plan_below_the_best() {
-    let mut stream = Stream(2);
+    let mut stream = SplitMix64(2);
     let mut reached = 0;
     for sizes in tiny_worlds() {
         for kind in 0..ROW_KINDS {
@@ -218,7 +218,7 @@ fn pigeonhole(groups: &[u64], nodes: usize) -> u64 {
 #[test]
 fn node_bounds_are_exact_up_to_the_limit_of_the_search() {
     assert_eq!(MAX_PACKINGS, 100_000);
-    let mut stream = Stream(3);
+    let mut stream = SplitMix64(3);
     let (mut above_pigeonhole, mut node_bounds) = (0, 0);
     // 20 groups on 2 nodes: 92,378 packings; 22: 352,716.
     for groups in [8, 20, 22] {
@@ -241,7 +241,7 @@ fn node_bounds_are_exact_up_to_the_limit_of_the_search() {
 
 #[test]
 fn packing_bounds_are_exact_up_to_the_limit_of_the_search() {
-    let mut stream = Stream(4);
+    let mut stream = SplitMix64(4);
     let mut kinds = Vec::new();
     let mut above_pigeonhole = 0;
     for (experts, gpus) in
@@ -268,7 +268,7 @@ fn packing_bounds_are_exact_up_to_the_limit_of_the_search() {
 /// Counting in larger worlds, beside the verifier, which shares the room out by prices.
 #[test]
 fn counting_bounds_are_those_of_the_verifier() {
-    let mut stream = Stream(5);
+    let mut stream = SplitMix64(5);
     let mut counting = 0;
     for round in 0..20_000 {
         let gpus = 2 + stream.below(10);

@@ -7,7 +7,7 @@ use eplb_core::{
     CanonicalLoads, ErrorKind, LayerCertificate, LoadsSha256, Placement, Policy, SHARE_UNIT,
     certify,
 };
-use problems::{Stream, canonical, global, loads, plan, policies, sizes, topology};
+use problems::{SplitMix64, canonical, global, loads, plan, policies, sizes, topology};
 use twin::packing_load;
 
 /// Whether `x` is `numerator / denominator * 2^exponent` to nearest, ties to even. For fractions
@@ -41,7 +41,7 @@ fn is_nearest(x: f64, numerator: u128, denominator: u128, exponent: i32) -> bool
 
 #[test]
 fn floats_are_the_nearest_to_their_fractions() {
-    let mut stream = Stream(4);
+    let mut stream = SplitMix64(4);
     for kind in 0..400 {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;
@@ -116,7 +116,7 @@ fn a_gap_to_no_bound_is_infinite() {
 
 #[test]
 fn gpu_loads_under_other_loads() {
-    let mut stream = Stream(5);
+    let mut stream = SplitMix64(5);
     for kind in 0..300 {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;

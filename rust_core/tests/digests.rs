@@ -3,7 +3,7 @@
 mod problems;
 
 use eplb_core::{CanonicalLoads, Effort, Options, Placement, Policy};
-use problems::{PUBLISHED, Stream, canonical, certified, plan, topology, world};
+use problems::{PUBLISHED, SplitMix64, canonical, certified, plan, topology, world};
 
 /// Sizes for the battery of digests: L, P, groups, nodes, G.
 const BATTERY: [[u64; 5]; 12] = [
@@ -54,8 +54,8 @@ const MINIMAX: [[&str; 2]; 11] = [
 
 /// Twelve layers, from loads of one bit, full of ties, to loads of 64, skewed more and more.
 fn battery_loads(i: usize) -> CanonicalLoads {
-    let mut stream = Stream(i as u64);
-    let load = |bits: u64| stream.next() >> (64 - bits) >> stream.below(1 + bits / 8);
+    let mut stream = SplitMix64(i as u64);
+    let load = |bits: u64| stream.next_u64() >> (64 - bits) >> stream.below(1 + bits / 8);
     let experts = BATTERY[i][0];
     let bits = (1..=12).flat_map(|layer| (0..experts).map(move |_| layer * 64 / 12));
     let loads: Vec<u64> = bits.map(load).collect();
@@ -100,9 +100,9 @@ const SEARCHES: [u64; 3] =
 const LAYERS: [u64; 3] = [24, 24, 4];
 
 /// Loads of four kinds in turn, from nearly even ones to one that rules all.
-fn searched_loads(stream: &mut Stream, kind: u64, experts: usize) -> CanonicalLoads {
-    let uniform = |stream: &mut Stream| 1 + stream.below(1 << 10);
-    let load = |stream: &mut Stream| match kind % 4 {
+fn searched_loads(stream: &mut SplitMix64, kind: u64, experts: usize) -> CanonicalLoads {
+    let uniform = |stream: &mut SplitMix64| 1 + stream.below(1 << 10);
+    let load = |stream: &mut SplitMix64| match kind % 4 {
         0 => 1000 + stream.below(1000),
         1 => uniform(stream) * uniform(stream),
         2 => (1 << 20) / stream.up_to(experts as u64),
@@ -121,7 +121,7 @@ fn joined(before: u64, loads: &CanonicalLoads, sizes: [u64; 5], options: Options
 #[test]
 fn turns_of_the_search_are_those_of_every_build() {
     for ((effort, layers), searches) in Effort::ALL.into_iter().zip(LAYERS).zip(SEARCHES) {
-        let mut stream = Stream(31);
+        let mut stream = SplitMix64(31);
         let mut all = 0_u64;
         for kind in 0..layers {
             for sizes in SEARCHED {
@@ -144,7 +144,7 @@ const OTHER_TARGETS: [[u64; 2]; 3] = [
 #[test]
 fn answers_for_other_targets_are_those_of_every_build() {
     for ((effort, layers), targets) in Effort::ALL.into_iter().zip([16, 16, 2]).zip(OTHER_TARGETS) {
-        let mut stream = Stream(53);
+        let mut stream = SplitMix64(53);
         let mut all = [0_u64; 2];
         for kind in 0..layers {
             for sizes in [
@@ -172,7 +172,7 @@ fn answers_for_other_targets_are_those_of_every_build() {
 #[test]
 fn answers_of_minimax_on_many_gpus_are_those_of_every_build() {
     let mut all = [0_u64; 2];
-    let mut stream = Stream(37);
+    let mut stream = SplitMix64(37);
     for sizes in
         [[70, 70, 1, 1, 35], [514, 771, 1, 1, 257], [600, 600, 1, 1, 300], [1200, 1800, 1, 1, 600]]
     {

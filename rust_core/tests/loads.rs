@@ -4,7 +4,7 @@ mod problems;
 mod twin;
 
 use eplb_core::{Bf16, CanonicalLoads, Error, ErrorKind, F16, Load, MAX_EXPERTS, Place};
-use problems::Stream;
+use problems::SplitMix64;
 use twin::{Exact, bfloat, exact, half};
 
 /// Fails unless crate and twin make the same integers of a row.
@@ -17,7 +17,7 @@ fn assert_canonical<T: Load + std::fmt::Debug>(row: &[T], exact: impl Fn(T) -> E
 
 /// A row of bit patterns below `end`: of all magnitudes, of one magnitude, and mixed
 /// with zeros.
-fn patterns(stream: &mut Stream, end: u64) -> Vec<u64> {
+fn patterns(stream: &mut SplitMix64, end: u64) -> Vec<u64> {
     let kind = stream.below(4);
     let base = stream.below(end);
     (0..stream.up_to(12))
@@ -41,7 +41,7 @@ macro_rules! assert_type {
 
 #[test]
 fn integers_of_every_type() {
-    let mut stream = Stream(1);
+    let mut stream = SplitMix64(1);
     assert_type!(&mut stream, 1 << 8, |x| x as u8, |x| (x as u64, 0));
     assert_type!(&mut stream, 1 << 16, |x| x as u16, |x| (x as u64, 0));
     assert_type!(&mut stream, 1 << 32, |x| x as u32, |x| (x as u64, 0));
@@ -54,7 +54,7 @@ fn integers_of_every_type() {
 
 #[test]
 fn floats_of_every_type() {
-    let mut stream = Stream(2);
+    let mut stream = SplitMix64(2);
     assert_type!(&mut stream, 0x7ff0 << 48, f64::from_bits, exact);
     assert_type!(&mut stream, 0x7f80 << 16, |x| f32::from_bits(x as u32), |x| exact(x.into()));
     assert_type!(&mut stream, 0x7c00, |x| F16(x as u16), |x| exact(half(x.0).into()));
@@ -121,10 +121,11 @@ fn the_largest_loads() {
 
 #[test]
 fn powers_of_two_change_nothing() {
-    let mut stream = Stream(3);
+    let mut stream = SplitMix64(3);
     for _ in 0..300 {
         let bits = stream.up_to(52);
-        let row: Vec<u64> = (0..stream.up_to(9)).map(|_| stream.next() >> (64 - bits)).collect();
+        let row: Vec<u64> =
+            (0..stream.up_to(9)).map(|_| stream.next_u64() >> (64 - bits)).collect();
         let (expected, exponent) = canonical(&row);
         let shifted: Vec<u64> = row.iter().map(|&x| x << (64 - bits)).collect();
         assert_eq!(canonical(&shifted).0, expected);
@@ -271,7 +272,7 @@ fn the_hash_of_loads_is_pinned() {
 #[test]
 fn threads_change_neither_loads_nor_errors() {
     let (layers, experts) = (1 << 16, 5);
-    let mut stream = Stream(5);
+    let mut stream = SplitMix64(5);
     let mut loads: Vec<f64> =
         (0..layers * experts).map(|_| f64::from(stream.below(1000) as u32)).collect();
     let of =

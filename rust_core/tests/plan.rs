@@ -3,11 +3,11 @@
 mod problems;
 
 use eplb_core::{Place, Placement, Policy};
-use problems::{Stream, canonical, global, loads, plan, sizes, topology};
+use problems::{SplitMix64, canonical, global, loads, plan, sizes, topology};
 
 #[test]
 fn tables_that_follow_from_a_plan() {
-    let mut stream = Stream(9);
+    let mut stream = SplitMix64(9);
     for kind in 0..300 {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;

@@ -7,7 +7,7 @@ use eplb_core::{
     CanonicalLoads, Effort, Options, Placement, Policy, Problem, SHARE_UNIT, Sizes, certify, verify,
 };
 use problems::{
-    PUBLISHED, ROW_KINDS, Stream, canonical, certified, global, loads, plan, policies, sizes,
+    PUBLISHED, ROW_KINDS, SplitMix64, canonical, certified, global, loads, plan, policies, sizes,
     topology, world,
 };
 
@@ -31,7 +31,7 @@ fn assert_twins(loads: &CanonicalLoads, sizes: &Sizes) {
 
 #[test]
 fn many_small_problems() {
-    let mut stream = Stream(1);
+    let mut stream = SplitMix64(1);
     for i in 0..6000 {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;
@@ -42,7 +42,7 @@ fn many_small_problems() {
 
 #[test]
 fn sizes_of_real_models() {
-    let mut stream = Stream(2);
+    let mut stream = SplitMix64(2);
     for sizes in [
         [256, 288, 1, 1, 32],
         [256, 320, 8, 4, 64],
@@ -131,7 +131,7 @@ fn needs_wide_keys(row: &[u64], sizes: &Sizes) -> bool {
 #[test]
 fn narrow_and_wide_packing_keys() {
     let (mut narrow, mut wide) = (0, 0);
-    let mut stream = Stream(3);
+    let mut stream = SplitMix64(3);
     for gpus in [17_u64, 31, 32, 33, 63, 64, 65, 100, 128, 200, 256] {
         // A GPU with such a load leaves no room for its index in 64 bits.
         let too_much = (u64::MAX / gpus.next_power_of_two()).div_ceil(SHARE_UNIT);
@@ -173,7 +173,7 @@ fn one_more_swap_takes_more_than_3_percent() {
 
 #[test]
 fn threads_and_batches_change_nothing() {
-    let mut stream = Stream(4);
+    let mut stream = SplitMix64(4);
     for i in 0..200 {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;
@@ -198,7 +198,7 @@ fn threads_and_batches_change_nothing() {
 
 #[test]
 fn ranks_and_counts_are_those_of_the_slots() {
-    let mut stream = Stream(5);
+    let mut stream = SplitMix64(5);
     for kind in 0..1000 {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;
@@ -217,7 +217,7 @@ fn ranks_and_counts_are_those_of_the_slots() {
 
 #[test]
 fn powers_of_two_and_types_change_no_plan() {
-    let mut stream = Stream(6);
+    let mut stream = SplitMix64(6);
     for kind in 0..300 {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;
@@ -240,7 +240,7 @@ fn powers_of_two_and_types_change_no_plan() {
 /// With no spares both policies pack the same copies, and swaps raise no peak.
 #[test]
 fn swaps_raise_no_peak() {
-    let mut stream = Stream(7);
+    let mut stream = SplitMix64(7);
     let mut lower = 0;
     for kind in 0..1000 {
         let gpus = 2 + stream.below(8);
@@ -297,7 +297,7 @@ fn the_best_effort_never_ends_above_the_default_one() {
     ];
     let [default, best] = peaks(&canonical(&loads_32, 32), &global(32, 40, 8), Some(0.001));
     assert!(best <= default);
-    let mut stream = Stream(29);
+    let mut stream = SplitMix64(29);
     let mut lower = 0;
     for kind in 0..600_u64 {
         let sizes =
@@ -312,7 +312,7 @@ fn the_best_effort_never_ends_above_the_default_one() {
 
 #[test]
 fn the_default_effort_ends_above_the_fast_one_within_its_target_only() {
-    let mut stream = Stream(61);
+    let mut stream = SplitMix64(61);
     let (mut lower, mut equal) = (0, 0);
     for round in 0..40 {
         let sizes = [
@@ -342,7 +342,7 @@ fn the_default_effort_ends_above_the_fast_one_within_its_target_only() {
 
 #[test]
 fn a_published_plan_that_is_no_better_is_neither_taken_nor_flagged() {
-    let mut stream = Stream(73);
+    let mut stream = SplitMix64(73);
     let (mut equal, mut equal_with_duplicates, mut flagged) = (0, 0, 0);
     for _ in 0..600 {
         let sizes = [global(6, 8, 4), global(8, 12, 4), global(12, 15, 3), global(4, 8, 4)]
@@ -396,7 +396,7 @@ fn the_fast_effort_is_compared_where_groups_decide_ties() {
 /// Also where the search ends within its target, however wide that is: where experts are in one group.
 #[test]
 fn the_fast_effort_is_never_above_deepseek_but_for_duplicates() {
-    let mut stream = Stream(41);
+    let mut stream = SplitMix64(41);
     let mut behind = 0;
     for (sizes, steps) in [
         (global(64, 80, 8), 1 << 10),
@@ -436,7 +436,7 @@ fn minimax_spreads_spare_slots_of_experts_without_load_evenly() {
 /// Two layers are packed side by side, also where only one of them needs keys of 128 bits.
 #[test]
 fn layers_do_not_see_the_layer_beside_them() {
-    let mut stream = Stream(97);
+    let mut stream = SplitMix64(97);
     // In 64 bits nothing is left of its packing load above an index, were it to be put there.
     let beyond = (1 << 59) / SHARE_UNIT + 1;
     for (experts, slots, gpus) in [(128, 128, 64), (128, 192, 64), (256, 512, 128), (300, 600, 300)]
@@ -444,7 +444,7 @@ fn layers_do_not_see_the_layer_beside_them() {
         let mut rows = Vec::new();
         for hot in [false, true, true, false, true, true, false, false, true] {
             let at = stream.below(experts);
-            let load = |stream: &mut Stream, i| {
+            let load = |stream: &mut SplitMix64, i| {
                 if hot && i == at { beyond } else { 1 + stream.below(1 << 20) }
             };
             rows.push((0..experts).map(|i| load(&mut stream, i)).collect::<Vec<u64>>());
@@ -477,16 +477,16 @@ fn contents(plan: &Placement, name: impl Fn(i64) -> i64) -> Vec<Vec<i64>> {
 
 #[test]
 fn permuted_experts_are_permuted_in_the_plan_where_nothing_ties() {
-    let mut stream = Stream(8);
+    let mut stream = SplitMix64(8);
     for _ in 0..300 {
         let gpus = stream.up_to(9);
         let slots_per_gpu = 2 + stream.below(6);
         let experts = gpus * slots_per_gpu - stream.below(gpus + 1);
         let sizes = global(experts, gpus * slots_per_gpu, gpus);
         // Loads of 39 bits: shares, sums and residuals are all different.
-        let row: Vec<u64> = (0..experts).map(|_| stream.next() >> 25).collect();
+        let row: Vec<u64> = (0..experts).map(|_| stream.next_u64() >> 25).collect();
         let mut order: Vec<usize> = (0..row.len()).collect();
-        order.sort_by_cached_key(|_| stream.next());
+        order.sort_by_cached_key(|_| stream.next_u64());
         let permuted: Vec<u64> = order.iter().map(|&expert| row[expert]).collect();
         for policy in policies(&sizes) {
             let before = plan(&canonical(&row, row.len()), &sizes, policy);
@@ -502,7 +502,7 @@ fn permuted_experts_are_permuted_in_the_plan_where_nothing_ties() {
 fn threads_do_not_change_a_certificate() {
     let (layers, experts) = (1 << 11, 64);
     let sizes = global(64, 72, 8);
-    let mut stream = Stream(47);
+    let mut stream = SplitMix64(47);
     let loads: Vec<u64> = (0..layers * experts).map(|_| stream.below(1000)).collect();
     let loads = canonical(&loads, experts);
     let options = Options::minimax(Effort::Fast);

@@ -3,7 +3,7 @@
 mod problems;
 
 use eplb_core::{Error, ErrorKind, MAX_EXPERTS, MAX_REPLICAS, Part, Place, Topology};
-use problems::{Stream, world};
+use problems::{SplitMix64, world};
 
 fn of(sizes: [u64; 5]) -> Result<Topology, Error> {
     Topology::new(world(sizes))
@@ -108,14 +108,14 @@ fn every_small_world_is_judged_rightly() {
 
 #[test]
 fn sizes_of_any_magnitude_are_judged_rightly() {
-    let mut stream = Stream(1);
+    let mut stream = SplitMix64(1);
     let edges = [0, 1, 2, MAX_EXPERTS, MAX_EXPERTS + 1, MAX_REPLICAS, MAX_REPLICAS + 1];
     for _ in 0..20_000 {
         let sizes = [0; 5].map(|_| match stream.below(4) {
             0 => edges[stream.below(7) as usize],
             1 => u64::MAX - stream.below(3),
             2 => 1 << stream.below(64),
-            _ => stream.next() >> stream.below(64),
+            _ => stream.next_u64() >> stream.below(64),
         });
         assert_eq!(of(sizes).is_ok(), goes_together(sizes), "{sizes:?}");
     }
@@ -143,7 +143,7 @@ fn hinted(error: &Error, sizes: [u64; 5]) -> Vec<[u64; 5]> {
 /// What a hint names is not refused for the same reason again, and often not at all.
 #[test]
 fn hints_work_when_followed() {
-    let mut stream = Stream(2);
+    let mut stream = SplitMix64(2);
     let (mut followed, mut accepted) = (0, 0);
     for _ in 0..4000 {
         let sizes = [0; 5].map(|_| stream.up_to(40));

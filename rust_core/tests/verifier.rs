@@ -8,12 +8,12 @@ use eplb_core::{
     certify, verify, verify_structure,
 };
 use problems::{
-    ROW_KINDS, Stream, canonical, global, loads, plan, policies, sizes, topology, world,
+    ROW_KINDS, SplitMix64, canonical, global, loads, plan, policies, sizes, topology, world,
 };
 
 #[test]
 fn every_plan_is_accepted() {
-    let mut stream = Stream(1);
+    let mut stream = SplitMix64(1);
     for kind in 0..1500 {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;
@@ -30,7 +30,7 @@ fn every_plan_is_accepted() {
 /// Small plans of two layers: global, one GPU, one slot a GPU, hierarchical, with the fallback.
 fn small_plans() -> Vec<(Placement, Certificate, CanonicalLoads)> {
     let mut plans = Vec::new();
-    let mut stream = Stream(2);
+    let mut stream = SplitMix64(2);
     for sizes in [
         [1, 4, 1, 1, 2],
         [3, 6, 1, 1, 2],

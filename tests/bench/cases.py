@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from families import family
+from eplb.sampling import family
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -92,13 +92,13 @@ class Case:
         return replace(self, sizes=replace(self.sizes, **sizes))
 
 
-#: Loads take long to make: cases share those of a few layers or of so many.
-FEW_LAYERS, MANY_LAYERS = 8, 61
+#: A family has no more layers of its own.
+MOST_LAYERS = 61
 
 
 def layers_of(name: str, layers: int, experts: int, seed: int) -> Loads:
-    """Loads of a family; more layers than ``MANY_LAYERS`` repeat these with experts rotated."""
-    loads = family(name, FEW_LAYERS if layers <= FEW_LAYERS else MANY_LAYERS, experts, seed)
+    """Loads of a family; more layers than ``MOST_LAYERS`` repeat these with experts rotated."""
+    loads = family(name, min(layers, MOST_LAYERS), experts, seed)
     repeats = range(-(-layers // len(loads)))
     return np.concatenate([np.roll(loads, shift, axis=1) for shift in repeats])[:layers]
 

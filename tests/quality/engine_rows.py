@@ -13,7 +13,7 @@ import eplb
 import numpy as np
 import torch
 from engine_planners import sglang, vllm
-from families import FAMILIES, family
+from eplb.sampling import FAMILIES, family
 from machine import machine
 from measures import LAYERS, SHAPES, Row, real_cases, row, shape_name
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import eplb
 import numpy as np
-from families import FAMILIES, family
+from eplb.sampling import FAMILIES, family
 from real_loads import TOPOLOGIES, total
 
 if TYPE_CHECKING:

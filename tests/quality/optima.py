@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import eplb
-from families import FAMILIES, family
+from eplb.sampling import FAMILIES, family
 from measures import CONTENDERS
 from optimum import optimum
 

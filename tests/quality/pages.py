@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import optima
-from families import FAMILIES, TOKENS
+from eplb.sampling import FAMILIES
 from measures import GOALS, LAYERS, SHAPES, misses
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ HEAD = f"""# Quality
 Made by `make quality` from the results beside tests/quality/quality.py; `tests/quality/test_quality.py` holds the two together.
 
 Balancedness, mean GPU load / largest GPU load, of seven families of synthetic loads
-(`tests/families.py`: {LAYERS} layers each, {TOKENS:,} tokens a layer): the mean of the layers, and below it the worst one.
+(`eplb.sampling.family`: {LAYERS} layers each, 1,000,000 tokens a layer): the mean of the layers, and below it the worst one.
 A shape is experts/slots/GPUs.
 
 No planner can reach 1 in every layer; how far a plan is at most from what can be reached is its

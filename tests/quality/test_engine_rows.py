@@ -11,7 +11,7 @@ import pytest
 import quality
 from engine_planners import NoWheelError
 from engine_rows import judged, synthetic_rows
-from families import FAMILIES, family
+from eplb.sampling import FAMILIES, family
 from measures import LAYERS, SHAPES, row
 from pages import contender_cells, page
 from quality import recorded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from families import FAMILIES
+from eplb.sampling import FAMILIES
 from measures import CONTENDERS, GOALS, SHAPES, misses, real_rows, synthetic
 from pages import page, shape_part
 from quality import FILES, PAGE, recorded, text

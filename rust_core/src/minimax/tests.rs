@@ -17,14 +17,14 @@ use crate::kernel::probe::Step;
 use crate::kernel::probe::tests::{Recorder, assert_never_rises, compare, sequences};
 use crate::kernel::tournament::{Key, Tree, Trees, start, with_trees};
 use crate::problem::options::Effort;
-use crate::problems::{ROW_KINDS, Stream, canonical, loads};
+use crate::problems::{ROW_KINDS, SplitMix64, canonical, loads};
 
 /// Times that each of these steps was taken.
 const COUNTED: [Step; 4] = [Step::Rematch, Step::Swap, Step::PairSwap, Step::Retarget];
 
 #[test]
 fn no_step_raises_a_peak_and_the_best_is_kept() {
-    let mut stream = Stream(23);
+    let mut stream = SplitMix64(23);
     let mut counts = [0; COUNTED.len()];
     let mut lower = 0;
     for kind in 0..1200 {
@@ -141,7 +141,7 @@ fn a_copy_without_room_beside_others_gets_some() {
 }
 
 /// Loads, and counts of copies that no planner would choose: the lightest have the most.
-fn odd_copies(stream: &mut Stream) -> (Vec<u64>, Vec<u32>, usize) {
+fn odd_copies(stream: &mut SplitMix64) -> (Vec<u64>, Vec<u32>, usize) {
     let gpus = 2 + stream.below(7) as usize;
     let per_gpu = 2 + stream.below(5) as usize;
     let experts = per_gpu + stream.below((gpus * per_gpu - per_gpu) as u64 + 1) as usize;
@@ -159,7 +159,7 @@ fn odd_copies(stream: &mut Stream) -> (Vec<u64>, Vec<u32>, usize) {
 
 #[test]
 fn copies_are_apart_in_layouts_of_every_size() {
-    let mut stream = Stream(31);
+    let mut stream = SplitMix64(31);
     let mut dead_ends = 0;
     for _ in 0..4000 {
         let (load, counts, gpus) = odd_copies(&mut stream);
@@ -170,7 +170,7 @@ fn copies_are_apart_in_layouts_of_every_size() {
 
 #[test]
 fn a_sweep_tells_whether_it_changed_a_load() {
-    let mut stream = Stream(37);
+    let mut stream = SplitMix64(37);
     let mut changes = [0, 0];
     for _ in 0..2000 {
         let (load, counts, gpus) = odd_copies(&mut stream);
@@ -215,7 +215,7 @@ fn give(load: &[u64], counts: &mut [u32], rest: usize, may: impl Fn(usize, u32) 
 
 #[test]
 fn choices_of_copies_are_those_of_the_naive_twin() {
-    let mut stream = Stream(43);
+    let mut stream = SplitMix64(43);
     let mut found = [0, 0];
     for _ in 0..1500 {
         let gpus = 2 + stream.below(5) as usize;
@@ -261,7 +261,7 @@ fn few_choices_are_as_many_as_there_are() {
 
 #[test]
 fn retargets_are_what_they_say() {
-    let mut stream = Stream(59);
+    let mut stream = SplitMix64(59);
     let (mut retargets, mut applied) = (Vec::new(), 0);
     for _ in 0..600 {
         let (load, counts, gpus) = odd_copies(&mut stream);
@@ -318,7 +318,7 @@ fn fits(replicas: &Replicas, layout: &Layout, moves: &[(u32, usize)]) -> bool {
 }
 
 /// A layout, its busiest GPU, and a target that this has to come down to.
-fn unfinished(stream: &mut Stream) -> (Replicas, Layout, usize, u64) {
+fn unfinished(stream: &mut SplitMix64) -> (Replicas, Layout, usize, u64) {
     let (load, counts, gpus) = odd_copies(stream);
     let (_, replicas, layout) = deal(&load, &counts, gpus);
     let from = layout.busiest();
@@ -329,7 +329,7 @@ fn unfinished(stream: &mut Stream) -> (Replicas, Layout, usize, u64) {
 
 #[test]
 fn exchanges_are_those_of_the_naive_twin() {
-    let mut stream = Stream(61);
+    let mut stream = SplitMix64(61);
     let mut found = [0; 3];
     for _ in 0..3000 {
         let (replicas, layout, from, target) = unfinished(&mut stream);
@@ -375,7 +375,7 @@ fn pairs(replicas: &Replicas, on: &[u32]) -> Vec<(u64, u32, u32)> {
 
 #[test]
 fn exchanges_of_pairs_are_those_of_the_naive_twin() {
-    let mut stream = Stream(67);
+    let mut stream = SplitMix64(67);
     let mut found = [0; 3];
     for _ in 0..3000 {
         let (replicas, layout, from, target) = unfinished(&mut stream);
@@ -452,7 +452,7 @@ fn all_packings(groups: &[u64], next: usize, nodes: &mut Vec<Vec<u64>>, peaks: &
 
 #[test]
 fn packings_of_groups_are_the_lightest_there_are() {
-    let mut stream = Stream(71);
+    let mut stream = SplitMix64(71);
     for (nodes, per_node) in [(1, 3), (2, 1), (2, 3), (2, 4), (3, 2), (3, 3), (4, 2)] {
         for _ in 0..40 {
             let most = 1 + stream.below(40);
@@ -485,7 +485,7 @@ fn packings_of_groups_are_the_lightest_there_are() {
 
 #[test]
 fn keys_order_gpus_as_far_as_64_bits_hold_their_loads() {
-    let mut stream = Stream(79);
+    let mut stream = SplitMix64(79);
     for gpus in [1_u64, 2, 3, 8, 9, 300] {
         let index_bits = gpus.next_power_of_two().trailing_zeros();
         for bits in [1, 20, 64 - index_bits, 65 - index_bits, 60, 63] {
@@ -523,7 +523,7 @@ fn more_than_a_thousand_groups_are_packed_once() {
 
 #[test]
 fn packings_found_in_few_steps_are_those_of_every_build() {
-    let mut stream = Stream(83);
+    let mut stream = SplitMix64(83);
     let mut peaks = [0; 4];
     for _ in 0..200 {
         let groups: Vec<u64> = (0..12).map(|_| stream.below(1000)).collect();
@@ -544,7 +544,7 @@ fn play<K: Key + std::fmt::Debug, T: Tree<K> + ?Sized>(tree: &mut T, packs: usiz
         *key = K::from(pack as u64);
     }
     assert_eq!(tree.root(), keys[0]);
-    let mut stream = Stream(89);
+    let mut stream = SplitMix64(89);
     for _ in 0..200 {
         let pack = stream.below(packs as u64);
         let load = K::from(stream.below(1000)) << bits;

@@ -3,6 +3,9 @@
 
 use std::ops::Range;
 
+use crate::error::{Error, ErrorKind, too_large, too_small};
+use crate::limits::MAX_REPLICAS;
+
 /// Whether a GPU takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -39,9 +42,31 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// These GPUs. Their slots are 2^32 - 1 at most in all.
-    #[must_use]
-    pub fn new(gpus: Vec<Gpu>) -> Self {
+    /// These GPUs.
+    ///
+    /// # Errors
+    /// There is no GPU; a speed is 0; there are more than [`MAX_REPLICAS`] GPUs, nodes or slots.
+    pub fn new(gpus: Vec<Gpu>) -> Result<Self, Error> {
+        if gpus.is_empty() {
+            return Err(too_small("num_gpus"));
+        }
+        if let Some(gpu) = gpus.iter().position(|gpu| gpu.speed == 0) {
+            let problem = format!("the speed of GPU {gpu} is 0");
+            return Err(Error::text(ErrorKind::Topology, problem).expected("at least 1"));
+        }
+        let slots = gpus.iter().map(|gpu| u64::from(gpu.slots)).sum();
+        let nodes = gpus.iter().map(|gpu| u64::from(gpu.node) + 1).max().unwrap_or(0);
+        let sizes =
+            [("num_gpus", gpus.len() as u64), ("num_nodes", nodes), ("num_replicas", slots)];
+        for (name, size) in sizes {
+            if size > MAX_REPLICAS {
+                return Err(too_large(name, size, MAX_REPLICAS));
+            }
+        }
+        Ok(Self::of(gpus))
+    }
+
+    fn of(gpus: Vec<Gpu>) -> Self {
         let mut first_slot = Vec::with_capacity(gpus.len() + 1);
         let mut slots = 0;
         first_slot.push(0);
@@ -53,17 +78,35 @@ impl Cluster {
         Self { gpus, first_slot, nodes }
     }
 
-    /// Equal live GPUs, `num_gpus / num_nodes` on each node, which divides evenly.
-    #[must_use]
-    pub fn uniform(num_gpus: usize, slots_per_gpu: usize, num_nodes: usize) -> Self {
-        let per_node = (num_gpus / num_nodes.max(1)).max(1);
+    /// Equal live GPUs, in order on `num_nodes` nodes; if GPUs cannot be divided evenly over the
+    /// nodes, the first nodes have one more.
+    ///
+    /// # Errors
+    /// A number is 0 or above [`MAX_REPLICAS`].
+    pub fn uniform(num_gpus: u64, slots_per_gpu: u64, num_nodes: u64) -> Result<Self, Error> {
+        let sizes = [
+            ("num_gpus", num_gpus),
+            ("num_nodes", num_nodes),
+            ("num_replicas", num_gpus.saturating_mul(slots_per_gpu)),
+        ];
+        for (name, size) in sizes {
+            if size == 0 || size > MAX_REPLICAS {
+                let error = too_large(name, size, MAX_REPLICAS);
+                return Err(if size == 0 { too_small(name) } else { error });
+            }
+        }
+        Ok(Self::equal(num_gpus as usize, slots_per_gpu as usize, num_nodes as usize))
+    }
+
+    /// The same for numbers that have been checked.
+    pub(crate) fn equal(num_gpus: usize, slots_per_gpu: usize, num_nodes: usize) -> Self {
         let gpu = |index: usize| Gpu {
-            node: (index / per_node) as u32,
+            node: (index * num_nodes.min(num_gpus) / num_gpus) as u32,
             slots: slots_per_gpu as u32,
             speed: 1,
             state: GpuState::Live,
         };
-        Self::new((0..num_gpus).map(gpu).collect())
+        Self::of((0..num_gpus).map(gpu).collect())
     }
 
     /// The GPUs in order.
@@ -115,7 +158,7 @@ impl Cluster {
     #[must_use]
     pub fn uniform_slots(&self) -> Option<usize> {
         let slots = self.gpus.first()?.slots as usize;
-        (*self == Self::uniform(self.num_gpus(), slots, self.nodes)).then_some(slots)
+        (*self == Self::equal(self.num_gpus(), slots, self.nodes)).then_some(slots)
     }
 }
 
@@ -126,7 +169,7 @@ mod tests {
     #[test]
     fn slots_belong_to_their_gpus() {
         let gpu = |node, slots| Gpu { node, slots, speed: 1, state: GpuState::Live };
-        let cluster = Cluster::new(vec![gpu(0, 2), gpu(0, 0), gpu(1, 3)]);
+        let cluster = Cluster::new(vec![gpu(0, 2), gpu(0, 0), gpu(1, 3)]).unwrap();
         assert_eq!((cluster.num_gpus(), cluster.num_nodes(), cluster.num_slots()), (3, 2, 5));
         let slots: Vec<_> = (0..3).map(|gpu| cluster.slots_of(gpu)).collect();
         assert_eq!(slots, [0..2, 2..2, 2..5]);
@@ -137,10 +180,12 @@ mod tests {
 
     #[test]
     fn a_uniform_cluster_has_equal_gpus() {
-        let uniform = Cluster::uniform(6, 4, 3);
+        let uniform = Cluster::uniform(6, 4, 3).unwrap();
         assert_eq!(uniform.uniform_slots(), Some(4));
-        let nodes: Vec<_> = uniform.gpus().iter().map(|gpu| gpu.node).collect();
-        assert_eq!(nodes, [0, 0, 1, 1, 2, 2]);
+        let nodes =
+            |cluster: &Cluster| cluster.gpus().iter().map(|gpu| gpu.node).collect::<Vec<_>>();
+        assert_eq!(nodes(&uniform), [0, 0, 1, 1, 2, 2]);
+        assert_eq!(nodes(&Cluster::uniform(5, 1, 2).unwrap()), [0, 0, 0, 1, 1]);
         for change in [
             (|gpu: &mut Gpu| gpu.slots = 5) as fn(&mut Gpu),
             |gpu| gpu.speed = 2,
@@ -149,7 +194,24 @@ mod tests {
         ] {
             let mut gpus = uniform.gpus().to_vec();
             change(&mut gpus[0]);
-            assert_eq!(Cluster::new(gpus).uniform_slots(), None);
+            assert_eq!(Cluster::new(gpus).unwrap().uniform_slots(), None);
+        }
+    }
+
+    #[test]
+    fn impossible_clusters_are_refused() {
+        let gpu = |node, slots, speed| Gpu { node, slots, speed, state: GpuState::Live };
+        for (gpus, text) in [
+            (vec![], "num_gpus=0 is too small"),
+            (vec![gpu(0, 1, 1), gpu(0, 1, 0)], "the speed of GPU 1 is 0"),
+            (vec![gpu(0, u32::MAX, 1); 2], "num_replicas=8589934590 is too large"),
+            (vec![gpu(u32::MAX, 1, 1)], "num_nodes=4294967296 is too large"),
+        ] {
+            let error = Cluster::new(gpus).unwrap_err().to_string();
+            assert!(error.starts_with(text), "{error}");
+        }
+        for sizes in [[0, 1, 1], [1, 0, 1], [1, 1, 0], [u64::MAX, u64::MAX, 1], [1, 1, 1 << 21]] {
+            assert!(Cluster::uniform(sizes[0], sizes[1], sizes[2]).is_err(), "{sizes:?}");
         }
     }
 }

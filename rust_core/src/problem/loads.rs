@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, ErrorKind, Place};
+use crate::error::{Error, ErrorKind, Place, too_large};
 use crate::kernel::threads::{share_out, worth};
 use crate::limits::MAX_EXPERTS;
 use crate::problem::number::Load;
-use crate::problem::topology::too_large;
 
 /// The loads of a plan as integers, `[layers, experts]`, row after row.
 ///

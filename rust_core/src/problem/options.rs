@@ -1,10 +1,9 @@
-//! The policies by name, and their options. A new policy is a file of its own and a line in
-//! [`Policy::ALL`].
+//! The names of the policies, and their options.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, ErrorKind, named, parameter};
+use crate::error::{Error, ErrorKind, parameter, unknown};
 use crate::problem::number::Load;
 use crate::problem::topology::Topology;
 
@@ -131,11 +130,6 @@ impl FromStr for Effort {
             .find(|effort| effort.name() == name)
             .ok_or_else(|| unknown("effort", name, &Self::names()))
     }
-}
-
-fn unknown(option: &'static str, name: &str, known: &[&str]) -> Error {
-    Error::new(ErrorKind::Option, ["unknown ".into(), named(option), format!(" {name:?}").into()])
-        .expected(format!("one of {}", known.join(", ")))
 }
 
 /// A policy and its options. A policy alone has the default options.

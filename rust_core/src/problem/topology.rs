@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Part, parameter};
+use crate::error::{Error, ErrorKind, Part, parameter, too_large, too_small};
 use crate::limits::{MAX_EXPERTS, MAX_REPLICAS};
 use crate::problem::cluster::Cluster;
 
@@ -42,16 +42,36 @@ impl Topology {
     pub fn new(sizes: Sizes) -> Result<Self, Error> {
         check(sizes)?;
         let Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus } = sizes;
-        let global = !num_groups.is_multiple_of(num_nodes);
-        let nodes = if global { 1 } else { num_nodes as usize };
         let slots_per_gpu = (num_replicas / num_gpus) as usize;
+        let cluster = Cluster::equal(num_gpus as usize, slots_per_gpu, num_nodes as usize);
         Ok(Self {
             experts: num_experts as usize,
             asked_groups: num_groups as usize,
             asked_nodes: num_nodes as usize,
-            cluster: Arc::new(Cluster::uniform(num_gpus as usize, slots_per_gpu, nodes)),
+            cluster: Arc::new(cluster),
             slots_per_gpu,
         })
+    }
+
+    /// Checks experts and groups for a cluster.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`]. Clusters of unequal GPUs are not planned yet.
+    pub fn of_cluster(num_experts: u64, num_groups: u64, cluster: Cluster) -> Result<Self, Error> {
+        if cluster.uniform_slots().is_none() {
+            return Err(Error::text(ErrorKind::Topology, "the GPUs of the cluster are not equal")
+                .expected(
+                    "GPUs with equal slots and speeds, all live, equally many on each node",
+                ));
+        }
+        let topology = Self::new(Sizes {
+            num_experts,
+            num_replicas: cluster.num_slots() as u64,
+            num_groups,
+            num_nodes: cluster.num_nodes() as u64,
+            num_gpus: cluster.num_gpus() as u64,
+        })?;
+        Ok(Self { cluster: Arc::new(cluster), ..topology })
     }
 
     /// The GPUs and their slots.
@@ -111,7 +131,7 @@ impl Topology {
     /// Nodes that the groups are packed on: 1 if the plan is global.
     #[must_use]
     pub fn nodes(&self) -> usize {
-        self.cluster.num_nodes()
+        if self.is_global() { 1 } else { self.asked_nodes }
     }
 }
 
@@ -126,9 +146,7 @@ fn check(sizes: Sizes) -> Result<(), Error> {
     ];
     for (name, size) in named {
         if size == 0 {
-            return Err(
-                refused([parameter(name, 0), " is too small".into()]).expected("at least 1")
-            );
+            return Err(too_small(name));
         }
     }
     for (name, size) in named {
@@ -165,19 +183,16 @@ fn refused(problem: impl IntoIterator<Item = Part>) -> Error {
     Error::new(ErrorKind::Topology, problem)
 }
 
-/// A size above its limit.
-pub(crate) fn too_large(name: &'static str, size: u64, most: u64) -> Error {
-    refused([parameter(name, size), " is too large".into()]).expected(format!("at most {most}"))
-}
-
 fn too_few_slots(sizes: Sizes) -> Error {
     let Sizes { num_experts, num_replicas, num_gpus, .. } = sizes;
     let error = refused([
         parameter("num_replicas", num_replicas),
         format!(" is less than the {num_experts} experts").into(),
     ]);
-    // Often the redundant slots were given in the place of all slots.
-    let slots = (num_experts + num_replicas).next_multiple_of(num_gpus);
+    // Often the redundant slots were given in the place of all slots. A GPU has no use for more slots
+    // than there are experts.
+    let guess = (num_experts + num_replicas).next_multiple_of(num_gpus);
+    let slots = guess.min(num_experts.saturating_mul(num_gpus));
     let error = error.expected("at least one slot for each expert");
     if slots > MAX_REPLICAS {
         return error;

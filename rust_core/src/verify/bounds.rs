@@ -49,7 +49,7 @@ pub(super) fn lower_bounds(loads: &[u64], topology: &Topology) -> Bounds {
 /// The least t, `at_least` or more, that counting does not rule out. Found by bisection.
 fn least_countable(loads: &[u64], topology: &Topology, at_least: u128) -> u128 {
     let rules_out = |t: u128| {
-        let j = 1..(topology.num_replicas() / topology.num_gpus()) as u128;
+        let j = 1..topology.slots_per_gpu() as u128;
         j.into_iter().any(|j| {
             let (slots, gpus) = (topology.num_replicas() as u128, topology.num_gpus() as u128);
             t > j && fewest_slots(loads, t, t / (j + 1), j * gpus) > slots

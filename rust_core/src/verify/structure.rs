@@ -87,7 +87,8 @@ fn check_groups(layer: usize, phy2log: &[i64], topology: &Topology) -> Result<()
     let group_size = topology.num_experts() / groups;
     let mut node_of_group = vec![None; groups];
     let mut groups_on_node = vec![0; nodes];
-    for (gpu, node) in cluster.gpus().iter().map(|gpu| gpu.node as usize).enumerate() {
+    for (gpu, on) in cluster.gpus().iter().enumerate() {
+        let node = if topology.is_global() { 0 } else { on.node as usize };
         for slot in cluster.slots_of(gpu) {
             let group = phy2log[slot] as usize / group_size;
             match node_of_group[group] {

@@ -2,32 +2,10 @@
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
+pub(crate) use eplb_core::sampling::SplitMix64;
 use eplb_core::{
     CanonicalLoads, Certificate, Error, Options, Placement, Policy, Problem, Sizes, Topology,
 };
-
-/// `SplitMix64`: a stream of numbers that is the same everywhere.
-#[derive(Debug)]
-pub(crate) struct Stream(pub(crate) u64);
-
-impl Stream {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    /// One of `0..end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// One of `1..=most`.
-    pub(crate) fn up_to(&mut self, most: u64) -> u64 {
-        1 + self.below(most)
-    }
-}
 
 /// The policies that the naive twin knows.
 pub(crate) const PUBLISHED: [Policy; 2] = [Policy::DeepSeek, Policy::Adaptive];
@@ -53,10 +31,10 @@ pub(crate) fn global(num_experts: u64, num_replicas: u64, num_gpus: u64) -> Size
 pub(crate) const ROW_KINDS: u64 = 15;
 
 /// A row of loads of a kind: `0..ROW_KINDS`.
-pub(crate) fn row(stream: &mut Stream, kind: u64, experts: usize) -> Vec<u64> {
+pub(crate) fn row(stream: &mut SplitMix64, kind: u64, experts: usize) -> Vec<u64> {
     let hot = stream.below(experts as u64) as usize;
-    let level = stream.next() >> stream.below(64);
-    let load = |expert: usize, stream: &mut Stream| match kind {
+    let level = stream.next_u64() >> stream.below(64);
+    let load = |expert: usize, stream: &mut SplitMix64| match kind {
         0 => 0,
         1 => level,
         2 => u64::from(expert == hot) * level.max(1),
@@ -67,17 +45,17 @@ pub(crate) fn row(stream: &mut Stream, kind: u64, experts: usize) -> Vec<u64> {
         7 => (1 << 40) - 2 + stream.below(4),
         8 => u64::MAX - stream.below(3),
         9 => stream.below(1000),
-        10 => stream.next() >> stream.below(64),
+        10 => stream.next_u64() >> stream.below(64),
         11 => 1 + expert as u64 / 4,
         12 => 720_720 / stream.up_to(16),
         13 => stream.below(4) + u64::from(expert == hot) * 0xffff_ffff,
-        _ => stream.next(),
+        _ => stream.next_u64(),
     };
     (0..experts).map(|expert| load(expert, stream)).collect()
 }
 
 /// Sizes that go together, of one of some kinds, up to a few hundred slots.
-pub(crate) fn sizes(stream: &mut Stream) -> Sizes {
+pub(crate) fn sizes(stream: &mut SplitMix64) -> Sizes {
     let kind = stream.below(8);
     let num_nodes = if kind < 4 { stream.up_to(4) } else { 1 };
     let groups_per_node = if kind < 5 { stream.up_to(4) } else { 1 };
@@ -109,7 +87,7 @@ pub(crate) fn sizes(stream: &mut Stream) -> Sizes {
 
 /// The kinds of the layers follow one another, from `first_kind` on.
 pub(crate) fn loads(
-    stream: &mut Stream,
+    stream: &mut SplitMix64,
     first_kind: u64,
     layers: usize,
     experts: usize,

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Peak, Silent, Step, Trace};
 use crate::placement::tables::LayerTables;
-use crate::problems::{Stream, canonical, loads, sizes, topology};
+use crate::problems::{SplitMix64, canonical, loads, sizes, topology};
 use crate::published::{PublishedLayers, Rule};
 use crate::replicate::Replication;
 
@@ -88,7 +88,7 @@ fn peak_of(loads: &[u64], appended: &[usize]) -> Peak {
 
 #[test]
 fn copies_never_raise_the_peak_of_replication() {
-    let mut stream = Stream(21);
+    let mut stream = SplitMix64(21);
     let (mut all, mut lower) = (0, 0);
     for kind in 0..1500 {
         let sizes = sizes(&mut stream);
@@ -120,7 +120,7 @@ fn copies_never_raise_the_peak_of_replication() {
 
 #[test]
 fn swaps_never_raise_the_peak_of_packs() {
-    let mut stream = Stream(22);
+    let mut stream = SplitMix64(22);
     let (mut swaps, mut lower, mut packings) = (0, 0, 0);
     for kind in 0..1500 {
         let sizes = sizes(&mut stream);

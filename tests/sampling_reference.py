@@ -1,17 +1,24 @@
-"""Samples again, in plain Python integers: what ``eplb.sampling`` must give without numpy.
+"""Synthetic loads again, a layer at a time: what ``eplb.sampling`` must draw, number for number.
 
-One layer of one window at a time; the halves of the experts share assignments by recursion.
+Samples are in plain integers; the halves of the experts share assignments by recursion. Families
+are in decimals of 20 digits, whose logarithms, powers and roots are correctly rounded.
 """
 
 from __future__ import annotations
 
+from decimal import Context, Decimal
 from fractions import Fraction
 from math import factorial, isqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 WORD = 2**64
 GOLDEN = 0x9E3779B97F4A7C15
 COMMON, DOMAIN, WINDOW, OUTLIERS, COUNTS = range(5)
 LN_2 = Fraction("0.69314718055994530941723212145817656807550")
+DIGITS = Context(prec=20)
 SERIES = [round(LN_2**k * 2**30 / factorial(k)) for k in range(9)]
 
 
@@ -140,3 +147,83 @@ def layer_loads(
     key = word(seed, COUNTS, window, layer)
     weights = capped(weights, top_k) + padding
     return share(tokens * top_k, weights, [tokens] * experts + padding, key)[:experts]
+
+
+class Batches:
+    """Batches of random numbers, each under a key of its own."""
+
+    def __init__(self, key: int) -> None:
+        self._key = key
+
+    def words(self, count: int) -> list[int]:
+        """So many words of 64 bits."""
+        words = [word(self._key, number) for number in range(count)]
+        self._key = word(self._key, 2**32)
+        return words
+
+    def uniforms(self, count: int) -> list[Decimal]:
+        """Between 0 and 1, neither of them."""
+        return [Decimal(2 * (random >> 12) + 1) / 2**53 for random in self.words(count)]
+
+    def normals(self, count: int) -> list[Decimal]:
+        """Of mean 0 and deviation 1."""
+        return [Decimal(normal(key)) / 2**20 for key in self.words(count)]
+
+
+def log_normal(batches: Batches, experts: int, sigma: str) -> list[Decimal]:
+    return [DIGITS.exp(Decimal(sigma) * number) for number in batches.normals(experts)]
+
+
+def zipf(batches: Batches, experts: int, exponent: str) -> list[Decimal]:
+    """``rank**-exponent`` with 10 % of log noise, in random order."""
+    words = batches.words(experts)
+    order = sorted(range(experts), key=words.__getitem__)
+    logs = (-Decimal(exponent) * DIGITS.ln(Decimal(rank + 1)) for rank in order)
+    noise = batches.normals(experts)
+    return [DIGITS.exp(log + number / 10) for log, number in zip(logs, noise, strict=True)]
+
+
+def dirichlet(batches: Batches, experts: int, alpha: str) -> list[Decimal]:
+    """Gamma numbers: an exponential number, and for alpha < 1 times a Beta(alpha, 1 - alpha)."""
+    exponentials = [-DIGITS.ln(uniform) for uniform in batches.uniforms(experts)]
+    if Decimal(alpha) == 1:
+        return exponentials
+    betas = betas_of(batches, Decimal(alpha))
+    return [number * next(betas) for number in exponentials]
+
+
+def betas_of(batches: Batches, alpha: Decimal) -> Iterator[Decimal]:
+    """Beta(alpha, 1 - alpha) numbers, by Jöhnk's method."""
+    while True:
+        uniforms = iter(batches.uniforms(128))
+        for u, v in zip(uniforms, uniforms, strict=True):
+            x = DIGITS.exp(DIGITS.ln(u) / alpha)
+            y = DIGITS.exp(DIGITS.ln(v) / (1 - alpha))
+            if 0 < x + y <= 1:
+                yield x / (x + y)
+
+
+#: Name -> weights of the experts of a layer.
+FAMILIES: dict[str, Callable[[Batches, int], list[Decimal]]] = {
+    "lognormal 0.5": lambda batches, experts: log_normal(batches, experts, "0.5"),
+    "lognormal 1": lambda batches, experts: log_normal(batches, experts, "1"),
+    "lognormal 1.5": lambda batches, experts: log_normal(batches, experts, "1.5"),
+    "zipf 0.8": lambda batches, experts: zipf(batches, experts, "0.8"),
+    "zipf 1.2": lambda batches, experts: zipf(batches, experts, "1.2"),
+    "dirichlet 0.3": lambda batches, experts: dirichlet(batches, experts, "0.3"),
+    "dirichlet 1": lambda batches, experts: dirichlet(batches, experts, "1"),
+}
+
+
+def family_layer(name: str, layer: int, experts: int, seed: int) -> list[int]:
+    """A million tokens, with noise of the deviation of a Poisson number."""
+    number = list(FAMILIES).index(name)
+    batches = Batches(word(0, (seed * 64 + number) * 2**20 + layer * 2**14 + experts - 1))
+    weights = FAMILIES[name](batches, experts)
+    scale = 1_000_000 / sum(weights, Decimal(0))
+    means = [weight * scale for weight in weights]
+    noise = batches.normals(experts)
+    return [
+        max(0, round(mean + DIGITS.sqrt(mean) * number))
+        for mean, number in zip(means, noise, strict=True)
+    ]
