@@ -29,13 +29,14 @@ lint: $(STAMPS)/package $(STAMPS)/test ## Check format, lints, types and stubs
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(BIN)/python tests/lint/module_circles.py
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest eplb._core
 
 # RECORD=1 writes the figures to tests/bench and the tables to docs/speed.md.
-RUN_BENCH = PYTHONPATH=tests $(BIN)/python tests/bench
+RUN_BENCH = PYTHONPATH=tests/helpers:tests/bench $(BIN)/python tests/bench
 bench: $(STAMPS)/package $(STAMPS)/test ## Time every case of tests/bench/cases.toml beside its goal (minutes; RECORD=1, ONLY=name)
 	@$(RUN_BENCH)/bench.py $(if $(RECORD),--record) $(if $(ONLY),--only '$(ONLY)')
 
@@ -49,7 +50,7 @@ picture: $(STAMPS)/package $(STAMPS)/test ## Draw docs/gpu-loads.png, from a rea
 	@$(BIN)/python docs/picture.py docs/gpu-loads.png
 
 quality: $(STAMPS)/package $(STAMPS)/test ## Measure how good plans are, beside released planners (wheels: 400 MB) and proven optima (minutes); write docs/quality.md
-	@PYTHONPATH=tests $(BIN)/python tests/quality/quality.py
+	@PYTHONPATH=tests/helpers:tests/bench $(BIN)/python tests/quality/quality.py
 
 docs: ## Build the documentation of the Rust crate, warnings being errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --package eplb-core --no-deps --locked

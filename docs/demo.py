@@ -16,8 +16,8 @@ from typing import Any
 
 import eplb
 import numpy as np
+from eplb.analysis.comparison import compare
 from eplb.cli.compare import comparison_text
-from eplb.comparison import compare
 from eplb.load_files import read_loads
 from eplb.sampling import sample
 

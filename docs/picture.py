@@ -14,7 +14,6 @@ from typing import Any
 import eplb
 import numpy as np
 from demo import deepseek_v4_flash
-from eplb.planner import trivial_plan
 from matplotlib.figure import Figure
 
 SIZES = {"num_gpus": 64, "num_replicas": 320}
@@ -24,7 +23,7 @@ COLOURS = {"trivial": "#b3541e", "deepseek": "#7a7a3c", "minimax": "#1f6f8b"}
 def placements(load: Any) -> dict[str, eplb.Plan]:
     """A plan of each name in ``COLOURS``."""
     plans = {name: eplb.plan(load, policy=name, **SIZES) for name in ("deepseek", "minimax")}
-    return {"trivial": trivial_plan(plans["minimax"]), **plans}
+    return {"trivial": plans["minimax"].trivial(), **plans}
 
 
 def figure_of(load: Any) -> Figure:

@@ -6,17 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from counts import COUNTS
 
 TESTS = Path(__file__).parent
+sys.path.insert(0, str(TESTS / "helpers"))
+
+from counts import COUNTS  # noqa: E402
+
 DEEP = (
-    "test_agreement.py",
-    "test_invariants.py",
-    "test_differential.py",
-    "test_batched.py",
-    "test_optima.py",
-    "test_builds.py",
-    "test_peers.py",
+    "core/test_agreement.py",
+    "core/test_invariants.py",
+    "core/test_differential.py",
+    "batched/test_batched.py",
+    "core/test_optima.py",
+    "core/test_builds.py",
+    "core/test_peers.py",
 )
 #: What was counted -> the least that will do.
 LEAST = {

@@ -277,8 +277,12 @@ class Plan:
         """Reads the placement file of an engine. Untrusted files are safe to read.
 
         Args:
-            path, format, num_gpus, layers: as for :func:`eplb.engines.load_engine_file`.
-            num_groups, num_nodes: as for :meth:`from_phy2log`.
+            path: the file; its ending must be one of the format's.
+            format: one of ``eplb.engines.FORMATS``.
+            num_gpus: GPUs of all nodes; not needed for ``vllm-ascend``, which names its devices.
+            num_groups: groups, as for :func:`eplb.plan`.
+            num_nodes: nodes, as for :func:`eplb.plan`.
+            layers: which hidden layers to read, ascending; by default all that are there.
 
         Returns:
             The plan, and the hidden layer of each of its rows, if the file names them.

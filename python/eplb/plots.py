@@ -45,10 +45,9 @@ def picture_path(path: str | PathLike[str]) -> Path:
 
 
 def plot_plan(plan: Plan, path: str | PathLike[str]) -> None:
-    """Draws the load of every GPU in every layer, with the default placement and with
-    the plan.
+    """Draws the load of every GPU in every layer, without and with the plan.
 
-    Loads are divided by the mean of their layer. Layers without load are left out.
+    Without it, engines use the default placement. Loads are divided by the mean of their layer. Layers without load are left out.
 
     Args:
         plan: a plan that was made by :func:`eplb.plan` or :func:`eplb.evaluate`.

@@ -1,5 +1,7 @@
 //! Certificates: every float against the fraction it stands for, loads under any other loads.
 
+#![allow(clippy::float_cmp, reason = "the figures are exact")]
+
 mod problems;
 mod twin;
 

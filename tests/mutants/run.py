@@ -226,14 +226,12 @@ def changed(base: str) -> int:
     command = ["git", "diff", base, "--", "rust_core/src"]
     diff.write_bytes(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
     if not diff.read_bytes():
-        print(f"rust_core/src is as in {base}: nothing to mutate")
         return 0
     refuse_a_core_that_fails()
     out = OUT / "changed"
     subprocess.run(["rm", "-rf", str(out)])
     cargo_mutants([f"--in-diff={diff}"], ALL, out)
     lines = survivors(out, json.loads(REASONS.read_text()))
-    print("\n".join([f"{len(lines)} survived without a reason", *lines]))
     return int(bool(lines))
 
 
@@ -261,10 +259,7 @@ def main() -> int:
         else:
             retry(name, known, reasons)
         RECORD.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
-        print(f"{name}: {score({name: known[name]})}", flush=True)
-    print(score(record()))
     lines = unexplained(current(record()), reasons)
-    print("\n".join(f"without a reason: {line}" for line in lines))
     return int(bool(lines))
 
 

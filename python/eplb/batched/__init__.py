@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter, TopologyError
+from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter, Part, TopologyError
 from eplb.inputs import tensors
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.sizes import topology
@@ -125,13 +125,13 @@ def _check_width(layers: int, num_experts: int, num_replicas: int, num_gpus: int
     width = num_replicas - num_experts + 1
     if width > MAX_REPLICAS:
         most = (num_experts + MAX_REPLICAS - 1) // num_gpus * num_gpus
-        fewer = (
-            [Parameter("num_replicas", str(most)), " or less, or "] if most >= num_experts else []
-        )
+        hint: list[Part] = ["use eplb.rebalance_experts"]
+        if most >= num_experts:
+            hint = ["use ", Parameter("num_replicas", str(most)), " or less, or rebalance_experts"]
         raise TopologyError(
             Parameter("num_replicas", str(num_replicas)),
             f" allows {width} replicas of an expert; the batched path supports at most {MAX_REPLICAS}",
-            hint=["use ", *fewer, "eplb.rebalance_experts"],
+            hint=hint,
         )
     if layers * num_experts * width > MAX_ENTRIES:
         raise TopologyError(

@@ -197,8 +197,8 @@ def _with_dense_layers(
         notes.append(f"layer {layers[-1]} is assumed to be the last hidden layer")
     layers.check_within(total)
     default = [slot % placed.num_experts for slot in range(len(table[0]))]
-    rows = dict(zip(layers, table, strict=True))
+    row_of = dict(zip(layers, table, strict=True))
     if dense := layers.others(total):
         verb = "has" if len(dense) == 1 else "have"
         notes.append(f"{dense} {verb} the default placement: not named as MoE layers")
-    return [rows.get(layer, default) for layer in range(total)]
+    return [row_of.get(layer, default) for layer in range(total)]

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from eplb import LoadError, plan_files
-from eplb.load_files import csv_text, found, read_loads
+from eplb import LoadError, limits
+from eplb.load_files import read_loads
 from eplb.load_files.arrays import sum_of_windows
 from hypothesis import given
 from hypothesis.strategies import DataObject, data, floats, integers, lists, sampled_from
@@ -434,15 +434,15 @@ def test_pickles_are_never_run(tmp_path: Path) -> None:
 
 def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as limited:
-        limited.setattr(found, "MAX_FILE_BYTES", 50)
+        limited.setattr(limits, "MAX_FILE_BYTES", 50)
         assert refusal(tmp_path, "a.npy", npy(COUNTS)) == "it holds more than 50 bytes"
         assert read_loads(written(tmp_path, "a.csv", b"1,2\n" * 12)).table.shape == (12, 2)
     with monkeypatch.context() as limited:
-        limited.setattr(found, "MAX_TEXT_BYTES", 50)
+        limited.setattr(limits, "MAX_TEXT_BYTES", 50)
         assert "52 bytes of text; at most 50" in refusal(tmp_path, "a.csv", b"1,2\n" * 13)
         assert "at most 50" in refusal(tmp_path, "a.json", as_json(COUNTS))
     with monkeypatch.context() as limited:
-        limited.setattr(found, "MAX_CELLS", 23)
+        limited.setattr(limits, "MAX_LOADS", 23)
         assert refusal(tmp_path, "a.npy", npy(COUNTS)) == "it holds 24 loads; at most 23 are read"
 
 
@@ -540,9 +540,9 @@ def test_every_number_comes_back(kind: str, ending: str, data: DataObject) -> No
 
 
 def test_limits_of_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_text, "MAX_ROWS", 3)
-    monkeypatch.setattr(plan_files, "MAX_JSON_LISTS", 5)
-    monkeypatch.setattr(plan_files, "MAX_JSON_VALUES", 7)
+    monkeypatch.setattr(limits, "MAX_ROWS", 3)
+    monkeypatch.setattr(limits, "MAX_JSON_LISTS", 5)
+    monkeypatch.setattr(limits, "MAX_JSON_VALUES", 7)
     assert read_loads(written(tmp_path, "a.csv", "1,5\n" * 3)).table.shape == (3, 2)
     assert "line 4: at most 3 rows" in refusal(tmp_path, "a.csv", "1,5\n" * 4)
     assert read_loads(written(tmp_path, "a.json", "[[1],[1],[1],[1]]")).table.shape == (4, 1)

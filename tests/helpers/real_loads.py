@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from loads.histogram import histogram
+from paths import LOADS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-FOLDER = Path(__file__).parent / "loads"
+FOLDER = LOADS
 
 #: File (less .npz) -> at least two topologies for its loads.
 TOPOLOGIES: dict[str, list[dict[str, Any]]] = {

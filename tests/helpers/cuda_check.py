@@ -33,7 +33,7 @@ SIZES: dict[str, tuple[int, tuple[int, int, int, int]]] = {
     "heavy packs": (60, (120, 6, 2, 4)),
     "a group on each node": (64, (80, 4, 4, 8)),
     "groups on one node": (64, (80, 8, 1, 8)),
-    "fallback": (66, (72, 3, 2, 8)),
+    "is_global": (66, (72, 3, 2, 8)),
     "no spares": (64, (64, 8, 2, 8)),
     "one slot on each GPU": (64, (80, 1, 1, 80)),
     "one GPU": (64, (70, 1, 1, 1)),

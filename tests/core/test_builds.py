@@ -14,8 +14,8 @@ from pathlib import Path
 import problems
 import pytest
 from counts import COUNTS
+from paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "build" / "builds"
 PROCESSORS = ("x86-64", "x86-64-v3", "native")
 PROFILES = ("dev", "release")

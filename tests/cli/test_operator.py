@@ -14,8 +14,9 @@ import eplb
 import numpy as np
 import pytest
 import torch
+from engine_files import load_engine_file
 from eplb import cli
-from eplb.engine_files import FORMATS, load_engine_file
+from eplb.engines import FORMATS
 from real_loads import TOPOLOGIES, total
 
 if TYPE_CHECKING:

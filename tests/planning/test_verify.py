@@ -21,7 +21,7 @@ PLANS = {
     "hierarchical": eplb.plan(LOAD, num_gpus=4, num_replicas=8, num_groups=2, num_nodes=2),
     "adaptive": eplb.plan(LOAD, num_gpus=4, num_replicas=8, policy="adaptive"),
     "minimax": eplb.plan(LOAD, num_gpus=4, num_replicas=8, policy="minimax"),
-    "fallback": eplb.plan(LOAD, num_gpus=4, num_replicas=8, num_groups=3, num_nodes=2),
+    "is_global": eplb.plan(LOAD, num_gpus=4, num_replicas=8, num_groups=3, num_nodes=2),
 }
 SIZES = {"num_layers", "num_experts", "num_replicas", "num_groups", "num_nodes", "num_gpus"}
 

@@ -17,13 +17,12 @@ import eplb
 import numpy as np
 import pytest
 import torch
+from engine_files import load_engine_file
 from eplb import PlanFileError, TopologyError
-from eplb.engine_files import (
+from eplb.engines import (
     FORMAT_NAMES,
     FORMATS,
-    load_engine_file,
     moe_layers_of,
-    save_for_engine,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,7 +44,7 @@ TWICE = eplb.Plan.from_phy2log([ROWS[0], [3, 2, 1, 0, 2, 0]], num_gpus=2)
 def saved(folder: Path, name: str, plan: eplb.Plan = PLAN, **options: Any) -> Any:
     """What an engine's parser makes of the file."""
     path = folder / f"placement{FORMATS[name].endings[0]}"
-    save_for_engine(plan, path, name, **options)
+    plan.save(path, name, **options)
     assert list(folder.iterdir()) == [path]
     return json.loads(path.read_text()) if path.suffix == ".json" else path.read_text()
 
@@ -54,7 +53,7 @@ def refusal(folder: Path, name: str, plan: eplb.Plan = PLAN, **options: Any) -> 
     """Why the plan is not written; and nothing is."""
     path = folder / f"placement{FORMATS[name].endings[0]}"
     with pytest.raises(PlanFileError) as caught:
-        save_for_engine(plan, path, name, **options)
+        plan.save(path, name, **options)
     assert list(folder.iterdir()) == []
     return str(caught.value)
 
@@ -121,10 +120,10 @@ def test_round_trips(name: str, ending: str, model: tuple[eplb.Plan, list[int], 
         doubles = name == "vllm-ascend" and plan.duplicates.any()
         if doubles or (name == "rtp-llm" and plan.num_replicas > 2 * plan.num_experts):
             with pytest.raises(PlanFileError, match=r"twice|spare slots"):
-                save_for_engine(plan, path, name, **options)
+                plan.save(path, name, **options)
             assert not path.exists()
             return
-        notes = save_for_engine(plan, path, name, **options)
+        notes = plan.save(path, name, **options)
         assert notes
         assert all("\n" not in note for note in notes)
         wanted = layers if rows == "hidden" else None
@@ -140,9 +139,9 @@ def test_the_plan_format_is_a_plan_file(plan: eplb.Plan) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for ending in (".json", ".npz"):
             path = Path(folder) / f"plan{ending}"
-            assert save_for_engine(plan, path, "plan") == []
+            assert plan.save(path, "plan") == []
             assert eplb.load_plan(path) == plan
-            assert save_for_engine(plan, path, "plan", layers=[0]) == [
+            assert plan.save(path, "plan", layers=[0]) == [
                 "a plan file names no hidden layers: they are left out"
             ]
             with pytest.raises(PlanFileError, match=r"eplb\.load_plan"):
@@ -168,7 +167,7 @@ def test_sglang_has_one_key_and_a_row_for_every_hidden_layer(tmp_path: Path) -> 
 
 def test_sglang_as_pt(tmp_path: Path) -> None:
     path = tmp_path / "placement.pt"
-    save_for_engine(PLAN, path, "sglang", layers=[1, 2])
+    PLAN.save(path, "sglang", layers=[1, 2])
     values = torch.load(path, weights_only=True)
     assert list(values) == ["physical_to_logical_map"]
     assert values["physical_to_logical_map"].tolist() == [TRIVIAL, *ROWS]
@@ -215,7 +214,7 @@ def test_lists(tmp_path: Path) -> None:
 
 def test_notes_say_what_was_done_and_what_else_is_needed(tmp_path: Path) -> None:
     def notes(name: str, **options: Any) -> list[str]:
-        return save_for_engine(PLAN, tmp_path / f"a{FORMATS[name].endings[0]}", name, **options)
+        return PLAN.save(tmp_path / f"a{FORMATS[name].endings[0]}", name, **options)
 
     sglang = (
         "SGLang takes it as --init-expert-location, and also needs --ep-size 2 "
@@ -239,7 +238,7 @@ def test_notes_say_what_was_done_and_what_else_is_needed(tmp_path: Path) -> None
     assert "layers 3, 4 (a layer of multi-token" in notes("trtllm", layers=[3, 4])[-1]
     assert "no released vLLM" in notes("vllm")[-1]
     spareless = eplb.Plan.from_phy2log([[0, 1]], num_gpus=2)
-    assert save_for_engine(spareless, tmp_path / "b.json", "sglang", num_hidden_layers=1) == [
+    assert spareless.save(tmp_path / "b.json", "sglang", num_hidden_layers=1) == [
         "SGLang takes it as --init-expert-location, and also needs --ep-size 2"
     ]
 
@@ -288,7 +287,7 @@ def test_a_plan_of_all_hidden_layers_is_cut_for_engines_of_moe_layers(tmp_path: 
     plan = eplb.Plan.from_phy2log([TRIVIAL, *ROWS], num_gpus=2)
     options: Any = {"layers": [1, 2], "num_hidden_layers": 3}
     assert saved(tmp_path, "vllm", plan, **options) == ROWS
-    notes = save_for_engine(plan, tmp_path / "placement.json", "vllm-ascend", **options)
+    notes = plan.save(tmp_path / "placement.json", "vllm-ascend", **options)
     assert notes[0] == "layer 0 of the plan left out: not named as MoE layers"
     path = tmp_path / "placement.json"
     assert load_engine_file(path, "vllm-ascend").plan.phy2log.tolist() == ROWS
@@ -308,7 +307,7 @@ def test_a_layer_that_is_not_named_is_not_written_as_planned(name: str, tmp_path
     load = np.array([[0, 0, 0, 0], [1, 2, 3, 9], [9, 3, 2, 1]])
     plan = eplb.plan(load, num_gpus=2, num_replicas=6)
     path = tmp_path / f"placement{FORMATS[name].endings[0]}"
-    notes = save_for_engine(plan, path, name, layers=[1], num_hidden_layers=3)
+    notes = plan.save(path, name, layers=[1], num_hidden_layers=3)
     rows = load_engine_file(path, name, num_gpus=2).plan.phy2log.tolist()
     planned = plan.phy2log[1].tolist()
     if FORMATS[name].rows == "hidden":
@@ -318,10 +317,10 @@ def test_a_layer_that_is_not_named_is_not_written_as_planned(name: str, tmp_path
         assert rows == [planned]
         assert "layers 0, 2 of the plan left out: not named as MoE layers" in notes
     assert "layer 2 has load, and the plan's placement of it is not written" in notes
-    notes = save_for_engine(plan, path, name, layers=[1, 2], num_hidden_layers=3)
+    notes = plan.save(path, name, layers=[1, 2], num_hidden_layers=3)
     assert not any("has load" in note for note in notes)
     with pytest.raises(PlanFileError, match="or give num_hidden_layers=3 if the plan is of all"):
-        save_for_engine(plan, path, name, layers=[1])
+        plan.save(path, name, layers=[1])
 
 
 @pytest.mark.parametrize(
@@ -365,7 +364,7 @@ def test_the_ending_is_the_engine_s(name: str, tmp_path: Path) -> None:
         with pytest.raises(
             PlanFileError, match=rf"does not end in \.\w+.*, as a file of {name} must"
         ):
-            save_for_engine(PLAN, path, name, layers=[0, 1])
+            PLAN.save(path, name, layers=[0, 1])
         assert list(tmp_path.iterdir()) == []
         if name != "plan":
             with pytest.raises(PlanFileError, match="does not end in"):
@@ -376,7 +375,7 @@ def test_an_unknown_format(tmp_path: Path) -> None:
     names: list[Any] = ["nonsense", None, 3]
     for name in names:
         with pytest.raises(PlanFileError, match=r"there is no format .*; the formats are plan, "):
-            save_for_engine(PLAN, tmp_path / "a.json", name)
+            PLAN.save(tmp_path / "a.json", name)
         with pytest.raises(PlanFileError, match=r"there is no format .*; the formats are plan, "):
             load_engine_file(tmp_path / "a.json", name)
 
@@ -395,7 +394,7 @@ def test_a_failed_save_leaves_the_old_file(
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
-        save_for_engine(PLAN, path, name, layers=[0, 1])
+        PLAN.save(path, name, layers=[0, 1])
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     assert path.read_text() == "old"
 
@@ -404,7 +403,7 @@ def test_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     path = tmp_path / "a.pt"
     with pytest.raises(PlanFileError, match=r"torch is needed to write .*pip install torch"):
-        save_for_engine(PLAN, path, "sglang")
+        PLAN.save(path, "sglang")
     assert list(tmp_path.iterdir()) == []
     path.write_bytes(b"PK")
     with pytest.raises(PlanFileError, match=r"torch is needed to read .*pip install torch"):
@@ -421,14 +420,14 @@ def test_without_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_number_of_gpus(tmp_path: Path) -> None:
     path = tmp_path / "placement.json"
-    save_for_engine(PLAN, path, "vllm")
+    PLAN.save(path, "vllm")
     with pytest.raises(PlanFileError, match="does not say for how many GPUs it is: give num_gpus"):
         load_engine_file(path, "vllm")
     with pytest.raises(PlanFileError, match=r"num_replicas=6 does not divide evenly by num_gpus=4"):
         load_engine_file(path, "vllm", num_gpus=4)
     with pytest.raises(TopologyError, match="num_gpus is 0"):
         load_engine_file(path, "vllm", num_gpus=0)
-    save_for_engine(PLAN, path, "vllm-ascend")
+    PLAN.save(path, "vllm-ascend")
     assert load_engine_file(path, "vllm-ascend").plan.num_gpus == 2
     assert load_engine_file(path, "vllm-ascend", num_gpus=2).plan.num_gpus == 2
     with pytest.raises(PlanFileError, match="it is for 2 devices, not for num_gpus=3"):
@@ -451,7 +450,7 @@ def test_the_system_s_errors_are_its_own(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_engine_file(tmp_path / "missing.json", "vllm", num_gpus=2)
     with pytest.raises(FileNotFoundError):
-        save_for_engine(PLAN, tmp_path / "missing" / "a.json", "vllm")
+        PLAN.save(tmp_path / "missing" / "a.json", "vllm")
 
 
 BAD_TABLES: dict[str, tuple[Any, str]] = {
@@ -510,12 +509,12 @@ def test_strange_json(name: str, content: bytes, message: str, tmp_path: Path) -
 
 
 def test_limits_of_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eplb.engine_files.checks.MAX_TEXT_BYTES", 5)
+    monkeypatch.setattr("eplb.limits.MAX_TEXT_BYTES", 5)
     assert bad(tmp_path, "vllm", ROWS) == "it holds more than 5 bytes of text"
     monkeypatch.undo()
-    monkeypatch.setattr("eplb.engine_files.reading.MAX_CELLS", 11)
+    monkeypatch.setattr("eplb.limits.MAX_PLACEMENT_SLOTS", 11)
     assert bad(tmp_path, "vllm", ROWS) == "it holds more than 11 slots"
-    monkeypatch.setattr("eplb.engine_files.sglang.MAX_CELLS", 11)
+    monkeypatch.setattr("eplb.limits.MAX_PLACEMENT_SLOTS", 11)
     held = {"physical_to_logical_map": torch.tensor(ROWS)}
     assert bad(tmp_path, "sglang", pt(held), ".pt") == "it holds 12 slots; at most 11 are read"
 
@@ -689,7 +688,7 @@ def test_yaml_of_other_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert read.layers == (3, 60)
         assert read.plan.phy2log.tolist() == ROWS
         monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
-    monkeypatch.setattr("eplb.engine_files.yaml_text.MAX_YAML_BYTES", 20)
+    monkeypatch.setattr("eplb.limits.MAX_YAML_BYTES", 20)
     with pytest.raises(PlanFileError, match="it holds more than 20 bytes of YAML"):
         load_engine_file(path, "trtllm", num_gpus=2)
 
@@ -755,7 +754,7 @@ def test_changed_bytes_give_a_placement_or_an_error(
         pytest.skip("PyYAML is not installed")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"placement{ending}"
-        save_for_engine(PLAN, path, name, layers=[0, 1])
+        PLAN.save(path, name, layers=[0, 1])
         content = bytearray(path.read_bytes())
         for at, byte in changes:
             content[at % len(content)] = byte
@@ -863,7 +862,7 @@ def test_strange_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         path.write_bytes(content)
         with pytest.raises(PlanFileError, match=message):
             moe_layers_of(path)
-    monkeypatch.setattr("eplb.engine_files.model_layers.MAX_CONFIG_BYTES", 10)
+    monkeypatch.setattr("eplb.limits.MAX_CONFIG_BYTES", 10)
     with pytest.raises(PlanFileError, match="more than 10 bytes"):
         moe_layers_of(path)
     with pytest.raises(FileNotFoundError):
@@ -876,8 +875,8 @@ def test_from_the_model_s_configuration_to_the_file(tmp_path: Path) -> None:
     load = np.random.default_rng(1).integers(0, 100, (58, 16))
     plan = eplb.plan(load, num_gpus=4, num_replicas=20)
     path = tmp_path / "placement.json"
-    notes = save_for_engine(
-        plan, path, "sglang", layers=model.moe, num_hidden_layers=model.num_hidden_layers
+    notes = plan.save(
+        path, "sglang", layers=model.moe, num_hidden_layers=model.num_hidden_layers
     )
     assert notes[0].startswith("layers 0, 1, 2 hold the trivial placement")
     read = load_engine_file(path, "sglang", num_gpus=4, layers=model.moe)

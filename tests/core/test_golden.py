@@ -1,14 +1,14 @@
 """The core against vectors computed in exact rational arithmetic."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import eplb
 import numpy as np
+import paths
 import pytest
 
-GOLDEN = np.load(Path(__file__).parent / "golden" / "seed_vectors.npz", allow_pickle=False)
+GOLDEN = np.load(paths.GOLDEN, allow_pickle=False)
 CONFIGURATIONS: list[dict[str, Any]] = json.loads(str(GOLDEN["meta"]))
 
 

@@ -5,24 +5,24 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import cuda_check
 import eplb
 import numpy as np
+import paths
 import pytest
 import specification as spec
 import torch
 from eplb.batched import canonical, packing
-from eplb.loads import canonical_loads
+from eplb.inputs.loads import canonical_loads
 from hypothesis import given
 from hypothesis import strategies as st
 from problems import at_most
 from real_loads import TOPOLOGIES, total
-from test_differential import LOADS, POLICIES, Problem, problems
+from strategies import LOADS, POLICIES, Problem, problems
 
-GOLDEN = np.load(Path(__file__).parent / "golden" / "seed_vectors.npz", allow_pickle=False)
+GOLDEN = np.load(paths.GOLDEN, allow_pickle=False)
 GOOD = torch.tensor([[5, 3, 2, 1], [1, 2, 3, 4]])
 
 

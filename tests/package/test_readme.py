@@ -9,12 +9,14 @@ import json
 import re
 import runpy
 import shlex
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from eplb import cli
+from paths import ROOT
 
-ROOT = Path(__file__).parent.parent
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(("page", "least"), [("README.md", 8), ("docs/minimax.md", 8)])

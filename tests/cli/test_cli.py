@@ -17,21 +17,21 @@ import eplb
 import numpy as np
 import pytest
 import torch
+from engine_files import load_engine_file
 from eplb import cli
+from eplb.analysis.comparison import compare
 from eplb.cli.compare import comparison_text
-from eplb.comparison import compare
-from eplb.engine_files import FORMATS, load_engine_file
+from eplb.engines import FORMATS, METRICS
 from eplb.load_files import read_loads
-from eplb.metrics import METRICS
-from eplb.planner import EFFORTS, trivial_plan
+from eplb.planning import EFFORTS
 from eplb.plots import figure_of
 from eplb.sampling import sample
 from eplb.summary import at_most
+from paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "eplb.cli"]
 LOADS = np.random.default_rng(7).integers(1, 1000, (5, 16))
 PLAN = eplb.plan(LOADS, num_gpus=4, num_replicas=20)
@@ -130,7 +130,7 @@ def test_plan_as_json(run: Any) -> None:
         "num_groups": 1,
         "num_nodes": 1,
         "num_gpus": 4,
-        "fallback": False,
+        "is_global": False,
         "loaded_layers": 5,
         **figures(PLAN),
         "unbalanced": figures(trivial()),
@@ -212,7 +212,7 @@ def test_a_plan_of_minimax_suits_vllm_ascend(run: Any) -> None:
 def test_the_fallback_is_told(run: Any) -> None:
     line = "plan loads.npy --gpus 4 --groups 3 --nodes 2"
     assert "3, no multiple of 2 nodes: planned globally" in run(line)[1]
-    assert json.loads(run(line, "--json")[1])["fallback"] is True
+    assert json.loads(run(line, "--json")[1])["is_global"] is True
 
 
 def write_loads(kind: str, loads: Any) -> None:
@@ -875,7 +875,7 @@ def test_what_a_picture_shows() -> None:
     plan = eplb.plan(zeros, num_gpus=4, num_replicas=20)
     figure = figure_of(plan)
     before, after = figure.axes
-    for axes, shown in ((before, eplb.evaluate(trivial_plan(plan), zeros)), (after, plan)):
+    for axes, shown in ((before, eplb.evaluate(plan.trivial(), zeros)), (after, plan)):
         load = shown.gpu_load[1:]
         relative = load / load.mean(axis=1, keepdims=True)
         dots = np.array(axes.collections[0].get_offsets())

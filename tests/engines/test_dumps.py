@@ -13,9 +13,9 @@ import eplb
 import numpy as np
 import pytest
 import torch
-from eplb import LoadError, cli
-from eplb.engine_files import load_engine_file, save_for_engine
-from eplb.load_files import WRITERS, found, read_loads
+from engine_files import load_engine_file
+from eplb import LoadError, cli, limits
+from eplb.load_files import WRITERS, read_loads
 from real_loads import TOPOLOGIES, total
 from safetensors.numpy import save_file
 
@@ -183,7 +183,7 @@ def test_counts_up_to_2_to_the_36() -> None:
 def test_trtllm_s_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     trtllm([{"1_1": CELL, "1_2": CELL}, {"1_1": CELL}])
     assert read_loads("dump").table.tolist() == [[2] * 16, [1] * 16]
-    monkeypatch.setattr(found, "MAX_CELLS", 47)
+    monkeypatch.setattr(limits, "MAX_LOADS", 47)
     assert refusal("dump") == "it holds more than 47 loads"
 
 
@@ -400,7 +400,7 @@ def test_mindie_s_counters_start_again_where_the_engine_did() -> None:
 
 def test_mindie_s_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     mindie(np.hsplit(COUNTS, 4))
-    monkeypatch.setattr(found, "MAX_CELLS", 63)
+    monkeypatch.setattr(limits, "MAX_LOADS", 63)
     assert refusal("dump") == "its files hold more than 63 loads"
 
 
@@ -420,7 +420,7 @@ def test_mindie_s_map_of_experts() -> None:
         eplb_expert_map_file="C:\\models\\map.json",
     )
     assert refusal("dump").endswith("names the map of experts 'map.json': put it beside the files")
-    save_for_engine(plan, "dump/map.json", "vllm-ascend")
+    plan.save("dump/map.json", "vllm-ascend")
     expected = np.zeros((4, 16), int)
     for layer in range(4):
         for slot in range(20):
@@ -435,7 +435,7 @@ def mindie_twice(tables: list[Any]) -> None:
 
 def mindie_map(tables: list[Any], **config: Any) -> None:
     mindie(tables, eplb_expert_map_file="map.json", **config)
-    save_for_engine(eplb.plan(COUNTS, num_gpus=4, policy="minimax"), "dump/map.json", "vllm-ascend")
+    eplb.plan(COUNTS, num_gpus=4, policy="minimax").save("dump/map.json", "vllm-ascend")
 
 
 BAD_MINDIE: dict[str, tuple[Callable[[], Any], str]] = {
@@ -546,7 +546,7 @@ def test_other_files_in_the_place_of_loads() -> None:
     for name in files:
         plan.save(name)
     for engine, what in (("sglang", "SGLang"), ("vllm-ascend", "vllm-ascend")):
-        save_for_engine(plan, f"{engine}.json", engine)
+        plan.save(f"{engine}.json", engine)
         files[f"{engine}.json"] = f"a placement of {what}"
     Path("config.json").write_text(json.dumps(CONFIG))
     files["config.json"] = "a model's config.json"

@@ -20,8 +20,7 @@ from pathlib import Path
 import eplb
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).parent.parent
+from paths import ROOT
 
 IMPORT = """
 import json, sys, time

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 from eplb import _core
-from eplb.metrics import METRICS
-from eplb.planner import trivial_plan
+from eplb.engines import METRICS
 from eplb.summary import at_most
 
 LOAD = np.random.default_rng(2).integers(1, 99, (3, 12))
@@ -23,7 +22,7 @@ PLAN = eplb.plan(LOAD, num_gpus=4, num_replicas=16, num_groups=4, num_nodes=2)
 
 def test_shapes_and_types() -> None:
     assert (PLAN.num_layers, PLAN.num_experts, PLAN.num_replicas) == (3, 12, 16)
-    assert (PLAN.num_gpus, PLAN.num_groups, PLAN.num_nodes, PLAN.fallback) == (4, 4, 2, False)
+    assert (PLAN.num_gpus, PLAN.num_groups, PLAN.num_nodes, PLAN.is_global) == (4, 4, 2, False)
     assert PLAN.policy == "minimax"
     for name, shape in {
         "phy2log": (3, 16),
@@ -48,7 +47,7 @@ def test_log2phy_is_read_only_too() -> None:
 
 
 def test_the_trivial_plan_starts_over_where_experts_end() -> None:
-    trivial = trivial_plan(eplb.plan([[3, 2, 1]], num_gpus=4, num_replicas=8))
+    trivial = eplb.plan([[3, 2, 1]], num_gpus=4, num_replicas=8).trivial()
     assert trivial.phy2log.tolist() == [[0, 1, 2, 0, 1, 2, 0, 1]]
 
 
@@ -224,10 +223,10 @@ def test_the_screen_says_what_an_operator_asks() -> None:
         PLAN.digest(),
     ):
         assert words in text
-    trivial = eplb.evaluate(trivial_plan(PLAN), LOAD).balancedness
+    trivial = eplb.evaluate(PLAN.trivial(), LOAD).balancedness
     assert f"mean {trivial.mean():.4f}, worst {trivial.min():.4f}" in text
     fallback = eplb.plan(LOAD, num_gpus=4, num_replicas=16, num_groups=3, num_nodes=2)
-    assert fallback.fallback
+    assert fallback.is_global
     assert "3, no multiple of 2 nodes: planned globally" in str(fallback)
     assert "eplb.evaluate" in str(eplb.Plan.from_phy2log(PLAN.phy2log, num_gpus=4))
     assert repr(PLAN).startswith(f"<eplb.Plan {PLAN.digest()}: 3 layers")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import engine_wheels
 import numpy as np
 import torch
+from paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     #: Loads, and sizes as ``eplb.plan`` has them, in; phy2log and logcnt out.
     EnginePlanner = Callable[..., tuple[Table, Table | None]]
 
-ROOT = Path(__file__).parents[1]
 #: Engine -> the release whose planners are timed and judged.
 RELEASES = {engine: engine_wheels.version(engine) for engine in ("vllm", "sglang")}
 VLLM = "vllm/distributed/eplb/policy"

@@ -26,8 +26,7 @@ import pytest
 import torch
 from engine_wheels import RELEASES
 from engine_wheels import wheel as engine_wheel
-from eplb.engine_files import save_for_engine
-from eplb.metrics import METRICS
+from eplb.engines import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +133,7 @@ def hidden_rows(plan: eplb.Plan) -> list[list[int]]:
 @pytest.mark.parametrize("plan", [PLAN, ROTATED], ids=["plan", "rotated"])
 def test_sglang(plan: eplb.Plan, ending: str, sglang: SimpleNamespace, tmp_path: Path) -> None:
     path = tmp_path / f"placement{ending}"
-    notes = save_for_engine(plan, path, "sglang", layers=LAYERS, num_hidden_layers=HIDDEN)
+    notes = plan.save(path, "sglang", layers=LAYERS, num_hidden_layers=HIDDEN)
     assert notes[-1].endswith(f"--ep-size {GPUS} --ep-num-redundant-experts {SPARES}")
     for rank in range(GPUS):
         met = started(sglang, str(path), rank)
@@ -195,7 +194,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_vllm(vllm: Any, tmp_path: Path) -> None:
     path = tmp_path / "placement.json"
     for plan in (PLAN, ROTATED):
-        save_for_engine(plan, path, "vllm")
+        plan.save(path, "vllm")
         maps = torch.tensor(json.loads(path.read_text()))
         log2phy, logcnt = vllm.compute_logical_maps(maps, plan.num_experts)
         of_map = eplb.Plan.from_phy2log(maps, num_gpus=GPUS)  # vLLM ranks copies by slot, too
@@ -248,7 +247,7 @@ def misrouted(ascend: Any, path: Path, phy2log: Sequence[Sequence[int]]) -> int:
 
 def test_vllm_ascend(ascend: Any, tmp_path: Path) -> None:
     path = tmp_path / "placement.json"
-    save_for_engine(ROTATED, path, "vllm-ascend", layers=LAYERS, num_hidden_layers=HIDDEN)
+    ROTATED.save(path, "vllm-ascend", layers=LAYERS, num_hidden_layers=HIDDEN)
     rows = ROTATED.phy2log.tolist()
     for layer, row in enumerate(rows):
         maps, _, spares = routed(ascend, path, layer, 0)
@@ -268,7 +267,7 @@ def test_vllm_ascend_s_trap_is_there(
     twice = eplb.Plan.from_phy2log(rows, num_gpus=GPUS)
     path = tmp_path / "placement.json"
     with pytest.raises(eplb.PlanFileError, match="device 0 holds expert 5 twice"):
-        save_for_engine(twice, path, "vllm-ascend")
-    monkeypatch.setattr("eplb.engine_files.ascend.refuse_duplicates", lambda *_: None)
-    save_for_engine(twice, path, "vllm-ascend")
+        twice.save(path, "vllm-ascend")
+    monkeypatch.setattr("eplb.engines.ascend.refuse_duplicates", lambda *_: None)
+    twice.save(path, "vllm-ascend")
     assert misrouted(ascend, path, rows) > 0

@@ -29,7 +29,7 @@ SIZES = {
     "hierarchical": (32, 8, 4, 8),
     "groups on one node": (32, 8, 1, 8),
     "a group on each node": (32, 4, 4, 8),
-    "fallback": (32, 3, 2, 8),
+    "is_global": (32, 3, 2, 8),
     "no spares": (24, 1, 1, 8),
     "one slot on each GPU": (32, 1, 1, 32),
     "one GPU": (27, 2, 1, 1),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import eplb
 import pytest
+from paths import TESTS
 from real_loads import FOLDER, TOPOLOGIES, total, windows
 
 CASES = [(name, i) for name, topologies in TOPOLOGIES.items() for i in range(len(topologies))]
@@ -35,7 +34,7 @@ def test_plans_of_all_windows_together(name: str, i: int, policy: str) -> None:
     assert eplb.verify(plan, load) == (
         f"verified: structure, GPU loads and lower bounds of {len(load)} layers"
     )
-    assert plan.fallback == (sizes.get("num_groups", 1) % sizes.get("num_nodes", 1) != 0)
+    assert plan.is_global == (sizes.get("num_groups", 1) % sizes.get("num_nodes", 1) != 0)
     assert (plan.gap >= 0).all()
 
 
@@ -50,5 +49,5 @@ def test_single_windows_are_sparse_and_tied(name: str) -> None:
 
 
 def test_a_clone_is_small() -> None:
-    held = sum(path.stat().st_size for path in Path(__file__).parent.rglob("*.npz"))
+    held = sum(path.stat().st_size for path in TESTS.rglob("*.npz"))
     assert held < 5_000_000

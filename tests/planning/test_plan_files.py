@@ -17,6 +17,8 @@ import eplb
 import numpy as np
 import pytest
 from eplb import PlanFileError, VerificationError
+from eplb.storage import plan_file
+from eplb.storage.json_text import parse_json
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +26,7 @@ LOAD = np.random.default_rng(3).integers(0, 50, (4, 8))
 HIERARCHICAL = eplb.plan(LOAD, num_gpus=4, num_replicas=12, num_groups=4, num_nodes=2)
 PLANS = {
     "hierarchical": HIERARCHICAL,
-    "fallback": eplb.plan(LOAD, num_gpus=4, num_replicas=12, num_groups=3, num_nodes=2),
+    "is_global": eplb.plan(LOAD, num_gpus=4, num_replicas=12, num_groups=3, num_nodes=2),
     "deepseek": eplb.plan(LOAD * 1e-300, num_gpus=3, num_replicas=9, policy="deepseek"),
     "zeros": eplb.plan(LOAD * 0, num_gpus=4),
     "uncertified": eplb.Plan.from_phy2log([[0, 1, 1, 2]], num_gpus=2),
@@ -225,9 +227,9 @@ def test_a_file_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path = tmp_path / "plan.json"
     HIERARCHICAL.save(path)
     size = path.stat().st_size
-    monkeypatch.setattr("eplb.plan_files.MAX_BYTES", size)
+    monkeypatch.setattr("eplb.limits.MAX_FILE_BYTES", size)
     assert eplb.load_plan(path) == HIERARCHICAL
-    monkeypatch.setattr("eplb.plan_files.MAX_BYTES", size - 1)
+    monkeypatch.setattr("eplb.limits.MAX_FILE_BYTES", size - 1)
     with pytest.raises(PlanFileError, match=f"more than {size - 1} bytes"):
         eplb.load_plan(path)
 
@@ -266,22 +268,20 @@ def test_any_value_anywhere_is_a_plan_or_a_clear_error(data: st.DataObject) -> N
 
 
 def saved() -> bytes:
-    from eplb import plan_files
 
-    return plan_files._npz_content(HIERARCHICAL.to_dict())
+    return plan_file._npz_bytes(HIERARCHICAL.to_dict())
 
 
 @given(st.data())
 def test_any_byte_changed_is_a_plan_or_a_clear_error(data: st.DataObject) -> None:
     """Whatever byte of an .npz is changed, nothing but an EplbError comes out."""
-    from eplb import plan_files
 
     content = bytearray(saved())
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, len(content) - 1))
         content[at] ^= data.draw(st.integers(1, 255))
     try:
-        plan = plan_files.plan_from_dict(plan_files._npz_values(bytes(content)))
+        plan = eplb.Plan.from_dict(plan_file._npz_values(bytes(content)))
         eplb.verify(plan, LOAD)
     except eplb.EplbError:
         return
@@ -290,14 +290,13 @@ def test_any_byte_changed_is_a_plan_or_a_clear_error(data: st.DataObject) -> Non
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_clear_error(content: bytes) -> None:
-    from eplb import plan_files
 
     for prefix in (b"", b"PK\x03\x04"):
         try:
             if prefix:
-                plan_files._npz_values(prefix + content)
+                plan_file._npz_values(prefix + content)
             else:
-                plan_files.parse_json(content)
+                parse_json(content)
         except PlanFileError:
             pass
 

@@ -102,7 +102,7 @@ SIZES: dict[str, Callable[[st.DrawFn], tuple[int, Sizes]]] = {
     "one expert": lambda draw: _sizes(draw, experts=1),
     "hierarchical": _hierarchical,
     "groups on one node": lambda draw: _sizes(draw, groups=draw(st.integers(2, 5))),
-    "fallback": lambda draw: _sizes(draw, groups=draw(st.integers(2, 5)), fallback=True),
+    "is_global": lambda draw: _sizes(draw, groups=draw(st.integers(2, 5)), fallback=True),
     "global": lambda draw: _sizes(draw, experts=draw(st.integers(1, 14))),
     "many copies": lambda draw: _sizes(draw, more=draw(st.integers(5, 20))),
 }

@@ -16,7 +16,8 @@ import numpy as np
 import problems
 import pytest
 from counts import COUNTS
-from eplb import cli, plan_files
+from eplb import cli
+from eplb.storage import plan_file
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -334,7 +335,7 @@ def test_control_an_error_of_another_kind_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader of plans that looks for a key which is not there."""
-    monkeypatch.setattr(plan_files, "plan_from_dict", nowhere)
+    monkeypatch.setattr(plan_file, "from_dict", nowhere)
     with pytest.raises(KeyError, match="nowhere"):
         test_load_plan_of_any_bytes(tmp_path)
     with pytest.raises(KeyError, match="nowhere"):

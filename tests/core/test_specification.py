@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import permutations, product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paths
 import pytest
 import specification as spec
 
@@ -20,7 +20,7 @@ POLICIES: tuple[spec.Policy, spec.Policy] = ("deepseek", "adaptive")
 @pytest.fixture(scope="module")
 def golden() -> Any:
     """The published vectors: 13 configurations x 24 rows x 2 policies."""
-    return np.load(Path(__file__).parent / "golden" / "seed_vectors.npz", allow_pickle=False)
+    return np.load(paths.GOLDEN, allow_pickle=False)
 
 
 def small_loads(experts: int) -> Iterator[tuple[int, ...]]:
