@@ -4,7 +4,7 @@ use eplb_core::{
     CanonicalLoads, Certificate, Effort, Options, Placement, Policy, Topology, verify,
 };
 
-use super::twin::packing_load;
+use super::reference::packing_load;
 use super::{Bytes, assert_verdict, certified, change};
 
 /// Plans a problem made from `bytes`, and changes its certificate, or the loads.

@@ -1,11 +1,11 @@
-//! Any bits of any type as canonical loads: those of the naive twin, or the right refusal.
+//! Any bits of any type as canonical loads: those of the naive reference, or the right refusal.
 
 use std::fmt::Display;
 
 use eplb_core::{Bf16, CanonicalLoads, F16, Load, Place};
 
 use super::Bytes;
-use super::twin::{self, Exact};
+use super::reference::{self, Exact};
 
 /// Layers and experts.
 type Shape = (usize, usize);
@@ -51,11 +51,11 @@ pub(crate) fn read(
         9 => floats(bytes, shape, f64::from_le_bytes, |x| x),
         10 => {
             let half = |bytes| F16(u16::from_le_bytes(bytes));
-            floats(bytes, shape, half, |x| twin::half(x.0))
+            floats(bytes, shape, half, |x| reference::half(x.0))
         }
         11 => {
             let bfloat = |bytes| Bf16(u16::from_le_bytes(bytes));
-            floats(bytes, shape, bfloat, |x| twin::bfloat(x.0))
+            floats(bytes, shape, bfloat, |x| reference::bfloat(x.0))
         }
         // Few values: ties. Hot experts: many copies.
         12 => integers(bytes, shape, |[byte]| byte % 4),
@@ -83,7 +83,7 @@ fn floats<const N: usize, T: Load, F: Into<f64> + Copy + Display>(
     value: impl Fn(T) -> F,
 ) -> Option<CanonicalLoads> {
     let exact = |x: T| match value(x).into() {
-        float if float.is_finite() && float >= 0.0 => Ok(twin::exact(float)),
+        float if float.is_finite() && float >= 0.0 => Ok(reference::exact(float)),
         _ => Err(value(x).to_string()),
     };
     of_type(bytes, shape, from, exact)
@@ -113,7 +113,7 @@ fn of_type<const N: usize, T: Load>(
     }
     let canonical = canonical.expect("all loads are finite and not negative");
     for (layer, row) in values.chunks(experts).enumerate() {
-        let (row, exponent) = twin::canonical(row);
+        let (row, exponent) = reference::canonical(row);
         assert_eq!(canonical.row(layer), row);
         assert_eq!(canonical.exponents()[layer], exponent);
     }

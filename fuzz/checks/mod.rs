@@ -7,8 +7,8 @@ pub(crate) mod loads;
 pub(crate) mod plan;
 pub(crate) mod tables;
 
-#[path = "../../rust_core/tests/twin/mod.rs"]
-mod twin;
+#[path = "../../rust_core/tests/reference/mod.rs"]
+mod reference;
 
 use eplb_core::{
     Bound, CanonicalLoads, Certificate, Error, Options, Placement, Problem, Sizes, Topology, verify,

@@ -1,8 +1,8 @@
-//! Loads of any type and sizes: planned, verified, compared with the naive twin.
+//! Loads of any type and sizes: planned, verified, compared with the naive reference.
 
 use eplb_core::{CanonicalLoads, Effort, Options, Policy, Sizes, Topology, certify, verify};
 
-use super::twin;
+use super::reference;
 use super::{Bytes, certified, loads};
 
 /// Plans a problem made from `bytes`: sizes, a type, loads of that type.
@@ -35,10 +35,10 @@ fn check_plans(loads: &CanonicalLoads, sizes: &Sizes) {
         // One thread: another may still hold memory when leaks are looked for.
         let (plan, _) = certified(loads, &topology, policy, 1).expect("loads and sizes agree");
         for layer in 0..loads.layers() {
-            let twin = twin::plan(loads.row(layer), sizes, policy == Policy::Adaptive);
-            assert_eq!(plan.phy2log()[layer * slots..][..slots], twin.phy2log);
-            assert_eq!(plan.rank()[layer * slots..][..slots], twin.rank);
-            assert_eq!(plan.logcnt()[layer * experts..][..experts], twin.logcnt);
+            let expected = reference::plan(loads.row(layer), sizes, policy == Policy::Adaptive);
+            assert_eq!(plan.phy2log()[layer * slots..][..slots], expected.phy2log);
+            assert_eq!(plan.rank()[layer * slots..][..slots], expected.rank);
+            assert_eq!(plan.logcnt()[layer * experts..][..experts], expected.logcnt);
         }
         let certificate = certify(&plan, loads).expect("the loads are the plan's");
         assert_eq!(verify(&plan, &certificate, loads), Ok(()));

@@ -1,4 +1,4 @@
-//! Any bits of any type as canonical loads: the naive twin's, or the right refusal.
+//! Any bits of any type as canonical loads: the naive reference's, or the right refusal.
 #![no_main]
 
 #[path = "../checks/mod.rs"]

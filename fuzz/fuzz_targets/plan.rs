@@ -1,4 +1,4 @@
-//! Any problem, planned, verified and compared with the naive twin.
+//! Any problem, planned, verified and compared with the naive reference.
 #![no_main]
 
 #[path = "../checks/mod.rs"]

@@ -1,8 +1,8 @@
-//! Lower bounds against brute force, in worlds small enough to try everything.
+//! Lower bounds against brute force, in instances small enough to try everything.
 
 mod brute;
 mod problems;
-mod twin;
+mod reference;
 
 use std::cmp::Reverse;
 
@@ -11,7 +11,7 @@ use eplb_core::{
     Bound, CanonicalLoads, LayerCertificate, MAX_PACKINGS, Policy, SHARE_UNIT, Sizes, certify,
     verify,
 };
-use problems::{ROW_KINDS, SplitMix64, canonical, plan, policies, row, world};
+use problems::{ROW_KINDS, SplitMix64, canonical, plan, policies, row, sizes_of};
 
 fn group_loads(row: &[u64], groups: usize) -> Vec<u64> {
     row.chunks(row.len() / groups).map(|group| group.iter().sum()).collect()
@@ -67,7 +67,7 @@ fn counting(row: &[u64], sizes: &Sizes, least: u64) -> u64 {
 
 /// The bound that a certificate has to name, from all by brute force.
 fn best_bound(row: &[u64], sizes: &Sizes) -> (u64, Bound) {
-    let (groups, nodes) = twin::hierarchy(sizes);
+    let (groups, nodes) = reference::hierarchy(sizes);
     let total: u128 = row.iter().map(|&w| u128::from(w)).sum();
     let share = |load: u128, gpus: u128| (load * u128::from(SHARE_UNIT)).div_ceil(gpus);
     let gpus = u128::from(sizes.num_gpus);
@@ -101,29 +101,29 @@ fn certified_layer(loads: &CanonicalLoads, sizes: &Sizes, policy: Policy) -> Lay
     certify(&plan(loads, sizes, policy), loads).unwrap().layers.remove(0)
 }
 
-/// Tiny worlds: one node, several nodes of one, two and three groups, the fallback.
-fn tiny_worlds() -> Vec<Sizes> {
+/// Tiny instances: one node, several nodes of one, two and three groups, a global plan.
+fn tiny_instances() -> Vec<Sizes> {
     vec![
-        world([1, 4, 1, 1, 2]),
-        world([2, 4, 1, 1, 2]),
-        world([2, 6, 1, 1, 3]),
-        world([3, 6, 1, 1, 2]),
-        world([3, 6, 1, 1, 6]),
-        world([4, 6, 2, 1, 3]),
-        world([4, 6, 1, 1, 1]),
-        world([4, 4, 1, 1, 2]),
-        world([4, 4, 1, 1, 4]),
-        world([5, 5, 1, 1, 1]),
-        world([5, 6, 1, 1, 3]),
-        world([6, 6, 1, 1, 2]),
-        world([6, 6, 1, 1, 3]),
-        world([4, 6, 3, 2, 3]),
-        world([2, 6, 2, 2, 2]),
-        world([4, 6, 2, 2, 2]),
-        world([4, 6, 4, 2, 2]),
-        world([4, 8, 4, 2, 4]),
-        world([6, 6, 6, 2, 2]),
-        world([6, 6, 6, 3, 3]),
+        sizes_of([1, 4, 1, 1, 2]),
+        sizes_of([2, 4, 1, 1, 2]),
+        sizes_of([2, 6, 1, 1, 3]),
+        sizes_of([3, 6, 1, 1, 2]),
+        sizes_of([3, 6, 1, 1, 6]),
+        sizes_of([4, 6, 2, 1, 3]),
+        sizes_of([4, 6, 1, 1, 1]),
+        sizes_of([4, 4, 1, 1, 2]),
+        sizes_of([4, 4, 1, 1, 4]),
+        sizes_of([5, 5, 1, 1, 1]),
+        sizes_of([5, 6, 1, 1, 3]),
+        sizes_of([6, 6, 1, 1, 2]),
+        sizes_of([6, 6, 1, 1, 3]),
+        sizes_of([4, 6, 3, 2, 3]),
+        sizes_of([2, 6, 2, 2, 2]),
+        sizes_of([4, 6, 2, 2, 2]),
+        sizes_of([4, 6, 4, 2, 2]),
+        sizes_of([4, 8, 4, 2, 4]),
+        sizes_of([6, 6, 6, 2, 2]),
+        sizes_of([6, 6, 6, 3, 3]),
     ]
 }
 
@@ -131,7 +131,7 @@ fn tiny_worlds() -> Vec<Sizes> {
 fn bounds_are_those_of_brute_force() {
     let mut stream = SplitMix64(1);
     let mut kinds = [0; 5];
-    for sizes in tiny_worlds() {
+    for sizes in tiny_instances() {
         for kind in 0..ROW_KINDS * 12 {
             let row = row(&mut stream, kind % ROW_KINDS, sizes.num_experts as usize);
             let loads = canonical(&row, row.len());
@@ -151,7 +151,7 @@ fn bounds_are_those_of_brute_force() {
 fn no_placement_stays_below_a_bound_and_no_plan_below_the_best() {
     let mut stream = SplitMix64(2);
     let mut reached = 0;
-    for sizes in tiny_worlds() {
+    for sizes in tiny_instances() {
         for kind in 0..ROW_KINDS {
             let row = row(&mut stream, kind, sizes.num_experts as usize);
             let loads = canonical(&row, row.len());
@@ -171,10 +171,10 @@ fn no_placement_stays_below_a_bound_and_no_plan_below_the_best() {
 #[test]
 fn no_placement_of_small_loads_stays_below_a_bound() {
     for sizes in [
-        world([3, 4, 1, 1, 2]),
-        world([3, 6, 1, 1, 3]),
-        world([4, 4, 4, 2, 2]),
-        world([4, 6, 2, 2, 2]),
+        sizes_of([3, 4, 1, 1, 2]),
+        sizes_of([3, 6, 1, 1, 3]),
+        sizes_of([4, 4, 4, 2, 2]),
+        sizes_of([4, 6, 2, 2, 2]),
     ] {
         let experts = sizes.num_experts as usize;
         each_sequence(experts, 4, &|_| true, &mut Vec::new(), &mut |row| {
@@ -223,7 +223,7 @@ fn node_bounds_are_exact_up_to_the_limit_of_the_search() {
     // 20 groups on 2 nodes: 92,378 packings; 22: 352,716.
     for groups in [8, 20, 22] {
         for kind in [5, 9, 10, 12] {
-            let sizes = world([groups, groups, groups, 2, 2]);
+            let sizes = sizes_of([groups, groups, groups, 2, 2]);
             let row = row(&mut stream, kind, groups as usize);
             let loads = canonical(&row, row.len());
             let weaker = pigeonhole(loads.row(0), 2);
@@ -248,7 +248,7 @@ fn packing_bounds_are_exact_up_to_the_limit_of_the_search() {
         [(8, 2), (20, 2), (22, 2), (15, 3), (24, 3), (64, 8), (1 << 14, 1), (1 << 14, 1 << 14)]
     {
         for kind in [5, 9, 10, 12] {
-            let sizes = world([experts, experts, 1, 1, gpus]);
+            let sizes = sizes_of([experts, experts, 1, 1, gpus]);
             let row = row(&mut stream, kind, experts as usize);
             let loads = canonical(&row, row.len());
             let weaker = pigeonhole(loads.row(0), gpus as usize);
@@ -265,7 +265,7 @@ fn packing_bounds_are_exact_up_to_the_limit_of_the_search() {
     assert!(above_pigeonhole > 2 && packing > 6, "{above_pigeonhole} {kinds:?}");
 }
 
-/// Counting in larger worlds, beside the verifier, which shares the room out by prices.
+/// Counting in larger instances, beside the verifier, which shares the room out by prices.
 #[test]
 fn counting_bounds_are_those_of_the_verifier() {
     let mut stream = SplitMix64(5);
@@ -274,7 +274,7 @@ fn counting_bounds_are_those_of_the_verifier() {
         let gpus = 2 + stream.below(10);
         let per_gpu = 2 + stream.below(4);
         let experts = 2 + stream.below(gpus * per_gpu - 2);
-        let sizes = world([experts, gpus * per_gpu, 1, 1, gpus]);
+        let sizes = sizes_of([experts, gpus * per_gpu, 1, 1, gpus]);
         let skew = 1 + round % 4;
         let row: Vec<u64> = (0..experts)
             .map(|_| (0..skew).map(|_| 1 + stream.below(30)).product::<u64>())

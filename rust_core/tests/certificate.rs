@@ -3,14 +3,14 @@
 #![allow(clippy::float_cmp, reason = "the figures are exact")]
 
 mod problems;
-mod twin;
+mod reference;
 
 use eplb_core::{
     CanonicalLoads, ErrorKind, LayerCertificate, LoadsSha256, Placement, Policy, SHARE_UNIT,
     certify,
 };
 use problems::{SplitMix64, canonical, global, loads, plan, policies, sizes, topology};
-use twin::packing_load;
+use reference::packing_load;
 
 /// Whether `x` is `numerator / denominator * 2^exponent` to nearest, ties to even. For fractions
 /// of 128 bits at most that are not subnormal.

@@ -3,7 +3,7 @@
 mod problems;
 
 use eplb_core::{CanonicalLoads, Effort, Options, Placement, Policy};
-use problems::{PUBLISHED, SplitMix64, canonical, certified, plan, topology, world};
+use problems::{PUBLISHED, SplitMix64, canonical, certified, plan, sizes_of, topology};
 
 /// Sizes for the battery of digests: L, P, groups, nodes, G.
 const BATTERY: [[u64; 5]; 12] = [
@@ -67,7 +67,7 @@ fn answers_of_minimax_are_those_of_every_build() {
     for (i, (sizes, digests)) in BATTERY.into_iter().zip(MINIMAX).enumerate() {
         let found = [Effort::Fast, Effort::Default].map(|effort| {
             let options = Options::minimax(effort);
-            let plan = certified(&battery_loads(i), &topology(&world(sizes)), options, 2);
+            let plan = certified(&battery_loads(i), &topology(&sizes_of(sizes)), options, 2);
             plan.unwrap().0.digest()
         });
         assert_eq!(found, digests, "{sizes:?}");
@@ -114,7 +114,7 @@ fn searched_loads(stream: &mut SplitMix64, kind: u64, experts: usize) -> Canonic
 
 /// One number of this and of all plans before.
 fn joined(before: u64, loads: &CanonicalLoads, sizes: [u64; 5], options: Options) -> u64 {
-    let plan = certified(loads, &topology(&world(sizes)), options, 1);
+    let plan = certified(loads, &topology(&sizes_of(sizes)), options, 1);
     before.rotate_left(7) ^ u64::from_str_radix(&plan.unwrap().0.digest(), 16).unwrap()
 }
 
@@ -197,14 +197,14 @@ fn answers_of_minimax_on_many_gpus_are_those_of_every_build() {
 fn answers_are_those_of_every_build() {
     for (i, (sizes, digests)) in BATTERY.into_iter().zip(DIGESTS).enumerate() {
         let loads = battery_loads(i);
-        let found = PUBLISHED.map(|policy| plan(&loads, &world(sizes), policy).digest());
+        let found = PUBLISHED.map(|policy| plan(&loads, &sizes_of(sizes), policy).digest());
         assert_eq!(found, digests, "{sizes:?}");
     }
 }
 
 #[test]
 fn control_two_slots_exchanged_are_another_digest() {
-    let sizes = world(BATTERY[0]);
+    let sizes = sizes_of(BATTERY[0]);
     let planned = plan(&battery_loads(0), &sizes, Policy::DeepSeek);
     let mut slots = planned.phy2log().to_vec();
     let other = slots.iter().position(|&expert| expert != slots[0]).unwrap();
@@ -220,7 +220,7 @@ fn the_example_of_deepseek() {
         90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86, //
         20, 107, 104, 64, 19, 197, 187, 157, 172, 86, 16, 27,
     ];
-    let sizes = world([12, 16, 4, 2, 8]);
+    let sizes = sizes_of([12, 16, 4, 2, 8]);
     let plan = plan(&canonical(&loads, 12), &sizes, Policy::DeepSeek);
     let expected = [
         5, 6, 5, 7, 8, 4, 3, 4, 10, 9, 10, 2, 0, 1, 11, 1, //

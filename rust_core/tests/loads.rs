@@ -1,16 +1,17 @@
-//! Canonical loads against the naive twin, for every type of number.
+//! Canonical loads against the naive reference, for every type of number.
 
 mod problems;
-mod twin;
+mod reference;
 
 use eplb_core::{Bf16, CanonicalLoads, Error, ErrorKind, F16, Load, MAX_EXPERTS, Place};
 use problems::SplitMix64;
-use twin::{Exact, bfloat, exact, half};
+use reference::{Exact, bfloat, exact, half};
 
-/// Fails unless crate and twin make the same integers of a row.
+/// Fails unless crate and reference make the same integers of a row.
 fn assert_canonical<T: Load + std::fmt::Debug>(row: &[T], exact: impl Fn(T) -> Exact) {
     let loads = CanonicalLoads::new(row, 1, row.len()).unwrap();
-    let (canonical, exponent) = twin::canonical(&row.iter().map(|&x| exact(x)).collect::<Vec<_>>());
+    let (canonical, exponent) =
+        reference::canonical(&row.iter().map(|&x| exact(x)).collect::<Vec<_>>());
     assert_eq!(loads.row(0), canonical, "{row:?}");
     assert_eq!(loads.exponents(), [exponent], "{row:?}");
 }

@@ -1,30 +1,30 @@
-//! The planner against its naive twin, and against what has to hold of every plan.
+//! The planner against its naive reference, and against what has to hold of every plan.
 
 mod problems;
-mod twin;
+mod reference;
 
 use eplb_core::{
     CanonicalLoads, Effort, Options, Placement, Policy, Problem, SHARE_UNIT, Sizes, certify, verify,
 };
 use problems::{
     PUBLISHED, ROW_KINDS, SplitMix64, canonical, certified, global, loads, plan, policies, sizes,
-    topology, world,
+    sizes_of, topology,
 };
 
 /// Fails unless twin and crate place every copy of every layer alike.
-fn assert_twins(loads: &CanonicalLoads, sizes: &Sizes) {
+fn assert_as_reference(loads: &CanonicalLoads, sizes: &Sizes) {
     for policy in PUBLISHED {
         let plan = plan(loads, sizes, policy);
         let slots = sizes.num_replicas as usize;
         for layer in 0..loads.layers() {
             let row = loads.row(layer);
-            let twin = twin::plan(row, sizes, policy == Policy::Adaptive);
-            let planned = twin::Layer {
+            let expected = reference::plan(row, sizes, policy == Policy::Adaptive);
+            let planned = reference::Layer {
                 phy2log: plan.phy2log()[layer * slots..][..slots].to_vec(),
                 rank: plan.rank()[layer * slots..][..slots].to_vec(),
                 logcnt: plan.logcnt()[layer * row.len()..][..row.len()].to_vec(),
             };
-            assert_eq!(planned, twin, "{policy}, {sizes:?}, loads {row:?}");
+            assert_eq!(planned, expected, "{policy}, {sizes:?}, loads {row:?}");
         }
     }
 }
@@ -36,7 +36,7 @@ fn many_small_problems() {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;
         let loads = loads(&mut stream, i, 3, experts);
-        assert_twins(&canonical(&loads, experts), &sizes);
+        assert_as_reference(&canonical(&loads, experts), &sizes);
     }
 }
 
@@ -53,7 +53,7 @@ fn sizes_of_real_models() {
     ] {
         let experts = sizes[0] as usize;
         let loads = loads(&mut stream, 0, ROW_KINDS as usize, experts);
-        assert_twins(&canonical(&loads, experts), &world(sizes));
+        assert_as_reference(&canonical(&loads, experts), &sizes_of(sizes));
     }
 }
 
@@ -64,7 +64,7 @@ fn every_row_of_small_loads() {
             .flat_map(|n| (0..experts).map(move |i| n / values.pow(i) % values));
         let loads = canonical(&rows.collect::<Vec<_>>(), experts as usize);
         for (replicas, gpus) in [(6, 1), (6, 2), (6, 3), (6, 6), (8, 2), (8, 4), (9, 3), (12, 4)] {
-            assert_twins(&loads, &global(experts as u64, replicas, gpus));
+            assert_as_reference(&loads, &global(experts as u64, replicas, gpus));
         }
     }
 }
@@ -73,7 +73,7 @@ fn every_row_of_small_loads() {
 fn every_hierarchical_row_of_small_loads() {
     for sizes in [[8, 8, 4, 2, 4], [8, 12, 4, 1, 3], [8, 12, 8, 2, 4], [8, 10, 2, 2, 2]] {
         let rows = (0..3_u64.pow(8)).flat_map(|n| (0..8).map(move |i| n / 3_u64.pow(i) % 3));
-        assert_twins(&canonical(&rows.collect::<Vec<_>>(), 8), &world(sizes));
+        assert_as_reference(&canonical(&rows.collect::<Vec<_>>(), 8), &sizes_of(sizes));
     }
 }
 
@@ -86,7 +86,7 @@ fn thousands_of_copies() {
         rows[2 * experts..].fill(1);
         rows[2 * experts] = 1 << 50;
         rows[3 * experts] = 1000;
-        assert_twins(&canonical(&rows, experts), &global(experts as u64, replicas, gpus));
+        assert_as_reference(&canonical(&rows, experts), &global(experts as u64, replicas, gpus));
     }
 }
 
@@ -94,7 +94,7 @@ fn thousands_of_copies() {
 fn the_most_experts() {
     let experts = 1 << 14;
     let row: Vec<u64> = (0..experts).map(|i| i % 7 * (i % 1000)).collect();
-    assert_twins(&canonical(&row, experts as usize), &global(experts, experts + 8, 6));
+    assert_as_reference(&canonical(&row, experts as usize), &global(experts, experts + 8, 6));
 }
 
 /// A search that went as deep as there are experts or groups would end the process.
@@ -103,7 +103,7 @@ fn minimax_goes_no_deeper_than_a_small_stack() {
     let experts = 1 << 14;
     let even: Vec<u64> = (0..experts).map(|i| 10 + i % 7).collect();
     let hot: Vec<u64> = (0..experts).map(|i| if i == 5 { 1 << 20 } else { 10 }).collect();
-    let many_groups = world([experts, experts, experts, 2, 4]);
+    let many_groups = sizes_of([experts, experts, experts, 2, 4]);
     let one_spare = global(experts - 1, experts, 16);
     for (row, sizes) in [(even, many_groups), (hot[1..].to_vec(), one_spare)] {
         let plan = move || {
@@ -119,9 +119,11 @@ fn minimax_goes_no_deeper_than_a_small_stack() {
 /// Whether the heaviest copies that fill a GPU are too heavy for a key of 64 bits, which holds a
 /// load above the index of a GPU.
 fn needs_wide_keys(row: &[u64], sizes: &Sizes) -> bool {
-    let layer = twin::plan(row, sizes, false);
+    let layer = reference::plan(row, sizes, false);
     let mut copies: Vec<u128> = (layer.phy2log.iter())
-        .map(|&e| twin::packing_load(row[e as usize] as u128, layer.logcnt[e as usize] as u128))
+        .map(|&e| {
+            reference::packing_load(row[e as usize] as u128, layer.logcnt[e as usize] as u128)
+        })
         .collect();
     copies.sort_unstable_by_key(|&load| std::cmp::Reverse(load));
     let fullest: u128 = copies[..copies.len() / sizes.num_gpus as usize].iter().sum();
@@ -155,7 +157,7 @@ fn narrow_and_wide_packing_keys() {
             } else {
                 narrow += 1;
             }
-            assert_twins(&loads, &sizes);
+            assert_as_reference(&loads, &sizes);
         }
     }
     assert!(narrow > 100 && wide > 100, "{narrow} narrow, {wide} wide");
@@ -166,9 +168,9 @@ fn one_more_swap_takes_more_than_3_percent() {
     // After the greedy packing max - min is 3 % of the mean exactly, and a swap more would help:
     // of experts on 5 GPUs, of groups on 2 nodes.
     let on_gpus = [25, 4, 1, 25, 10, 72, 11, 12, 8, 57, 10, 3, 35, 14, 10, 74, 50, 14, 24, 41];
-    assert_twins(&canonical(&on_gpus, 20), &global(20, 20, 5));
+    assert_as_reference(&canonical(&on_gpus, 20), &global(20, 20, 5));
     let on_nodes = [83, 68, 6, 62, 4, 36, 45, 30, 50, 16];
-    assert_twins(&canonical(&on_nodes, 10), &world([10, 10, 10, 2, 2]));
+    assert_as_reference(&canonical(&on_nodes, 10), &sizes_of([10, 10, 10, 2, 2]));
 }
 
 #[test]
@@ -289,7 +291,7 @@ fn the_best_effort_never_ends_above_the_default_one() {
         220, 309, 973, 514, 357, 456, 174, 723, 625, 59, 706, 18, 527, 719, 611, 837, 492, 247,
         864, 863, 293, 71, 378, 373, 613, 783, 167, 297, 793, 735, 112, 409,
     ];
-    let [default, best] = peaks(&canonical(&loads_32, 32), &world([32, 32, 4, 2, 8]), None);
+    let [default, best] = peaks(&canonical(&loads_32, 32), &sizes_of([32, 32, 4, 2, 8]), None);
     assert!(best <= default);
     let loads_32 = [
         2275, 1392, 272, 2473, 1563, 585, 1789, 1440, 1342, 1029, 1728, 479, 850, 618, 1821, 1041,
@@ -301,7 +303,7 @@ fn the_best_effort_never_ends_above_the_default_one() {
     let mut lower = 0;
     for kind in 0..600_u64 {
         let sizes =
-            [global(12, 16, 4), world([16, 24, 4, 2, 8]), global(15, 15, 3)][kind as usize % 3];
+            [global(12, 16, 4), sizes_of([16, 24, 4, 2, 8]), global(15, 15, 3)][kind as usize % 3];
         let loads = loads(&mut stream, kind % ROW_KINDS, 1, sizes.num_experts as usize);
         let [default, best] = peaks(&canonical(&loads, sizes.num_experts as usize), &sizes, None);
         assert!(best <= default, "{sizes:?} {loads:?}");
@@ -316,9 +318,9 @@ fn the_default_effort_ends_above_the_fast_one_within_its_target_only() {
     let (mut lower, mut equal) = (0, 0);
     for round in 0..40 {
         let sizes = [
-            world([40, 48, 8, 4, 8]),
-            world([80, 96, 16, 4, 8]),
-            world([96, 96, 16, 4, 8]),
+            sizes_of([40, 48, 8, 4, 8]),
+            sizes_of([80, 96, 16, 4, 8]),
+            sizes_of([96, 96, 16, 4, 8]),
             global(80, 80, 8),
         ][round % 4];
         let experts = sizes.num_experts as usize;
@@ -382,7 +384,7 @@ fn the_fast_effort_is_compared_where_groups_decide_ties() {
         [0, 2, 3, 3, 3, 0, 1, 0, 1, 2, 2, 3, 1, 0, 0, 3],
         [1, 1, 1, 0, 0, 2, 1, 2, 1, 2, 1, 0, 0, 2, 1, 2],
     ];
-    let (loads, sizes) = (canonical(rows.as_flattened(), 16), world([16, 24, 4, 1, 4]));
+    let (loads, sizes) = (canonical(rows.as_flattened(), 16), sizes_of([16, 24, 4, 1, 4]));
     let options = Options::minimax(Effort::Fast);
     let (_, fast) = certified(&loads, &topology(&sizes), options, 1).unwrap();
     let published = plan(&loads, &sizes, Policy::DeepSeek);
@@ -538,13 +540,13 @@ fn what_cannot_be_planned_is_refused() {
          GPU, which the policy minimax never does; try num_replicas=6 or policy=deepseek"
     );
     assert!(minimax(3, global(3, 6, 2)).is_ok());
-    let nodes = world([6, 32, 2, 2, 8]);
+    let nodes = sizes_of([6, 32, 2, 2, 8]);
     assert_eq!(
         text(6, nodes),
         "num_replicas=32 means 4 slots per GPU, but each of 2 nodes has 3 experts; expected no expert \
          twice on a GPU, which the policy minimax never does; try num_replicas=24 or policy=deepseek"
     );
-    assert!(minimax(6, world([6, 24, 2, 2, 8])).is_ok());
+    assert!(minimax(6, sizes_of([6, 24, 2, 2, 8])).is_ok());
     let many = canonical(&[1; 257], 1);
     assert_eq!(
         error(&many, global(1, 1 << 20, 1), 1),

@@ -3,10 +3,10 @@
 mod problems;
 
 use eplb_core::{Error, ErrorKind, MAX_EXPERTS, MAX_REPLICAS, Part, Place, Topology};
-use problems::{SplitMix64, world};
+use problems::{SplitMix64, sizes_of};
 
 fn of(sizes: [u64; 5]) -> Result<Topology, Error> {
-    Topology::new(world(sizes))
+    Topology::new(sizes_of(sizes))
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn goes_together(sizes: [u64; 5]) -> bool {
 }
 
 #[test]
-fn every_small_world_is_judged_rightly() {
+fn every_small_instance_is_judged_rightly() {
     for n in 0..8_u64.pow(5) {
         let sizes = [n % 8, n / 8 % 8, n / 64 % 8, n / 512 % 8, n / 4096];
         assert_eq!(of(sizes).is_ok(), goes_together(sizes), "{sizes:?}");

@@ -1,14 +1,14 @@
 //! The verifier accepts every plan that is made, and refuses each with one entry changed.
 
 mod problems;
-mod twin;
+mod reference;
 
 use eplb_core::{
     Bound, CanonicalLoads, Certificate, Error, ErrorKind, LayerCertificate, Placement, Policy,
     certify, verify, verify_structure,
 };
 use problems::{
-    ROW_KINDS, SplitMix64, canonical, global, loads, plan, policies, sizes, topology, world,
+    ROW_KINDS, SplitMix64, canonical, global, loads, plan, policies, sizes, sizes_of, topology,
 };
 
 #[test]
@@ -40,7 +40,7 @@ fn small_plans() -> Vec<(Placement, Certificate, CanonicalLoads)> {
         [8, 12, 4, 2, 4],
         [6, 6, 6, 2, 2],
     ] {
-        let (sizes, experts) = (world(sizes), sizes[0] as usize);
+        let (sizes, experts) = (sizes_of(sizes), sizes[0] as usize);
         for kind in 0..ROW_KINDS {
             let loads = canonical(&loads(&mut stream, kind, 2, experts), experts);
             let policies = policies(&sizes);
@@ -226,7 +226,7 @@ fn other_loads_are_for_evaluate() {
 #[test]
 fn plans_of_many_groups_are_accepted() {
     for groups in [30, 34, 36, 60, 200] {
-        let sizes = world([groups, groups, groups, 2, 2]);
+        let sizes = sizes_of([groups, groups, groups, 2, 2]);
         let loads = canonical(&(0..groups).map(|i| i * i).collect::<Vec<_>>(), groups as usize);
         let plan = plan(&loads, &sizes, Policy::DeepSeek);
         let certificate = certify(&plan, &loads).unwrap();
@@ -236,7 +236,7 @@ fn plans_of_many_groups_are_accepted() {
 
 /// Four experts, each a group of its own, on two nodes of one GPU with three slots.
 fn two_nodes(phy2log: &[i64]) -> Result<Placement, Error> {
-    Placement::from_phy2log(phy2log, topology(&world([4, 6, 4, 2, 2])))
+    Placement::from_phy2log(phy2log, topology(&sizes_of([4, 6, 4, 2, 2])))
 }
 
 fn refusal(phy2log: &[i64]) -> String {

@@ -1,7 +1,7 @@
 """How near ``minimax`` is to proven optima: of small random layers, and of all small worlds.
 
 The random layers have no groups; HiGHS proves the best placement that has no expert twice on a GPU.
-Loads are compared as fractions. The small worlds are those of rust_core/tests/small_worlds.rs, which
+Loads are compared as fractions. The small worlds are those of rust_core/tests/small_instances.rs, which
 tries every placement, and keeps its table in ratios.csv.
 """
 
@@ -21,7 +21,7 @@ from measures import CONTENDERS
 from optimum import optimum
 
 ROOT = Path(__file__).parents[2]
-WORLDS = ROOT / "rust_core" / "tests" / "small_worlds" / "ratios.csv"
+WORLDS = ROOT / "rust_core" / "tests" / "small_instances" / "ratios.csv"
 #: Contenders whose plans are compared with optima: the efforts of ``minimax``.
 EFFORTS = [contender for contender in CONTENDERS if contender.startswith("minimax")]
 
@@ -116,7 +116,7 @@ def worlds() -> list[dict[str, str]]:
 def measure_worlds() -> None:
     """Try all small worlds again, and record the table that the test prints."""
     command = ["cargo", "test", "--package", "eplb-core", "--locked", "--release", "--quiet"]
-    only = ["--test", "small_worlds", "--", "--nocapture", "everything_against_brute_force"]
+    only = ["--test", "small_instances", "--", "--nocapture", "everything_against_brute_force"]
     run = subprocess.run([*command, *only], cwd=ROOT, capture_output=True, text=True)
     head = WORLDS.read_text(encoding="utf-8").partition("\n")[0]
     _, found, after = run.stdout.partition(f"{head}\n")

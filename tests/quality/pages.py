@@ -49,7 +49,7 @@ mixed-integer solver, proves the optimum of the placements without an expert twi
 
 WORLDS = """
 The same for every load of {0, 1, 2, 3}^L of small L, all sizes and groups: every placement is tried, those with
-duplicates too (`cargo test --package eplb-core --test small_worlds`). Layers that are flagged, because a published
+duplicates too (`cargo test --package eplb-core --test small_instances`). Layers that are flagged, because a published
 plan with duplicates is better, are only counted. The worst of the default effort and of `best`, loads 1, 1, 3 in 6 slots
 on 3 GPUs, are plans that only duplicates beat, which no published plan has found.
 """

@@ -80,7 +80,7 @@ fn check(replicas: &Replicas, layout: &Layout) {
     }
 }
 
-/// Deals copies of experts of these loads, heaviest first; fails unless they go where the naive twin
+/// Deals copies of experts of these loads, heaviest first; fails unless they go where the naive reference
 /// has them. Tells whether greedy packing would have done the same.
 fn deal(load: &[u64], counts: &[u32], gpus: usize) -> (bool, Replicas, Layout) {
     let (mut replicas, mut layout) = (Replicas::default(), Layout::default());

@@ -1,10 +1,10 @@
-//! Brute force, for worlds small enough to try everything.
+//! Brute force, for instances small enough to try everything.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use eplb_core::Sizes;
 
-use crate::twin::{self, packing_load};
+use crate::reference::{self, packing_load};
 
 /// Calls `found` with every sequence of `length` numbers below `end` whose beginnings all `may`.
 pub(crate) fn each_sequence(
@@ -69,7 +69,7 @@ pub(crate) fn best_nodes(groups: &[u64], nodes: usize) -> u128 {
 
 /// The least largest GPU load over every placement there is.
 pub(crate) fn best_placement(row: &[u64], sizes: &Sizes) -> u128 {
-    let (groups, nodes) = twin::hierarchy(sizes);
+    let (groups, nodes) = reference::hierarchy(sizes);
     let slots = sizes.num_replicas as usize;
     let (gpu_slots, node_slots) = (slots / sizes.num_gpus as usize, slots / nodes);
     let group_size = row.len() / groups;

@@ -7,7 +7,7 @@ use eplb_core::{
     CanonicalLoads, Certificate, Error, Options, Placement, Policy, Problem, Sizes, Topology,
 };
 
-/// The policies that the naive twin knows.
+/// The policies that the naive reference knows.
 pub(crate) const PUBLISHED: [Policy; 2] = [Policy::DeepSeek, Policy::Adaptive];
 
 /// The policies that have a plan for these sizes: `minimax` has none where some GPU would have to
@@ -17,14 +17,14 @@ pub(crate) fn policies(sizes: &Sizes) -> Vec<Policy> {
 }
 
 /// The sizes L, P, groups, nodes, G.
-pub(crate) fn world(sizes: [u64; 5]) -> Sizes {
+pub(crate) fn sizes_of(sizes: [u64; 5]) -> Sizes {
     let [num_experts, num_replicas, num_groups, num_nodes, num_gpus] = sizes;
     Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus }
 }
 
 /// One group on one node.
 pub(crate) fn global(num_experts: u64, num_replicas: u64, num_gpus: u64) -> Sizes {
-    world([num_experts, num_replicas, 1, 1, num_gpus])
+    sizes_of([num_experts, num_replicas, 1, 1, num_gpus])
 }
 
 /// How many kinds of rows there are.

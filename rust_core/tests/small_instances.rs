@@ -3,22 +3,22 @@
 
 mod brute;
 mod problems;
-mod twin;
+mod reference;
 
 use brute::{best_copies, best_placement, each_sequence};
 use eplb_core::{
     CanonicalLoads, Certificate, Effort, Options, Policy, Sizes, Topology, packing_load,
 };
-use problems::{PUBLISHED, canonical, certified, topology, world};
+use problems::{PUBLISHED, canonical, certified, sizes_of, topology};
 
-/// All sizes that go together, of worlds so small that every placement can be tried.
+/// All sizes that go together, of instances so small that every placement can be tried.
 fn all_sizes(experts: u64, most_slots: u64) -> Vec<Sizes> {
     let mut all = Vec::new();
     for replicas in experts..=most_slots {
         for gpus in 1..=replicas {
             for groups in 1..=experts {
                 for nodes in 1..=gpus {
-                    let sizes = world([experts, replicas, groups, nodes, gpus]);
+                    let sizes = sizes_of([experts, replicas, groups, nodes, gpus]);
                     // Other fallbacks are the same global plan.
                     let fallback = !groups.is_multiple_of(nodes);
                     if Topology::new(sizes).is_ok() && (!fallback || (groups, nodes) == (1, 2)) {
@@ -31,7 +31,7 @@ fn all_sizes(experts: u64, most_slots: u64) -> Vec<Sizes> {
     all
 }
 
-fn each_world(check: &mut dyn FnMut(&Sizes, &CanonicalLoads)) {
+fn each_instance(check: &mut dyn FnMut(&Sizes, &CanonicalLoads)) {
     for (experts, most_slots) in [(1, 6), (2, 6), (3, 6), (4, 6), (5, 5)] {
         for sizes in all_sizes(experts, most_slots) {
             each_sequence(experts as usize, 4, &|_| true, &mut Vec::new(), &mut |row| {
@@ -81,9 +81,9 @@ impl Ratios {
 /// `minimax` are as far above it as is recorded: `make quality` prints that table, and keeps it.
 #[test]
 fn everything_against_brute_force() {
-    let (mut worlds, mut reached) = (0, 0);
+    let (mut instances, mut reached) = (0, 0);
     let mut ratios = Effort::ALL.map(|_| Ratios::default());
-    each_world(&mut |sizes, loads| {
+    each_instance(&mut |sizes, loads| {
         let row = loads.row(0);
         let topology = topology(sizes);
         let best = best_placement(row, sizes);
@@ -107,15 +107,18 @@ fn everything_against_brute_force() {
                 ratios.add(certificate.layers[0].max_load.into(), best);
             }
         }
-        worlds += 1;
+        instances += 1;
     });
-    println!("{worlds} worlds; bounds reached {reached} times");
-    assert!(worlds > 19_000 && reached > 37_000, "{worlds} worlds, {reached} bounds reached");
+    println!("{instances} instances; bounds reached {reached} times");
+    assert!(
+        instances > 19_000 && reached > 37_000,
+        "{instances} instances, {reached} bounds reached"
+    );
     let table = table(&ratios);
     println!("{table}");
     assert_eq!(
         table,
-        include_str!("small_worlds/ratios.csv"),
+        include_str!("small_instances/ratios.csv"),
         "better or worse? `make quality` records it"
     );
 }

@@ -1,4 +1,4 @@
-//! The naive twin: canonical loads and both published policies, written from the words of the
+//! The naive reference: canonical loads and both published policies, written from the words of the
 //! design to be obviously right. It shares nothing with the crate but the struct of sizes. Scans
 //! and sorts everywhere, fractions as pairs, 128-bit integers. Equal values: the lower index wins.
 
