@@ -32,6 +32,7 @@ lint: $(STAMPS)/package $(STAMPS)/test ## Check format, lints, types and stubs
 	$(BIN)/python tests/lint/module_circles.py
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest eplb._core
 
