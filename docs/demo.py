@@ -21,7 +21,8 @@ from eplb.cli.compare import comparison_text
 from eplb.load_files import read_loads
 from eplb.sampling import sample
 
-LOADS = Path(__file__).parent.parent / "tests" / "loads"
+TESTS = Path(__file__).parent.parent / "tests"
+LOADS = TESTS / "loads"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def counts(name: str) -> Any:
 
 def deepseek_v4_flash() -> Any:
     """Counts ``[40, 256]`` from the expert ids of 1684 tokens."""
-    histogram = runpy.run_path(str(LOADS / "histogram.py"))["histogram"]
+    histogram = runpy.run_path(str(TESTS / "helpers" / "histogram.py"))["histogram"]
     with np.load(LOADS / "deepseek-v4-flash_reap-loop_token_top6_ids_L3-42.npz") as arrays:
         return histogram(arrays["ids"], 256)
 

@@ -18,6 +18,7 @@ __all__ = [
     "models",
     "plan",
     "policies",
+    "policies_for",
     "sample",
     "verify",
     "verify_structure",

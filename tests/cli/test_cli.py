@@ -84,7 +84,9 @@ def figures(plan: eplb.Plan) -> dict[str, Any]:
         "gap_mean": pytest.approx(plan.gap.mean()),
         "gap_worst": plan.gap.max(),
         "duplicates": plan.duplicates.sum(),
-        "metrics": {name: pytest.approx(metric.of(plan)) for name, metric in METRICS.items()},
+        "metrics": {
+            name: pytest.approx(metric.of(plan.gpu_load)) for name, metric in METRICS.items()
+        },
     }
 
 
@@ -830,7 +832,9 @@ def test_evaluate_a_plan_file_under_other_loads(run: Any) -> None:
     code, out, err = run("evaluate plan.json other.npy --metric ascend")
     evaluated = eplb.evaluate(PLAN, other)
     assert (code, err) == (0, "")
-    assert out.startswith(f"{evaluated}\n  as ascend     {METRICS['ascend'].of(evaluated):.4f} (")
+    assert out.startswith(
+        f"{evaluated}\n  as ascend     {METRICS['ascend'].of(evaluated.gpu_load):.4f} ("
+    )
 
 
 def test_notes_fit_80_columns(run: Any) -> None:
@@ -847,9 +851,9 @@ def test_compare_has_a_column_for_a_metric(run: Any) -> None:
     assert max(map(len, out.splitlines())) <= 80
     rows = {line.split()[0]: line.split()[-1] for line in out.splitlines()[4:-1]}
     assert rows == {
-        "trivial": f"{METRICS['vllm'].of(trivial()):.4f}",
+        "trivial": f"{METRICS['vllm'].of(trivial().gpu_load):.4f}",
         **{
-            name: f"{METRICS['vllm'].of(eplb.plan(LOADS, num_gpus=4, num_replicas=20, policy=name)):.4f}"
+            name: f"{METRICS['vllm'].of(eplb.plan(LOADS, num_gpus=4, num_replicas=20, policy=name).gpu_load):.4f}"
             for name in eplb.POLICIES
         },
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import eplb
 import numpy as np
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import at_most
 from strategies import LOADS, POLICIES, Problem, problems
+
 
 @at_most(2000)
 @given(problems())

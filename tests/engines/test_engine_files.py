@@ -875,9 +875,7 @@ def test_from_the_model_s_configuration_to_the_file(tmp_path: Path) -> None:
     load = np.random.default_rng(1).integers(0, 100, (58, 16))
     plan = eplb.plan(load, num_gpus=4, num_replicas=20)
     path = tmp_path / "placement.json"
-    notes = plan.save(
-        path, "sglang", layers=model.moe, num_hidden_layers=model.num_hidden_layers
-    )
+    notes = plan.save(path, "sglang", layers=model.moe, num_hidden_layers=model.num_hidden_layers)
     assert notes[0].startswith("layers 0, 1, 2 hold the trivial placement")
     read = load_engine_file(path, "sglang", num_gpus=4, layers=model.moe)
     assert read.plan.digest() == plan.digest()

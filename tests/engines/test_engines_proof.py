@@ -204,7 +204,7 @@ def test_vllm(vllm: Any, tmp_path: Path) -> None:
 
 def test_vllm_s_balancedness(vllm: Any) -> None:
     average, largest = vllm._compute_eplb_load_stats(torch.tensor(PLAN.gpu_load))
-    assert METRICS["vllm"].of(PLAN) == pytest.approx(float(average / largest), rel=1e-12)
+    assert METRICS["vllm"].of(PLAN.gpu_load) == pytest.approx(float(average / largest), rel=1e-12)
 
 
 # --- vllm-ascend ----------------------------------------------------------------------------------

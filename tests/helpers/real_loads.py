@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from loads.histogram import histogram
+from histogram import histogram
 from paths import LOADS
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ def windows(name: str) -> npt.NDArray[Any]:
     """What the file holds as counts ``[windows, layers, experts]``."""
     with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as file:
         if "ids" in file:
-            return histogram(file["ids"], num_experts=256)[np.newaxis]
-        counts: npt.NDArray[Any] = file["counts"]
+            counts: npt.NDArray[Any] = histogram(file["ids"], num_experts=256)
+            return counts[np.newaxis]
+        counts = file["counts"]
     return counts if counts.ndim == 3 else counts[np.newaxis]
 
 

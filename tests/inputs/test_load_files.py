@@ -23,9 +23,9 @@ import torch
 from eplb import LoadError, limits
 from eplb.load_files import read_loads
 from eplb.load_files.arrays import sum_of_windows
+from histogram import histogram
 from hypothesis import given
 from hypothesis.strategies import DataObject, data, floats, integers, lists, sampled_from
-from loads.histogram import histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable

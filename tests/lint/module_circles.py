@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Module = tuple[str, ...]
 Graph = dict[Module, set[Module]]

@@ -124,7 +124,7 @@ def test_a_layer_without_load() -> None:
 def test_metrics_worked_by_hand() -> None:
     """Two GPUs with 3 and 1, 6 and 2, and a layer without load."""
     plan = eplb.plan([[3, 1], [2, 6], [0, 0]], num_gpus=2)
-    figures = {name: metric.of(plan) for name, metric in METRICS.items()}
+    figures = {name: metric.of(plan.gpu_load) for name, metric in METRICS.items()}
     assert figures == {
         "vllm": pytest.approx((2 + 4) / (3 + 6)),
         "sglang": pytest.approx((2 / 3 + 4 / 6 + 1) / 3),
@@ -132,11 +132,11 @@ def test_metrics_worked_by_hand() -> None:
         "ascend": pytest.approx(3 / 2),
     }
     uneven = eplb.plan([[3, 1], [1, 1]], num_gpus=2)
-    assert METRICS["vllm"].of(uneven) == pytest.approx((2 + 1) / (3 + 1))
-    assert METRICS["sglang"].of(uneven) == pytest.approx((2 / 3 + 1) / 2)
-    assert METRICS["ascend"].of(uneven) == pytest.approx((3 / 2 + 1) / 2)
+    assert METRICS["vllm"].of(uneven.gpu_load) == pytest.approx((2 + 1) / (3 + 1))
+    assert METRICS["sglang"].of(uneven.gpu_load) == pytest.approx((2 / 3 + 1) / 2)
+    assert METRICS["ascend"].of(uneven.gpu_load) == pytest.approx((3 / 2 + 1) / 2)
     nothing = eplb.plan([[0, 0]], num_gpus=2)
-    assert {metric.of(nothing) for metric in METRICS.values()} == {None}
+    assert {metric.of(nothing.gpu_load) for metric in METRICS.values()} == {None}
 
 
 def test_the_screen_says_what_the_gap_means() -> None:

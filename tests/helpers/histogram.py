@@ -1,6 +1,6 @@
 """Counts of (token, expert) assignments from the expert ids of each token.
 
-python tests/loads/histogram.py IDS.npz COUNTS.npy [--experts 256]
+python tests/helpers/histogram.py IDS.npz COUNTS.npy [--experts 256]
 """
 
 from __future__ import annotations
