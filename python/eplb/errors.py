@@ -92,7 +92,9 @@ class EplbError(ValueError):
         )
 
     def __str__(self) -> str:
-        return "; ".join(filter(None, (self.text(), self.hint_text())))
+        text, hint = self.text(), self.hint_text()
+        between = " " if text.endswith("?") else "; "
+        return text + between + hint if hint else text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.parts, self.__dict__

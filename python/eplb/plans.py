@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -11,9 +10,6 @@ from eplb import _core
 from eplb.errors import EplbError, VerificationError
 from eplb.inputs import tensors
 from eplb.inputs.sizes import topology
-from eplb.storage import plan_file
-from eplb.storage.atomic import write_whole
-from eplb.summary import summary
 from eplb.text import count, short, type_name
 
 if TYPE_CHECKING:
@@ -24,6 +20,7 @@ if TYPE_CHECKING:
 
     from eplb.engines.layers import HiddenLayers
     from eplb.engines.rows import PlacedLayers, Target
+    from eplb.storage.plan_file import PlanContent
 
     IntTable = npt.NDArray[np.int64]
     FloatTable = npt.NDArray[np.float64]
@@ -308,7 +305,9 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain Python values, for JSON; :meth:`from_dict` takes it back."""
-        return plan_file.to_dict(self._content())
+        from eplb.storage.plan_file import to_dict
+
+        return to_dict(self._content())
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Plan:
@@ -318,15 +317,16 @@ class Plan:
             PlanFileError: a key is missing, unknown, or of the wrong type, shape or range.
             VerificationError: the tables are not a valid placement.
         """
-        return cls._of(plan_file.from_dict(values))
+        from eplb.storage.plan_file import from_dict
 
-    def _content(self) -> plan_file.PlanContent:
-        certificate = self.certificate if self.certified else None
-        return plan_file.PlanContent(self._placement, self._policy, certificate)
-
-    @classmethod
-    def _of(cls, content: plan_file.PlanContent) -> Plan:
+        content = from_dict(values)
         return cls(content.placement, policy=content.policy, certificate=content.certificate)
+
+    def _content(self) -> PlanContent:
+        from eplb.storage.plan_file import PlanContent
+
+        certificate = self.certificate if self.certified else None
+        return PlanContent(self._placement, self._policy, certificate)
 
     def save(
         self,
@@ -369,8 +369,11 @@ class Plan:
 
     def write(self, where: Target) -> list[str]:
         """Writes the plan to a target that has been checked; see :meth:`save`."""
+        from eplb.storage.atomic import write_whole
+        from eplb.storage.plan_file import encode
+
         if where.format == "plan":
-            write_whole(where.path, plan_file.encode(self._content(), where.path.name))
+            write_whole(where.path, encode(self._content(), where.path.name))
             names_layers = where.layers is not None or where.num_hidden_layers is not None
             return ["a plan file has no hidden layers: they are left out"] if names_layers else []
         content, notes = where.encode(self._placed())
@@ -405,6 +408,8 @@ class Plan:
         )
 
     def __str__(self) -> str:
+        from eplb.summary import summary
+
         return summary(self)
 
 
@@ -418,7 +423,11 @@ def load_plan(path: str | PathLike[str]) -> Plan:
         VerificationError: its tables are not a valid placement.
         OSError: it cannot be read.
     """
-    content = plan_file.read(Path(path))
+    from pathlib import Path
+
+    from eplb.storage.plan_file import read
+
+    content = read(Path(path))
     return Plan(content.placement, policy=content.policy, certificate=content.certificate)
 
 

@@ -325,9 +325,11 @@ def test_sizes_are_refused_as_by_the_core(sizes: tuple[int, int, int, int]) -> N
 def test_more_than_1024_copies_are_refused() -> None:
     one = torch.ones(2, 1)
     assert eplb.rebalance_experts_batched(one, 1024, 1, 1, 1)[1].shape == (2, 1, 1024)
-    with pytest.raises(eplb.TopologyError, match=r"1025 copies.*num_replicas=1024 or less"):
+    with pytest.raises(
+        eplb.TopologyError, match=r"allows 1025 replicas.*num_replicas=1024 or less"
+    ):
         eplb.rebalance_experts_batched(one, 1025, 1, 1, 1)
-    with pytest.raises(eplb.TopologyError, match=r"1996 copies.*num_replicas=1000 or less"):
+    with pytest.raises(eplb.TopologyError, match=r"1996 replicas.*num_replicas=1000 or less"):
         eplb.rebalance_experts_batched(torch.ones(2, 5), 2000, 1, 1, 1000)
     with pytest.raises(eplb.TopologyError, match=r"at most 1024; use eplb\.rebalance_experts"):
         eplb.rebalance_experts_batched(torch.ones(2, 5), 2000, 1, 1, 2000)
@@ -335,7 +337,7 @@ def test_more_than_1024_copies_are_refused() -> None:
 
 def test_tables_that_no_memory_holds_are_refused() -> None:
     large = torch.ones(1).expand(1000, 1000)
-    with pytest.raises(eplb.TopologyError, match="1000 layers x 1000 experts x 1001 copies"):
+    with pytest.raises(eplb.TopologyError, match="1000 layers x 1000 experts x 1001 replicas"):
         eplb.rebalance_experts_batched(large, 2000, 1, 1, 1)
 
 
@@ -371,7 +373,7 @@ def test_bad_weights(name: str) -> None:
 
 @pytest.mark.parametrize("policy", ["minimax", "", None, ["deepseek"]])
 def test_unknown_policies(policy: Any) -> None:
-    with pytest.raises(eplb.EplbError, match=r"no batched policy .*deepseek, adaptive"):
+    with pytest.raises(eplb.EplbError, match=r"unknown policy .*deepseek, adaptive"):
         eplb.rebalance_experts_batched(GOOD, 6, 1, 1, 2, policy=policy)
 
 

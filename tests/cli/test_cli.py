@@ -183,7 +183,7 @@ def test_a_target_reaches_the_planner(run: Any) -> None:
 def test_that_no_slots_are_spare_is_told(run: Any) -> None:
     np.save("hot.npy", np.array([[9] + [1] * 7]))
     line = "plan hot.npy --gpus 4"
-    assert "no slots are spare, so no expert has copies: --redundant 4" in run(line)[1]
+    assert "there are no redundant slots, so no expert has a second replica" in run(line)[1]
     assert "no slots are spare" not in run(line, "--redundant", "4")[1]
     assert "no slots are spare" not in run("plan loads.npy --gpus 1")[1]
     np.save("even.npy", np.ones((2, 8)))
@@ -207,13 +207,13 @@ def test_a_plan_of_minimax_suits_vllm_ascend(run: Any) -> None:
     line = "plan loads.npy --gpus 4 --replicas 20 --format vllm-ascend --out a.json --policy"
     code, _, err = run(line, "adaptive")
     assert code == 2
-    assert "plan by the policy minimax" in err
+    assert "use --policy minimax" in err
     assert run(line, "minimax")[0] == 0
 
 
 def test_the_fallback_is_told(run: Any) -> None:
     line = "plan loads.npy --gpus 4 --groups 3 --nodes 2"
-    assert "3, no multiple of 2 nodes: planned globally" in run(line)[1]
+    assert "3 groups cannot be divided over 2 nodes, so both were ignored" in run(line)[1]
     assert json.loads(run(line, "--json")[1])["is_global"] is True
 
 
@@ -288,16 +288,16 @@ def test_compare_shows_every_policy(run: Any) -> None:
 def test_compare_says_why_a_policy_is_not_there(run: Any) -> None:
     line = "compare loads.npy --gpus 4 --replicas 100"
     out = run(line)[1]
-    assert "\nnote: minimax: impossible: minimax puts no expert twice on a GPU, but 100" in out
-    assert "give --replicas=64 or less" in out
+    assert "\nnote: minimax is impossible: --replicas 100" in out
+    assert "25 slots per GPU, but there are 16 experts" in out
     values = json.loads(run(f"{line} --json")[1])
     assert [row["name"] for row in values["rows"]] == ["trivial", "deepseek", "adaptive"]
-    assert [note.partition(": i")[0] for note in values["notes"]] == ["minimax"]
+    assert [note.partition(" is imp")[0] for note in values["notes"]] == ["minimax"]
 
 
 @pytest.mark.parametrize("command", ["plan", "compare"])
 def test_groups_without_nodes_are_noted(command: str, run: Any) -> None:
-    note = "--groups 4 changes nothing on one node: give --nodes too"
+    note = "--groups 4 changes nothing on one node; give --nodes too"
     line = f"{command} loads.npy --gpus 4 --redundant 4 --groups 4"
     assert note in run(line)[1]
     assert json.loads(run(f"{line} --json")[1])["notes"] == [note]
@@ -341,7 +341,7 @@ def test_groups_are_told(run: Any) -> None:
     out = run("compare loads.npy --gpus 4 --groups 4 --nodes 2")[1]
     assert out.splitlines()[1] == "4 groups, each whole on one of 2 nodes"
     out = run("compare loads.npy --gpus 4 --groups 3 --nodes 2")[1]
-    assert out.splitlines()[1] == "groups: 3, no multiple of 2 nodes: planned globally"
+    assert out.splitlines()[1] == "3 groups cannot be divided over 2 nodes, so both were ignored"
 
 
 def test_the_table_fits_80_columns_and_nothing_of_it_is_cut() -> None:
@@ -392,7 +392,7 @@ def test_verify_finds_what_is_false(spoil: Callable[[dict[str, Any]], None], run
     Path("plan.json").write_text(json.dumps(values))
     code, out, err = run("verify plan.json loads.npy")
     assert (code, out) == (1, "")
-    assert re.fullmatch(r"eplb: [^\n]*layer 3\b[^\n]*\n", err)
+    assert re.fullmatch(r"eplb: [^\n]*layer 3\b[^\n]*\n(hint: [^\n]+\n)?", err)
     code, out, said = run("verify plan.json loads.npy --json")
     assert (code, said) == (1, err)
     answer = json.loads(out)
@@ -409,7 +409,7 @@ def test_verify_finds_other_loads(run: Any) -> None:
     np.save("other.npy", LOADS[:, :15])
     code, out, err = run("verify plan.json other.npy --json")
     assert (code, out) == (2, "")
-    assert "5 layers x 15 experts, but the plan is 5 layers x 16 experts" in err
+    assert "5 layers x 15 experts, but the plan has 5 x 16" in err
 
 
 # --- Mistakes -------------------------------------------------------------------------------------
@@ -421,138 +421,168 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "no loads": ("plan --gpus 4", "Missing argument 'LOADS'"),
     "no gpus": ("plan loads.npy", "Missing option '--gpus'"),
     "an option without its value": ("plan loads.npy --gpus", "--gpus"),
-    "no number": ("plan loads.npy --gpus 4x", "'--gpus': '4x' is no whole number"),
-    "no whole number": (f"{PLANNED} --replicas 20.0", "'--replicas': '20.0' is no whole"),
-    "no gpu": ("plan loads.npy --gpus 0", "^--gpus is 0; it must be at least 1"),
-    "less than no gpu": ("plan loads.npy --gpus -4", "^--gpus is -4;"),
-    "2**70 gpus": (f"plan loads.npy --gpus {2**70}", f"--gpus={2**70} is too large"),
+    "no number": ("plan loads.npy --gpus 4x", "'--gpus': '4x' is not a whole number"),
+    "no valid": (f"{PLANNED} --replicas 20.0", "'--replicas': '20.0' is not a whole"),
+    "no gpu": ("plan loads.npy --gpus 0", "^--gpus 0 is too small; expected at least 1"),
+    "less than no gpu": ("plan loads.npy --gpus -4", "^--gpus -4 is too small"),
+    "2**70 gpus": (f"plan loads.npy --gpus {2**70}", f"--gpus {2**70} is too large"),
     "2**40 replicas": (
         f"{PLANNED} --replicas {2**40}",
-        f"--replicas={2**40} is too large; at most",
+        f"--replicas {2**40} is too large; expected at most",
     ),
-    "2**70 nodes": (f"{PLANNED} --nodes {2**70}", f"--nodes={2**70} is too large"),
+    "2**70 nodes": (f"{PLANNED} --nodes {2**70}", f"--nodes {2**70} is too large"),
     "replicas that do not divide": (
         "plan loads.npy --gpus 3 --replicas 20",
-        "^--replicas=20 does not divide evenly by --gpus=3; --replicas=18 or 21 would",
+        "^--replicas 20 is not divisible by --gpus 3\nhint: try --replicas 18 or --replicas 21$",
     ),
-    "the same of compare": ("compare loads.npy --gpus 3 --replicas 20", "--replicas=18 or 21"),
-    "groups that do not divide": (f"{PLANNED} --groups 3", "num_experts=16 .* by --groups=3; "),
-    "spares for replicas": (f"{PLANNED} --replicas 4", r"did you mean 16 \+ 4 = 20\?"),
+    "the same of compare": (
+        "compare loads.npy --gpus 3 --replicas 20",
+        "--replicas 18 or --replicas 21",
+    ),
+    "groups that do not divide": (f"{PLANNED} --groups 3", "num_experts=16 .* by --groups 3\n"),
+    "spares for replicas": (f"{PLANNED} --replicas 4", r"did you mean --replicas 20\?"),
     "spares that do not divide": (
         f"{PLANNED} --redundant 3",
-        "^16 experts and --redundant 3: --replicas=19 does not divide evenly by --gpus=4; ",
+        "^--redundant 3 .19 slots. is not divisible by --gpus 4\n",
     ),
-    "less than no spares": (f"{PLANNED} --redundant -4", "^--redundant is -4; .*at least 0"),
+    "less than no spares": (
+        f"{PLANNED} --redundant -4",
+        "^--redundant -4 is too small; expected at least 0",
+    ),
     "replicas and spares": (f"{PLANNED} --redundant 4 --replicas 20", "--redundant, not both"),
-    "no threads": (f"{PLANNED} --threads 0", "^--threads is 0; it must be at least 1"),
-    "no threads to compare with": ("compare loads.npy --gpus 4 --threads 0", "^--threads is 0;"),
-    "no such policy": (f"{PLANNED} --policy best", "no policy 'best'; .*deepseek, adaptive"),
-    "no such effort": (f"{PLANNED} --policy minimax --effort most", "no effort 'most'; .*fast, "),
+    "no threads": (f"{PLANNED} --threads 0", "^--threads 0 is too small; expected at least 1"),
+    "no threads to compare with": (
+        "compare loads.npy --gpus 4 --threads 0",
+        "^--threads 0 is too small",
+    ),
+    "no such policy": (
+        f"{PLANNED} --policy best",
+        "unknown --policy 'best'; expected one of deepseek, adaptive",
+    ),
+    "no such effort": (
+        f"{PLANNED} --policy minimax --effort most",
+        "unknown --effort 'most'; expected one of fast, ",
+    ),
     "a target that is none": (
         f"{PLANNED} --target-gap -1",
-        "^--target-gap is -1; it must be finite",
+        "^--target-gap -1 is not a gap; expected a finite number",
     ),
     "a target of another policy": (
         f"{PLANNED} --policy adaptive --target-gap 0.1",
-        "^--target-gap=0.1 is for policy 'minimax'",
+        "^--target-gap 0.1 is an option of the policy minimax",
     ),
     "a target that is no number": (
         "plan loads.npy --gpus 4 --target-gap low%",
-        "'--target-gap': 'low%' is no number; 0.0005 and 0.05% would be",
+        "'--target-gap': 'low%' is not a number; expected for example 0.0005 or 0.05%",
     ),
     "an effort of another policy": (
         f"{PLANNED} --policy adaptive --effort best",
-        "^--effort='best' is for policy 'min",
+        "^--effort 'best' is an option of the policy min",
     ),
     "no such file": ("plan missing.npy --gpus 4", r"^missing\.npy: No such file"),
-    "a folder": ("plan . --gpus 4", r"^\.: it is a directory without meta_info\.json"),
-    "no loads in it": ("plan text.csv --gpus 4", r"^text\.csv: line 1, column 2: 'x' is there"),
+    "a folder": ("plan . --gpus 4", r"^\.: this is a directory without meta_info\.json"),
+    "no loads in it": (
+        "plan text.csv --gpus 4",
+        r"^text\.csv: line 1, column 2: expected a finite number, found 'x'",
+    ),
     "a bad cell": ("plan bad.json --gpus 4", r"^bad\.json: layer 1, expert 0: the load is -3;"),
-    "no such key": (f"{PLANNED} --key mine", r"^loads\.npy: .* none named 'mine'"),
+    "no such key": (f"{PLANNED} --key mine", r"^loads\.npy: .* not 'mine'"),
     "another ending": (
         f"{PLANNED} --out plan.txt",
-        r"'plan\.txt' does not end in \.json or \.npz, as a file of plan must",
+        r"'plan\.txt' is not a file name for the format plan",
     ),
-    "no such format": (f"{PLANNED} --out a.json --format sgl", "no format 'sgl'; .* plan, sglang"),
+    "no such format": (
+        f"{PLANNED} --out a.json --format sgl",
+        "unknown --format 'sgl'; expected one of plan, sglang",
+    ),
     "an engine's ending": (
         f"{PLANNED} --out a.json --format trtllm",
-        r"^'a\.json' does not end in \.yaml or \.yml, as a file of trtllm must",
+        r"^'a\.json' is not a file name for the format trtllm",
     ),
     "a format without a file": (
         f"{PLANNED} --format sglang",
-        "^--format is for a file: give --out",
+        "^--format needs --out FILE",
     ),
-    "layers without a file": (f"{PLANNED} --layers 3", "^--layers is for a file: give --out"),
+    "layers without a file": (f"{PLANNED} --layers 3", "^--layers needs --out FILE"),
     "layers that are none": (
         f"{PLANNED} --layers 3- --out a.json",
-        "'3-' names no layers; 3-60 or",
+        "'3-' is not a list of layers; expected for example 3-60",
     ),
-    "layers backwards": (f"{PLANNED} --layers 9-3 --out a.json", "'9-3' names no layers"),
-    "too many layers": (f"{PLANNED} --layers 0-999999999 --out a.json", "names no layers"),
-    "layers that descend": (f"{PLANNED} --layers 4,3 --out a.json", "must ascend: 3 comes after 4"),
+    "layers backwards": (f"{PLANNED} --layers 9-3 --out a.json", "'9-3' is not a list of layers"),
+    "too many layers": (f"{PLANNED} --layers 0-999999999 --out a.json", "is not a list of layers"),
+    "layers that descend": (
+        f"{PLANNED} --layers 4,3 --out a.json",
+        "must ascend, but 3 comes after 4",
+    ),
     "layers unsaid": (
         f"{PLANNED} --format trtllm --out a.yaml",
-        "is not said: give --layers or --config$",
+        "for the plan's 5 layers\nhint: give --layers or --config$",
     ),
     "too few layers": (
         f"{PLANNED} --format sglang --layers 3-4 --out a.json",
-        "^2 layers named for a plan of 5:",
+        "^2 layers named for a plan of 5\n",
     ),
     "no config": (f"{PLANNED} --config no.json --out a.json", r"^no\.json: No such file"),
     "layers and a config": (
         f"{PLANNED} --config bad.json --layers 3 --out a.json",
-        "name no others beside it",
+        "says which layers there are",
     ),
-    "no such metric": (f"{PLANNED} --metric mine", "there is no 'mine'; there are vllm, sglang,"),
+    "no such metric": (f"{PLANNED} --metric mine", "unknown name 'mine'; choose from sglang,"),
     "a picture of another kind": (
         f"{PLANNED} --plot a.gif",
-        r"^'a\.gif' does not end in \.png, \.svg, \.pdf, as a picture must",
+        r"^'a\.gif' is not a picture file name",
     ),
     "a picture over the loads": (f"{PLANNED} --plot loads.npy", "^--plot .* overwrite the loads"),
-    "no such model": ("sample --model gpt", "unknown model 'gpt'; choose from deepseek-v3,"),
-    "loads of another kind": ("sample --out a.txt", r"^'a\.txt' does not end in \.npy, "),
-    "no tokens": ("sample --tokens 0", "^--tokens is 0; it must be at least 1"),
-    "half a seed": ("sample --seed 0.5", "'0.5' is no whole number"),
+    "no such model": ("sample --model gpt", "unknown --model 'gpt'; expected one of deepseek-v3,"),
+    "loads of another kind": ("sample --out a.txt", r"^'a\.txt' is not a file name for loads"),
+    "no tokens": ("sample --tokens 0", "^--tokens 0 is too small; expected at least 1"),
+    "half a seed": ("sample --seed 0.5", "'0.5' is not a whole number"),
     "a seed below 0": ("sample --seed -1", "^--seed"),
     "too many of the best": ("sample --experts 4 --top-k 8", "--top-k"),
-    "windows as CSV": ("sample --windows 2", "^CSV holds one window"),
+    "windows as CSV": ("sample --windows 2", "^CSV has only one window"),
     "layers and a config of evaluate": (
         "evaluate lists.json loads.npy --format sglang --gpus 1 --layers 0 --config bad.json",
         "give --layers or --config, not both",
     ),
-    "too wide a range of layers": (f"{PLANNED} --layers 0-16384 --out a.json", "names no layers"),
+    "too wide a range of layers": (
+        f"{PLANNED} --layers 0-16384 --out a.json",
+        "is not a list of layers",
+    ),
     "a plan over the config": (
         f"{PLANNED} --config config.json --out config.json",
         "^--out config.json would overwrite the config",
     ),
     "sizes of a plan file": (
         "evaluate plan.json loads.npy --gpus 4",
-        "says its own sizes: --gpus is",
+        "contains its own sizes",
     ),
     "no sizes of an engine's": (
         "evaluate lists.json loads.npy --format vllm",
-        r"^lists\.json: it does not say for how many GPUs it is: give --gpus",
+        r"^lists\.json: the file does not say for how many GPUs it is\nhint: give --gpus",
     ),
     "no such folder": (f"{PLANNED} --out no/plan.json", r"^no/plan\.json: No such file"),
     "out is a folder": (f"{PLANNED} --out folder.json", r"^folder\.json: Is a directory"),
     "no plan": (
         "verify bad.json loads.npy",
-        r"^bad\.json: no plan file: the plan must be an object",
+        r"^bad\.json: this is not a plan file: expected an object",
     ),
     "an engine's file for a plan": (
         "verify sglang.json loads.npy",
-        r"^sglang\.json: no plan file: .*; an engine's file\? eplb evaluate takes it with --format",
+        r"^sglang\.json: this is not a plan file: .*\nhint: .* eplb evaluate --format",
     ),
-    "the same of evaluate": ("evaluate sglang.json loads.npy", r"an engine's file\? .* --format"),
+    "the same of evaluate": ("evaluate sglang.json loads.npy", r"hint: .* eplb evaluate --format"),
     "a picture for a plan": (
         "verify picture.png loads.npy",
-        r"^picture\.png: no JSON that can be read: its bytes are no text$",
+        r"^picture\.png: it is not valid JSON: its bytes are not UTF-8 text$",
     ),
-    "out is this folder": (f"{PLANNED} --out .", r"^'\.' does not end in \.json or \.npz"),
+    "out is this folder": (f"{PLANNED} --out .", r"^'\.' is not a file name for the format plan"),
     "no config, nor a file": (f"{PLANNED} --config no.json", r"^no\.json: No such file"),
-    "a config without a file": (f"{PLANNED} --config config.json", "^--config is for a file"),
+    "a config without a file": (f"{PLANNED} --config config.json", "^--config needs --out FILE"),
     "no plan file": ("verify no.json loads.npy", r"^no\.json: No such file"),
-    "no plan, binary": ("verify loads.npy loads.npy", "loads.npy: no plan file: an .npy file"),
+    "no plan, binary": (
+        "verify loads.npy loads.npy",
+        "loads.npy: this is an .npy file, not a plan file",
+    ),
     "loads for verify that are none": ("verify plan.json bad.json", r"^bad\.json: layer 1"),
     "a plan of strange keys": ("verify strange.json loads.npy", r"\\x1b\[31m two"),
 }
@@ -613,7 +643,7 @@ def test_a_mistake_is_one_line(name: str, run: Any, folder: Path) -> None:
     for as_json in ([], *([["--json"]] if not line.startswith("sample") else [])):
         code, out, err = run(line, *as_json)
         assert (code, out) == (2, "")
-        assert re.fullmatch(r"eplb: [ -~]+\n", err)
+        assert re.fullmatch(r"eplb: [ -~]+\n(hint: [ -~]+\n)?", err)
         assert re.search(wanted, err.removeprefix("eplb: "))
     assert names(folder) == before
 
@@ -621,8 +651,8 @@ def test_a_mistake_is_one_line(name: str, run: Any, folder: Path) -> None:
 def test_a_mistake_in_a_process_of_its_own() -> None:
     done = start("plan loads.npy --gpus 3 --replicas 20")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("eplb: --replicas=20 does not divide evenly by --gpus=3;")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("eplb: --replicas 20 is not divisible by --gpus 3")
+    assert done.stderr.count("\n") == 2
 
 
 def test_an_error_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -639,7 +669,7 @@ def test_no_memory(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         raise MemoryError
 
     monkeypatch.setattr("eplb.cli.plan.read_loads", greedy)
-    assert run(PLANNED) == (2, "", "eplb: not enough memory for loads or plan of this size\n")
+    assert run(PLANNED) == (2, "", "eplb: not enough memory for loads or a plan of this size\n")
 
 
 def test_a_long_message_is_cut(run: Any) -> None:
@@ -738,8 +768,7 @@ def test_help_has_an_example_that_works(command: str, run: Any) -> None:
 def test_help_says_what_the_words_mean(run: Any) -> None:
     for command in ("plan", "evaluate"):
         text = " ".join(run(f"{command} --help")[1].split())
-        assert "config.json: tells which hidden layers are MoE layers" in text
-    assert "'fast' may end above deepseek" in " ".join(run("plan --help")[1].split())
+        assert "config.json, which says which hidden layers are MoE layers" in text
 
 
 def test_without_a_command_there_is_help(run: Any) -> None:
@@ -771,7 +800,7 @@ def test_the_loads_are_not_overwritten(run: Callable[..., tuple[int, str, str]])
         code, _, complaint = run(f"plan loads.npz --gpus 4 --out {out}")
         assert (code, complaint) == (
             2,
-            f"eplb: --out {out} would overwrite the loads; name another file\n",
+            f"eplb: --out {out} would overwrite the loads; give another file\n",
         )
     assert Path("loads.npz").read_bytes() == before
 
@@ -815,7 +844,7 @@ def test_plan_takes_layers_from_a_config(run: Any) -> None:
     line = "plan loads.npy --gpus 4 --format sglang --out placement.json --config config.json"
     code, printed, _ = run(line)
     assert code == 0
-    assert "layers 0, 1 hold the trivial placement" in printed
+    assert "layers 0, 1 have the default placement" in printed
     rows = json.loads(Path("placement.json").read_text())["physical_to_logical_map"]
     assert len(rows) == 7
     evaluated = run(
@@ -895,7 +924,7 @@ def test_without_matplotlib(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("eplb.plots.find_spec", lambda _: None)
     code, out, err = run("plan loads.npy --gpus 4 --plot loads.png --out plan.json")
     assert (code, out) == (2, "")
-    assert err == "eplb: matplotlib is needed to draw: pip install matplotlib\n"
+    assert err == "eplb: matplotlib is needed to draw\nhint: pip install matplotlib\n"
     assert not Path("plan.json").exists()
 
 
@@ -930,4 +959,4 @@ def test_loads_are_not_thrown_at_a_terminal(run: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     code, _, err = run("sample")
     assert code == 2
-    assert err == "eplb: a terminal is no place for loads: give --out FILE, or pipe them\n"
+    assert err == "eplb: loads are not printed on a terminal\nhint: give --out FILE, or pipe them\n"

@@ -62,9 +62,11 @@ def test_sglang_s_windows_are_summed_and_dense_layers_stay() -> None:
 
 def test_sglang_s_other_modes_are_no_counts() -> None:
     torch.save({"records": [], "last_physical_to_logical_map": torch.zeros(2, 2)}, "dump.pt")
-    assert refusal("dump.pt").startswith("it records single passes or tokens, not counts: record ")
+    assert refusal("dump.pt").startswith(
+        "it has records of single passes or tokens, not counts; record "
+    )
     torch.save({"counts": torch.tensor(COUNTS)}, "dump.pt")
-    assert "no dump of SGLang's recorder" in refusal("dump.pt", written_by="sglang")
+    assert "not a dump of SGLang's recorder" in refusal("dump.pt", written_by="sglang")
     assert read_loads("dump.pt").table.tolist() == COUNTS.tolist()
 
 
@@ -111,42 +113,45 @@ def trtllm_bytes(rank: bytes) -> None:
 
 CELL = np.ones(16, np.int64)
 BAD_TRTLLM: dict[str, tuple[Callable[[], None], str]] = {
-    "no rank": (lambda: trtllm([]), "it holds no rank0.safetensors beside its meta_info.json"),
-    "no counts": (lambda: trtllm([{}]), "its files hold no counts"),
+    "no rank": (lambda: trtllm([]), "it has a meta_info.json but no rank0.safetensors"),
+    "no counts": (lambda: trtllm([{}]), "its files have no counts"),
     "no number of experts": (
         lambda: trtllm([{"1_1": CELL}], "{}"),
-        "meta_info.json: it has no whole",
+        "meta_info.json: it has no valid",
     ),
-    "a list for meta": (lambda: trtllm([{"1_1": CELL}], "[16]"), "meta_info.json: it has no whole"),
-    "true experts": (lambda: trtllm([{"1_1": CELL}], '{"num_experts": true}'), "no whole number"),
+    "a list for meta": (lambda: trtllm([{"1_1": CELL}], "[16]"), "meta_info.json: it has no valid"),
+    "true experts": (lambda: trtllm([{"1_1": CELL}], '{"num_experts": true}'), "no valid"),
     "another number": (
         lambda: trtllm([{"1_1": CELL}, {"1_1": CELL[:9]}]),
-        r"^rank1.safetensors: 1_1 has shape \[9\]; meta_info.json says 16 experts",
+        r"^rank1.safetensors: 1_1 has shape \[9\], but meta_info.json says 16 experts",
     ),
     "a rank is missing": (
         lambda: trtllm([{"1_1": CELL}, {"1_1": CELL}, {"1_1": CELL}], without=1),
-        "it has rank2.safetensors, but 2 ranks in all: rank 1 is missing",
+        "rank 1 is missing: there are files of 2 ranks",
     ),
     "an iteration by another name": (
         lambda: trtllm([{"1_1": CELL, "01_1": CELL}]),
-        "'01_1' is no iteration and layer",
+        "'01_1' is not an iteration and a layer",
     ),
-    "bools": (lambda: trtllm([{"1_1": CELL > 0}]), "^rank0.safetensors: 1_1: loads must be"),
+    "bools": (
+        lambda: trtllm([{"1_1": CELL > 0}]),
+        "^rank0.safetensors: 1_1: expected integers or floats",
+    ),
     "another name": (
         lambda: trtllm([{"one": CELL}]),
-        "rank0.safetensors: 'one' is no iteration and",
+        "rank0.safetensors: 'one' is not an iteration and",
     ),
     "floats": (
         lambda: trtllm([{"1_1": CELL * 0.5}]),
-        "1_1: counts of tokens are needed, whole numbers",
+        "1_1: expected counts of tokens, whole numbers",
     ),
     "negative": (
         lambda: trtllm([{"1_1": CELL - 2}]),
-        "1_1: counts of tokens are needed, whole numbers",
+        "1_1: expected counts of tokens, whole numbers",
     ),
     "too many": (
         lambda: trtllm([{"1_1": CELL << 40}]),
-        "1_1: counts of tokens are needed, whole numbers",
+        "1_1: expected counts of tokens, whole numbers",
     ),
     "no safetensors": (
         lambda: trtllm_bytes(b"\xff" * 99),
@@ -204,13 +209,13 @@ def test_layers_that_are_not_the_dump_s_are_refused(capsys: pytest.CaptureFixtur
     trtllm([{f"7_{layer}": COUNTS[row] for row, layer in enumerate((3, 4, 5, 9))}])
     line = "plan dump --gpus 4 --format trtllm --out placement.yaml --layers"
     assert run(f"{line} 0-3") == 2
-    assert "the loads are of layers 3, 4, 5, 9, as they say themselves" in capsys.readouterr().err
+    assert "the loads are those of layers 3, 4, 5, 9" in capsys.readouterr().err
     assert not Path("placement.yaml").exists()
     assert run(f"{line} 3-5,9") == 0
     line = "evaluate placement.yaml dump --format trtllm --gpus 4 --layers"
     assert run(f"{line} 3-5,9") == 0
     assert run(f"{line} 3-4,9") == 2
-    assert "the loads say themselves" in capsys.readouterr().err
+    assert "the loads are those of layers 3, 4, 5, 9" in capsys.readouterr().err
 
 
 def test_evaluate_takes_the_layers_that_were_recorded(capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,7 +279,10 @@ def test_dense_layers_are_not_taken_for_moe_layers(
     sglang(counts)
     line = f"plan dump.pt --gpus 4 --policy minimax --format {format} --out placement.json"
     assert run(line) == 2
-    assert "layers 0, 1, 2 of the plan carry no load: are they dense?" in capsys.readouterr().err
+    assert (
+        "layers 0, 1, 2 of the plan have no load, so they may be dense layers"
+        in capsys.readouterr().err
+    )
     assert run(f"{line} --layers 3-6 --num-hidden-layers 7") == 0
     read = load_engine_file("placement.json", format, num_gpus=4).plan.phy2log
     wanted = eplb.plan(counts, num_gpus=4, policy="minimax").phy2log
@@ -300,8 +308,8 @@ def test_a_load_history_is_summed() -> None:
 
 
 BAD_HISTORY = {
-    '{"load_history": []}': "'load_history' must be a list of windows",
-    '{"load_history": 3}': "'load_history' must be a list of windows",
+    '{"load_history": []}': "'load_history' must be a list with at least one window",
+    '{"load_history": 3}': "'load_history' must be a list with at least one window",
     '{"load_history": [[[1, 2]]]}': "window 0: it has no table 'logical_expert_load'",
     '{"load_history": [{"logical_expert_load": 3}]}': "window 0: it has no table",
     '{"load_history": [{"logical_expert_load": [[1]]}, {"logical_expert_load": [[-1]]}]}': "window 1: "
@@ -345,7 +353,7 @@ def test_mindie_s_ranks_are_beside_each_other() -> None:
     for writer in (None, "mindie"):
         read = read_loads("dump", written_by=writer)
         assert read.table.tolist() == COUNTS.tolist()
-        assert read.notes == ("decode: 4 ranks beside each other",)
+        assert read.notes == ("decode: 4 ranks side by side",)
 
 
 def test_mindie_s_ranks_are_in_the_order_of_their_numbers() -> None:
@@ -360,8 +368,8 @@ def test_mindie_s_stages(stage: str) -> None:
     mindie(np.hsplit(COUNTS + 1, 2), "prefill", "dump/prefill")
     table = COUNTS + (stage == "prefill")
     assert read_loads("dump", key=stage).table.tolist() == table.tolist()
-    assert refusal("dump") == "it holds decode and prefill: name one as the key (--key)"
-    assert refusal("dump", key="train") == "it holds no 'train'; it holds decode and prefill"
+    assert refusal("dump") == "it has decode and prefill; choose one with key"
+    assert refusal("dump", key="train") == "it has no 'train'; it has decode and prefill"
 
 
 def test_mindie_s_counters_run_on() -> None:
@@ -371,7 +379,7 @@ def test_mindie_s_counters_run_on() -> None:
     assert read.table.tolist() == counters[-1].tolist()
     assert read.notes == (
         "decode: 3 matrices of 4 ranks",
-        "its counters run on: the last of each run is taken, 1 run",
+        "cumulative counters: the last matrix of each of 1 run is used",
     )
 
 
@@ -392,7 +400,7 @@ def test_mindie_s_counters_start_again_where_the_engine_did() -> None:
     assert read.table.tolist() == (COUNTS * 3 + 1 + COUNTS * 2 + 1).tolist()
     assert read.notes == (
         "decode: 5 matrices of 4 ranks",
-        "its counters run on: the last of each run is taken, 2 runs",
+        "cumulative counters: the last matrix of each of 2 runs is used",
         "2 rows of an unfinished matrix left out",
         "2 windows summed: [2, 4, 16] to [4, 16]",
     )
@@ -401,7 +409,7 @@ def test_mindie_s_counters_start_again_where_the_engine_did() -> None:
 def test_mindie_s_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     mindie(np.hsplit(COUNTS, 4))
     monkeypatch.setattr(limits, "MAX_LOADS", 63)
-    assert refusal("dump") == "its files hold more than 63 loads"
+    assert refusal("dump") == "its files have more than 63 loads"
 
 
 def test_mindie_s_map_of_experts() -> None:
@@ -419,7 +427,9 @@ def test_mindie_s_map_of_experts() -> None:
         **config,
         eplb_expert_map_file="C:\\models\\map.json",
     )
-    assert refusal("dump").endswith("names the map of experts 'map.json': put it beside the files")
+    assert refusal("dump").endswith(
+        "names the expert map 'map.json', which is not beside the files"
+    )
     plan.save("dump/map.json", "vllm-ascend")
     expected = np.zeros((4, 16), int)
     for layer in range(4):
@@ -441,37 +451,37 @@ def mindie_map(tables: list[Any], **config: Any) -> None:
 BAD_MINDIE: dict[str, tuple[Callable[[], Any], str]] = {
     "a rank is missing": (
         lambda: mindie([COUNTS] * 3, without=1),
-        "it has decode_2.csv, but 2 ranks in all: rank 1 is missing",
+        "rank 1 is missing: there are files of 2 ranks",
     ),
     "ranks of other rows": (
         lambda: mindie([COUNTS, COUNTS[:3]]),
-        "decode_1.csv has 3 rows, decode_0.csv 4: rows are layers",
+        "decode_1.csv has 3 rows, but decode_0.csv has 4",
     ),
-    "huge": (lambda: mindie([COUNTS * 2**50]), "decode_0.csv: counts of tokens are needed, whole"),
+    "huge": (lambda: mindie([COUNTS * 2**50]), "decode_0.csv: expected counts of tokens, whole"),
     "two places": (
         lambda: mindie_twice([COUNTS]),
-        "it has decode_0.csv, and so has its folder decode: name that one",
+        "both it and its folder decode have decode_0.csv",
     ),
     "a map of fewer experts": (
         lambda: mindie_map([COUNTS], num_moe_layers=4, num_of_experts=17),
-        "map.json has 16 experts, model_gen_config.json says 17",
+        "map.json has 16 experts, but model_gen_config.json says 17",
     ),
     "text": (
         lambda: mindie([[[1, math.nan]]]),
-        "decode_0.csv: line 1, column 2: 'nan' is there",
+        "decode_0.csv: line 1, column 2: expected a finite number, found 'nan'",
     ),
     "rows of several matrices": (
         lambda: mindie([np.ones((300, 2))]),
-        "its files have 300 rows, and no model_gen_config.json says of how many layers",
+        "its files have 300 rows, and no model_gen_config.json says how many layers",
     ),
     "no layers": (lambda: mindie([COUNTS], num_of_experts=16), "'num_moe_layers' must be a whole"),
     "too few rows": (
         lambda: mindie([COUNTS], num_moe_layers=9, num_of_experts=16),
-        "its files have 4 rows, model_gen_config.json says 9 layers",
+        "its files have 4 rows, but model_gen_config.json says 9 layers",
     ),
     "other experts": (
         lambda: mindie([COUNTS], num_moe_layers=4, num_of_experts=17),
-        "its files have 16 columns, model_gen_config.json says 17 experts",
+        "its files have 16 columns, but model_gen_config.json says 17 experts",
     ),
     "shared only": (
         lambda: mindie(
@@ -496,7 +506,7 @@ def test_bad_hotspots(case: str) -> None:
 def test_a_map_of_experts_is_looked_for_beside_the_files_only() -> None:
     Path("secret.json").write_text("[[0]]")
     mindie([COUNTS], num_moe_layers=4, num_of_experts=16, eplb_expert_map_file="../secret.json")
-    assert "put it beside the files" in refusal("dump")
+    assert "which is not beside the files" in refusal("dump")
 
 
 # --- Who wrote it ---------------------------------------------------------------------------------
@@ -505,17 +515,19 @@ def test_a_map_of_experts_is_looked_for_beside_the_files_only() -> None:
 def test_writers_that_do_not_fit() -> None:
     np.save("loads.npy", COUNTS)
     Path("empty").mkdir()
-    with pytest.raises(LoadError, match=r"^nobody known writes 'me'; there are table, sglang, "):
+    with pytest.raises(LoadError, match=r"^unknown load format 'me'; choose from table, sglang, "):
         read_loads("loads.npy", written_by="me")
     for writer in ("trtllm", "mindie"):
-        assert "writes a directory: name that" in refusal("loads.npy", written_by=writer)
+        assert "writes a directory" in refusal("loads.npy", written_by=writer)
     for writer in ("table", "sglang", "load-history"):
-        assert f"it is a directory, and {writer} is a file" in refusal("empty", written_by=writer)
-    assert refusal("empty").startswith("it is a directory without meta_info.json (TensorRT-LLM's ")
+        assert f"this is a directory, but {writer} is a file" in refusal("empty", written_by=writer)
+    assert refusal("empty").startswith(
+        "this is a directory without meta_info.json (TensorRT-LLM's "
+    )
     assert "it has no 'logical_count'" in refusal("loads.npy", written_by="sglang")
     for writer in ("sglang", "load-history"):
         message = refusal("loads.npy", written_by=writer, key="counts")
-        assert message == f"a key is for a file of several tables, and {writer} writes one"
+        assert message == f"{writer} has only one table; leave out key"
 
 
 def test_from_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -537,7 +549,7 @@ def test_from_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert run(f"{command} --from mindie") == 2
         assert "mindie writes a directory" in capsys.readouterr().err
     assert run("compare dump.pt --gpus 4 --from engine") == 2
-    assert "'--from': there is no 'engine'; there are table, " in capsys.readouterr().err
+    assert "'--from': unknown name 'engine'; choose from table, " in capsys.readouterr().err
 
 
 def test_other_files_in_the_place_of_loads() -> None:
@@ -551,7 +563,7 @@ def test_other_files_in_the_place_of_loads() -> None:
     Path("config.json").write_text(json.dumps(CONFIG))
     files["config.json"] = "a model's config.json"
     for name, what in files.items():
-        message = f"it is {what}, and no loads: is it in the place of another file?"
+        message = f"this is {what}, not a load table; are the arguments swapped?"
         assert refusal(name) == message
         if name.startswith("plan"):
             assert refusal(name, key="logcnt") == message
@@ -565,13 +577,13 @@ def test_expert_ids_are_refused_with_a_hint(capsys: pytest.CaptureFixture[str]) 
     np.save("ids.npy", ids.astype(np.uint8))
     message = refusal("ids.npy")
     assert message.startswith(
-        "no number is twice in any of its 20000 rows of 6, and none is above 255"
+        "none of its 20000 rows of 6 has a number twice, and none is above 255"
     )
-    assert "--trust-loads" in message
+    assert "trust=True" in message
     assert read_loads("ids.npy", trust=True).table.tolist() == ids.sum(axis=0).tolist()
     for command in ("plan", "compare"):
         assert cli.main([command, "ids.npy", "--gpus", "2"]) == 2
-        assert "are they the experts that each token goes to?" in capsys.readouterr().err
+        assert "are these the experts of each token?" in capsys.readouterr().err
         assert cli.main([command, "ids.npy", "--gpus", "2", "--trust-loads"]) == 0
         capsys.readouterr()
 
@@ -593,7 +605,7 @@ def test_where_a_placement_begins(slots: int, last: int, doubted: bool) -> None:
     row = [slot % (last + 1) for slot in range(slots)]
     np.save("loads.npy", [row, row[::-1]])
     if doubted:
-        assert "is it a placement" in refusal("loads.npy")
+        assert "is this a placement" in refusal("loads.npy")
     else:
         assert read_loads("loads.npy").table.tolist() == [row, row[::-1]]
 
@@ -615,7 +627,7 @@ def test_placements_are_refused_with_a_hint() -> None:
     Path("placement.json").write_text(json.dumps(plan.phy2log.tolist()))
     for file in ("phy2log.npy", "placement.json"):
         assert refusal(file).startswith(
-            "each row holds every number from 0 to 15: is it a placement"
+            "each row has every number from 0 to 15; is this a placement"
         )
         assert read_loads(file, trust=True).table.tolist() == plan.phy2log.tolist()
 

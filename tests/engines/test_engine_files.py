@@ -119,7 +119,7 @@ def test_round_trips(name: str, ending: str, model: tuple[eplb.Plan, list[int], 
         options: Any = {"layers": layers, "num_hidden_layers": total}
         doubles = name == "vllm-ascend" and plan.duplicates.any()
         if doubles or (name == "rtp-llm" and plan.num_replicas > 2 * plan.num_experts):
-            with pytest.raises(PlanFileError, match=r"twice|spare slots"):
+            with pytest.raises(PlanFileError, match=r"twice|redundant slots"):
                 plan.save(path, name, **options)
             assert not path.exists()
             return
@@ -142,7 +142,7 @@ def test_the_plan_format_is_a_plan_file(plan: eplb.Plan) -> None:
             assert plan.save(path, "plan") == []
             assert eplb.load_plan(path) == plan
             assert plan.save(path, "plan", layers=[0]) == [
-                "a plan file names no hidden layers: they are left out"
+                "a plan file has no hidden layers: they are left out"
             ]
             with pytest.raises(PlanFileError, match=r"eplb\.load_plan"):
                 load_engine_file(path, "plan")
@@ -221,21 +221,21 @@ def test_notes_say_what_was_done_and_what_else_is_needed(tmp_path: Path) -> None
         "--ep-num-redundant-experts 2"
     )
     assert notes("sglang", layers=[3, 4], num_hidden_layers=5) == [
-        "layers 0, 1, 2 hold the trivial placement: not named as MoE layers",
+        "layers 0, 1, 2 have the default placement: not named as MoE layers",
         sglang,
     ]
     assert notes("sglang", layers=[1, 2]) == [
-        "layer 2 is taken to be the last hidden layer",
-        "layer 0 holds the trivial placement: not named as MoE layers",
+        "layer 2 is assumed to be the last hidden layer",
+        "layer 0 has the default placement: not named as MoE layers",
         sglang,
     ]
     assert notes("sglang") == [
-        "layers 0, 1 are the plan's, as no others were named: dense layers count too",
+        "layers 0, 1 are the plan's, because no others were named; dense layers count too",
         sglang,
     ]
     assert notes("sglang", num_hidden_layers=2) == [sglang]
     assert "--redundant_expert 2" in notes("rtp-llm")[-1]
-    assert "layers 3, 4 (a layer of multi-token" in notes("trtllm", layers=[3, 4])[-1]
+    assert "layers 3, 4 (layers of multi-token" in notes("trtllm", layers=[3, 4])[-1]
     assert "no released vLLM" in notes("vllm")[-1]
     spareless = eplb.Plan.from_phy2log([[0, 1]], num_gpus=2)
     assert spareless.save(tmp_path / "b.json", "sglang", num_hidden_layers=1) == [
@@ -248,8 +248,7 @@ def test_notes_say_what_was_done_and_what_else_is_needed(tmp_path: Path) -> None
 
 def test_trtllm_needs_absolute_layers(tmp_path: Path) -> None:
     assert refusal(tmp_path, "trtllm") == (
-        "trtllm names hidden layers, and which of them are the plan's 2 is not said: give layers, or "
-        "the model's config.json"
+        "the trtllm format needs hidden-layer numbers for the plan's 2 layers; give layers or config"
     )
     assert "give layers" in refusal(tmp_path, "trtllm", num_hidden_layers=5)
     assert "  0: [" in saved(tmp_path, "trtllm", num_hidden_layers=2)
@@ -257,9 +256,8 @@ def test_trtllm_needs_absolute_layers(tmp_path: Path) -> None:
 
 def test_vllm_ascend_refuses_an_expert_twice_on_a_device(tmp_path: Path) -> None:
     assert refusal(tmp_path, "vllm-ascend", TWICE) == (
-        "layer 1: device 1 holds expert 0 twice (slots 3 and 5), and vllm-ascend would send its "
-        "tokens to a wrong expert without a word; plan by the policy minimax, "
-        "which never does that"
+        "layer 1: device 1 holds expert 0 twice (slots 3 and 5), and vllm-ascend would silently "
+        "misroute its tokens; use policy=minimax, which never places an expert twice on a GPU"
     )
     values = saved(tmp_path, "vllm-ascend")
     values["layer_list"][1]["device_list"][1]["device_expert"] = [0, 2, 0]
@@ -269,8 +267,8 @@ def test_vllm_ascend_refuses_an_expert_twice_on_a_device(tmp_path: Path) -> None
 def test_rtp_llm_takes_no_more_spares_than_experts(tmp_path: Path) -> None:
     plan = eplb.Plan.from_phy2log([[0, 1, 0, 1, 0, 1]], num_gpus=2)
     assert refusal(tmp_path, "rtp-llm", plan) == (
-        "RTP-LLM takes at most as many spare slots as experts: the plan has 4 for 2 experts; plan "
-        "with at most 4 slots"
+        "the plan has 4 redundant slots for 2 experts; RTP-LLM takes at most as many redundant slots as "
+        "experts; plan with at most num_replicas=4"
     )
     assert "6 slots for 2 experts" in bad(tmp_path, "rtp-llm", [[0, 1, 0, 1, 0, 1]])
 
@@ -278,8 +276,7 @@ def test_rtp_llm_takes_no_more_spares_than_experts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["sglang", "rtp-llm"])
 def test_dense_layers_are_not_guessed(name: str, tmp_path: Path) -> None:
     assert refusal(tmp_path, name, num_hidden_layers=5) == (
-        "the plan has 2 layers, the model 5 hidden ones, and which are the plan's is not said: give "
-        "layers, or the model's config.json"
+        "the plan has 2 layers, but the model has 5 hidden layers; give layers or config"
     )
 
 
@@ -312,14 +309,14 @@ def test_a_layer_that_is_not_named_is_not_written_as_planned(name: str, tmp_path
     planned = plan.phy2log[1].tolist()
     if FORMATS[name].rows == "hidden":
         assert rows == [TRIVIAL, planned, TRIVIAL]
-        assert "layers 0, 2 hold the trivial placement: not named as MoE layers" in notes
+        assert "layers 0, 2 have the default placement: not named as MoE layers" in notes
     else:
         assert rows == [planned]
         assert "layers 0, 2 of the plan left out: not named as MoE layers" in notes
-    assert "layer 2 has load, and the plan's placement of it is not written" in notes
+    assert "layer 2 has load, but the plan's placement of it is not written" in notes
     notes = plan.save(path, name, layers=[1, 2], num_hidden_layers=3)
     assert not any("has load" in note for note in notes)
-    with pytest.raises(PlanFileError, match="or give num_hidden_layers=3 if the plan is of all"):
+    with pytest.raises(PlanFileError, match="or give num_hidden_layers=3 if the plan covers all"):
         plan.save(path, name, layers=[1])
 
 
@@ -328,23 +325,23 @@ def test_a_layer_that_is_not_named_is_not_written_as_planned(name: str, tmp_path
     [
         (
             {"layers": [0]},
-            "1 layer named for a plan of 2: name the hidden layer of each, or give num_hidden_layers=2 if the plan is of all hidden layers",
+            "1 layer named for a plan of 2; name the hidden layer of each layer of the plan, or give num_hidden_layers=2 if the plan covers all hidden layers",
         ),
         ({"layers": [0, 1, 2]}, "3 layers named for a plan of 2"),
         ({"layers": [0], "num_hidden_layers": 3}, "1 layer named for a plan of 2"),
         ({"layers": [5], "num_hidden_layers": 2}, "layer 5 is not one of the 2 hidden layers"),
         ({"layers": [3, 5], "num_hidden_layers": 5}, "layer 5 is not one of the 5 hidden layers"),
-        ({"layers": [4, 3]}, "layers must ascend: 3 comes after 4"),
-        ({"layers": [3, 3]}, "layers must ascend: 3 comes after 3"),
-        ({"layers": [-1, 3]}, "layers are from 0 to 16383, got -1 to 3"),
-        ({"layers": [0, 2**40]}, "layers are from 0 to 16383"),
-        ({"layers": [0, 2**80]}, "layers must be whole numbers in a list"),
-        ({"layers": [0.0, 1.0]}, "layers must be whole numbers in a list"),
-        ({"layers": [False, True]}, "layers must be whole numbers in a list"),
-        ({"layers": []}, "layers must be whole numbers in a list"),
-        ({"layers": "01"}, "layers must be whole numbers in a list"),
-        ({"layers": [[0], [1, 2]]}, "layers must be whole numbers in a list"),
-        ({"num_hidden_layers": 0}, "num_hidden_layers is 0; it must be at least 1"),
+        ({"layers": [4, 3]}, "layers must ascend, but 3 comes after 4"),
+        ({"layers": [3, 3]}, "layers must ascend, but 3 comes after 3"),
+        ({"layers": [-1, 3]}, "layers must be from 0 to 16383, got -1 to 3"),
+        ({"layers": [0, 2**40]}, "layers must be from 0 to 16383"),
+        ({"layers": [0, 2**80]}, "layers must be a list of whole numbers"),
+        ({"layers": [0.0, 1.0]}, "layers must be a list of whole numbers"),
+        ({"layers": [False, True]}, "layers must be a list of whole numbers"),
+        ({"layers": []}, "layers must be a list of whole numbers"),
+        ({"layers": "01"}, "layers must be a list of whole numbers"),
+        ({"layers": [[0], [1, 2]]}, "layers must be a list of whole numbers"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers=0 is too small; expected at least 1"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers=1000000000 is too large"),
     ],
 )
@@ -362,21 +359,22 @@ def test_the_ending_is_the_engine_s(name: str, tmp_path: Path) -> None:
     for ending in (".txt", "", ".JSON"):
         path = tmp_path / f"placement{ending}"
         with pytest.raises(
-            PlanFileError, match=rf"does not end in \.\w+.*, as a file of {name} must"
+            PlanFileError,
+            match=rf"is not a file name for the format {name}; expected an ending \.\w+",
         ):
             PLAN.save(path, name, layers=[0, 1])
         assert list(tmp_path.iterdir()) == []
         if name != "plan":
-            with pytest.raises(PlanFileError, match="does not end in"):
+            with pytest.raises(PlanFileError, match="is not a file name for the format"):
                 load_engine_file(path, name, num_gpus=2)
 
 
 def test_an_unknown_format(tmp_path: Path) -> None:
     names: list[Any] = ["nonsense", None, 3]
     for name in names:
-        with pytest.raises(PlanFileError, match=r"there is no format .*; the formats are plan, "):
+        with pytest.raises(PlanFileError, match=r"unknown format .*; expected one of plan, "):
             PLAN.save(tmp_path / "a.json", name)
-        with pytest.raises(PlanFileError, match=r"there is no format .*; the formats are plan, "):
+        with pytest.raises(PlanFileError, match=r"unknown format .*; expected one of plan, "):
             load_engine_file(tmp_path / "a.json", name)
 
 
@@ -412,7 +410,7 @@ def test_without_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "yaml", None)
-    assert bad(tmp_path, "trtllm", "{}") == "PyYAML is needed to read it: pip install pyyaml"
+    assert bad(tmp_path, "trtllm", "{}") == "PyYAML is needed to read it; pip install pyyaml"
 
 
 # --- Reading --------------------------------------------------------------------------------------
@@ -421,16 +419,16 @@ def test_without_pyyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_number_of_gpus(tmp_path: Path) -> None:
     path = tmp_path / "placement.json"
     PLAN.save(path, "vllm")
-    with pytest.raises(PlanFileError, match="does not say for how many GPUs it is: give num_gpus"):
+    with pytest.raises(PlanFileError, match="does not say for how many GPUs it is; give num_gpus"):
         load_engine_file(path, "vllm")
-    with pytest.raises(PlanFileError, match=r"num_replicas=6 does not divide evenly by num_gpus=4"):
+    with pytest.raises(PlanFileError, match=r"num_replicas=6 is not divisible by num_gpus=4"):
         load_engine_file(path, "vllm", num_gpus=4)
-    with pytest.raises(TopologyError, match="num_gpus is 0"):
+    with pytest.raises(TopologyError, match="num_gpus=0"):
         load_engine_file(path, "vllm", num_gpus=0)
     PLAN.save(path, "vllm-ascend")
     assert load_engine_file(path, "vllm-ascend").plan.num_gpus == 2
     assert load_engine_file(path, "vllm-ascend", num_gpus=2).plan.num_gpus == 2
-    with pytest.raises(PlanFileError, match="it is for 2 devices, not for num_gpus=3"):
+    with pytest.raises(PlanFileError, match="the file is for 2 devices, not for num_gpus=3"):
         load_engine_file(path, "vllm-ascend", num_gpus=3)
     path.write_text("[[1, 0, 2, 3], [0, 1, 3, 2]]")
     read = load_engine_file(path, "vllm", num_gpus=4, num_groups=2, num_nodes=2)
@@ -442,8 +440,10 @@ def test_the_number_of_gpus(tmp_path: Path) -> None:
 
 def test_layers_that_are_not_there(tmp_path: Path) -> None:
     rows = {"physical_to_logical_map": ROWS}
-    assert bad(tmp_path, "sglang", rows, layers=[1, 4]) == "it lacks layer 4; it has layers 0, 1"
-    assert "it names no hidden layers" in bad(tmp_path, "vllm", ROWS, layers=[1])
+    assert (
+        bad(tmp_path, "sglang", rows, layers=[1, 4]) == "the file lacks layer 4; it has layers 0, 1"
+    )
+    assert "the file names no hidden layers" in bad(tmp_path, "vllm", ROWS, layers=[1])
 
 
 def test_the_system_s_errors_are_its_own(tmp_path: Path) -> None:
@@ -454,22 +454,25 @@ def test_the_system_s_errors_are_its_own(tmp_path: Path) -> None:
 
 
 BAD_TABLES: dict[str, tuple[Any, str]] = {
-    "nothing": ([], "a list of layers is needed, it holds an empty list"),
-    "a number": (3, "a list of layers is needed, it holds 3"),
-    "an object": ({"a": 1}, "a list of layers is needed, it holds an object"),
-    "a flat list": ([0, 1, 2, 3], "layer 0: a list of slots is needed, it is 0"),
-    "an empty row": ([[]], "layer 0: a list of slots is needed, it is an empty list"),
-    "ragged": ([[0, 1], [0, 1, 0, 1]], "layer 1 has 4 slots, layer 0 has 2"),
-    "a float": ([[0, 1.0]], "layer 0, slot 1: 1.0 is there; the number of an expert is needed"),
-    "a bool": ([[False, True]], "layer 0, slot 0: False is there"),
-    "a string": ([["0", "1"]], "layer 0, slot 0: '0' is there"),
-    "null": ([[0, None]], "layer 0, slot 1: None is there"),
-    "too deep": ([[[0], [1]]], "layer 0, slot 0: a list is there"),
-    "a hole": ([[0, 1], [0, -1]], "layer 1, slot 1: -1 is there"),
-    "huge": ([[0, 2**63]], "layer 0, slot 1: 9223372036854775808 is there"),
-    "large": ([[0, 2**30]], "layer 0, slot 1: expert 1073741824 is there, but"),
-    "no such slot": ([[0, 1], [1, 1]], "layer 1: expert 0 has no slot"),
-    "many layers": ([[0, 1]] * 20000, "it holds 20000 layers; at most 16384 are read"),
+    "nothing": ([], "expected a list of layers, found an empty list"),
+    "a number": (3, "expected a list of layers, found 3"),
+    "an object": ({"a": 1}, "expected a list of layers, found an object"),
+    "a flat list": ([0, 1, 2, 3], "layer 0: expected a list of slots, found 0"),
+    "an empty row": ([[]], "layer 0: expected a list of slots, found an empty list"),
+    "ragged": ([[0, 1], [0, 1, 0, 1]], "layer 1 has 4 slots, but layer 0 has 2"),
+    "a float": ([[0, 1.0]], "layer 0, slot 1: expected the number of an expert, found 1.0"),
+    "a bool": ([[False, True]], "layer 0, slot 0: expected the number of an expert, found False"),
+    "a string": ([["0", "1"]], "layer 0, slot 0: expected the number of an expert, found '0'"),
+    "null": ([[0, None]], "layer 0, slot 1: expected the number of an expert, found None"),
+    "too deep": ([[[0], [1]]], "layer 0, slot 0: expected the number of an expert, found a list"),
+    "a hole": ([[0, 1], [0, -1]], "layer 1, slot 1: expected the number of an expert, found -1"),
+    "huge": (
+        [[0, 2**63]],
+        "layer 0, slot 1: expected the number of an expert, found 9223372036854775808",
+    ),
+    "large": ([[0, 2**30]], "layer 0, slot 1: expert 1073741824 needs more slots"),
+    "no such slot": ([[0, 1], [1, 1]], "layer 1, expert 0: the expert has no slot"),
+    "many layers": ([[0, 1]] * 20000, "it has 20000 layers; at most 16384 are read"),
 }
 
 
@@ -496,12 +499,12 @@ def test_errors_carry_their_place(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "it is empty"),
-        (b"\xff\xfe\x00", "no JSON that can be read"),
-        (b"[[0, NaN]]", "NaN is no JSON number"),
-        (b'{"a": 1, "a": 2}', "a key is there twice"),
+        (b"\xff\xfe\x00", "not valid JSON"),
+        (b"[[0, NaN]]", "NaN is not a JSON number"),
+        (b'{"a": 1, "a": 2}', "duplicate key"),
         (b"[" * 10**6, "nested too deeply"),
         (b'{"a":' * 10**5, "nested too deeply"),
-        (b"[[" + b"9" * 10**5 + b"]]", "no JSON that can be read"),
+        (b"[[" + b"9" * 10**5 + b"]]", "not valid JSON"),
     ],
 )
 def test_strange_json(name: str, content: bytes, message: str, tmp_path: Path) -> None:
@@ -513,7 +516,7 @@ def test_limits_of_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert bad(tmp_path, "vllm", ROWS) == "it holds more than 5 bytes of text"
     monkeypatch.undo()
     monkeypatch.setattr("eplb.limits.MAX_PLACEMENT_SLOTS", 11)
-    assert bad(tmp_path, "vllm", ROWS) == "it holds more than 11 slots"
+    assert bad(tmp_path, "vllm", ROWS) == "it has more than 11 slots"
     monkeypatch.setattr("eplb.limits.MAX_PLACEMENT_SLOTS", 11)
     held = {"physical_to_logical_map": torch.tensor(ROWS)}
     assert bad(tmp_path, "sglang", pt(held), ".pt") == "it holds 12 slots; at most 11 are read"
@@ -521,12 +524,14 @@ def test_limits_of_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_sglang_s_other_files(tmp_path: Path) -> None:
     counts: Any = {"logical_count": [[1, 2]]}
-    assert "holds loads (logical_count) and no placement" in bad(tmp_path, "sglang", counts)
+    assert "this is a load table (logical_count), not a placement" in bad(
+        tmp_path, "sglang", counts
+    )
     both = counts | {"physical_to_logical_map": ROWS}
-    message = "SGLang takes no key 'logical_count' beside physical_to_logical_map"
+    message = "SGLang accepts no key 'logical_count'; expected only physical_to_logical_map"
     assert bad(tmp_path, "sglang", both) == message
     assert bad(tmp_path, "sglang", {}) == "the file lacks physical_to_logical_map"
-    assert bad(tmp_path, "sglang", ROWS) == "the file must be an object with keys, it is a list"
+    assert bad(tmp_path, "sglang", ROWS) == "the file must be an object with keys, found a list"
 
 
 class Evil:
@@ -544,7 +549,7 @@ def test_hostile_pt_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     key = "physical_to_logical_map"
     wide = torch.zeros(1, dtype=torch.int64).expand(2**20, 2**20)
-    none = "it is no .pt file of tensors and plain values"
+    none = "it is not a .pt file of tensors and plain values"
     cases: list[tuple[bytes, str]] = [
         (b"", none),
         (b"PK\x03\x04", none),
@@ -554,14 +559,20 @@ def test_hostile_pt_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (pt({key: torch.tensor(ROWS)})[:-40], none),
         (pt(torch.tensor(ROWS)), "the file must be an object with keys"),
         (pt({key: wide}), f"it holds {2**40} slots"),
-        (pt({key: torch.tensor([0.5])}), "a table [layers, slots] of integers is needed, it is"),
-        (pt({key: torch.tensor([0, 1])}), "a table [layers, slots] of integers is needed, it is"),
-        (pt({key: torch.tensor([[True]])}), "layer 0, slot 0: True is there"),
-        (pt({key: torch.tensor(ROWS).to_sparse()}), "a plain tensor [layers, slots]"),
-        (pt({key: torch.zeros((1, 2), dtype=torch.int64, device="meta")}), "a plain tensor"),
-        (pt({key: recursive()}), "layer 0, slot 1: a list is there"),
-        (pt({key: [list(range(5000))] * 16384}), "it holds more than 67108864 slots"),
-        (pt({key: torch.tensor(ROWS), 7: 1}), f"SGLang takes no key 7 beside {key}"),
+        (pt({key: torch.tensor([0.5])}), "expected a table [layers, slots] of integers, found"),
+        (pt({key: torch.tensor([0, 1])}), "expected a table [layers, slots] of integers, found"),
+        (
+            pt({key: torch.tensor([[True]])}),
+            "layer 0, slot 0: expected the number of an expert, found True",
+        ),
+        (pt({key: torch.tensor(ROWS).to_sparse()}), "expected a plain tensor [layers, slots]"),
+        (
+            pt({key: torch.zeros((1, 2), dtype=torch.int64, device="meta")}),
+            "expected a plain tensor",
+        ),
+        (pt({key: recursive()}), "layer 0, slot 1: expected the number of an expert, found a list"),
+        (pt({key: [list(range(5000))] * 16384}), "it has more than 67108864 slots"),
+        (pt({key: torch.tensor(ROWS), 7: 1}), f"SGLang accepts no key 7; expected only {key}"),
     ]
     for content, message in cases:
         assert bad(tmp_path, "sglang", content, ".pt").startswith(message)
@@ -583,7 +594,7 @@ def test_a_pt_file_that_inflates(tmp_path: Path) -> None:
 BAD_YAML: dict[str, tuple[str, str]] = {
     "empty": ("", "it is empty"),
     "two documents": ("{}\n---\n{}", "it holds more than one document"),
-    "a list": ("[]", "the file must be an object with keys, it is an empty list"),
+    "a list": ("[]", "the file must be an object with keys, found an empty list"),
     "no slots": ("initial_global_assignments: {3: [0]}", "the file lacks num_slots"),
     "no layers": (
         "num_slots: 2",
@@ -591,71 +602,71 @@ BAD_YAML: dict[str, tuple[str, str]] = {
     ),
     "one key more": (
         "num_slots: 2\ninitial_global_assignments: {3: [0, 1]}\nversion: 1",
-        "TensorRT-LLM takes no key 'version' beside num_slots",
+        "TensorRT-LLM accepts no key 'version'; expected only num_slots",
     ),
     "wrong length": (
         "num_slots: 2\ninitial_global_assignments: {3: [0, 1], 4: [0]}",
-        "layer 4 has 1 slots, num_slots is 2",
+        "layer 4 has 1 slots, but num_slots is 2",
     ),
     "length in words": (
         "num_slots: two\ninitial_global_assignments: {3: [0, 1]}",
-        "layer 3 has 2 slots, num_slots is 'two'",
+        "layer 3 has 2 slots, but num_slots is 'two'",
     ),
     "a row that is none": (
         "num_slots: 2\ninitial_global_assignments: {3: 7}",
-        "layer 3 is 7, num_slots is 2",
+        "layer 3 is 7, but num_slots is 2",
     ),
     "rows without layers": (
         "num_slots: 2\ninitial_global_assignments: [[0, 1]]",
-        "initial_global_assignments must have a list of slots for each layer, it is a list",
+        "initial_global_assignments must have a list of slots for each layer, found a list",
     ),
     "a name for a layer": (
         "num_slots: 2\ninitial_global_assignments: {layer3: [0, 1]}",
-        "initial_global_assignments: 'layer3' is no number of a hidden layer",
+        "initial_global_assignments: 'layer3' is not the number of a hidden layer",
     ),
     "a quoted layer": (
         "num_slots: 2\ninitial_global_assignments: {'3': [0, 1]}",
-        "initial_global_assignments: '3' is no number of a hidden layer",
+        "initial_global_assignments: '3' is not the number of a hidden layer",
     ),
     "a layer before the first": (
         "num_slots: 2\ninitial_global_assignments: {-3: [0, 1]}",
-        "initial_global_assignments: -3 is no number of a hidden layer",
+        "initial_global_assignments: -3 is not the number of a hidden layer",
     ),
     "a layer twice": (
         "num_slots: 2\ninitial_global_assignments:\n  3: [0, 1]\n  3: [1, 0]",
-        "line 4: the key 3 is there twice",
+        "line 4: duplicate key 3",
     ),
     "updates in words": (
         "num_slots: 2\ninitial_global_assignments: {3: [0, 1]}\nlayer_updates_per_iter: no",
-        "layer_updates_per_iter must be a whole number, it is 'no'",
+        "layer_updates_per_iter must be a whole number, found 'no'",
     ),
     "octal": (
         "num_slots: 2\ninitial_global_assignments: {3: [00, 01]}",
-        "layer 3, slot 0: '00' is there",
+        "layer 3, slot 0: expected the number of an expert, found '00'",
     ),
     "a hidden layer by its number": (
         "num_slots: 2\ninitial_global_assignments: {3: [0, 1], 5: [1, 1]}",
-        "layer 1: expert 0 has no slot; every expert needs at least one (hidden layer 5)",
+        "layer 1, expert 0: the expert has no slot; expected at least one slot for each expert (hidden layer 5)",
     ),
     "a tag": (
         "num_slots: !!python/object/apply:os.system ['true']",
-        "line 1: tags are not read",
+        "line 1: tags are not supported",
     ),
-    "a harmless tag": ("num_slots: !!int '2'", "line 1: tags are not read"),
+    "a harmless tag": ("num_slots: !!int '2'", "line 1: tags are not supported"),
     "an alias": (
         "num_slots: 2\ninitial_global_assignments: {3: &a [0, 1], 4: *a}",
-        "line 2: anchors and aliases are not read",
+        "line 2: anchors and aliases are not supported",
     ),
     "many laughs": (
         "a: &a [0, 0]\nb: &b [*a, *a]\nc: &c [*b, *b]",
-        "line 1: anchors and aliases are not read",
+        "line 1: anchors and aliases are not supported",
     ),
     "a merge": ("<<: *x", "no YAML"),
-    "a key that is a list": ("? [0, 1]\n: 2", "line 1: a key is no name or number"),
+    "a key that is a list": ("? [0, 1]\n: 2", "line 1: a key is neither a name nor a number"),
     "deep": ("a: " + "[" * 100000, "line 1: it is nested too deeply"),
     "deep in block": ("- " * 5000 + "0", "line 1: it is nested too deeply"),
-    "no YAML": ("num_slots: [", "no YAML that can be read"),
-    "control characters": ("\x07", "no YAML that can be read"),
+    "no YAML": ("num_slots: [", "it is not valid YAML"),
+    "control characters": ("\x07", "it is not valid YAML"),
 }
 
 
@@ -672,7 +683,7 @@ def test_strange_yaml(
     found = bad(tmp_path, "trtllm", text)
     others = {  # what releases of libyaml refuse by themselves
         "a merge": "line 1: anchors",
-        "deep": "no YAML that can be read: while increasing flow level",
+        "deep": "it is not valid YAML: while increasing flow level",
     }
     assert found.startswith((message, others.get(case, message)))
     assert time.perf_counter() - start < 2
@@ -694,29 +705,33 @@ def test_yaml_of_other_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 ASCEND_CHANGES: dict[str, tuple[list[Any], Any, str]] = {
-    "count": (["moe_layer_count"], 3, "moe_layer_count is 3; by its place or length it is 2"),
+    "count": (["moe_layer_count"], 3, "moe_layer_count is 3, but by its place or length it is 2"),
     "count in words": (["moe_layer_count"], "2", "moe_layer_count is '2'"),
-    "no layers": (["layer_list"], [], "layer_list must be a list, it is an empty list"),
-    "layer": (["layer_list", 1], 7, "layer 1 must be an object with keys, it is 7"),
+    "no layers": (["layer_list"], [], "layer_list must be a list, found an empty list"),
+    "layer": (["layer_list", 1], 7, "layer 1 must be an object with keys, found 7"),
     "empty layer": (["layer_list", 1], {}, "layer 1 lacks layer_id, device_count, device_list"),
-    "hidden layer": (["layer_list", 1, "layer_id"], 4, "layer 1: layer_id is 4; by its place"),
-    "true": (["layer_list", 1, "layer_id"], True, "layer 1: layer_id is True; by its place"),
-    "devices": (["layer_list", 0, "device_count"], 8, "layer 0: device_count is 8; by its place"),
+    "hidden layer": (["layer_list", 1, "layer_id"], 4, "layer 1: layer_id is 4, but by its place"),
+    "true": (["layer_list", 1, "layer_id"], True, "layer 1: layer_id is True, but by its place"),
+    "devices": (
+        ["layer_list", 0, "device_count"],
+        8,
+        "layer 0: device_count is 8, but by its place",
+    ),
     "device": (["layer_list", 0, "device_list", 1, "device_id"], 0, "layer 0, device 1: device_id"),
     "experts": (
         ["layer_list", 0, "device_list", 1, "device_expert"],
         [1],
-        "layer 0, device 1 has 1 experts, device 0 has 3",
+        "layer 0, device 1 has 1 experts, but device 0 has 3",
     ),
     "no experts": (
         ["layer_list", 0, "device_list", 1, "device_expert"],
         3,
-        "layer 0, device 1: device_expert must be a list, it is 3",
+        "layer 0, device 1: device_expert must be a list, found 3",
     ),
     "a list among them": (
         ["layer_list", 0, "device_list", 1, "device_expert"],
         [1, [2], 3],
-        "layer 0, device 1: device_expert must hold the numbers of experts alone",
+        "layer 0, device 1: device_expert must hold only numbers of experts",
     ),
     "fewer devices": (
         ["layer_list", 1],
@@ -725,7 +740,7 @@ ASCEND_CHANGES: dict[str, tuple[list[Any], Any, str]] = {
             "device_count": 1,
             "device_list": [{"device_id": 0, "device_expert": [0, 1, 2]}],
         },
-        "layer 1 has 1 devices, layer 0 has 2",
+        "layer 1 has 1 devices, but layer 0 has 2",
     ),
 }
 
@@ -814,16 +829,19 @@ def test_a_config_names_the_layers(tmp_path: Path) -> None:
     config, placement = tmp_path / "config.json", tmp_path / "placement.json"
     config.write_text(json.dumps(DEEPSEEK | {"num_hidden_layers": 5, "n_routed_experts": 4}))
     notes = PLAN.save(placement, "sglang", config=config)
-    assert notes[0] == "layers 0, 1, 2 hold the trivial placement: not named as MoE layers"
+    assert notes[0] == "layers 0, 1, 2 have the default placement: not named as MoE layers"
     rows = json.loads(placement.read_text())["physical_to_logical_map"]
     assert rows == [TRIVIAL, TRIVIAL, TRIVIAL, *ROWS]
     placement.unlink()
     config.write_text(json.dumps(DEEPSEEK))
-    with pytest.raises(PlanFileError, match=r"256 experts a layer, the plan 4: is it another"):
+    with pytest.raises(
+        PlanFileError,
+        match=r"256 experts per layer, but the plan has 4; is this the config.json of another",
+    ):
         PLAN.save(placement, "sglang", config=config)
     both: list[dict[str, Any]] = [{"layers": [3, 4]}, {"num_hidden_layers": 61}]
     for more in both:
-        with pytest.raises(PlanFileError, match="name no others beside it"):
+        with pytest.raises(PlanFileError, match="says which layers there are"):
             PLAN.save(placement, "sglang", config=config, **more)
     assert not placement.exists()
 
@@ -831,12 +849,12 @@ def test_a_config_names_the_layers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({}, "num_hidden_layers is None; a whole number from 1 to 16384 is needed"),
+        ({}, "num_hidden_layers is None; expected a whole number from 1 to 16384"),
         (QWEN | {"num_hidden_layers": 10**12}, "num_hidden_layers is 1000000000000; "),
         (QWEN | {"num_hidden_layers": True}, "num_hidden_layers is True; "),
-        (QWEN, "which layers of model_type 'qwen3_moe' are MoE layers it does not tell"),
-        ({"model_type": "llama", "num_hidden_layers": 3}, "which layers of model_type 'llama'"),
-        ({"model_type": [], "num_hidden_layers": 3}, "which layers of model_type []"),
+        (QWEN, "it does not say which layers of model_type 'qwen3_moe' are MoE layers; expected"),
+        ({"model_type": "llama", "num_hidden_layers": 3}, "it does not say which layers of model_type 'llama'"),
+        ({"model_type": [], "num_hidden_layers": 3}, "it does not say which layers of model_type []"),
         (DEEPSEEK | {"first_k_dense_replace": -1}, "first_k_dense_replace is -1; "),
         (DEEPSEEK | {"moe_layer_freq": [0, 1]}, "moe_layer_freq is a list; "),
         (DEEPSEEK | {"moe_layer_freq": 0}, "moe_layer_freq is 0; "),
@@ -876,7 +894,7 @@ def test_from_the_model_s_configuration_to_the_file(tmp_path: Path) -> None:
     plan = eplb.plan(load, num_gpus=4, num_replicas=20)
     path = tmp_path / "placement.json"
     notes = plan.save(path, "sglang", layers=model.moe, num_hidden_layers=model.num_hidden_layers)
-    assert notes[0].startswith("layers 0, 1, 2 hold the trivial placement")
+    assert notes[0].startswith("layers 0, 1, 2 have the default placement")
     read = load_engine_file(path, "sglang", num_gpus=4, layers=model.moe)
     assert read.plan.digest() == plan.digest()
     assert read.layers == model.moe

@@ -218,7 +218,9 @@ def test_a_plan_without_a_bound_under_its_load_is_refused() -> None:
     values = PLANS[0].to_dict()
     values["certificate"]["lower_bound"][1] = 0
     values["certificate"]["gap"][1] = float("inf")
-    with pytest.raises(eplb.VerificationError, match="layer 1: lower_bound is 0 under a load"):
+    with pytest.raises(
+        eplb.VerificationError, match="layer 1: lower_bound is 0, but the layer has load"
+    ):
         eplb.Plan.from_dict(values)
 
 

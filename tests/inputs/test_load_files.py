@@ -257,12 +257,16 @@ def test_a_bad_cell_is_not_hidden_by_the_sum(tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[str, bytes | str, str]] = {
     "empty": ("a.npy", b"", "it is empty"),
-    "blank": ("a.csv", b" \n\n", "it holds no row of numbers"),
+    "blank": ("a.csv", b" \n\n", "it has no row of numbers"),
     "binary": ("a.csv", bytes(range(256)), "neither .npy, .npz, .pt nor text"),
     "a NUL": ("a.csv", b"1,2\0", "neither .npy"),
     "UTF-16": ("a.csv", "1,2".encode("utf-16"), "neither .npy"),
-    "an .npy that is none": ("a.npy", b"<html>not found", "no .npy file: it begins with b'<html>"),
-    "an .npz that is none": ("a.npz", b"[[1]]", "no .npz file"),
+    "an .npy that is none": (
+        "a.npy",
+        b"<html>not found",
+        "not a valid .npy file: it begins with b'<html>",
+    ),
+    "an .npz that is none": ("a.npz", b"[[1]]", "not a valid .npz file"),
     # .npy
     "npy cut short": ("a.npy", npy(COUNTS)[:-1], "declares shape .*holds 191"),
     "npy with more": ("a.npy", npy(COUNTS) + b"x", "declares shape .*holds 193"),
@@ -274,25 +278,29 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
         npy(np.zeros((1, 11111111))).replace(b"(1, 11111111)", b"(9, 99999999)")[:200],
         "declares shape",
     ),
-    "npy, one row": ("a.npy", npy(COUNTS[0]), r"shape \[6\]; \[layers, experts\] or"),
+    "npy, one row": ("a.npy", npy(COUNTS[0]), r"shape \[6\]; expected \[layers, experts\] or"),
     "npy, 4-D": ("a.npy", npy(np.ones((1, 2, 3, 4))), r"shape \[1, 2, 3, 4\]"),
     "npy, no layers": ("a.npy", npy(np.ones((0, 4))), r"shape \[0, 4\]"),
     "npy, no windows": ("a.npy", npy(np.ones((0, 4, 3))), r"shape \[0, 4, 3\]"),
-    "npy of bools": ("a.npy", npy(COUNTS > 3), "integers or floats, got bool"),
+    "npy of bools": ("a.npy", npy(COUNTS > 3), "integers or floats as loads, got bool"),
     "npy of complex": ("a.npy", npy(COUNTS * 1j), "got complex128"),
     "npy of strings": ("a.npy", npy(COUNTS.astype(str)), "got str"),
     "npy with NaN": ("a.npy", npy(np.array([[1, 2], [3, np.nan]])), "layer 1, expert 1: .* nan;"),
     "npy, negative": ("a.npy", npy(COUNTS - 1), "layer 0, expert 0: the load is -1;"),
     # .npz
-    "npz of nothing": ("a.npz", npz(), r"which are the loads\? It holds nothing"),
-    "npz of several": ("a.npz", npz(a=COUNTS, b=COUNTS), "It holds 'a', 'b': name one as the key"),
-    "npz of two known": ("a.npz", npz(load=COUNTS, counts=COUNTS), "which are the loads"),
+    "npz of nothing": ("a.npz", npz(), r"it has no table"),
+    "npz of several": (
+        "a.npz",
+        npz(a=COUNTS, b=COUNTS),
+        "several tables: 'a', 'b'; choose one with key",
+    ),
+    "npz of two known": ("a.npz", npz(load=COUNTS, counts=COUNTS), "several tables"),
     "npz cut short": ("a.npz", npz(a=COUNTS)[:-30], "not a zip file"),
     "npz of pickles": ("a.npz", npz(a=np.array([[{}]])), "holds Python objects"),
     # .pt
     "pt that is none": ("a.pt", b"[[1]]", "cannot be read as a .pt file"),
     "pt cut short": ("a.pt", pt(torch.ones(2, 3))[:-40], "cannot be read"),
-    "pt of None": ("a.pt", pt(None), "a table of loads is needed, it holds None"),
+    "pt of None": ("a.pt", pt(None), "expected a table of loads, found None"),
     "pt of one row": ("a.pt", pt(torch.ones(3)), r"shape \[3\]"),
     "pt on no device": ("a.pt", pt(torch.ones(2, 3, device="meta")), "meta device"),
     "pt, sparse": ("a.pt", pt(torch.ones(2, 3).to_sparse()), "to_dense"),
@@ -305,11 +313,11 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "pt of many windows": ("a.pt", pt([[[1] * 99] * 2**9] * 2**9), "its lists hold .* at most"),
     "pt of many cells": ("a.pt", pt(torch.ones(1).expand(10**6, 10**6)), f"holds {10**12} loads"),
     # JSON
-    "json cut short": ("a.json", b"[[1, 2", "no JSON that can be read: .*column 7"),
-    "json that is text": ("a.json", b"one, two", "no JSON that can be read"),
+    "json cut short": ("a.json", b"[[1, 2", "not valid JSON: .*column 7"),
+    "json that is text": ("a.json", b"one, two", "not valid JSON"),
     "json, deep": ("a.json", b"[" * 10**6, "nested too deeply"),
-    "json with NaN": ("a.json", b"[[1, NaN]]", "NaN is no JSON number"),
-    "json with a huge integer": ("a.json", b"[[1" + b"0" * 5000 + b"]]", "no JSON that can be"),
+    "json with NaN": ("a.json", b"[[1, NaN]]", "NaN is not a JSON number"),
+    "json with a huge integer": ("a.json", b"[[1" + b"0" * 5000 + b"]]", "not valid JSON"),
     "json with a huge float": ("a.json", b"[[1, 1e999]]", "layer 0, expert 1: the load is inf"),
     "json beyond 2**64 - 1": ("a.json", f"[[1, {2**64}]]", f"expert 1: the load is {2**64};"),
     "json, negative": ("a.json", b"[[1], [-2]]", "layer 1, expert 0: the load is -2"),
@@ -317,28 +325,28 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "json, a number under a name": (
         "a.json",
         b'{"a": 1}',
-        "a table of loads is needed; 'a' is 1",
+        "expected a table of loads; 'a' is 1",
     ),
-    "json, a number": ("a.json", b"7", "a table of loads is needed, it holds 7"),
+    "json, a number": ("a.json", b"7", "expected a table of loads, found 7"),
     "json, a row": ("a.json", b"[1, 2]", "one list of numbers"),
     "json, empty list": ("a.json", b"[]", "empty list"),
     "json, empty rows": ("a.json", b"[[], []]", r"shape \[2, 0\]"),
     "json, text in it": ("a.json", b'[[1, "2"]]', "layer 0, expert 1: the load is '2'"),
     "json, null in it": ("a.json", b"[[1, null]]", "expert 1: the load is None"),
-    "json, a key twice": ("a.json", b'{"load": [[1]], "load": [[2]]}', "a key is there twice"),
-    "json, an empty object": ("a.json", b"{}", "It holds nothing"),
-    "json, objects in objects": ("a.json", b'{"load": {"a": 1}}', "it holds an object"),
+    "json, a key twice": ("a.json", b'{"load": [[1]], "load": [[2]]}', "duplicate key"),
+    "json, an empty object": ("a.json", b"{}", "it has no table"),
+    "json, objects in objects": ("a.json", b'{"load": {"a": 1}}', "found an object"),
     "json, windows of other layers": (
         "a.json",
         b"[[[1, 2]], [[1, 2], [3, 4]]]",
-        "window 1 holds 2 layers, window 0 holds 1 layer",
+        "window 1 has 2 layers, but window 0 has 1 layer",
     ),
     "json, windows of other experts": (
         "a.json",
         b"[[[1, 2]], [[1, 2, 3]]]",
-        "window 1 has 3 experts, window 0 has 2",
+        "window 1 has 3 experts, but window 0 has 2",
     ),
-    "json, a window that is none": ("a.json", b"[[[1, 2]], 3]", "window 1 holds 3, window 0"),
+    "json, a window that is none": ("a.json", b"[[[1, 2]], 3]", "window 1 has 3, but window 0"),
     "json, text in a window": ("a.json", b'[[[1]], [["x"]]]', "window 1: layer 0, expert 0: .*'x'"),
     "json, four levels": ("a.json", b"[[[[1]]]]", "window 0: layer 0, expert 0: .* a list"),
     "json, rounded in a sum": (
@@ -347,17 +355,21 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
         "9007199254740993; .*exact",
     ),
     # CSV
-    "csv with text": ("a.csv", b"a,b\n1,2\n3,x", "line 3, column 2: 'x' is there; a finite number"),
-    "csv with two headers": ("a.csv", b"a,b\nc,d\n1,2", "line 2, column 1: 'c'"),
-    "csv with a mixed header": ("a.csv", b",0,1\n0,7,9\n", "line 1 starts with '': is column 1"),
+    "csv with text": (
+        "a.csv",
+        b"a,b\n1,2\n3,x",
+        "line 3, column 2: expected a finite number, found 'x'",
+    ),
+    "csv with two headers": ("a.csv", b"a,b\nc,d\n1,2", "line 2, column 1: .* found 'c'"),
+    "csv with a mixed header": ("a.csv", b",0,1\n0,7,9\n", "line 1 starts with ''; is column 1"),
     "csv with pandas' index": ("a.csv", b",e0,e1\n0,7,9\n", r"to_csv\(index=False, header=False\)"),
     "csv with named layers": (
         "a.csv",
         b"Layer;e0\n0;7\n1;9\n",
-        "line 1 starts with 'Layer': is col",
+        "line 1 starts with 'Layer'; is col",
     ),
     "csv, two numbered layers": ("a.csv", b"l,a\n0,9\n1,4", "column 1 only counts 0, 1, "),
-    "csv with NaN": ("a.csv", b"nan,inf\n1,2", "line 1, column 1: 'nan'"),
+    "csv with NaN": ("a.csv", b"nan,inf\n1,2", "line 1, column 1: .* found 'nan'"),
     "csv with a huge float": ("a.csv", b"1,1e999", "line 1, column 2: the load is 1e999"),
     "csv, negative": ("a.csv", b"# x\n\n1,2\n3,-4", "line 4, column 2: the load is -4"),
     "csv beyond 2**64 - 1": ("a.csv", f"1\n{2**64}", f"line 2, column 1: the load is {2**64};"),
@@ -365,16 +377,16 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "csv, a cell without end": ("a.csv", "1" * 10**6, "line 1, column 1: .{,100}$"),
     "csv, a line without end": ("a.csv", "x," * 10**6, "line 1 has more than 65536 columns"),
     "csv, spaces without end": ("a.csv", "1 " * 10**6, "line 1 has more than 65536 columns"),
-    "csv, ragged": ("a.csv", b"x,y\n\n1,2\n3,4,5", "line 4 has 3 columns, line 3 has 2"),
-    "csv, a comma at the end": ("a.csv", b"1,2,\n3,4,", "line 1, column 3: nothing is there"),
-    "csv, decimal commas": ("a.csv", b"1,5;2,5\n", "line 1, column 2: '5;2' is there"),
-    "csv, underscores": ("a.csv", b"1_000,2", "line 1, column 1: '1_000'"),
+    "csv, ragged": ("a.csv", b"x,y\n\n1,2\n3,4,5", "line 4 has 3 columns, but line 3 has 2"),
+    "csv, a comma at the end": ("a.csv", b"1,2,\n3,4,", "line 1, column 3: .* found nothing"),
+    "csv, decimal commas": ("a.csv", b"1,5;2,5\n", "line 1, column 2: .* found '5;2'"),
+    "csv, underscores": ("a.csv", b"1_000,2", "line 1, column 1: .* found '1_000'"),
     "csv, other digits": ("a.csv", "\u0663,2", "line 1, column 1"),
-    "csv, header only": ("a.csv", b"a,b,c\n", "it holds no row of numbers"),
+    "csv, header only": ("a.csv", b"a,b,c\n", "it has no row of numbers"),
     "csv, numbered columns": (
         "a.csv",
         b"0,1,2,3\n9,8,7,6",
-        "line 1 only counts 0, 1, ...: .*he",
+        "line 1 only counts 0, 1, ...; is it the he",
     ),
     "csv, numbered layers": ("a.csv", b"l,a\n3,9\n4,9\n5,9\n6,9", "column 1 only counts 3, 4,"),
 }
@@ -408,9 +420,9 @@ def test_errors_know_the_place(tmp_path: Path) -> None:
 
 def test_keys_that_are_not_there(tmp_path: Path) -> None:
     message = refusal(tmp_path, "a.npz", npz(a=COUNTS, b=COUNTS), key="c")
-    assert message == "it holds no 'c'; it holds 'a', 'b'"
+    assert message == "it has no 'c'; it has 'a', 'b'"
     for name, content in (("a.npy", npy(COUNTS)), ("a.csv", csv(COUNTS)), ("a", as_json(COUNTS))):
-        assert "none named 'c'" in refusal(tmp_path, name, content, key="c")
+        assert "not 'c'" in refusal(tmp_path, name, content, key="c")
     many = json.dumps({f"key {i} " + "x" * 99: 0 for i in range(999)})
     assert len(refusal(tmp_path, "a.json", many)) < 500
 
@@ -478,7 +490,7 @@ def test_torch_is_asked_for_where_it_is_missing(
     content = pt(torch.tensor(COUNTS))
     monkeypatch.setitem(sys.modules, "torch", None)
     message = refusal(tmp_path, "a.pt", content)
-    assert message == "torch is needed to read it: pip install torch"
+    assert message == "torch is needed to read it; pip install torch"
     assert read_loads(written(tmp_path, "a.npy", npy(COUNTS))).table.tolist() == COUNTS.tolist()
 
 

@@ -103,7 +103,7 @@ def test_every_corruption_of_every_entry_is_refused(name: str) -> None:
 def test_duplicates_cannot_serve_a_layer_at_its_bound_better() -> None:
     plan = eplb.plan([[1, 1, 1, 1]], num_gpus=2)
     values = with_entry(plan.to_dict(), ("certificate", "beaten_by_duplicates", 0), other=True)
-    with pytest.raises(VerificationError, match="said to be beaten"):
+    with pytest.raises(VerificationError, match="duplicates beat the plan"):
         eplb.verify(eplb.Plan.from_dict(values), [[1, 1, 1, 1]])
 
 
@@ -130,11 +130,11 @@ def test_other_loads() -> None:
     plan = PLANS["global"]
     other = LOAD.copy()
     other[1, 3] += 1
-    with pytest.raises(VerificationError, match=r"certified for other loads; .* evaluate"):
+    with pytest.raises(VerificationError, match=r"for other loads; .* evaluate"):
         eplb.verify(plan, other)
     with pytest.raises(VerificationError, match=r"layer 0: .* for other loads: 2\^-1 times"):
         eplb.verify(plan, LOAD * 2)
-    with pytest.raises(eplb.LoadError, match="3 layers x 6 experts, but the plan is 2 layers x 6"):
+    with pytest.raises(eplb.LoadError, match="3 layers x 6 experts, but the plan has 2 x 6"):
         eplb.verify(plan, LOAD[[0, 1, 1]])
     with pytest.raises(eplb.LoadError, match="2 layers x 5 experts"):
         eplb.evaluate(plan, LOAD[:, :5])
@@ -143,7 +143,7 @@ def test_other_loads() -> None:
 def test_a_plan_without_certificate_is_checked_for_structure() -> None:
     plan = eplb.Plan.from_phy2log(PLANS["global"].phy2log, num_gpus=4)
     assert not plan.certified
-    assert "the plan carries no certificate" in eplb.verify(plan, LOAD)
+    assert "the plan has no certificate" in eplb.verify(plan, LOAD)
     with pytest.raises(eplb.LoadError, match="2 layers x 5 experts"):
         eplb.verify(plan, LOAD[:, :5])
     for attribute in ("gpu_load", "balancedness", "lower_bound", "gap", "bound", "certificate"):

@@ -243,7 +243,7 @@ def test_counts_are_multinomial(tokens: int, experts: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"model": "gpt"}, "^unknown model 'gpt'; choose from deepseek-v3, "),
+        ({"model": "gpt"}, "^unknown model 'gpt'; expected one of deepseek-v3, "),
         ({"seed": -1}, r"seed is -1; it must be 0 to 18446744073709551615"),
         ({"seed": 2**64}, "seed is 18446744073709551616; it must be 0 to"),
         ({"layers": 0}, "layers is 0; it must be at least 1"),

@@ -234,4 +234,4 @@ def spell(parameter: Parameter) -> str:
     option = _OPTIONS.get(parameter.name)
     if option is None:
         return str(parameter)
-    return option if parameter.value is None else f"{option} {parameter.value}"
+    return option if parameter.value in (None, "True") else f"{option} {parameter.value}"

@@ -17,7 +17,7 @@ _LEAST_TOKENS = 256
 # A placement of fewer slots is not recognised.
 _LEAST_SLOTS = 8
 
-_ANYWAY: list[Part] = ["give ", Parameter("trust"), " if these are loads"]
+_ANYWAY: list[Part] = ["give ", Parameter("trust", "True"), " if these are loads"]
 
 
 def refuse_expert_ids(array: npt.NDArray[Any]) -> None:

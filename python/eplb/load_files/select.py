@@ -54,6 +54,8 @@ def select(values: Any, key: str | None) -> DecodedLoads:
         return DecodedLoads(list(rows.values()), tuple(rows))
     if len(values) == 1:
         return _named(values, next(iter(values)))
+    if not values:
+        raise LoadError("it has no table")
     known = [name for name in KEYS if name in values]
     if len(known) != 1:
         raise LoadError(

@@ -149,5 +149,5 @@ def _refuse_labels(where: str, what: str, cells: npt.NDArray[Any], least: int) -
     if len(cells) >= least and cells[0] < cells[-1] and (cells[1:] - cells[:-1] == 1).all():
         raise LoadError(
             f"{where} only counts {cells[0]}, {cells[1]}, ...; is it the {what}?",
-            hint=["delete it, or give ", Parameter("trust"), " if these are loads"],
+            hint=["delete it, or give ", Parameter("trust", "True"), " if these are loads"],
         )

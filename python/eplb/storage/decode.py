@@ -39,7 +39,7 @@ def bytes_of(source: str | PathLike[str]) -> bytes:
         with Path(source).open("rb") as stream:
             return _limited(stream)
     if sys.stdin is None or sys.stdin.closed:
-        raise LoadError("standard input is closed")
+        raise LoadError("it is closed")
     return _limited(sys.stdin.buffer)
 
 
