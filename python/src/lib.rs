@@ -6,6 +6,7 @@
 
 mod errors;
 mod sampling;
+mod history;
 
 use eplb_core as core;
 use numpy::{
@@ -413,6 +414,9 @@ fn verify(
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::history::{LoadHistory, Migration, replan};
+
     #[pymodule_export]
     use super::{
         Certificate, Loads, Placement, Topology, certify, efforts, plan, policies, policies_for,
