@@ -163,7 +163,10 @@ fn main() {
         case("256/4096/512", [256, 4096, 512], 16, 20),
         case("64/80/8", [64, 80, 8], 16, 20),
     ];
-    println!("microseconds a layer {:>23} {:>9} {:>9} {:>9}", "observe", "cold", "update", "copies");
+    println!(
+        "microseconds a layer {:>23} {:>9} {:>9} {:>9}",
+        "observe", "cold", "update", "copies"
+    );
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let wanted = |case: &&Case| wanted.is_empty() || wanted.iter().any(|w| case.name.contains(w));
     for case in cases.iter().filter(wanted) {

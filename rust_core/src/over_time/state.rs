@@ -77,7 +77,7 @@ impl<'a, const N: usize> State<'a, N> {
     }
 
     /// Loads with these wholes; whether there is headroom.
-    fn set_loads(&mut self, whole: Vec<Cells<N>>) -> bool {
+    pub(super) fn set_loads(&mut self, whole: Vec<Cells<N>>) -> bool {
         self.share =
             whole.iter().zip(&self.replicas).map(|(whole, &count)| share(whole, count)).collect();
         self.whole = whole;
@@ -95,6 +95,11 @@ impl<'a, const N: usize> State<'a, N> {
         }
         self.potential = self.load.iter().map(potential).collect();
         self.total() < 1 << 47
+    }
+
+    #[cfg(test)]
+    pub(super) fn whole(&self) -> &[Cells<N>] {
+        &self.whole
     }
 
     /// The sum of all potentials.
