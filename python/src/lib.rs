@@ -5,8 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod errors;
-mod sampling;
 mod history;
+mod sampling;
 
 use eplb_core as core;
 use numpy::{

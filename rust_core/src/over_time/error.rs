@@ -1,57 +1,46 @@
-//! What can be wrong with a history or a previous placement.
+//! What can be wrong with a history, a previous placement, or the options of an update.
 
-use std::fmt::Display;
 use std::ops::Range;
 
-use crate::error::Error;
-use crate::over_time::load_history::LoadHistory;
+use crate::error::{Error, ErrorKind, Place, named, parameter};
 use crate::problem::loads::CanonicalLoads;
 
-pub(crate) fn load_shape(loads: &CanonicalLoads, layers: usize, experts: usize) -> Error {
-    Error::LoadMismatch {
-        layers: loads.layers(),
-        experts: loads.experts(),
-        plan_layers: layers,
-        plan_experts: experts,
-    }
-}
-
-pub(crate) fn history_shape(history: &LoadHistory, experts: usize) -> Error {
-    claim(
-        None,
-        None,
-        format!(
-            "the history has {} layers and {} experts; expected at least 1 layer and {experts} experts",
-            history.layers(),
-            history.experts()
-        ),
-    )
-}
-
-pub(crate) fn too_few_experts(slots: usize, experts: usize) -> Error {
-    claim(
-        None,
-        None,
-        format!(
-            "a GPU has {slots} slots for {experts} experts; expected at most as many, for no GPU gets an \
-         expert twice"
-        ),
-    )
-}
-
-pub(crate) fn range<T: Display>(name: &'static str, value: T, range: Range<u32>) -> Error {
+/// A whole number out of its range.
+pub(crate) fn range(name: &'static str, value: u32, range: Range<u32>) -> Error {
     let Range { start, end } = range;
-    claim(None, None, format!("{name}={value}; expected {start} to {}", end - 1))
+    Error::new(ErrorKind::Option, [parameter(name, value), " is out of range".into()])
+        .expected(format!("{start} to {}", end - 1))
 }
 
-pub(crate) fn state(layer: Option<usize>, problem: String) -> Error {
-    claim(layer, None, problem)
+/// A window that does not belong to the history.
+pub(crate) fn load_shape(loads: &CanonicalLoads, layers: usize, experts: usize) -> Error {
+    let problem = format!("a window has {} layers x {} experts", loads.layers(), loads.experts());
+    Error::text(ErrorKind::Load, problem)
+        .expected(format!("{layers} x {experts}, as the windows before"))
+        .hint(["begin a new history for another model".into()])
 }
 
-pub(crate) fn previous(layer: Option<usize>, slot: Option<usize>, problem: String) -> Error {
-    claim(layer, slot, problem)
+/// A history that is for other sizes than those to plan for.
+pub(crate) fn history_shape(layers: usize, experts: usize, expected: usize) -> Error {
+    let problem = format!("the history has {layers} layers x {experts} experts");
+    Error::text(ErrorKind::Load, problem)
+        .expected(format!("at least 1 layer x {expected} experts, as the topology has"))
 }
 
-fn claim(layer: Option<usize>, slot: Option<usize>, claim: String) -> Error {
-    Error::Verification { layer, slot, expert: None, claim }
+/// A state of a history that is not valid.
+pub(crate) fn state(problem: String, expected: String) -> Error {
+    Error::text(ErrorKind::Load, problem).expected(expected)
+}
+
+/// A GPU with more slots than experts.
+pub(crate) fn too_few_experts(slots: usize, experts: usize) -> Error {
+    let problem = format!("a GPU has {slots} slots for {experts} experts");
+    Error::text(ErrorKind::Topology, problem)
+        .expected("at most one slot for each expert: no GPU gets an expert twice")
+        .hint(["give fewer ".into(), named("num_replicas")])
+}
+
+/// A previous placement that does not fit.
+pub(crate) fn previous(place: Place, problem: String, expected: String) -> Error {
+    Error::text(ErrorKind::Verification, problem).at(place).expected(expected)
 }

@@ -20,15 +20,18 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// The slots of a topology.
+    /// The slots of a topology, whose GPUs are in the order of their nodes.
     pub(crate) fn new(topology: &Topology) -> Self {
-        let (gpus, per_gpu) = (topology.num_gpus(), topology.slots_per_gpu());
-        let nodes = topology.nodes();
-        let per_zone = gpus / nodes;
-        let zones = (0..nodes).map(|node| node * per_zone..(node + 1) * per_zone).collect();
-        let slots = (0..gpus).map(|gpu| gpu * per_gpu..(gpu + 1) * per_gpu).collect();
+        let cluster = topology.cluster();
+        let nodes: Vec<u32> = cluster.gpus().iter().map(|gpu| gpu.node).collect();
+        let zone = |node: usize| {
+            let first = nodes.partition_point(|&other| (other as usize) < node);
+            first..nodes.partition_point(|&other| other as usize <= node)
+        };
+        let zones: Vec<_> = (0..topology.nodes()).map(zone).collect();
+        let slots = (0..cluster.num_gpus()).map(|gpu| cluster.slots_of(gpu)).collect();
         // One zone has one group: experts then go anywhere.
-        let groups = if nodes == 1 { 1 } else { topology.groups() };
+        let groups = if zones.len() == 1 { 1 } else { topology.groups() };
         Self::from_ranges(topology.num_experts(), groups, slots, zones)
     }
 

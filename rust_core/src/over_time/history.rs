@@ -200,42 +200,32 @@ impl LayerHistory {
         }
     }
 
-    /// The history with this state, or what is wrong with it.
+    /// The history with this state, or what is wrong with it and what was expected.
     pub(crate) fn from_state(
         state: LayerState,
         experts: usize,
         options: HistoryOptions,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, (String, String)> {
         let LayerState { rows, weights, nearest, usual, shifted } = state;
         let count = rows.len();
         if count > options.rows as usize || weights.len() != count {
-            return Err(format!(
-                "{count} rows and {} weights; expected as many weights as rows, at most {}",
-                weights.len(),
-                options.rows
-            ));
+            let problem = format!("{count} rows with {} weights", weights.len());
+            return Err((problem, format!("at most {} rows, each with a weight", options.rows)));
         }
         for (index, row) in rows.iter().enumerate() {
             let sum: u64 = row.iter().map(|&share| u64::from(share)).sum();
             if row.len() != experts || sum > 1 << SHARE_BITS {
-                return Err(format!(
-                    "row {index} has {} shares that sum to {sum}; expected {experts} shares that \
-                     sum to at most {}",
-                    row.len(),
-                    1 << SHARE_BITS
-                ));
+                let problem = format!("row {index} has {} shares of {sum} in all", row.len());
+                return Err((problem, format!("{experts} shares of at most 2^30 in all")));
             }
         }
         if let Some(weight) = weights.iter().find(|&&weight| weight > MAX_WEIGHT) {
-            return Err(format!("the weight {weight} is too large; expected at most {MAX_WEIGHT}"));
+            return Err((format!("a weight of {weight}"), format!("at most {MAX_WEIGHT}")));
         }
-        let largest = 1 << (SHARE_BITS + 1);
-        let distances = nearest.iter().chain([&usual]);
-        if nearest.len() > USUAL_WINDOWS || distances.copied().any(|value| value > largest) {
-            return Err(format!(
-                "{} distances; expected at most {USUAL_WINDOWS} of at most {largest} each",
-                nearest.len()
-            ));
+        let far = |&distance: &u32| distance > 1 << (SHARE_BITS + 1);
+        if nearest.len() > USUAL_WINDOWS || nearest.iter().any(far) || far(&usual) {
+            let problem = format!("{} distances to the nearest row", nearest.len());
+            return Err((problem, format!("at most {USUAL_WINDOWS} of at most 2^31 each")));
         }
         let distances = vec![vec![0; count]; count];
         let mut history = Self { rows, weights, distances, nearest, usual, shifted };

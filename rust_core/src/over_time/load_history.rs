@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::error::Error;
+use crate::error::{Error, Place};
 use crate::kernel::threads::{share_out, worth};
 use crate::over_time::error;
 use crate::over_time::history::{HistoryOptions, LayerHistory, LayerState};
@@ -175,22 +175,18 @@ impl LoadHistory {
         check(options)?;
         if newest.len() != layers.len() || exponents.len() != layers.len() {
             return Err(error::state(
-                None,
-                format!(
-                    "{} layers, {} newest windows and {} exponents; expected equally many",
-                    layers.len(),
-                    newest.len(),
-                    exponents.len()
-                ),
+                format!("{} layers", layers.len()),
+                format!("as many as windows, {}, and exponents, {}", newest.len(), exponents.len()),
             ));
         }
         let layer = |(index, ((state, newest), exponent)): (usize, ((_, Vec<u64>), _))| {
-            let in_layer = |problem| error::state(Some(index), problem);
+            let in_layer =
+                |(problem, expected)| error::state(problem, expected).at(Place::layer(index));
             let total = newest.iter().try_fold(0_u64, |sum, &load| sum.checked_add(load));
             if newest.len() != experts || total.is_none_or(|total| total >> 41 > 0) {
-                return Err(in_layer(format!(
-                    "the newest window is not {experts} canonical loads with a sum below 2^41"
-                )));
+                let problem = format!("a newest window of {} loads", newest.len());
+                let expected = format!("{experts} canonical loads that sum to less than 2^41");
+                return Err(in_layer((problem, expected)));
             }
             let history = LayerHistory::from_state(state, experts, options).map_err(in_layer)?;
             Ok(Layer { history, newest, exponent })

@@ -1,6 +1,6 @@
 //! The placement that is in force: what each slot of the new fleet holds already.
 
-use crate::error::Error;
+use crate::error::{Error, Place};
 use crate::over_time::error;
 use crate::over_time::fleet::Fleet;
 use crate::over_time::state::EMPTY;
@@ -24,15 +24,10 @@ impl Previous<'_> {
         let Self { phy2log, num_slots, num_gpus } = *self;
         let whole = num_gpus > 0 && num_slots > 0 && num_slots.is_multiple_of(num_gpus);
         if !whole || phy2log.is_empty() || !phy2log.len().is_multiple_of(num_slots) {
-            return Err(error::previous(
-                None,
-                None,
-                format!(
-                    "the previous placement has {} entries, for {num_slots} slots on {num_gpus} GPUs; \
-                 expected equally many slots on each GPU, and whole layers",
-                    phy2log.len()
-                ),
-            ));
+            let problem = format!("the previous placement has {} entries", phy2log.len());
+            let expected =
+                format!("whole layers of {num_slots} slots, equally many on {num_gpus} GPUs");
+            return Err(error::previous(Place::default(), problem, expected));
         }
         Ok(phy2log.len() / num_slots)
     }
@@ -56,14 +51,9 @@ impl Previous<'_> {
                 }
                 Err(_) if expert == -1 => EMPTY,
                 _ => {
-                    return Err(error::previous(
-                        Some(layer),
-                        Some(slot),
-                        format!(
-                            "unknown expert {expert}; expected 0 to {}, or -1 for an empty slot",
-                            experts - 1
-                        ),
-                    ));
+                    let problem = format!("unknown expert {expert}");
+                    let expected = format!("0 to {}, or -1 for an empty slot", experts - 1);
+                    return Err(error::previous(Place::slot(layer, slot), problem, expected));
                 }
             });
         }
@@ -130,14 +120,9 @@ pub(crate) fn zones_of_experts(
     let mut zone_of_group = vec![None; fleet.groups()];
     let mut room = vec![fleet.groups() / zones; zones];
     let apart = |slot, problem: String| {
-        error::previous(
-            Some(layer),
-            Some(slot),
-            format!(
-                "{problem}; expected each group on one node, and equally many groups on each; plan \
-             without the previous placement"
-            ),
-        )
+        let expected = "each group on one node, and equally many groups on each".to_owned();
+        error::previous(Place::slot(layer, slot), problem, expected)
+            .hint(["plan without the previous placement".into()])
     };
     for (slot, &expert) in slots.iter().enumerate().filter(|&(_, &expert)| expert != EMPTY) {
         let zone = fleet.zone_of(fleet.gpu_of(slot));

@@ -1,6 +1,6 @@
 //! Plans for the windows to come: from nothing, or from the placement in force with few moves.
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Place, parameter};
 use crate::kernel::threads::share_out;
 use crate::over_time::error;
 use crate::over_time::fleet::Fleet;
@@ -107,23 +107,20 @@ pub fn replan(
 ) -> Result<Migration, Error> {
     let layers = history.layers();
     if threads == 0 {
-        return Err(error::range("threads", 0, 1..u32::MAX));
+        let problem = [parameter("threads", 0), " is too small".into()];
+        return Err(Error::new(ErrorKind::Option, problem).expected("at least 1"));
     }
     if history.experts() != topology.num_experts() || layers == 0 {
-        return Err(error::history_shape(history, topology.num_experts()));
+        return Err(error::history_shape(layers, history.experts(), topology.num_experts()));
     }
     let fleet = Fleet::new(topology);
     fleet.check()?;
     if let Some(previous) = previous {
         let found = previous.layers()?;
         if found != layers {
-            return Err(error::previous(
-                None,
-                None,
-                format!(
-                    "the previous placement has {found} layers; expected {layers}, as the history has"
-                ),
-            ));
+            let problem = format!("the previous placement has {found} layers");
+            let expected = format!("{layers}, as the history has");
+            return Err(error::previous(Place::default(), problem, expected));
         }
     }
     let mut planned: Vec<Result<Planned, Error>> = Vec::new();
@@ -262,7 +259,8 @@ fn plan_rows<const N: usize>(
 }
 
 fn no_room(layer: usize, expert: u16) -> Error {
-    error::previous(Some(layer), None, format!("there is no slot for expert {expert}"))
+    let problem = format!("there is no slot for expert {expert}");
+    error::previous(Place::layer(layer), problem, "as many slots as experts".to_owned())
 }
 
 /// Shortens the lists of steps, which must be made in order, to so many copies in all: of the next

@@ -84,7 +84,12 @@ impl CanonicalLoads {
 
     /// Rows that are canonical already, `[layers, experts]`, with the exponent of each.
     pub(crate) fn from_canonical(values: Vec<u64>, exponents: Vec<i32>, experts: usize) -> Self {
-        Self { layers: exponents.len(), experts, values: values.into(), exponents }
+        Self {
+            layers: exponents.len(),
+            experts,
+            values: values.into(),
+            exponents: exponents.into(),
+        }
     }
 
     /// Number of layers.
