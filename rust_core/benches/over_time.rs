@@ -7,6 +7,7 @@
     clippy::disallowed_types,
     clippy::disallowed_methods,
     clippy::float_arithmetic,
+    clippy::cast_precision_loss,
     reason = "a benchmark is about time"
 )]
 

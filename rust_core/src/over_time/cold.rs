@@ -25,8 +25,7 @@ pub(crate) fn place<const N: usize>(
         let experts: Vec<u16> = (0..fleet.experts() as u16)
             .filter(|&expert| zone_of_expert[expert as usize] as usize == zone)
             .collect();
-        let replicas =
-            adams(&experts, expected, fleet.zone_slots(zone).len(), fleet.zone(zone), fleet);
+        let replicas = adams(fleet, zone, &experts, expected);
         let order = heaviest_first(&experts, expected, &replicas);
         spread(fleet, objective, zone, &order, &mut slots);
     }
@@ -84,14 +83,9 @@ impl PartialOrd for Loaded {
 
 /// Adams' method for the experts of a zone, with at most one replica of an expert for each of its GPUs
 /// that have slots.
-fn adams(
-    experts: &[u16],
-    expected: &[u64],
-    slots: usize,
-    gpus: Range<usize>,
-    fleet: &Fleet,
-) -> Vec<u32> {
-    let most = gpus.filter(|&gpu| !fleet.slots(gpu).is_empty()).count() as u32;
+fn adams(fleet: &Fleet, zone: usize, experts: &[u16], expected: &[u64]) -> Vec<u32> {
+    let most = fleet.zone(zone).filter(|&gpu| !fleet.slots(gpu).is_empty()).count() as u32;
+    let slots = fleet.zone_slots(zone).len();
     let loaded = |&expert: &u16| Loaded { load: expected[expert as usize], replicas: 1, expert };
     let mut heap: BinaryHeap<Loaded> = experts.iter().map(loaded).collect();
     let mut replicas = vec![1; expected.len()];
@@ -137,63 +131,89 @@ fn spread<const N: usize>(
     let whole = objective.shifted(objective.shift_of_shares(&replicas));
     let shares: Vec<Cells<N>> =
         whole.iter().zip(&replicas).map(|(whole, &count)| share(whole, count)).collect();
-    let gpus = fleet.zone(zone);
-    let first = gpus.start;
-    let mut load = vec![[0; N]; gpus.len()];
-    let mut potential = vec![0; gpus.len()];
-    let mut used = vec![0; gpus.len()];
-    // The expert that a GPU got last: the replicas of an expert come one after another.
-    let mut last = vec![EMPTY; gpus.len()];
+    let empty = |gpu| Filling { slots: fleet.slots(gpu), used: 0, load: [0; N], potential: 0 };
+    let mut gpus: Vec<Filling<N>> = fleet.zone(zone).map(empty).collect();
     for &(expert, count) in order {
         let share = &shares[expert as usize];
+        // Where replicas of this expert are: they come one after another.
+        let mut holders = vec![false; gpus.len()];
         for _ in 0..count {
-            let has_room = |gpu: usize| used[gpu] < fleet.slots(first + gpu).len();
-            let fits = |&gpu: &usize| has_room(gpu) && last[gpu] != expert;
-            let growth = |&gpu: &usize| potential_of_any(&plus(&load[gpu], share)) - potential[gpu];
-            let gpu = match (0..gpus.len()).filter(fits).min_by_key(growth) {
-                Some(gpu) => gpu,
-                None => {
-                    let Some(gpu) = (0..gpus.len()).find(|&gpu| has_room(gpu)) else { break };
-                    let freed = make_room(fleet, first, gpu, expert, &used, slots);
-                    let Some((other, slot)) = freed else { break };
-                    // An expert of `other` goes to `gpu`, and this one takes its slot.
-                    let moved = slots[slot];
-                    slots[slot] = expert;
-                    last[other] = expert;
-                    load[other] = less(&plus(&load[other], share), &shares[moved as usize]);
-                    potential[other] = potential_of_any(&load[other]);
-                    slots[fleet.slots(first + gpu).start + used[gpu]] = moved;
-                    used[gpu] += 1;
-                    load[gpu] = plus(&load[gpu], &shares[moved as usize]);
-                    potential[gpu] = potential_of_any(&load[gpu]);
-                    continue;
-                }
-            };
-            slots[fleet.slots(first + gpu).start + used[gpu]] = expert;
-            used[gpu] += 1;
-            last[gpu] = expert;
-            load[gpu] = plus(&load[gpu], share);
-            potential[gpu] = potential_of_any(&load[gpu]);
+            let fits = |&gpu: &usize| gpus[gpu].has_room() && !holders[gpu];
+            let growth = |&gpu: &usize| gpus[gpu].growth(share);
+            if let Some(gpu) = (0..gpus.len()).filter(fits).min_by_key(growth) {
+                gpus[gpu].push(expert, share, slots);
+                holders[gpu] = true;
+                continue;
+            }
+            let Some((from, position, to)) = make_room(&gpus, &holders, slots) else { break };
+            let moved = slots[gpus[from].slots.start + position];
+            gpus[to].push(moved, &shares[moved as usize], slots);
+            gpus[from].replace(position, expert, share, &shares[moved as usize], slots);
+            holders[from] = true;
         }
     }
 }
 
-/// Every GPU with room has the expert: a full GPU without it, and a slot there whose expert `gpu` does
-/// not have. If GPUs have equally many slots, there is one, for a full GPU holds more experts than one
-/// with room. Otherwise the expert may have to do with fewer replicas.
-fn make_room(
-    fleet: &Fleet,
-    first: usize,
-    gpu: usize,
-    expert: u16,
-    used: &[usize],
+/// A GPU that is being filled.
+struct Filling<const N: usize> {
+    slots: Range<usize>,
+    used: usize,
+    load: Cells<N>,
+    potential: u64,
+}
+
+impl<const N: usize> Filling<N> {
+    fn has_room(&self) -> bool {
+        self.used < self.slots.len()
+    }
+
+    fn growth(&self, share: &Cells<N>) -> u64 {
+        potential_of_any(&plus(&self.load, share)) - self.potential
+    }
+
+    fn held<'a>(&self, slots: &'a [u16]) -> &'a [u16] {
+        &slots[self.slots.start..][..self.used]
+    }
+
+    fn push(&mut self, expert: u16, share: &Cells<N>, slots: &mut [u16]) {
+        slots[self.slots.start + self.used] = expert;
+        self.used += 1;
+        self.set_load(plus(&self.load, share));
+    }
+
+    fn replace(
+        &mut self,
+        position: usize,
+        expert: u16,
+        share: &Cells<N>,
+        old_share: &Cells<N>,
+        slots: &mut [u16],
+    ) {
+        slots[self.slots.start + position] = expert;
+        self.set_load(less(&plus(&self.load, share), old_share));
+    }
+
+    fn set_load(&mut self, load: Cells<N>) {
+        self.load = load;
+        self.potential = potential_of_any(&load);
+    }
+}
+
+/// Every GPU with room holds the expert already: a GPU without it, the position there of an expert
+/// that can go to a GPU with room, and that GPU. If GPUs have equally many slots, there is one, for a
+/// full GPU holds more experts than one with room. Otherwise the expert may have to do with fewer
+/// replicas.
+fn make_room<const N: usize>(
+    gpus: &[Filling<N>],
+    holders: &[bool],
     slots: &[u16],
-) -> Option<(usize, usize)> {
-    let held = |gpu: usize| &slots[fleet.slots(first + gpu).start..][..used[gpu]];
-    let others = (0..used.len()).filter(|&other| !held(other).contains(&expert));
-    let mut found = others.filter_map(|other| {
-        let position = held(other).iter().position(|moved| !held(gpu).contains(moved))?;
-        Some((other, fleet.slots(first + other).start + position))
+) -> Option<(usize, usize, usize)> {
+    let to = gpus.iter().position(Filling::has_room)?;
+    let kept = gpus[to].held(slots);
+    let others = (0..gpus.len()).filter(|&gpu| !holders[gpu]);
+    let mut found = others.filter_map(|from| {
+        let position = gpus[from].held(slots).iter().position(|moved| !kept.contains(moved))?;
+        Some((from, position, to))
     });
     found.next()
 }

@@ -130,28 +130,27 @@ impl LoadHistory {
     /// list comes after its length. Processes that plan together compare it.
     #[must_use]
     pub fn digest(&self) -> String {
-        let mut bytes = Vec::new();
-        let mut put = |value: u64| bytes.extend(value.to_le_bytes());
-        put(u64::from(self.options.rows));
-        put(u64::from(self.options.decay));
-        put(self.experts as u64);
-        put(self.layers.len() as u64);
+        let mut numbers = vec![u64::from(self.options.rows), u64::from(self.options.decay)];
+        numbers.extend([self.experts as u64, self.layers.len() as u64]);
         for layer in &self.layers {
             let LayerState { rows, weights, nearest, usual, shifted } = layer.history.state();
-            put(rows.len() as u64);
-            rows.iter().flatten().for_each(|&share| put(u64::from(share)));
-            weights.iter().for_each(|&weight| put(weight));
-            put(nearest.len() as u64);
-            nearest.iter().for_each(|&distance| put(u64::from(distance)));
-            put(u64::from(usual));
-            put(u64::from(shifted));
-            layer.newest.iter().for_each(|&load| put(load));
-            put(i64::from(layer.exponent) as u64);
+            numbers.push(rows.len() as u64);
+            numbers.extend(rows.iter().flatten().map(|&share| u64::from(share)));
+            numbers.extend(weights);
+            numbers.push(nearest.len() as u64);
+            numbers.extend(nearest.iter().map(|&distance| u64::from(distance)));
+            numbers.extend([u64::from(usual), u64::from(shifted)]);
+            numbers.extend(&layer.newest);
+            numbers.push(i64::from(layer.exponent) as u64);
         }
-        let mut hash = Sha256::new_with_prefix(b"eplb history 1\n");
+        let bytes: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
+        let mut hash = Sha256::new_with_prefix(
+            b"eplb history 1
+",
+        );
         hash.update(&bytes);
         let hash: [u8; 32] = hash.finalize().into();
-        hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        hash[..8].iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
     }
 
     /// The history in plain numbers.

@@ -98,7 +98,7 @@ fn keep(held: &[u16], slots: &mut [u16], replicas: &[u32]) {
             continue;
         }
         let spare = |&held: &u16| held == EMPTY || replicas[held as usize] > 1;
-        if let Some(slot) = slots.iter().rposition(|held| spare(held)) {
+        if let Some(slot) = slots.iter().rposition(spare) {
             slots[slot] = expert;
         }
     }

@@ -165,7 +165,7 @@ impl Planned {
     ) -> (Vec<u16>, LayerMigration) {
         let Self { held, start: mut slots, objective, steps } = self;
         for step in &steps {
-            match step.step {
+            match step.action {
                 Move::Swap(a, b) => slots.swap(a as usize, b as usize),
                 Move::Reassign(slot, expert) => slots[slot as usize] = expert,
             }

@@ -29,7 +29,7 @@ impl Limits {
 /// A move that was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Step {
-    pub(crate) step: Move,
+    pub(crate) action: Move,
     /// Weight copies that it takes.
     pub(crate) copies: u64,
     /// By how much it lowers the objective, and the objective before it.
@@ -73,10 +73,10 @@ pub(crate) fn improve<const N: usize>(
             if idle[busy] {
                 continue;
             }
-            if let Some((step, gain)) = finder.best_move(state, busy, left) {
-                let copies = state.copies(step);
+            if let Some((action, gain)) = finder.best_move(state, busy, left) {
+                let copies = state.copies(action);
                 if limits.allow(gain, copies, before, state.fleet.num_slots()) {
-                    found = Some((busy, Step { step, copies, gain, before }));
+                    found = Some((busy, Step { action, copies, gain, before }));
                     break;
                 }
             }
@@ -85,11 +85,11 @@ pub(crate) fn improve<const N: usize>(
         let Some((busy, step)) = found else { break };
         idle[state.fleet.zone(state.fleet.zone_of(busy))].fill(false);
         left -= step.copies;
-        let experts = match step.step {
+        let experts = match step.action {
             Move::Swap(..) => [EMPTY; 2],
             Move::Reassign(slot, expert) => [state.slots[slot as usize], expert],
         };
-        let gpus = state.apply(step.step);
+        let gpus = state.apply(step.action);
         let changed: Vec<u16> = experts.into_iter().filter(|&expert| expert != EMPTY).collect();
         finder.follow(state, &gpus, &changed);
         steps.push(step);

@@ -1,5 +1,7 @@
 //! The parts against naive ones, and the invariants of a search.
 
+use std::ops::Range;
+
 use super::fleet::Fleet;
 use super::history::{HistoryOptions, LayerHistory, MAX_WEIGHT, ONE, shares};
 use super::objective::{Objective, mean_and_deviation, potential, potential_of_any, power, slope};
@@ -29,6 +31,12 @@ fn history(stream: &mut SplitMix64, experts: usize) -> LayerHistory {
     history
 }
 
+#[allow(clippy::single_range_in_vec_init, reason = "one zone is one range")]
+fn one_zone(experts: usize, slots: Vec<Range<usize>>) -> Fleet {
+    let zones = vec![0..slots.len()];
+    Fleet::from_ranges(experts, 1, slots, zones)
+}
+
 /// Equal or unequal GPUs in one zone, with room for every expert once.
 fn fleet(stream: &mut SplitMix64) -> Fleet {
     let most = if stream.below(8) == 0 { 80 } else { 6 };
@@ -42,7 +50,7 @@ fn fleet(stream: &mut SplitMix64) -> Fleet {
         slots.push(end..end + count);
         end += count;
     }
-    Fleet::from_ranges(experts, 1, slots, vec![0..gpus])
+    one_zone(experts, slots)
 }
 
 fn start<'a>(fleet: &'a Fleet, history: &LayerHistory) -> State<'a, 8> {
@@ -143,19 +151,17 @@ fn every_step_gains_what_it_says_and_leaves_a_valid_placement() {
             .collect();
         let weights = history.planning_weights();
         let objective = Objective::<8>::new(&history, &weights, fleet.gpus());
-        let fresh =
-            |slots: Vec<u16>| State::new(&fleet, &objective, slots, vec![0; experts.into()]);
-        state = fresh(slots);
+        state = State::new(&fleet, &objective, slots, vec![0; experts.into()]);
         let mut replay = state.clone();
         let mut screen = Screen::new(&state);
         let limits = Limits { copies: 1 + stream.below(60), price: stream.below(2000) as u32 };
         let steps = improve(&mut state, &mut screen, limits);
         assert!(steps.iter().map(|step| step.copies).sum::<u64>() <= limits.copies);
-        for Step { step, copies, gain, before } in steps {
-            assert_eq!((replay.total(), replay.copies(step)), (before, copies));
-            assert_eq!(replay.gain(step), Some(gain));
-            steps_seen[usize::from(matches!(step, Move::Reassign(..)))] += 1;
-            replay.apply(step);
+        for Step { action, copies, gain, before } in steps {
+            assert_eq!((replay.total(), replay.copies(action)), (before, copies));
+            assert_eq!(replay.gain(action), Some(gain));
+            steps_seen[usize::from(matches!(action, Move::Reassign(..)))] += 1;
+            replay.apply(action);
             assert_eq!(replay.total(), before - gain);
             assert_valid(&fleet, &replay.slots);
             assert!(replay.load.iter().flatten().all(|&load| load < 1 << 20));
@@ -177,29 +183,20 @@ fn every_step_gains_what_it_says_and_leaves_a_valid_placement() {
 #[test]
 fn estimates_find_almost_what_the_exact_search_finds() {
     let mut stream = SplitMix64(3);
-    // The eighth root of the objective is what the busiest GPU is about.
-    let (mut fast, mut exact) = (0.0, 0.0);
+    let mut ratios = 0;
     for _ in 0..60 {
-        let fleet =
-            Fleet::from_ranges(24, 1, (0..6).map(|gpu| gpu * 6..gpu * 6 + 6).collect(), vec![0..6]);
+        let fleet = one_zone(24, (0..6).map(|gpu| gpu * 6..gpu * 6 + 6).collect());
         let history = history(&mut stream, 24);
-        let state = start(&fleet, &history);
-        let norm = |finder: &mut dyn FnMut(&mut State<'_, 8>)| {
-            let mut state = state.clone();
-            finder(&mut state);
-            (state.total() as f64).powf(0.125)
-                / state.load.iter().flatten().map(|&x| f64::from(x)).sum::<f64>()
-        };
+        let start = start(&fleet, &history);
         let limits = Limits { copies: 100, price: 0 };
-        fast += norm(&mut |state| {
-            let mut screen = Screen::new(state);
-            improve(state, &mut screen, limits);
-        });
-        exact += norm(&mut |state| {
-            improve(state, &mut Exhaustive, limits);
-        });
+        let (mut fast, mut exact) = (start.clone(), start);
+        let mut screen = Screen::new(&fast);
+        improve(&mut fast, &mut screen, limits);
+        improve(&mut exact, &mut Exhaustive, limits);
+        ratios += fast.total() * 1000 / exact.total();
     }
-    assert!(fast < 1.002 * exact, "{fast} {exact}");
+    // Eighth powers: 3 % is about 0.4 % of the busiest GPU.
+    assert!(ratios < 60 * 1030, "{ratios}");
 }
 
 #[test]
@@ -223,7 +220,7 @@ fn lost_experts_get_the_slots_that_cost_least() {
 
 #[test]
 fn experts_that_stay_keep_their_slots() {
-    let fleet = Fleet::from_ranges(9, 1, vec![0..4, 4..8], vec![0..2]);
+    let fleet = one_zone(9, vec![0..4, 4..8]);
     let old = [0, 1, 2, EMPTY, 4, 5, 6, 7];
     let mut new = [2, 3, 0, EMPTY, 7, 6, 8, 5];
     previous::align(&old, &mut new, &fleet);

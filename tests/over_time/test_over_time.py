@@ -50,7 +50,9 @@ def observed(
     return core, plain
 
 
-def topology(experts: int, slots: int, gpus: int, groups: int = 1, nodes: int = 1) -> _core.Topology:
+def topology(
+    experts: int, slots: int, gpus: int, groups: int = 1, nodes: int = 1
+) -> _core.Topology:
     return _core.Topology(experts, slots, groups, nodes, gpus)
 
 
@@ -141,9 +143,7 @@ def check(  # noqa: PLR0917
     state, steps = spec.warm(plain, slots, gpus, copies, price, zones, nodes)
 
     def update(most: int) -> tuple[list[set[int]], tuple[int, int]]:
-        made = _core.replan(
-            core, sizes, np.array([slots]), gpus, price, copies[0], copies[1], most
-        )
+        made = _core.replan(core, sizes, np.array([slots]), gpus, price, copies[0], copies[1], most)
         table = made.phy2log()[0].reshape(gpus, -1).tolist()
         return [set(row) - {spec.EMPTY} for row in table], made.objective[0]
 

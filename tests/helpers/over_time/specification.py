@@ -309,20 +309,25 @@ class Screen:
         half = len(state.whole) // 2
         for slot in filter(state.can_give, state.range(busy)):
             for experts in (range(half), range(half, len(state.whole))):
-                reassignments += best_of([
-                    (self.reassign(slot, expert), Move(True, slot, expert))
-                    for expert in experts
-                    if state.zones[expert] == state.zone(busy) and expert not in state.held(busy)
-                ])
+                reassignments += best_of(
+                    [
+                        (self.reassign(slot, expert), Move(True, slot, expert))
+                        for expert in experts
+                        if state.zones[expert] == state.zone(busy)
+                        and expert not in state.held(busy)
+                    ]
+                )
         for gpu in self.zone:
             if gpu == busy:
                 continue
             for slot in filter(state.can_give, state.range(gpu)):
-                reassignments += best_of([
-                    (self.reassign(slot, expert), Move(True, slot, expert))
-                    for expert in state.held(busy)
-                    if expert not in state.held(gpu)
-                ])
+                reassignments += best_of(
+                    [
+                        (self.reassign(slot, expert), Move(True, slot, expert))
+                        for expert in state.held(busy)
+                        if expert not in state.held(gpu)
+                    ]
+                )
         return [
             move
             for moves, most in ((swaps, 320), (reassignments, 32))

@@ -79,7 +79,9 @@ def score(sequence: Sequence, planner: OverTime | DeepSeek) -> Score:
             moved.append(arrivals(previous, plan, sequence.num_gpus) / plan.size)
         previous = plan
     values = np.sort(np.concatenate(cells)) * 100
-    return Score(float(values.mean()), float(values[len(values) // 10]), float(np.mean(moved)) * 100)
+    return Score(
+        float(values.mean()), float(values[len(values) // 10]), float(np.mean(moved)) * 100
+    )
 
 
 def balancedness(phy2log: Slots, window: Counts, gpus: int) -> npt.NDArray[np.float64]:
@@ -100,6 +102,6 @@ def arrivals(old: Slots, new: Slots, gpus: int) -> int:
         for expert in after:
             if expert in held:
                 held.remove(expert)
-            else:
+            elif expert >= 0:
                 count += 1
     return count

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Counts = npt.NDArray[np.int64]
 
-LOADS = Path(__file__).parents[1] / "loads"
+LOADS = Path(__file__).parents[2] / "loads"
 MASK = 2**64 - 1
 
 
