@@ -127,7 +127,7 @@ def test_every_decision_with_groups_on_nodes_is_equal(data: st.DataObject) -> No
     check(core, plain, slots, gpus, (12, 20), 1000, zones, nodes, groups)
 
 
-def check(  # noqa: PLR0917
+def check(
     core: _core.LoadHistory,
     plain: spec.History,
     slots: list[int],

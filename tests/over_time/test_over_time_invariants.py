@@ -139,7 +139,8 @@ def mix(seed: int, experts: int, windows: int) -> npt.NDArray[np.int64]:
     random = np.random.default_rng(seed)
     domains = random.lognormal(5, 1.2, (3, LAYERS, experts))
     weights = np.abs(np.cumsum(random.normal(0, 0.3, (windows, 3)), axis=0)) + 0.1
-    return np.einsum("wd,dle->wle", weights, domains).astype(np.int64)
+    loads: npt.NDArray[np.int64] = np.einsum("wd,dle->wle", weights, domains).astype(np.int64)
+    return loads
 
 
 @given(st.integers(0, 2**32), st.integers(1, 12))

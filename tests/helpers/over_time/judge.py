@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from eplb import _core
@@ -27,10 +27,6 @@ class Score:
     moved: float
 
 
-class Planner(Protocol):
-    def __call__(self, window: Counts, previous: Slots | None) -> Slots: ...
-
-
 def topology(sequence: Sequence) -> _core.Topology:
     experts = sequence.windows.shape[2]
     return _core.Topology(experts, sequence.num_replicas, 1, 1, sequence.num_gpus)
@@ -39,7 +35,9 @@ def topology(sequence: Sequence) -> _core.Topology:
 class OverTime:
     """The planner from a history."""
 
-    def __init__(self, sequence: Sequence, rows: int = 16, decay: int = 64225, **options: Any):
+    def __init__(
+        self, sequence: Sequence, rows: int = 16, decay: int = 64225, **options: Any
+    ) -> None:
         layers, experts = sequence.windows.shape[1:]
         self.history = _core.LoadHistory(layers, experts, rows, decay)
         self.topology, self.gpus, self.options = topology(sequence), sequence.num_gpus, options
@@ -90,7 +88,8 @@ def balancedness(phy2log: Slots, window: Counts, gpus: int) -> npt.NDArray[np.fl
     replicas = np.array([np.bincount(row[row >= 0], minlength=experts) for row in phy2log])
     share = np.take_along_axis(window / replicas, np.maximum(phy2log, 0), axis=1) * (phy2log >= 0)
     loads = share.reshape(layers, gpus, -1).sum(axis=2)
-    return loads.mean(axis=1) / np.maximum(loads.max(axis=1), 1e-300)
+    result: npt.NDArray[np.float64] = loads.mean(axis=1) / np.maximum(loads.max(axis=1), 1e-300)
+    return result
 
 
 def arrivals(old: Slots, new: Slots, gpus: int) -> int:

@@ -110,7 +110,8 @@ def olmoe(batch: int) -> Sequence:
 
 def _sums(records: Counts, size: int) -> Counts:
     whole = records[: len(records) // size * size]
-    return whole.reshape(-1, size, *records.shape[1:]).sum(axis=1)
+    sums: Counts = whole.reshape(-1, size, *records.shape[1:]).sum(axis=1)
+    return sums
 
 
 def gpt_oss_blocks(length: int, seed: int = 1, windows: int = 48) -> Sequence:

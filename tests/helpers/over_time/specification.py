@@ -170,9 +170,12 @@ class State:
 
     def loads(self) -> list[list[int]]:
         """``[gpu][row]``."""
+
+        def shares(gpu: int) -> list[list[int]]:
+            return [self.share(expert) for expert in [EMPTY, *self.held(gpu)]]
+
         return [
-            [sum(column) for column in zip(*map(self.share, self.held(gpu)), self.share(EMPTY))]
-            for gpu in range(self.gpus)
+            [sum(column) for column in zip(*shares(gpu), strict=True)] for gpu in range(self.gpus)
         ]
 
     def total(self) -> int:
@@ -337,8 +340,8 @@ class Screen:
 
 def best_of(moves: list[tuple[int, Move]]) -> list[tuple[int, Move]]:
     """The first of the largest estimates, if it is positive."""
-    best = max(moves, key=lambda x: x[0], default=(0, None))
-    return [best] if best[0] > 0 else []
+    best = max(moves, key=lambda x: x[0], default=None)
+    return [best] if best and best[0] > 0 else []
 
 
 # --- Search ----------------------------------------------------------------------------------------
@@ -361,8 +364,8 @@ def best_move(state: State, moves: list[Move], left: int) -> tuple[Move, int] | 
 
 def search(state: State, copies: int, price: int) -> tuple[State, list[Step]]:
     """Improves a state; ``price`` in millionths of the norm for all slots."""
-    steps = []
-    idle = set()
+    steps: list[Step] = []
+    idle: set[int] = set()
     while copies > 0:
         potentials = [potential(load) for load in state.loads()]
         before = sum(potentials)
@@ -425,7 +428,8 @@ def cold_slots(history: History, num_slots: int, gpus: int) -> list[int]:
 
     def load(experts: list[int]) -> int:
         zeros = [0] * len(shares[0])
-        return potential_of_any([sum(c) for c in zip(*(shares[e] for e in experts), zeros)])
+        columns = zip(zeros, *(shares[expert] for expert in experts), strict=True)
+        return potential_of_any([sum(column) for column in columns])
 
     order = list(experts)
     while order:
