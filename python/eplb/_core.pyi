@@ -7,7 +7,9 @@ import numpy.typing as npt
 
 __all__ = [
     "Certificate",
+    "LoadHistory",
     "Loads",
+    "Migration",
     "Placement",
     "Topology",
     "__version__",
@@ -19,6 +21,7 @@ __all__ = [
     "plan",
     "policies",
     "policies_for",
+    "replan",
     "sample",
     "verify",
     "verify_structure",
@@ -148,3 +151,64 @@ def sample(
     domains: int,
 ) -> npt.NDArray[np.int64]: ...
 def family(name: str, layers: int, experts: int, seed: int) -> npt.NDArray[np.int64]: ...
+
+@final
+class LoadHistory:
+    def __new__(cls, layers: int, experts: int, rows: int, decay: int) -> LoadHistory: ...
+    def observe(self, loads: Loads, threads: int) -> None: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def experts(self) -> int: ...
+    @property
+    def rows(self) -> list[int]: ...
+    @property
+    def shifted(self) -> list[bool]: ...
+    def newest(self) -> Loads: ...
+    def digest(self) -> str: ...
+    def copy(self) -> LoadHistory: ...
+    def state(
+        self,
+    ) -> tuple[
+        int,
+        int,
+        int,
+        list[tuple[list[list[int]], list[int], list[int], int, bool]],
+        list[list[int]],
+        list[int],
+    ]: ...
+    @staticmethod
+    def from_state(
+        state: tuple[
+            int,
+            int,
+            int,
+            list[tuple[list[list[int]], list[int], list[int], int, bool]],
+            list[list[int]],
+            list[int],
+        ],
+    ) -> LoadHistory: ...
+
+@final
+class Migration:
+    def phy2log(self) -> npt.NDArray[np.int64]: ...
+    @property
+    def copies(self) -> list[int]: ...
+    @property
+    def objective(self) -> list[tuple[int, int]]: ...
+    @property
+    def shifted(self) -> list[bool]: ...
+    @property
+    def kept(self) -> list[bool]: ...
+
+def replan(
+    history: LoadHistory,
+    topology: Topology,
+    previous: npt.NDArray[np.int64] | None = None,
+    previous_gpus: int = 0,
+    move_price: int = 10_000,
+    max_moves: int | tuple[int] | None = None,
+    max_moves_after_shift: int | tuple[int] | None = None,
+    max_copies: int | None = None,
+    threads: int = 1,
+) -> Migration: ...

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod errors;
+mod history;
 mod sampling;
 
 use eplb_core as core;
@@ -413,6 +414,9 @@ fn verify(
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::history::{LoadHistory, Migration, replan};
+
     #[pymodule_export]
     use super::{
         Certificate, Loads, Placement, Topology, certify, efforts, plan, policies, policies_for,

@@ -82,6 +82,16 @@ impl CanonicalLoads {
         Ok(Self { layers, experts, values: values.into(), exponents: exponents.into() })
     }
 
+    /// Rows that are canonical already, `[layers, experts]`, with the exponent of each.
+    pub(crate) fn from_canonical(values: Vec<u64>, exponents: Vec<i32>, experts: usize) -> Self {
+        Self {
+            layers: exponents.len(),
+            experts,
+            values: values.into(),
+            exponents: exponents.into(),
+        }
+    }
+
     /// Number of layers.
     #[must_use]
     pub fn layers(&self) -> usize {

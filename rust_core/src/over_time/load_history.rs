@@ -1,0 +1,217 @@
+//! The history of all layers. Every layer decides for itself.
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Place};
+use crate::kernel::threads::{share_out, worth};
+use crate::over_time::error;
+use crate::over_time::history::{HistoryOptions, LayerHistory, LayerState};
+use crate::problem::loads::CanonicalLoads;
+
+/// What is remembered of past windows of loads, of all layers.
+///
+/// It depends on the loads' values alone: not on their dtype, the machine, or the number of threads.
+/// Equal histories give equal plans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadHistory {
+    options: HistoryOptions,
+    experts: usize,
+    layers: Vec<Layer>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Layer {
+    history: LayerHistory,
+    /// The canonical loads of the newest window that was not empty, `[experts]`, and their exponent.
+    newest: Vec<u64>,
+    exponent: i32,
+}
+
+/// A history in plain numbers, for files and other processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryState {
+    /// How much is remembered.
+    pub options: HistoryOptions,
+    /// Experts per layer.
+    pub experts: usize,
+    /// What is remembered of each layer.
+    pub layers: Vec<LayerState>,
+    /// Canonical loads of each layer's newest window that was not empty, `[layers][experts]`.
+    pub newest: Vec<Vec<u64>>,
+    /// The exponent of each row of `newest`: canonical = round(load * 2^exponent).
+    pub exponents: Vec<i32>,
+}
+
+impl LoadHistory {
+    /// A history without windows, of so many layers and experts.
+    ///
+    /// # Errors
+    /// A number of rows or a decay is out of its range.
+    pub fn new(layers: usize, experts: usize, options: HistoryOptions) -> Result<Self, Error> {
+        check(options)?;
+        let layer =
+            Layer { history: LayerHistory::default(), newest: vec![0; experts], exponent: 0 };
+        Ok(Self { options, experts, layers: vec![layer; layers] })
+    }
+
+    /// Learns from the loads of a window, which must be newer than all before. A layer without load
+    /// is skipped.
+    ///
+    /// Time O(layers * rows * experts), on up to `threads` threads if there are so many loads that it
+    /// pays.
+    ///
+    /// # Errors
+    /// The loads have another number of layers or experts.
+    pub fn observe(&mut self, loads: &CanonicalLoads, threads: usize) -> Result<(), Error> {
+        let Self { options, experts, ref mut layers } = *self;
+        if (loads.layers(), loads.experts()) != (layers.len(), experts) {
+            return Err(error::load_shape(loads, layers.len(), experts));
+        }
+        // A load is compared with all rows, and with all again after a merge.
+        let threads = worth(threads, loads.layers() * loads.experts() * options.rows as usize);
+        let share = layers.len().div_ceil(threads).max(1);
+        let shares = layers.chunks_mut(share).enumerate();
+        share_out(threads, shares, |(index, layers)| {
+            for (row, layer) in (index * share..).zip(layers) {
+                layer.observe(loads.row(row), loads.exponents()[row], options);
+            }
+        });
+        Ok(())
+    }
+
+    /// How much is remembered.
+    #[must_use]
+    pub fn options(&self) -> HistoryOptions {
+        self.options
+    }
+
+    /// Number of layers.
+    #[must_use]
+    pub fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Logical experts per layer.
+    #[must_use]
+    pub fn experts(&self) -> usize {
+        self.experts
+    }
+
+    /// The rows that are kept of each layer, `[layers]`: 0 if it has seen no load.
+    #[must_use]
+    pub fn rows(&self) -> Vec<usize> {
+        self.layers.iter().map(|layer| layer.history.rows().len()).collect()
+    }
+
+    /// Whether the newest window of each layer was a shift of its traffic, `[layers]`.
+    #[must_use]
+    pub fn shifted(&self) -> Vec<bool> {
+        self.layers.iter().map(|layer| layer.history.shifted()).collect()
+    }
+
+    /// The canonical loads of each layer's newest window that was not empty.
+    ///
+    /// # Panics
+    /// If the history has no layers.
+    #[must_use]
+    pub fn newest(&self) -> CanonicalLoads {
+        let values = self.layers.iter().flat_map(|layer| layer.newest.iter().copied()).collect();
+        let exponents = self.layers.iter().map(|layer| layer.exponent).collect();
+        CanonicalLoads::from_canonical(values, exponents, self.experts)
+    }
+
+    /// The history of a layer.
+    pub(crate) fn layer(&self, layer: usize) -> &LayerHistory {
+        &self.layers[layer].history
+    }
+
+    /// A short hash of the options and all that is remembered: the first 16 hex digits of SHA-256
+    /// over a version tag and the numbers of [`HistoryState`] in order, as little-endian u64. Every
+    /// list comes after its length. Processes that plan together compare it.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut numbers = vec![u64::from(self.options.rows), u64::from(self.options.decay)];
+        numbers.extend([self.experts as u64, self.layers.len() as u64]);
+        for layer in &self.layers {
+            let LayerState { rows, weights, nearest, usual, shifted } = layer.history.state();
+            numbers.push(rows.len() as u64);
+            numbers.extend(rows.iter().flatten().map(|&share| u64::from(share)));
+            numbers.extend(weights);
+            numbers.push(nearest.len() as u64);
+            numbers.extend(nearest.iter().map(|&distance| u64::from(distance)));
+            numbers.extend([u64::from(usual), u64::from(shifted)]);
+            numbers.extend(&layer.newest);
+            numbers.push(i64::from(layer.exponent) as u64);
+        }
+        let bytes: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
+        let mut hash = Sha256::new_with_prefix(
+            b"eplb history 1
+",
+        );
+        hash.update(&bytes);
+        let hash: [u8; 32] = hash.finalize().into();
+        hash[..8].iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
+    }
+
+    /// The history in plain numbers.
+    #[must_use]
+    pub fn state(&self) -> HistoryState {
+        HistoryState {
+            options: self.options,
+            experts: self.experts,
+            layers: self.layers.iter().map(|layer| layer.history.state()).collect(),
+            newest: self.layers.iter().map(|layer| layer.newest.clone()).collect(),
+            exponents: self.layers.iter().map(|layer| layer.exponent).collect(),
+        }
+    }
+
+    /// The history with this state.
+    ///
+    /// # Errors
+    /// The state is not one that [`Self::state`] can give.
+    pub fn from_state(state: HistoryState) -> Result<Self, Error> {
+        let HistoryState { options, experts, layers, newest, exponents } = state;
+        check(options)?;
+        if newest.len() != layers.len() || exponents.len() != layers.len() {
+            return Err(error::state(
+                format!("{} layers", layers.len()),
+                format!("as many as windows, {}, and exponents, {}", newest.len(), exponents.len()),
+            ));
+        }
+        let layer = |(index, ((state, newest), exponent)): (usize, ((_, Vec<u64>), _))| {
+            let in_layer =
+                |(problem, expected)| error::state(problem, expected).at(Place::layer(index));
+            let total = newest.iter().try_fold(0_u64, |sum, &load| sum.checked_add(load));
+            if newest.len() != experts || total.is_none_or(|total| total >> 41 > 0) {
+                let problem = format!("a newest window of {} loads", newest.len());
+                let expected = format!("{experts} canonical loads that sum to less than 2^41");
+                return Err(in_layer((problem, expected)));
+            }
+            let history = LayerHistory::from_state(state, experts, options).map_err(in_layer)?;
+            Ok(Layer { history, newest, exponent })
+        };
+        let layers = layers.into_iter().zip(newest).zip(exponents).enumerate().map(layer);
+        Ok(Self { options, experts, layers: layers.collect::<Result<_, _>>()? })
+    }
+}
+
+impl Layer {
+    fn observe(&mut self, loads: &[u64], exponent: i32, options: HistoryOptions) {
+        if loads.iter().any(|&load| load > 0) {
+            self.newest.copy_from_slice(loads);
+            self.exponent = exponent;
+        }
+        self.history.observe(loads, options);
+    }
+}
+
+fn check(options: HistoryOptions) -> Result<(), Error> {
+    let HistoryOptions { rows, decay } = options;
+    if !HistoryOptions::ROWS.contains(&rows) {
+        return Err(error::range("rows", rows, HistoryOptions::ROWS));
+    }
+    if !HistoryOptions::DECAYS.contains(&decay) {
+        return Err(error::range("decay", decay, HistoryOptions::DECAYS));
+    }
+    Ok(())
+}

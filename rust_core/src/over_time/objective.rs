@@ -1,0 +1,140 @@
+//! What planning makes small: the sum of the eighth powers of all GPU loads in all rows.
+//!
+//! The eighth power is near the maximum, but counts every busy GPU. Loads are integers with 16 bits
+//! after the point: the mean GPU has load 2^16 * weight^(1/8) in a row, so that the eighth powers
+//! count by the weight. `shift` halves all loads so often that no sum overflows; see [`Objective`].
+
+use crate::over_time::history::{LayerHistory, SHARE_BITS};
+
+/// One number for each row; rows that a history lacks are zeros, which change nothing.
+pub(crate) type Cells<const N: usize> = [u32; N];
+
+/// A load beyond this is too large for [`power`].
+pub(crate) const LOAD_BITS: u32 = 20;
+
+/// `x^8 / 2^112`, rounded down after each squaring: 2^16 for the mean GPU. Takes x below 2^20 and is
+/// below 2^48; it never falls as x rises.
+#[inline]
+pub(crate) fn power(x: u32) -> u64 {
+    let low = |x: u64| u64::from(x as u32); // tells the compiler that 32 bits are enough
+    let second = low((u64::from(x) * u64::from(x)) >> 16);
+    let fourth = low((second * second) >> 16);
+    (fourth * fourth) >> 16
+}
+
+/// The slope of [`power`] but for a constant: `x^7 / 2^96`, below 2^44 for x below 2^20.
+#[inline]
+pub(crate) fn slope(x: u32) -> u64 {
+    let x = u64::from(x);
+    let second = (x * x) >> 16;
+    let third = (second * x) >> 16;
+    let fourth = (second * second) >> 16;
+    (fourth * third) >> 16
+}
+
+/// The potential of a GPU with these loads: the sum of their powers.
+#[inline]
+pub(crate) fn potential<const N: usize>(load: &Cells<N>) -> u64 {
+    load.iter().fold(0, |sum: u64, &x| sum.wrapping_add(power(x)))
+}
+
+/// The same for loads of any size: it rises by 2^26 per unit beyond the range of [`power`].
+pub(crate) fn potential_of_any<const N: usize>(load: &Cells<N>) -> u64 {
+    if load.iter().fold(0, |bits, &x| bits | x) >> LOAD_BITS == 0 {
+        return potential(load);
+    }
+    let most = (1 << LOAD_BITS) - 1;
+    load.iter().map(|&x| power(x.min(most)) + (u64::from(x.saturating_sub(most)) << 26)).sum()
+}
+
+/// The load of one of `replicas` replicas: the load times the reciprocal of their number, which is
+/// rounded up.
+#[inline]
+pub(crate) fn share<const N: usize>(load: &Cells<N>, replicas: u32) -> Cells<N> {
+    let reciprocal = (1_u64 << 32).div_ceil(u64::from(replicas.max(1)));
+    load.map(|x| ((u64::from(x) * reciprocal) >> 32) as u32)
+}
+
+/// 2^16 * (weight / 65536)^(1/8), rounded down in each root. Below 2^18 for a weight below 2^32.
+fn scale(weight: u64) -> u64 {
+    4 * (u128::from(weight) << 96).isqrt().isqrt().isqrt() as u64
+}
+
+/// The loads of every expert in the rows of a history.
+#[derive(Debug, Clone)]
+pub(crate) struct Objective<const N: usize> {
+    /// The load of each expert if it had one replica, `[experts]`, before the shift.
+    cells: Vec<[u64; N]>,
+}
+
+impl<const N: usize> Objective<N> {
+    /// The rows of a history with these weights. The mean of `gpus` GPUs has the scale of the row.
+    pub(crate) fn new(history: &LayerHistory, weights: &[u64], gpus: usize) -> Self {
+        let experts = history.rows().first().map_or(0, Vec::len);
+        let mut cells = vec![[0; N]; experts];
+        for (index, (row, &weight)) in history.rows().iter().zip(weights).enumerate() {
+            // Below 2^38: GPUs are 2^20 at most.
+            let scale = scale(weight) * gpus as u64;
+            for (cells, &share) in cells.iter_mut().zip(row) {
+                cells[index] = if scale >> 33 == 0 {
+                    (u64::from(share) * scale) >> SHARE_BITS
+                } else {
+                    ((u128::from(share) * u128::from(scale)) >> SHARE_BITS) as u64
+                };
+            }
+        }
+        Self { cells }
+    }
+
+    /// The loads of all experts, halved `shift` times.
+    pub(crate) fn shifted(&self, shift: u32) -> Vec<Cells<N>> {
+        self.cells.iter().map(|cells| cells.map(|x| (x >> shift) as u32)).collect()
+    }
+
+    /// All loads of an expert together.
+    pub(crate) fn total_of(&self, expert: usize) -> u64 {
+        self.cells[expert].iter().sum()
+    }
+
+    /// The loads of groups of so many consecutive experts.
+    pub(crate) fn sums(&self, group_size: usize) -> Self {
+        let sum = |group: &[[u64; N]]| {
+            group.iter().fold([0; N], |sum, cells| std::array::from_fn(|row| sum[row] + cells[row]))
+        };
+        Self { cells: self.cells.chunks_exact(group_size).map(sum).collect() }
+    }
+
+    /// The fewest halvings for which every expert's load, shared by its replicas, is below 2^18, and
+    /// below 2^32 as a whole.
+    pub(crate) fn shift_of_shares(&self, replicas: &[u32]) -> u32 {
+        let mut shift = 0;
+        for (cells, &replicas) in self.cells.iter().zip(replicas) {
+            let largest = cells.iter().copied().max().unwrap_or(0);
+            let replicas = u64::from(replicas.max(1));
+            while largest >> shift >= (replicas << 18).min(1 << 32) {
+                shift += 1;
+            }
+        }
+        shift
+    }
+}
+
+/// The mean share of each expert in the history plus 5/8 of its standard deviation: what replicas are
+/// given by on a cold plan.
+pub(crate) fn mean_and_deviation(history: &LayerHistory, weights: &[u64]) -> Vec<u64> {
+    let experts = history.rows().first().map_or(0, Vec::len);
+    let total = u128::from(weights.iter().sum::<u64>().max(1));
+    let rows = || history.rows().iter().zip(weights);
+    let expected = |expert: usize| {
+        let weighted = |value: u64, weight: u64| u128::from(value) * u128::from(weight);
+        let mean = rows().map(|(row, &weight)| weighted(u64::from(row[expert]), weight));
+        let mean = (mean.sum::<u128>() / total) as u64;
+        let squares = rows().map(|(row, &weight)| {
+            let difference = u64::from(row[expert]).abs_diff(mean);
+            weighted(difference * difference, weight)
+        });
+        let variance = (squares.sum::<u128>() / total) as u64;
+        mean + variance.isqrt() * 5 / 8
+    };
+    (0..experts).map(expected).collect()
+}

@@ -1,0 +1,194 @@
+//! The placement that is in force: what each slot of the new fleet holds already.
+
+use crate::error::{Error, Place};
+use crate::over_time::error;
+use crate::over_time::fleet::Fleet;
+use crate::over_time::state::EMPTY;
+
+/// A placement that is in force, on GPUs with equally many slots.
+#[derive(Debug, Clone, Copy)]
+pub struct Previous<'a> {
+    /// Logical expert in each slot, `[layers, slots]`; -1 is an empty slot. A GPU may hold an expert
+    /// twice, and experts may lack.
+    pub phy2log: &'a [i64],
+    /// Slots per layer.
+    pub num_slots: usize,
+    /// GPUs of all nodes. GPU 0 of the new plan is GPU 0 here, and so on: GPUs are added or removed
+    /// at the end, and a GPU that was lost within is one with empty slots.
+    pub num_gpus: usize,
+}
+
+impl Previous<'_> {
+    /// Checks the sizes, and returns the number of layers.
+    pub(crate) fn layers(&self) -> Result<usize, Error> {
+        let Self { phy2log, num_slots, num_gpus } = *self;
+        let whole = num_gpus > 0 && num_slots > 0 && num_slots.is_multiple_of(num_gpus);
+        if !whole || phy2log.is_empty() || !phy2log.len().is_multiple_of(num_slots) {
+            let problem = format!("the previous placement has {} entries", phy2log.len());
+            let expected =
+                format!("whole layers of {num_slots} slots, equally many on {num_gpus} GPUs");
+            return Err(error::previous(Place::default(), problem, expected));
+        }
+        Ok(phy2log.len() / num_slots)
+    }
+
+    /// What each slot of the fleet holds, in a layer. An expert stays in its slot; if its GPU has
+    /// fewer slots now, the experts without a replica elsewhere stay first. A second replica on a GPU
+    /// is worth nothing there: its slot is empty.
+    ///
+    /// # Errors
+    /// A slot holds an unknown expert.
+    pub(crate) fn slots(&self, layer: usize, fleet: &Fleet) -> Result<Vec<u16>, Error> {
+        let experts = fleet.experts();
+        let row = self.row(layer);
+        let mut old = Vec::with_capacity(row.len());
+        let mut replicas = vec![0_u32; experts];
+        for (slot, &expert) in row.iter().enumerate() {
+            old.push(match usize::try_from(expert) {
+                Ok(expert) if expert < experts => {
+                    replicas[expert] += 1;
+                    expert as u16
+                }
+                Err(_) if expert == -1 => EMPTY,
+                _ => {
+                    let problem = format!("unknown expert {expert}");
+                    let expected = format!("0 to {}, or -1 for an empty slot", experts - 1);
+                    return Err(error::previous(Place::slot(layer, slot), problem, expected));
+                }
+            });
+        }
+        let per_gpu = self.num_slots / self.num_gpus;
+        let mut slots = vec![EMPTY; fleet.num_slots()];
+        for (gpu, held) in old.chunks_exact_mut(per_gpu).enumerate().take(fleet.gpus()) {
+            for position in 1..per_gpu {
+                if held[..position].contains(&held[position]) {
+                    held[position] = EMPTY;
+                }
+            }
+            keep(held, &mut slots[fleet.slots(gpu)], &replicas);
+        }
+        Ok(slots)
+    }
+
+    fn row(&self, layer: usize) -> &[i64] {
+        &self.phy2log[layer * self.num_slots..][..self.num_slots]
+    }
+
+    /// Slots that are empty only because they held a second replica keep it: its weights are there.
+    pub(crate) fn restore_duplicates(&self, layer: usize, fleet: &Fleet, slots: &mut [u16]) {
+        let held = self.row(layer).chunks_exact(self.num_slots / self.num_gpus);
+        for (gpu, held) in held.enumerate().take(fleet.gpus()) {
+            for (position, (slot, &expert)) in
+                slots[fleet.slots(gpu)].iter_mut().zip(held).enumerate()
+            {
+                if *slot == EMPTY && held[..position].contains(&expert) {
+                    *slot = u16::try_from(expert).unwrap_or(EMPTY);
+                }
+            }
+        }
+    }
+}
+
+/// Copies what a GPU held to the slots that it has now.
+fn keep(held: &[u16], slots: &mut [u16], replicas: &[u32]) {
+    let same = held.len().min(slots.len());
+    slots[..same].copy_from_slice(&held[..same]);
+    for &expert in &held[same..] {
+        if expert == EMPTY || replicas[expert as usize] > 1 {
+            continue;
+        }
+        let spare = |&held: &u16| held == EMPTY || replicas[held as usize] > 1;
+        if let Some(slot) = slots.iter().rposition(spare) {
+            slots[slot] = expert;
+        }
+    }
+}
+
+/// The zone of each expert, as its group is placed.
+///
+/// # Errors
+/// A group is on several nodes, or a node has more groups than others.
+pub(crate) fn zones_of_experts(
+    layer: usize,
+    slots: &[u16],
+    fleet: &Fleet,
+) -> Result<Vec<u32>, Error> {
+    let (size, zones) = (fleet.group_size(), fleet.num_zones());
+    if zones == 1 {
+        return Ok(vec![0; fleet.experts()]);
+    }
+    let mut zone_of_group = vec![None; fleet.groups()];
+    let mut room = vec![fleet.groups() / zones; zones];
+    let apart = |slot, problem: String| {
+        let expected = "each group on one node, and equally many groups on each".to_owned();
+        error::previous(Place::slot(layer, slot), problem, expected)
+            .hint(["plan without the previous placement".into()])
+    };
+    for (slot, &expert) in slots.iter().enumerate().filter(|&(_, &expert)| expert != EMPTY) {
+        let zone = fleet.zone_of(fleet.gpu_of(slot));
+        let group = expert as usize / size;
+        match zone_of_group[group] {
+            None if room[zone] == 0 => {
+                return Err(apart(slot, format!("group {group} is one too many on node {zone}")));
+            }
+            None => {
+                zone_of_group[group] = Some(zone);
+                room[zone] -= 1;
+            }
+            Some(other) if other != zone => {
+                let problem = format!("group {group} is on node {zone} and on node {other}");
+                return Err(apart(slot, problem));
+            }
+            Some(_) => {}
+        }
+    }
+    // A group that is nowhere goes where there is most room.
+    for zone_of_group in zone_of_group.iter_mut().filter(|zone| zone.is_none()) {
+        let zone = (0..zones).rev().max_by_key(|&zone| room[zone]).unwrap_or(0);
+        *zone_of_group = Some(zone);
+        room[zone] -= 1;
+    }
+    let zone_of = |expert: usize| zone_of_group[expert / size].unwrap_or(0) as u32;
+    Ok((0..fleet.experts()).map(zone_of).collect())
+}
+
+/// Experts that stay on a GPU are in the slots that they had there; the others follow in order. So an
+/// expert that left and came back has not moved.
+pub(crate) fn align(old: &[u16], slots: &mut [u16], fleet: &Fleet) {
+    for gpu in 0..fleet.gpus() {
+        let range = fleet.slots(gpu);
+        let (old, new) = (&old[range.clone()], &mut slots[range]);
+        if old == new {
+            continue;
+        }
+        let mut aligned = vec![EMPTY; new.len()];
+        let mut others = Vec::new();
+        for &expert in new.iter().filter(|&&expert| expert != EMPTY) {
+            match old.iter().position(|&held| held == expert) {
+                Some(position) => aligned[position] = expert,
+                None => others.push(expert),
+            }
+        }
+        // A slot that was empty and is to be empty stays so, if the numbers allow it.
+        let mut others = others.into_iter();
+        for position in 0..new.len() {
+            if aligned[position] == EMPTY && new[position] != EMPTY {
+                aligned[position] = others.next().unwrap_or(EMPTY);
+            }
+        }
+        for held in aligned.iter_mut().filter(|held| **held == EMPTY) {
+            *held = others.next().unwrap_or(EMPTY);
+        }
+        new.copy_from_slice(&aligned);
+    }
+}
+
+/// Slots that get an expert which their GPU did not hold: the weight copies of an update.
+pub(crate) fn copies(old: &[u16], new: &[u16], fleet: &Fleet) -> u64 {
+    let arrived = |gpu: usize| {
+        let range = fleet.slots(gpu);
+        let old = &old[range.clone()];
+        new[range].iter().filter(|&&expert| expert != EMPTY && !old.contains(&expert)).count()
+    };
+    (0..fleet.gpus()).map(|gpu| arrived(gpu) as u64).sum()
+}

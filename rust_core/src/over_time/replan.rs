@@ -1,0 +1,294 @@
+//! Plans for the windows to come: from nothing, or from the placement in force with few moves.
+
+use crate::error::{Error, ErrorKind, Place, parameter};
+use crate::kernel::threads::share_out;
+use crate::over_time::error;
+use crate::over_time::fleet::Fleet;
+use crate::over_time::history::LayerHistory;
+use crate::over_time::load_history::LoadHistory;
+use crate::over_time::objective::{Objective, mean_and_deviation};
+use crate::over_time::previous::{Previous, align, copies, zones_of_experts};
+use crate::over_time::screen::Screen;
+use crate::over_time::search::{Limits, Step, improve};
+use crate::over_time::state::{EMPTY, Move, State};
+use crate::over_time::{cold, repair};
+use crate::problem::topology::Topology;
+
+/// How many weight copies a layer may take in an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoveLimit {
+    /// A share of the slots, in millionths, rounded up.
+    Share(u32),
+    /// A number.
+    Number(u64),
+}
+
+impl MoveLimit {
+    fn copies(self, slots: usize) -> u64 {
+        match self {
+            Self::Share(share) => (slots as u64 * u64::from(share)).div_ceil(1_000_000),
+            Self::Number(number) => number,
+        }
+    }
+}
+
+/// What an update may cost. A swap takes two weight copies, a reassigned slot one. Experts without a
+/// replica get one whatever the limits are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MigrationOptions {
+    /// What moving every slot once must gain, in millionths of the norm of the loads (the eighth root
+    /// of the objective). The default is 10,000, that is 0.01.
+    pub move_price: u32,
+    /// The most copies of a layer: 0.2 of the slots by default.
+    pub max_moves: MoveLimit,
+    /// The same for a layer whose traffic has shifted, or of which experts had no replica: 0.6 of the
+    /// slots by default.
+    pub max_moves_after_shift: MoveLimit,
+    /// The most copies of all layers, spent where they gain most. The default is no such limit.
+    pub max_copies: Option<u64>,
+}
+
+impl Default for MigrationOptions {
+    fn default() -> Self {
+        Self {
+            move_price: 10_000,
+            max_moves: MoveLimit::Share(200_000),
+            max_moves_after_shift: MoveLimit::Share(600_000),
+            max_copies: None,
+        }
+    }
+}
+
+/// What an update does to a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerMigration {
+    /// Slots that get an expert which their GPU did not hold; all of them if there was no previous
+    /// placement.
+    pub copies: u64,
+    /// The objective on the history, after experts without a replica got one, and at the end. Both
+    /// are in one unit, which is another one for another layer.
+    pub objective: [u64; 2],
+    /// Whether the newest window was a shift of the traffic.
+    pub shifted: bool,
+    /// Whether nothing moves.
+    pub kept: bool,
+}
+
+/// A placement for the windows to come, and what leads to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// Logical expert in each slot, `[layers, slots]`; -1 is an empty slot. An expert that stays on a
+    /// GPU stays in its slot.
+    pub phy2log: Vec<i64>,
+    /// What happens to each layer, `[layers]`.
+    pub layers: Vec<LayerMigration>,
+}
+
+/// Places the experts of every layer for the windows to come: no GPU gets an expert twice. With a
+/// previous placement, few replicas move, and each move is worth its price.
+///
+/// A layer that has seen no load is planned for equal loads, and keeps its previous placement. A
+/// previous second replica on a GPU stays only if nothing better comes into its slot, and counts for
+/// nothing until then.
+///
+/// Layers are planned on up to `threads` threads, which change no answer. Time of a layer
+/// O(slots * GPUs * rows) without a previous placement, and O(slots * rows) for each move with one.
+///
+/// # Errors
+/// The history has another number of experts than the topology, or no layers; a GPU has more slots
+/// than there are experts for it; the previous placement has other layers, an unknown expert, or
+/// groups on several nodes; `threads` is 0.
+pub fn replan(
+    history: &LoadHistory,
+    topology: &Topology,
+    previous: Option<Previous<'_>>,
+    options: MigrationOptions,
+    threads: usize,
+) -> Result<Migration, Error> {
+    let layers = history.layers();
+    if threads == 0 {
+        let problem = [parameter("threads", 0), " is too small".into()];
+        return Err(Error::new(ErrorKind::Option, problem).expected("at least 1"));
+    }
+    if history.experts() != topology.num_experts() || layers == 0 {
+        return Err(error::history_shape(layers, history.experts(), topology.num_experts()));
+    }
+    let fleet = Fleet::new(topology);
+    fleet.check()?;
+    if let Some(previous) = previous {
+        let found = previous.layers()?;
+        if found != layers {
+            let problem = format!("the previous placement has {found} layers");
+            let expected = format!("{layers}, as the history has");
+            return Err(error::previous(Place::default(), problem, expected));
+        }
+    }
+    let mut planned: Vec<Result<Planned, Error>> = Vec::new();
+    planned.resize_with(layers, || Ok(Planned::default()));
+    share_out(threads, planned.iter_mut().enumerate(), |(layer, planned)| {
+        *planned = plan_layer(history.layer(layer), &fleet, previous, layer, options);
+    });
+    let mut planned = planned.into_iter().collect::<Result<Vec<_>, _>>()?;
+    if let Some(most) = options.max_copies {
+        spend(&mut planned, most);
+    }
+    let mut phy2log = Vec::with_capacity(layers * fleet.num_slots());
+    let mut results = Vec::with_capacity(layers);
+    for (layer, planned) in planned.into_iter().enumerate() {
+        let (slots, result) = planned.finish(&fleet, previous, layer);
+        phy2log.extend(
+            slots.into_iter().map(|expert| if expert == EMPTY { -1 } else { i64::from(expert) }),
+        );
+        results.push(LayerMigration { shifted: history.layer(layer).shifted(), ..result });
+    }
+    Ok(Migration { phy2log, layers: results })
+}
+
+/// A layer before it is known how many of its moves are made.
+#[derive(Debug, Default)]
+struct Planned {
+    /// What was in force: see [`Previous::slots`].
+    held: Option<Vec<u16>>,
+    /// Every expert has a replica.
+    start: Vec<u16>,
+    objective: u64,
+    steps: Vec<Step>,
+}
+
+impl Planned {
+    /// The slots at the end, and what happened on the way.
+    fn finish(
+        self,
+        fleet: &Fleet,
+        previous: Option<Previous<'_>>,
+        layer: usize,
+    ) -> (Vec<u16>, LayerMigration) {
+        let Self { held, start: mut slots, objective, steps } = self;
+        for step in &steps {
+            match step.action {
+                Move::Swap(a, b) => slots.swap(a as usize, b as usize),
+                Move::Reassign(slot, expert) => slots[slot as usize] = expert,
+            }
+        }
+        let end = steps.last().map_or(objective, |step| step.before - step.gain);
+        let copies = match &held {
+            None => slots.iter().filter(|&&expert| expert != EMPTY).count() as u64,
+            Some(held) => {
+                align(held, &mut slots, fleet);
+                copies(held, &slots, fleet)
+            }
+        };
+        if let Some(previous) = previous {
+            previous.restore_duplicates(layer, fleet, &mut slots);
+        }
+        let objective = [objective, end];
+        (slots, LayerMigration { copies, objective, shifted: false, kept: copies == 0 })
+    }
+}
+
+/// Plans a layer with as many rows as fit its history.
+fn plan_layer(
+    history: &LayerHistory,
+    fleet: &Fleet,
+    previous: Option<Previous<'_>>,
+    layer: usize,
+    options: MigrationOptions,
+) -> Result<Planned, Error> {
+    let held = previous.map(|previous| previous.slots(layer, fleet)).transpose()?;
+    let equal;
+    let (history, options) = if history.rows().is_empty() {
+        equal = LayerHistory::of_equal_loads(fleet.experts());
+        let nothing = MoveLimit::Number(0);
+        (&equal, MigrationOptions { max_moves: nothing, max_moves_after_shift: nothing, ..options })
+    } else {
+        (history, options)
+    };
+    match history.rows().len() {
+        0..=4 => plan_rows::<4>(history, fleet, held, layer, options),
+        5..=8 => plan_rows::<8>(history, fleet, held, layer, options),
+        9..=16 => plan_rows::<16>(history, fleet, held, layer, options),
+        _ => plan_rows::<32>(history, fleet, held, layer, options),
+    }
+}
+
+/// Copies of a cold plan are free: this many times the slots end its search at the latest.
+const COLD_ROUNDS: u64 = 4;
+
+fn plan_rows<const N: usize>(
+    history: &LayerHistory,
+    fleet: &Fleet,
+    held: Option<Vec<u16>>,
+    layer: usize,
+    options: MigrationOptions,
+) -> Result<Planned, Error> {
+    let weights = history.planning_weights();
+    let objective = Objective::<N>::new(history, &weights, fleet.gpus());
+    let slots = fleet.num_slots();
+    let (mut state, limits) = match &held {
+        None => {
+            let expected = mean_and_deviation(history, &weights);
+            let (slots, zone_of_expert) = cold::place(fleet, &objective, &expected);
+            let limits = Limits { copies: COLD_ROUNDS * slots.len() as u64, price: 0 };
+            (State::new(fleet, &objective, slots, zone_of_expert), limits)
+        }
+        Some(held) => {
+            let zone_of_expert = zones_of_experts(layer, held, fleet)?;
+            let unplaced = repair::unplaced(fleet, &objective, held);
+            let mut state = State::new(fleet, &objective, held.clone(), zone_of_expert.clone());
+            let mut limit = options.max_moves;
+            if !unplaced.is_empty() {
+                repair::place(&mut state, &unplaced).map_err(|expert| no_room(layer, expert))?;
+                // Anew, for the headroom.
+                state = State::new(fleet, &objective, state.slots, zone_of_expert);
+            }
+            if history.shifted() || !unplaced.is_empty() {
+                limit = options.max_moves_after_shift;
+            }
+            (state, Limits { copies: limit.copies(slots), price: options.move_price })
+        }
+    };
+    let (start, total) = (state.slots.clone(), state.total());
+    let mut finder = Screen::new(&state);
+    let steps = improve(&mut state, &mut finder, limits);
+    if held.is_none() {
+        // Nothing was there before: the search is part of the placement.
+        let objective = state.total();
+        return Ok(Planned { held, start: state.slots, objective, steps: Vec::new() });
+    }
+    Ok(Planned { held, start, objective: total, steps })
+}
+
+fn no_room(layer: usize, expert: u16) -> Error {
+    let problem = format!("there is no slot for expert {expert}");
+    error::previous(Place::layer(layer), problem, "as many slots as experts".to_owned())
+}
+
+/// Shortens the lists of steps, which must be made in order, to so many copies in all: of the next
+/// steps of all layers, the one with the largest relative gain per copy is made first. A layer whose
+/// next step takes more copies than are left is done. Ties: the lower layer.
+fn spend(planned: &mut [Planned], most: u64) {
+    let mut left = most;
+    let mut taken = vec![0; planned.len()];
+    loop {
+        // gain / (objective * copies), compared across.
+        let mut best: Option<(usize, Step)> = None;
+        for (layer, planned) in planned.iter().enumerate() {
+            let Some(&step) = planned.steps.get(taken[layer]) else { continue };
+            if step.copies > left {
+                continue;
+            }
+            let worth = |step: Step, other: Step| {
+                u128::from(step.gain) * u128::from(other.before) * u128::from(other.copies)
+            };
+            if best.is_none_or(|(_, best)| worth(step, best) > worth(best, step)) {
+                best = Some((layer, step));
+            }
+        }
+        let Some((layer, step)) = best else { break };
+        taken[layer] += 1;
+        left -= step.copies;
+    }
+    for (planned, taken) in planned.iter_mut().zip(taken) {
+        planned.steps.truncate(taken);
+    }
+}

@@ -1,0 +1,507 @@
+"""Planning over time in plain Python integers: history, objective, search, one layer.
+
+It says what the core computes, number for number, and takes no care of time. Lists are indexed as
+``[row][expert]``, ``[gpu][row]``; a slot holds an expert or ``EMPTY``. ``//`` and ``>>`` round down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import combinations
+from math import isqrt
+
+EMPTY = -1
+
+# --- History ---------------------------------------------------------------------------------------
+
+ONE = 65536
+
+
+@dataclass
+class History:
+    """Merged rows of one layer, with weights."""
+
+    max_rows: int = 16
+    decay: int = 64225
+    rows: list[list[int]] = field(default_factory=list)
+    weights: list[int] = field(default_factory=list)
+    nearest: list[int] = field(default_factory=list)
+    usual: int = 0
+    shifted: bool = False
+
+    def observe(self, loads: list[int]) -> None:
+        """Learns from the canonical loads of a window."""
+        total = sum(loads)
+        if total == 0:
+            return
+        window = [(load << 30) // total for load in loads]
+        distances = [distance(row, window) for row in self.rows]
+        if distances:
+            nearest = min(distances)
+            median = sorted(self.nearest)[len(self.nearest) // 2] if self.nearest else nearest
+            self.shifted = len(self.rows) > 2 and nearest > 3 * median
+            self.usual = max(1, min(nearest, median))
+            self.nearest = [*self.nearest, nearest][-12:]
+        else:
+            self.usual = 1
+        self.weights = [weight * self.decay >> 16 for weight in self.weights]
+        self.rows.append(window)
+        self.weights.append(ONE)
+        if len(self.rows) > self.max_rows:
+            self.merge()
+
+    def merge(self) -> None:
+        """Merges the most similar pair of all rows but the newest two."""
+        rows, weights = self.rows, self.weights
+        i, j = min(
+            combinations(range(len(rows) - 2), 2),
+            key=lambda pair: (
+                distance(rows[pair[0]], rows[pair[1]]) ** 2
+                * min(weights[pair[0]], weights[pair[1]]),
+                pair,
+            ),
+        )
+        ratio = (weights[j] << 32) // max(1, weights[i] + weights[j])
+        rows[i] = [a + ((b - a) * ratio >> 32) for a, b in zip(rows[i], rows[j], strict=True)]
+        weights[i] = min(weights[i] + weights[j], 2**31)
+        del rows[j], weights[j]
+
+    def planning_weights(self) -> list[int]:
+        """Weights by likeness with the newest window."""
+        *older, newest = self.weights
+        if len(self.rows) < 3:
+            return self.weights
+        weights = []
+        for row, weight in zip(self.rows, older, strict=False):
+            likeness = min(ONE, (self.usual << 16) // max(1, distance(row, self.rows[-1])))
+            for _ in range(3 if self.shifted else 1):
+                weight = weight * likeness >> 16  # noqa: PLW2901
+            weights.append(weight)
+        return [*weights, newest]
+
+
+def distance(row: list[int], other: list[int]) -> int:
+    return sum(abs(a - b) for a, b in zip(row, other, strict=True))
+
+
+# --- Objective -------------------------------------------------------------------------------------
+
+
+def power(load: int) -> int:
+    """``load^8 / 2^112``, for loads below 2^20."""
+    second = load * load >> 16
+    fourth = second * second >> 16
+    return fourth * fourth >> 16
+
+
+def slope(load: int) -> int:
+    second = load * load >> 16
+    third, fourth = second * load >> 16, second * second >> 16
+    return fourth * third >> 16
+
+
+def potential(load: list[int]) -> int:
+    return sum(map(power, load))
+
+
+def potential_of_any(load: list[int]) -> int:
+    most = 2**20 - 1
+    return sum(power(min(x, most)) + (max(0, x - most) << 26) for x in load)
+
+
+def wholes(history: History, gpus: int) -> list[list[int]]:
+    """The load of each expert with one replica, ``[expert][row]``, before the shift."""
+    cells = []
+    for row, weight in zip(history.rows, history.planning_weights(), strict=True):
+        scale = 4 * isqrt(isqrt(isqrt(weight << 96))) * gpus
+        cells.append([share * scale >> 30 for share in row])
+    return [list(column) for column in zip(*cells, strict=True)]
+
+
+def share(whole: list[int], replicas: int) -> list[int]:
+    reciprocal = -(-(2**32) // max(1, replicas))
+    return [load * reciprocal >> 32 for load in whole]
+
+
+def shift_of_shares(cells: list[list[int]], replicas: list[int]) -> int:
+    shift = 0
+    for whole, count in zip(cells, replicas, strict=True):
+        while max(whole) >> shift >= min(max(1, count) << 18, 2**32):
+            shift += 1
+    return shift
+
+
+# --- State -----------------------------------------------------------------------------------------
+
+
+class State:
+    """Slots of equal GPUs in zones (nodes), and their loads."""
+
+    def __init__(
+        self, cells: list[list[int]], slots: list[int], gpus: int, zones: list[int], nodes: int
+    ) -> None:
+        self.slots, self.gpus, self.zones, self.nodes = list(slots), gpus, zones, nodes
+        self.per_gpu = len(slots) // gpus
+        self.replicas = [slots.count(expert) for expert in range(len(cells))]
+        shift = shift_of_shares(cells, self.replicas)
+        while True:
+            self.whole = [[load >> shift for load in whole] for whole in cells]
+            loads = self.loads()
+            if max(map(max, loads)) < 2**18 and sum(map(potential, loads)) < 2**47:
+                break
+            shift += 1
+
+    def gpu(self, slot: int) -> int:
+        return slot // self.per_gpu
+
+    def zone(self, gpu: int) -> int:
+        return gpu * self.nodes // self.gpus
+
+    def range(self, gpu: int) -> range:
+        return range(gpu * self.per_gpu, (gpu + 1) * self.per_gpu)
+
+    def held(self, gpu: int) -> list[int]:
+        return [self.slots[slot] for slot in self.range(gpu) if self.slots[slot] != EMPTY]
+
+    def share(self, expert: int) -> list[int]:
+        if expert == EMPTY:
+            return [0] * len(self.whole[0])
+        return share(self.whole[expert], self.replicas[expert])
+
+    def loads(self) -> list[list[int]]:
+        """``[gpu][row]``."""
+
+        def shares(gpu: int) -> list[list[int]]:
+            return [self.share(expert) for expert in [EMPTY, *self.held(gpu)]]
+
+        return [
+            [sum(column) for column in zip(*shares(gpu), strict=True)] for gpu in range(self.gpus)
+        ]
+
+    def total(self) -> int:
+        return sum(map(potential, self.loads()))
+
+    def after(self, move: Move) -> State:
+        """The state after a move."""
+        state = object.__new__(State)
+        state.__dict__.update(self.__dict__)
+        state.slots, state.replicas = list(self.slots), list(self.replicas)
+        if move.reassign:
+            old = state.slots[move.a]
+            if old != EMPTY:
+                state.replicas[old] -= 1
+            state.replicas[move.b] += 1
+            state.slots[move.a] = move.b
+        else:
+            state.slots[move.a], state.slots[move.b] = state.slots[move.b], state.slots[move.a]
+        return state
+
+    def can_give(self, slot: int) -> bool:
+        expert = self.slots[slot]
+        return expert == EMPTY or self.replicas[expert] > 1
+
+    def copies(self, move: Move) -> int:
+        if move.reassign:
+            return 1
+        return sum(self.slots[slot] != EMPTY for slot in (move.a, move.b))
+
+
+@dataclass(frozen=True, order=True)
+class Move:
+    """Two slots exchange experts, or slot ``a`` gets expert ``b``."""
+
+    reassign: bool
+    a: int
+    b: int
+
+
+@dataclass(frozen=True)
+class Step:
+    move: Move
+    copies: int
+    gain: int
+    before: int
+
+
+# --- Screen ----------------------------------------------------------------------------------------
+
+
+def i16(value: int) -> int:
+    return max(-32768, min(32767, value))
+
+
+def bend(x: int, curvature: int) -> int:
+    return (x * x >> 16) * curvature
+
+
+class Screen:
+    """Estimates of second order around a GPU, and the candidates that they leave."""
+
+    def __init__(self, state: State, busy: int) -> None:
+        self.state, self.busy = state, busy
+        loads = state.loads()
+        steepest = max(slope(load) for row in loads for load in row)
+        shift = max(0, steepest.bit_length() - 11)
+        self.slopes = [[slope(load) >> shift for load in row] for row in loads]
+        self.pull = [
+            sum(s * (load >> 4) for s, load in zip(slopes, row, strict=True))
+            for slopes, row in zip(self.slopes, loads, strict=True)
+        ]
+        self.shift = max(0, self.pull[busy].bit_length() - 15)
+        self.zone = [g for g in range(state.gpus) if state.zone(g) == state.zone(busy)]
+        self.curvature = [
+            min(16383, ((7 << 39) // max(1, pull)) << self.shift >> 21) for pull in self.pull
+        ]
+
+    def feels(self, gpu: int, expert: int) -> int:
+        shares = [min(32767, load >> 4) for load in self.state.share(expert)]
+        return sum(s * x for s, x in zip(self.slopes[gpu], shares, strict=True))
+
+    def felt(self, gpu: int, expert: int) -> int:
+        return i16(self.feels(gpu, expert) >> self.shift)
+
+    def at_home(self, slot: int) -> int:
+        return self.felt(self.state.gpu(slot), self.state.slots[slot])
+
+    def sum_felt(self, expert: int) -> int:
+        gpus = [g for g in range(self.state.gpus) if expert in self.state.held(g)]
+        return sum(self.feels(gpu, expert) for gpu in gpus)
+
+    def given(self, slot: int) -> int:
+        """What GPUs feel if the slot loses its expert."""
+        expert = self.state.slots[slot]
+        if expert == EMPTY:
+            return 0
+        felt = self.feels(self.state.gpu(slot), expert)
+        others = (self.sum_felt(expert) - felt) // (self.state.replicas[expert] - 1)
+        return i16((felt - others) >> self.shift)
+
+    def relief(self, expert: int) -> int:
+        """What another replica takes from the others."""
+        part = 32768 // (self.state.replicas[expert] + 1)
+        return i16((self.sum_felt(expert) >> self.shift) * part >> 15)
+
+    def added(self, gpu: int, expert: int) -> int:
+        """What a GPU feels of another replica."""
+        felt = self.felt(gpu, expert)
+        return felt - (felt * (32768 // (self.state.replicas[expert] + 1)) >> 15)
+
+    def swap(self, here: int, there: int) -> int:
+        state, gpu = self.state, self.state.gpu(there)
+        less = i16(self.at_home(here) - self.felt(self.busy, state.slots[there]))
+        more = i16(self.felt(gpu, state.slots[here]) - self.at_home(there))
+        bent = bend(less, self.curvature[self.busy]) + bend(more, self.curvature[gpu])
+        return less - more - (bent >> 3)
+
+    def reassign(self, slot: int, expert: int) -> int:
+        gpu = self.state.gpu(slot)
+        added = self.added(gpu, expert)
+        bent = bend(i16(self.at_home(slot) - added), self.curvature[gpu]) >> 3
+        return self.given(slot) + self.relief(expert) - added - bent
+
+    def candidates(self) -> list[Move]:
+        """The moves to be evaluated."""
+        state, busy = self.state, self.busy
+        swaps, reassignments = [], []
+        for here in state.range(busy):
+            for gpu in self.zone:
+                if gpu == busy or state.slots[here] in state.held(gpu):
+                    continue
+                there = [s for s in state.range(gpu) if state.slots[s] not in state.held(busy)]
+                swaps += best_of([(self.swap(here, s), Move(False, here, s)) for s in there])
+        half = len(state.whole) // 2
+        for slot in filter(state.can_give, state.range(busy)):
+            for experts in (range(half), range(half, len(state.whole))):
+                reassignments += best_of(
+                    [
+                        (self.reassign(slot, expert), Move(True, slot, expert))
+                        for expert in experts
+                        if state.zones[expert] == state.zone(busy)
+                        and expert not in state.held(busy)
+                    ]
+                )
+        for gpu in self.zone:
+            if gpu == busy:
+                continue
+            for slot in filter(state.can_give, state.range(gpu)):
+                reassignments += best_of(
+                    [
+                        (self.reassign(slot, expert), Move(True, slot, expert))
+                        for expert in state.held(busy)
+                        if expert not in state.held(gpu)
+                    ]
+                )
+        return [
+            move
+            for moves, most in ((swaps, 320), (reassignments, 32))
+            for _, move in sorted(moves, key=lambda x: (-x[0], x[1]))[:most]
+        ]
+
+
+def best_of(moves: list[tuple[int, Move]]) -> list[tuple[int, Move]]:
+    """The first of the largest estimates, if it is positive."""
+    best = max(moves, key=lambda x: x[0], default=None)
+    return [best] if best and best[0] > 0 else []
+
+
+# --- Search ----------------------------------------------------------------------------------------
+
+
+def best_move(state: State, moves: list[Move], left: int) -> tuple[Move, int] | None:
+    """The possible move with the largest gain per copy."""
+    total = state.total()
+    best = None
+    for move in sorted(moves):
+        loads = state.after(move).loads()
+        gain = total - sum(map(potential, loads))
+        copies = state.copies(move)
+        if max(map(max, loads)) >= 2**20 or gain <= 0 or copies > left:
+            continue
+        if best is None or gain * best[2] > best[1] * copies:
+            best = (move, gain, copies)
+    return best and (best[0], best[1])
+
+
+def search(state: State, copies: int, price: int) -> tuple[State, list[Step]]:
+    """Improves a state; ``price`` in millionths of the norm for all slots."""
+    steps: list[Step] = []
+    idle: set[int] = set()
+    while copies > 0:
+        potentials = [potential(load) for load in state.loads()]
+        before = sum(potentials)
+        busiest = []
+        for zone in range(state.nodes):
+            gpus = [gpu for gpu in range(state.gpus) if state.zone(gpu) == zone]
+            busiest += sorted(gpus, key=lambda gpu: (-potentials[gpu], gpu))[:2]
+        found = None
+        for busy in sorted(busiest, key=lambda gpu: (-potentials[gpu], gpu)):
+            if busy in idle:
+                continue
+            found = best_move(state, Screen(state, busy).candidates(), copies)
+            if found:
+                move, gain = found
+                cost = state.copies(move)
+                if gain * 10**6 * len(state.slots) >= 8 * price * cost * before:
+                    break
+            found = None
+            idle.add(busy)
+        if not found:
+            return state, steps
+        idle -= {gpu for gpu in range(state.gpus) if state.zone(gpu) == state.zone(busy)}
+        steps.append(Step(move, cost, gain, before))
+        copies -= cost
+        state = state.after(move)
+    return state, steps
+
+
+# --- Plans -----------------------------------------------------------------------------------------
+
+
+def expected_loads(history: History) -> list[int]:
+    """Mean and 5/8 of the standard deviation of each expert's share."""
+    weights = history.planning_weights()
+    total = max(1, sum(weights))
+    expected = []
+    for shares in zip(*history.rows, strict=True):
+        mean = sum(s * w for s, w in zip(shares, weights, strict=True)) // total
+        variance = sum((s - mean) ** 2 * w for s, w in zip(shares, weights, strict=True)) // total
+        expected.append(mean + isqrt(variance) * 5 // 8)
+    return expected
+
+
+def cold_slots(history: History, num_slots: int, gpus: int) -> list[int]:
+    """Adams' method, then LPT for vectors, of one group."""
+    expected = expected_loads(history)
+    experts = range(len(expected))
+    replicas = [1 for _ in experts]
+    for _ in range(num_slots - len(expected)):
+        free = [expert for expert in experts if replicas[expert] < gpus]
+        replicas[_heaviest(free, expected, replicas)] += 1
+    cells = wholes(history, gpus)
+    shift = shift_of_shares(cells, replicas)
+    shares = [
+        share([load >> shift for load in whole], count)
+        for whole, count in zip(cells, replicas, strict=True)
+    ]
+    per_gpu = num_slots // gpus
+    held: list[list[int]] = [[] for _ in range(gpus)]
+
+    def load(experts: list[int]) -> int:
+        zeros = [0] * len(shares[0])
+        columns = zip(zeros, *(shares[expert] for expert in experts), strict=True)
+        return potential_of_any([sum(column) for column in columns])
+
+    order = list(experts)
+    while order:
+        expert = _heaviest(order, expected, replicas)
+        order.remove(expert)
+        for _ in range(replicas[expert]):
+            fits = [g for g in range(gpus) if len(held[g]) < per_gpu and expert not in held[g]]
+            if fits:
+                gpu = min(fits, key=lambda g: (load([*held[g], expert]) - load(held[g]), g))
+                held[gpu].append(expert)
+                continue
+            gpu = next(g for g in range(gpus) if len(held[g]) < per_gpu)
+            other, position = next(
+                (g, i)
+                for g in range(gpus)
+                if expert not in held[g]
+                for i, moved in enumerate(held[g])
+                if moved not in held[gpu]
+            )
+            held[gpu].append(held[other][position])
+            held[other][position] = expert
+    return [expert for experts in held for expert in experts]
+
+
+def _heaviest(experts: list[int], expected: list[int], replicas: list[int]) -> int:
+    best = experts[0]
+    for expert in experts[1:]:
+        if expected[expert] * replicas[best] > expected[best] * replicas[expert]:
+            best = expert
+    return best
+
+
+def cold(history: History, num_slots: int, gpus: int) -> list[int]:
+    """The plan of a layer without a previous placement."""
+    slots = cold_slots(history, num_slots, gpus)
+    state = State(wholes(history, gpus), slots, gpus, [0] * len(history.rows[0]), 1)
+    return search(state, 4 * num_slots, 0)[0].slots
+
+
+def repair(state: State, cells: list[list[int]], experts: list[int]) -> State:
+    """A replica for each expert without one, the heaviest first."""
+    for expert in sorted(experts, key=lambda e: (-sum(cells[e]), e)):
+        slots = [
+            slot
+            for slot in range(len(state.slots))
+            if state.can_give(slot) and state.zone(state.gpu(slot)) == state.zones[expert]
+        ]
+
+        def cost(slot: int, state: State = state, expert: int = expert) -> int:
+            return sum(map(potential_of_any, state.after(Move(True, slot, expert)).loads()))
+
+        state = state.after(Move(True, min(slots, key=lambda slot: (cost(slot), slot)), expert))
+    return state
+
+
+def warm(
+    history: History,
+    slots: list[int],
+    gpus: int,
+    copies: tuple[int, int],
+    price: int,
+    zones: list[int] | None = None,
+    nodes: int = 1,
+) -> tuple[State, list[Step]]:
+    """The update of a layer; ``copies`` usually, and after a shift or a repair."""
+    experts = len(history.rows[0])
+    zones = zones or [0] * experts
+    cells = wholes(history, gpus)
+    state = State(cells, slots, gpus, zones, nodes)
+    unplaced = [expert for expert in range(experts) if expert not in slots]
+    if unplaced:
+        state = repair(state, cells, unplaced)
+        state = State(cells, state.slots, gpus, zones, nodes)
+    limit = copies[1] if history.shifted or unplaced else copies[0]
+    return search(state, limit, price)
