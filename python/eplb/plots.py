@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from eplb.plans import IntTable, Plan
 
+__all__ = ["figure_of", "plot_plan"]
+
 #: Endings of picture files.
 ENDINGS = (".png", ".svg", ".pdf")
 

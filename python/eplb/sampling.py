@@ -17,6 +17,8 @@ from eplb.text import short
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+__all__ = ["FAMILIES", "PRESETS", "Preset", "family", "sample"]
+
 
 @dataclass(frozen=True)
 class Preset:
