@@ -36,7 +36,7 @@ lint: $(STAMPS)/package $(STAMPS)/test ## Check format, lints, types and stubs
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest eplb._core
 
-# RECORD=1 writes the figures to tests/bench and the tables to docs/speed.md.
+# RECORD=1 adds a line to tests/bench/records, on a quiet machine.
 RUN_BENCH = PYTHONPATH=tests/helpers:tests/bench $(BIN)/python tests/bench
 bench: $(STAMPS)/package $(STAMPS)/test ## Time every case of tests/bench/cases.toml beside its goal (minutes; RECORD=1, ONLY=name)
 	@$(RUN_BENCH)/bench.py $(if $(RECORD),--record) $(if $(ONLY),--only '$(ONLY)')
@@ -50,8 +50,8 @@ bench-instructions: $(STAMPS)/package $(STAMPS)/test ## Count instructions, tell
 picture: $(STAMPS)/package $(STAMPS)/test ## Draw docs/gpu-loads.png, from a real load
 	@$(BIN)/python docs/picture.py docs/gpu-loads.png
 
-quality: $(STAMPS)/package $(STAMPS)/test ## Measure how good plans are, beside released planners (wheels: 400 MB) and proven optima (minutes); write docs/quality.md
-	@PYTHONPATH=tests/helpers:tests/bench $(BIN)/python tests/quality/quality.py
+quality: $(STAMPS)/package $(STAMPS)/test ## Measure how good plans are, beside released planners (wheels: 400 MB) and proven optima (minutes; RECORD=1 keeps the optima)
+	@PYTHONPATH=tests/helpers:tests/bench $(BIN)/python tests/quality/quality.py $(if $(RECORD),--record)
 
 docs: ## Build the documentation of the Rust crate, warnings being errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --package eplb-core --no-deps --locked
@@ -69,14 +69,16 @@ fuzz: ## Fuzz each target for SECONDS_PER_TARGET (needs the nightly toolchain); 
 		cargo +nightly fuzz run $$target $(OUT)/fuzz/$$target fuzz/corpus/$$target -- -max_total_time=$(SECONDS_PER_TARGET) -print_final_stats=1 || exit 1; \
 	done
 
-mutants: $(STAMPS)/venv ## Mutate the core, file by file, where the record is out of date: hours (FILES="pack.rs" for some)
+mutants: ## Mutate the core, line by line: hours (.cargo/mutants.toml; FILE=pack.rs for one file)
 	cargo mutants --version || cargo install cargo-mutants --locked
-	$(BIN)/python tests/mutants/run.py $(FILES)
+	cargo mutants --package eplb-core --output $(OUT) $(if $(FILE),--file '$(FILE)')
 
 BASE ?= main
-mutants-changed: $(STAMPS)/venv ## Mutate the lines of the core that differ from BASE
+mutants-changed: ## Mutate the lines of the core that differ from BASE
 	cargo mutants --version || cargo install cargo-mutants --locked
-	$(BIN)/python tests/mutants/run.py --changed $(BASE)
+	@mkdir -p $(OUT)
+	git diff $(BASE) -- rust_core/src > $(OUT)/mutants.diff
+	cargo mutants --package eplb-core --output $(OUT) --in-diff $(OUT)/mutants.diff
 
 clean: ## Remove everything that was built
 	rm -rf $(OUT) $(VENV) dist target fuzz/target

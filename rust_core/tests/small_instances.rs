@@ -78,7 +78,7 @@ impl Ratios {
 }
 
 /// Adams' method is optimal, every bound is at most the optimum, no plan is below it, and those of
-/// `minimax` are as far above it as is recorded: `make quality` prints that table, and keeps it.
+/// `minimax` are no farther above it than they were: a better plan passes.
 #[test]
 fn everything_against_brute_force() {
     let (mut instances, mut reached) = (0, 0);
@@ -116,11 +116,15 @@ fn everything_against_brute_force() {
     );
     let table = table(&ratios);
     println!("{table}");
-    assert_eq!(
-        table,
-        include_str!("small_instances/ratios.csv"),
-        "better or worse? `make quality` records it"
-    );
+    // By effort: the layers that were optimal, of all, and the worst ratio.
+    let reached =
+        [(15_864, 16_409, (4, 3)), (16_785, 16_789, (22, 21)), (16_785, 16_789, (22, 21))];
+    for (ratios, (optimal, layers, (high, low))) in ratios.iter().zip(reached) {
+        let short_by = layers - optimal;
+        assert!(ratios.layers >= layers, "more layers are beaten by duplicates");
+        assert!(ratios.layers - ratios.within[0] <= short_by, "fewer layers are optimal");
+        assert!(ratios.worst.0 * low <= ratios.worst.1 * high, "the worst ratio rose");
+    }
 }
 
 /// A line for each effort.

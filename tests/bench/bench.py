@@ -1,19 +1,17 @@
 """Measures every case of cases.toml: what `make bench` runs.
 
-bench.py [--record] [--page] [--only TEXT]
+bench.py [--record] [--only TEXT]
 
---record writes results.json and the tables of docs/speed.md; --page makes these tables again from
-the results that are there; --only measures the cases whose names hold the text. Exits with 1 where
-an answer is wrong. A missed goal is told, not punished: how fast a machine is, it cannot help.
+--record adds a line to records/speed.jsonl, on a quiet machine only; --only measures the cases whose
+names hold the text. Exits with 1 where an answer is wrong. A missed goal is told, not punished: how
+fast a machine is, it cannot help.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import beside_rust
@@ -25,15 +23,14 @@ import two_threads
 from answers import WrongAnswerError
 from cases import read_cases
 from machine import machine
-from speed_page import PAGE, case_lines, filled
+from records import BusyError, append, require_quiet
+from report import case_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cases import Case
     from measured import Measured
-
-RESULTS = Path(__file__).with_name("results.json")
 
 #: Measures by the name that cases have for them.
 MEASURES: dict[str, Callable[[Case], Measured]] = {
@@ -53,7 +50,7 @@ def results_of(cases: Iterable[Case], about: dict[str, str]) -> dict[str, Any]:
     for case in cases:
         results[case.name] = rounded(asdict(MEASURES[case.measure](case)))
         print("\n".join(case_lines(case, results[case.name])), flush=True)
-    return {"machine": about, "cases": results}
+    return results
 
 
 def rounded(value: Any) -> Any:
@@ -67,7 +64,6 @@ def main(arguments: list[str]) -> int:
     """Measure, print, record."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--record", action="store_true")
-    parser.add_argument("--page", action="store_true")
     parser.add_argument("--only", default="")
     options = parser.parse_args(arguments)
     if options.record and options.only:
@@ -77,16 +73,19 @@ def main(arguments: list[str]) -> int:
     ]
     if not cases:
         parser.error(f"no case has {options.only!r} in its name")
-    if not options.page:
-        try:
-            results = results_of(cases, machine())
-        except WrongAnswerError as wrong:
-            print(f"WRONG ANSWER: {wrong}")
-            return 1
+    about = machine()
+    try:
         if options.record:
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    if options.page or options.record:
-        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+            require_quiet(about)
+        results = results_of(cases, about)
+    except BusyError as busy:
+        print(f"not measured: {busy}")
+        return 1
+    except WrongAnswerError as wrong:
+        print(f"WRONG ANSWER: {wrong}")
+        return 1
+    if options.record:
+        append("speed", about, results)
     return 0
 
 

@@ -4,7 +4,7 @@ instructions.py [--record] [--profile] [--strict]
 
 Counts hardly differ from run to run, however busy the machine is, so that a slower planner is seen
 where times say nothing. Compilers make them differ, though: a rise is told, and ends with 1 under
---strict only. --record writes instructions.json and the tables of docs/speed.md. --profile tells the
+--strict only. --record writes instructions.json, which later counts are compared with. --profile tells the
 functions that take most of each case.
 """
 
@@ -25,7 +25,6 @@ from beside_rust import executable, problem
 from cases import Sizes, layers_of
 from machine import rustc
 from planners import OPTIONS
-from speed_page import PAGE, filled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -143,7 +142,6 @@ def main(arguments: list[str]) -> int:
     if options.record:
         document = {"versions": made_by, "counts": now, "profile": profile}
         COUNTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     recorded = json.loads(COUNTS.read_text(encoding="utf-8"))
     for name, count in now.items():
         change = count / recorded["counts"].get(name, count) - 1

@@ -2,7 +2,7 @@
 
 peers.py [--record]
 
---record writes peers.json and the tables of docs/speed.md. Where a wheel is neither in the cache
+--record adds a line to records/peers.jsonl, on a quiet machine only. Where a wheel is neither in the cache
 (build/wheels, or the folder that EPLB_ENGINE_WHEELS names) nor can be fetched, it says so and ends
 with 0. Exits with 1 where an answer is wrong.
 """
@@ -10,10 +10,8 @@ with 0. Exits with 1 where an answer is wrong.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import eplb
@@ -26,7 +24,8 @@ from machine import machine
 from measured import Measured
 from plan_times import row
 from planners import PLANNERS
-from speed_page import PAGE, case_lines, filled
+from records import BusyError, append, require_quiet
+from report import case_lines
 from timing import alternately
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from cases import Case, Loads, Sizes
     from engine_planners import EnginePlanner
     from planners import Planner
-
-RESULTS = Path(__file__).with_name("peers.json")
 
 
 def drop_in(load: Loads, sizes: Sizes) -> Any:
@@ -90,6 +87,12 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)  # as the others have one
     about = {**machine(), "torch": torch.__version__, **RELEASES}
     results = {}
+    try:
+        if options.record:
+            require_quiet(about)
+    except BusyError as busy:
+        print(f"not measured: {busy}")
+        return 1
     for case in read_cases():
         if case.measure == "peers":
             try:
@@ -99,9 +102,7 @@ def main(arguments: list[str]) -> int:
                 return 1
             print("\n".join(case_lines(case, results[case.name])), flush=True)
     if options.record:
-        document = {"machine": about, "cases": results}
-        RESULTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        append("peers", about, results)
     return 0
 
 

@@ -853,8 +853,14 @@ def test_a_config_names_the_layers(tmp_path: Path) -> None:
         (QWEN | {"num_hidden_layers": 10**12}, "num_hidden_layers is 1000000000000; "),
         (QWEN | {"num_hidden_layers": True}, "num_hidden_layers is True; "),
         (QWEN, "it does not say which layers of model_type 'qwen3_moe' are MoE layers; expected"),
-        ({"model_type": "llama", "num_hidden_layers": 3}, "it does not say which layers of model_type 'llama'"),
-        ({"model_type": [], "num_hidden_layers": 3}, "it does not say which layers of model_type []"),
+        (
+            {"model_type": "llama", "num_hidden_layers": 3},
+            "it does not say which layers of model_type 'llama'",
+        ),
+        (
+            {"model_type": [], "num_hidden_layers": 3},
+            "it does not say which layers of model_type []",
+        ),
         (DEEPSEEK | {"first_k_dense_replace": -1}, "first_k_dense_replace is -1; "),
         (DEEPSEEK | {"moe_layer_freq": [0, 1]}, "moe_layer_freq is a list; "),
         (DEEPSEEK | {"moe_layer_freq": 0}, "moe_layer_freq is 0; "),

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from engine_planners import EnginePlanner
 
 
+#: What stands for the figures where there are no wheels.
+NONE: dict[str, Any] = {"machine": {}, "synthetic": [], "real": []}
+
+
 class Refusal(TypedDict):
     """What stands for a row where there is no valid plan."""
 
@@ -76,7 +80,7 @@ def measure() -> dict[str, Any]:
     torch.set_num_threads(1)
     about = {name: machine()[name] for name in ("CPU", "numpy")}
     return {
-        "machine": [{**about, "torch": torch.__version__}],
+        "machine": {**about, "torch": torch.__version__},
         "synthetic": [row for shape in SHAPES for row in synthetic_rows(engines, shape)],
         "real": list(real_rows(engines)),
     }

@@ -2,12 +2,13 @@
 
 The random layers have no groups; HiGHS proves the best placement that has no expert twice on a GPU.
 Loads are compared as fractions. The small worlds are those of rust_core/tests/small_instances.rs, which
-tries every placement, and keeps its table in ratios.csv.
+tries every placement, and prints its table.
 """
 
 from __future__ import annotations
 
 import csv
+import json
 import subprocess
 from fractions import Fraction
 from itertools import product
@@ -21,7 +22,9 @@ from measures import CONTENDERS
 from optimum import optimum
 
 ROOT = Path(__file__).parents[2]
-WORLDS = ROOT / "rust_core" / "tests" / "small_instances" / "ratios.csv"
+OPTIMA = Path(__file__).with_name("optima.json")
+#: The head of the table of the small worlds.
+HEAD = "effort,layers,exact,0.1%,1%,2%,5%,worst,flagged"
 #: Contenders whose plans are compared with optima: the efforts of ``minimax``.
 EFFORTS = [contender for contender in CONTENDERS if contender.startswith("minimax")]
 
@@ -102,28 +105,31 @@ def plans(instance: Instance) -> dict[str, str]:
 
 
 def solved(instance: Instance) -> dict[str, Any]:
-    """A row of the results: fractions as text."""
+    """A row of the record: fractions as text."""
     row = {**instance._asdict(), "sizes": "/".join(map(str, instance.sizes))}
-    return {**row, "optimum": str(proven(instance)), **plans(instance)}
+    return {**row, "optimum": str(proven(instance))}
+
+
+def recorded() -> list[dict[str, Any]]:
+    """The optima that were proven."""
+    rows: list[dict[str, Any]] = json.loads(OPTIMA.read_text(encoding="utf-8"))
+    return rows
+
+
+def text(rows: list[dict[str, Any]]) -> str:
+    """JSON with a line for each row, so that a change of one is a change of one line."""
+    return "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
 
 
 def worlds() -> list[dict[str, str]]:
-    """The table of the small worlds, as it is recorded."""
-    with WORLDS.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def measure_worlds() -> None:
-    """Try all small worlds again, and record the table that the test prints."""
+    """Try all small worlds: the table that their test prints."""
     command = ["cargo", "test", "--package", "eplb-core", "--locked", "--release", "--quiet"]
     only = ["--test", "small_instances", "--", "--nocapture", "everything_against_brute_force"]
     run = subprocess.run([*command, *only], cwd=ROOT, capture_output=True, text=True)
-    head = WORLDS.read_text(encoding="utf-8").partition("\n")[0]
-    _, found, after = run.stdout.partition(f"{head}\n")
-    table = "".join(after.splitlines(keepends=True)[: len(EFFORTS)])
+    _, found, after = run.stdout.partition(HEAD)
     if not found:
         raise RuntimeError(f"small worlds: {run.stderr}")
-    WORLDS.write_text(f"{head}\n{table}", encoding="utf-8")
+    return list(csv.DictReader([HEAD, *after.splitlines()[1 : 1 + len(EFFORTS)]]))
 
 
 class Ratios(NamedTuple):

@@ -8,13 +8,11 @@ import engine_planners
 import eplb
 import numpy as np
 import pytest
-import quality
 from engine_planners import NoWheelError
 from engine_rows import judged, synthetic_rows
 from eplb.sampling import FAMILIES, family
-from measures import LAYERS, SHAPES, row
-from pages import contender_cells, page
-from quality import recorded
+from measures import LAYERS, SHAPES, row, synthetic
+from tables import contender_cells, engine_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,49 +29,25 @@ def of_ours(load: Any, **sizes: Any) -> Any:
     return plan.phy2log, plan.logcnt
 
 
-@pytest.fixture(scope="module")
-def engines() -> Any:
-    return recorded()["engines"]
-
-
 def no_fetch(engine: str, _cache: Path) -> None:
     raise NoWheelError(f"{engine}: not here")
 
 
-def test_all_are_recorded(engines: Any) -> None:
-    names = {row["contender"] for row in engines["synthetic"]}
-    assert len(names) == 3
-    assert len(engines["synthetic"]) == len(SHAPES) * len(FAMILIES) * len(names)
-    assert {row["contender"] for row in engines["real"]} == names
-
-
-def test_deepseek_s_algorithm_gives_the_same_figures_in_the_engines(engines: Any) -> None:
+def test_deepseek_s_algorithm_gives_the_same_figures_in_the_engines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Their code of it and ours, on the same loads: a misread table would differ by far more."""
-    ours = {
-        (row["loads"], row["shape"]): row["balancedness_mean"]
-        for kind in ("synthetic", "real")
-        for row in recorded()["results"][kind]
-        if row["contender"] == "deepseek"
-    }
-    compared = 0
-    for theirs in engines["synthetic"] + engines["real"]:
-        if not theirs["contender"].endswith("deepseek_vec"):
-            wanted = ours[theirs["loads"], theirs["shape"]]
-            assert theirs["balancedness_mean"] == pytest.approx(wanted, abs=EFFECT)
-            compared += 1
-    assert compared >= 2 * len(ours)
-
-
-def test_the_figures_are_those_of_the_wheels(monkeypatch: pytest.MonkeyPatch, engines: Any) -> None:
     monkeypatch.setattr(engine_planners, "fetch", no_fetch)
     try:
         planners = {**engine_planners.vllm(), **engine_planners.sglang()}
     except NoWheelError:
         pytest.skip("no wheels of engines here: `make quality` fetches them")
-    wanted = [row for row in engines["synthetic"] if row["shape"] == SHAPE]
-    for made, kept in zip(synthetic_rows(planners, SHAPE), wanted, strict=True):
-        assert made["contender"] == kept["contender"]
-        assert made.get("balancedness_mean") == pytest.approx(kept["balancedness_mean"], abs=EFFECT)
+    rows: list[Any] = list(synthetic_rows(planners, SHAPE))
+    assert len(rows) == 3 * len(FAMILIES)
+    for theirs in rows:
+        if not theirs["contender"].endswith("deepseek_vec"):
+            ours = synthetic(SHAPE, theirs["loads"], "deepseek")["balancedness_mean"]
+            assert theirs["balancedness_mean"] == pytest.approx(ours, abs=EFFECT)
 
 
 def test_a_plan_is_judged_as_ours_is() -> None:
@@ -122,26 +96,5 @@ def test_what_has_no_plan_is_said_to_have_none(planner: Any, reason: str) -> Non
     refusal: Any = judged("zipf 1.2", SHAPE, "bad", planner, LOAD, SIZES)
     assert reason in refusal["refused"]
     assert contender_cells("bad", [refusal]) == ["`bad`", "no plan", "", ""]
-    results = recorded()
-    results["engines"]["synthetic"].append(refusal)
-    assert f"- `bad`, zipf 1.2 at {SHAPE}: {refusal['refused']}" in page(results)
-
-
-def test_without_wheels_the_recorded_figures_stay(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    results = recorded()
-    monkeypatch.setenv("EPLB_ENGINE_WHEELS", str(tmp_path))
-    monkeypatch.setattr(engine_planners, "fetch", no_fetch)
-    monkeypatch.setattr(quality, "measure_ours", lambda: results["results"])
-    monkeypatch.setattr(quality, "measure_optima", lambda: results["optima"])
-    monkeypatch.setattr("optima.measure_worlds", lambda: None)
-    monkeypatch.setattr(quality, "PAGE", tmp_path / "quality.md")
-    files = {name: tmp_path / file.name for name, file in quality.FILES.items()}
-    for name, file in files.items():
-        file.write_bytes(quality.FILES[name].read_bytes())
-    monkeypatch.setattr(quality, "FILES", files)
-    assert quality.main() == 0
-    assert "skipped, their figures are as recorded: vllm: not here" in capsys.readouterr().out
-    assert recorded() == results
-    assert (tmp_path / "quality.md").read_text() == page(results)
+    engines: Any = {"machine": {"CPU": "one"}, "synthetic": [refusal], "real": []}
+    assert f"- `bad`, zipf 1.2 at {SHAPE}: {refusal['refused']}" in engine_part(engines)

@@ -1,4 +1,4 @@
-"""The page of docs that the results make."""
+"""The tables of docs/quality.md, as text."""
 
 from __future__ import annotations
 
@@ -6,72 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 import optima
 from eplb.sampling import FAMILIES
-from measures import GOALS, LAYERS, SHAPES, misses
+from measures import GOALS, SHAPES, misses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from optima import Ratios
 
-HEAD = f"""# Quality
 
-Made by `make quality` from the results beside tests/quality/quality.py; `tests/quality/test_quality.py` holds the two together.
-
-Balancedness, mean GPU load / largest GPU load, of seven families of synthetic loads
-(`eplb.sampling.family`: {LAYERS} layers each, 1,000,000 tokens a layer): the mean of the layers, and below it the worst one.
-A shape is experts/slots/GPUs.
-
-No planner can reach 1 in every layer; how far a plan is at most from what can be reached is its
-gap. `duplicates` counts the layers, of all families, in which some GPU holds two copies of an expert.
-
-Lines that name an engine and a version are of that release's own planner, read out of its wheel and given the same
-loads, as one window in float32. Its tables are judged by the code that judges ours.
-"""
-
-REAL = """
-## Real loads
-
-All windows of each file of `tests/loads` together. Columns are mean balancedness; `behind` is how far the
-largest GPU load of `minimax`, at the default effort, is above that of the better published plan in the
-layer where that is most (below 0: ahead in every layer). Published plans with an expert twice on a GPU do not count there;
-`flagged` are the layers where such a plan has a lower largest GPU load.
-"""
-
-OPTIMA = f"""
-## Beside proven optima
-
-How far the largest GPU load is above the least that any placement has, as shares of the layers.
-
-{{}} small random layers (tests/quality/optima.json: all families, the tokens divided by {optima.SCALE}, no groups): HiGHS, a
-mixed-integer solver, proves the optimum of the placements without an expert twice on a GPU. Experts/slots/GPUs are
-{", ".join("/".join(map(str, sizes)) for sizes in optima.SIZES)}.
-"""
-
-WORLDS = """
-The same for every load of {0, 1, 2, 3}^L of small L, all sizes and groups: every placement is tried, those with
-duplicates too (`cargo test --package eplb-core --test small_instances`). Layers that are flagged, because a published
-plan with duplicates is better, are only counted. The worst of the default effort and of `best`, loads 1, 1, 3 in 6 slots
-on 3 GPUs, are plans that only duplicates beat, which no published plan has found.
-"""
-
-
-def page(results: dict[str, Any]) -> str:
-    """The text of docs/quality.md."""
-    ours, engines, proven = results["results"], results["engines"], results["optima"]["instances"]
-    synthetic = ours["synthetic"] + engines["synthetic"]
-    flagged = [row["flagged"] for row in results["worlds"]]
+def tables(
+    synthetic: list[Any],
+    real: list[Any],
+    engines: dict[str, Any],
+    instances: list[dict[str, Any]],
+    worlds: list[dict[str, str]],
+) -> str:
+    """Everything that was measured, table after table."""
+    flagged = [row["flagged"] for row in worlds]
     parts = [
-        HEAD,
-        *(shape_part(shape, synthetic) for shape in SHAPES),
-        REAL,
-        real(ours["real"], engines["real"]),
+        *(shape_part(shape, synthetic + engines["synthetic"]) for shape in SHAPES),
+        f"## Real loads\n\n{real_part(real, engines['real'])}",
         engine_part(engines),
-        OPTIMA.format(len(proven)),
-        ratio_table(optima.of_rows(proven)) + worse(proven),
-        WORLDS,
-        ratio_table(optima.of_worlds(results["worlds"]), flagged),
+        f"## Proven optima\n\n{ratio_table(optima.of_rows(instances))}{worse(instances)}",
+        f"## Small worlds\n\n{ratio_table(optima.of_worlds(worlds), flagged)}",
     ]
-    return "\n".join(part.strip() + "\n" for part in parts)
+    return "\n".join(part.strip() + "\n" for part in parts if part)
 
 
 def shape_part(shape: str, rows: list[Any]) -> str:
@@ -115,7 +74,7 @@ def balancedness(row: Any) -> str:
     return f"{row['balancedness_mean']:.4f}<br>{row['balancedness_worst']:.4f}"
 
 
-def real(ours: list[Any], engines: list[Any]) -> str:
+def real_part(ours: list[Any], engines: list[Any]) -> str:
     """The table of the real loads."""
     names = [f"`{contender}`" for contender in contenders(ours) + contenders(engines)]
     cases = dict.fromkeys((row["loads"], row["shape"]) for row in ours)
@@ -142,7 +101,9 @@ def real_cells(rows: list[Any]) -> list[str]:
 
 def engine_part(engines: dict[str, Any]) -> str:
     """What the engines' figures were read off, and where there are none."""
-    about = "; ".join(f"{name}: {value}" for name, value in engines["machine"][0].items())
+    if not engines["machine"]:
+        return ""
+    about = "; ".join(f"{name}: {value}" for name, value in engines["machine"].items())
     refused = [
         f"- `{row['contender']}`, {row['loads']} at {row['shape']}: {row['refused']}"
         for row in engines["synthetic"] + engines["real"]
