@@ -1,7 +1,7 @@
 """What holds of every plan of every policy, and what does not.
 
 The peak never rises at any step of any policy: that is shown inside the core, where the steps are
-(`rust_core/src/trace/tests.rs`, `rust_core/src/minimax/tests.rs`).
+(`rust_core/src/kernel/probe/tests.rs`, `rust_core/src/minimax/tests`).
 """
 
 from __future__ import annotations
