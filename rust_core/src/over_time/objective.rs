@@ -75,12 +75,13 @@ impl<const N: usize> Objective<N> {
         for (index, (row, &weight)) in history.rows().iter().zip(weights).enumerate() {
             // Below 2^38: GPUs are 2^20 at most.
             let scale = scale(weight) * gpus as u64;
-            for (cells, &share) in cells.iter_mut().zip(row) {
-                cells[index] = if scale >> 33 == 0 {
-                    (u64::from(share) * scale) >> SHARE_BITS
-                } else {
-                    ((u128::from(share) * u128::from(scale)) >> SHARE_BITS) as u64
-                };
+            let cells = cells.iter_mut().map(|cells| &mut cells[index]).zip(row);
+            if scale >> 32 == 0 {
+                let scale = u64::from(scale as u32);
+                cells.for_each(|(cell, &share)| *cell = (u64::from(share) * scale) >> SHARE_BITS);
+            } else {
+                let load = |share| ((u128::from(share) * u128::from(scale)) >> SHARE_BITS) as u64;
+                cells.for_each(|(cell, &share)| *cell = load(share));
             }
         }
         Self { cells }

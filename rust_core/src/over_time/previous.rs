@@ -187,8 +187,11 @@ pub(crate) fn align(old: &[u16], slots: &mut [u16], fleet: &Fleet) {
 pub(crate) fn copies(old: &[u16], new: &[u16], fleet: &Fleet) -> u64 {
     let arrived = |gpu: usize| {
         let range = fleet.slots(gpu);
-        let old = &old[range.clone()];
-        new[range].iter().filter(|&&expert| expert != EMPTY && !old.contains(&expert)).count()
+        let (old, new) = (&old[range.clone()], &new[range]);
+        if old == new {
+            return 0;
+        }
+        new.iter().filter(|&&expert| expert != EMPTY && !old.contains(&expert)).count()
     };
     (0..fleet.gpus()).map(|gpu| arrived(gpu) as u64).sum()
 }

@@ -31,6 +31,8 @@ pub(crate) struct Screen<const N: usize> {
     /// Slopes of the potential in the loads, where the largest of all is from 1024 to 2047, `[gpus]`.
     slopes: Vec<[i16; N]>,
     slope_shift: u32,
+    /// [`part_of`] the replicas of each expert.
+    parts: Vec<i32>,
     largest_load: Vec<u32>,
     /// Slopes times loads, `[gpus]`, and `7 * 2^39` divided by that.
     pull: Vec<u64>,
@@ -77,9 +79,15 @@ fn quantised<const N: usize>(share: &Cells<N>) -> [i16; N] {
     share.map(|x| (x >> 4).min(32767) as i16)
 }
 
-/// `x` times 1 / (replicas + 1).
-fn part(x: i32, replicas: u32) -> i32 {
-    ((i64::from(x) * i64::from(32768 / (replicas + 1))) >> 15) as i32
+/// 1 / (replicas + 1) in 2^-15.
+fn part_of(replicas: u32) -> i32 {
+    (32768 / (replicas + 1)) as i32
+}
+
+/// What a felt load of `x` becomes if one more replica takes its part.
+#[inline]
+fn shared(x: i16, part: i32) -> i32 {
+    i32::from(x) - ((i32::from(x) * part) >> 15)
 }
 
 /// A candidate that sorts by its estimate, then by its indices, lower ones first.
@@ -109,6 +117,7 @@ impl<const N: usize> Screen<N> {
             shares: state.share.iter().map(quantised).collect(),
             slopes: vec![[0; N]; gpus],
             slope_shift: u32::MAX,
+            parts: state.replicas.iter().map(|&count| part_of(count)).collect(),
             largest_load: vec![0; gpus],
             pull: vec![0; gpus],
             curvature: vec![0; gpus],
@@ -131,6 +140,7 @@ impl<const N: usize> Screen<N> {
     ) {
         for &expert in experts {
             self.shares[expert as usize] = quantised(&state.share[expert as usize]);
+            self.parts[expert as usize] = part_of(state.replicas[expert as usize]);
         }
         for gpu in gpus.clone() {
             self.largest_load[gpu] = state.load[gpu].iter().copied().max().unwrap_or(0);
@@ -223,13 +233,18 @@ impl<const N: usize> Screen<N> {
         around.at_home.resize(lanes, i16::MIN);
         for (lane, gpu) in zone.clone().enumerate().filter(|&(_, gpu)| gpu != busy) {
             for (position, slot) in state.fleet.slots(gpu).enumerate() {
-                let expert = state.slots[slot];
-                if !state.holds(busy, expert) {
-                    let at = position * zone.len() + lane;
-                    around.at_home[at] = small(self.felt[slot]);
-                    if expert != EMPTY {
-                        around.swap_in[at] = around.at_busy[expert as usize];
-                    }
+                let at = position * zone.len() + lane;
+                around.at_home[at] = small(self.felt[slot]);
+                if let Some(&felt) = around.at_busy.get(state.slots[slot] as usize) {
+                    around.swap_in[at] = felt;
+                }
+            }
+        }
+        for &expert in &state.slots[state.fleet.slots(busy)] {
+            for gpu in state.gpus_of(expert).filter(|&gpu| gpu != busy && zone.contains(&gpu)) {
+                let held = &state.slots[state.fleet.slots(gpu)];
+                if let Some(position) = held.iter().position(|&held| held == expert) {
+                    around.at_home[position * zone.len() + gpu - zone.start] = i16::MIN;
                 }
             }
         }
@@ -287,9 +302,9 @@ impl<const N: usize> Screen<N> {
     }
 
     /// What one more replica of an expert takes from the others.
-    fn relief(&self, state: &State<'_, N>, expert: usize) -> i16 {
-        let parts = i64::from(32768 / (state.replicas[expert] + 1));
-        to_i16(((self.felt_sum[expert] >> self.around.shift) as i64 * parts) >> 15)
+    fn relief(&self, expert: usize) -> i16 {
+        let felt = (self.felt_sum[expert] >> self.around.shift) as i64;
+        to_i16((felt * i64::from(self.parts[expert])) >> 15)
     }
 
     /// For each slot of the busy GPU that can lose its expert, the best new one in each half of all
@@ -298,18 +313,24 @@ impl<const N: usize> Screen<N> {
         let zone = state.fleet.zone_of(busy);
         let mut relief = std::mem::take(&mut self.around.relief);
         relief.clear();
-        relief.extend((0..state.fleet.experts()).map(|expert| {
-            let possible =
-                state.zone_of_expert[expert] as usize == zone && !state.holds(busy, expert as u16);
-            if possible { self.relief(state, expert) } else { i16::MIN }
-        }));
+        relief.extend((0..state.fleet.experts()).map(|expert| self.relief(expert)));
+        if state.fleet.num_zones() > 1 {
+            for (relief, &other) in relief.iter_mut().zip(&state.zone_of_expert) {
+                if other as usize != zone {
+                    *relief = i16::MIN;
+                }
+            }
+        }
+        for &expert in &state.slots[state.fleet.slots(busy)] {
+            if expert != EMPTY {
+                relief[expert as usize] = i16::MIN;
+            }
+        }
         self.around.relief = relief;
         let Around { at_busy, added, .. } = &mut self.around;
         added.clear();
-        added.extend(at_busy.iter().zip(&state.replicas).map(|(&felt, &replicas)| {
-            let felt = i32::from(felt);
-            (felt - part(felt, replicas)) as i16
-        }));
+        let felt = at_busy.iter().zip(&self.parts);
+        added.extend(felt.map(|(&felt, &part)| shared(felt, part) as i16));
         let curvature = self.around.curvature[busy - state.fleet.zone(zone).start];
         let half = state.fleet.experts() / 2;
         for slot in state.fleet.slots(busy).filter(|&slot| state.can_give(slot)) {
@@ -340,6 +361,7 @@ impl<const N: usize> Screen<N> {
         let zone = state.fleet.zone(state.fleet.zone_of(busy));
         let busy_slots = state.fleet.slots(busy);
         let chunks = busy_slots.len().div_ceil(LANES);
+        let Around { elsewhere, .. } = &self.around;
         let mut relief = vec![[0; LANES]; chunks];
         let mut added = vec![[BLOCKED; LANES]; chunks * zone.len()];
         for (position, slot) in busy_slots.clone().enumerate() {
@@ -348,13 +370,14 @@ impl<const N: usize> Screen<N> {
                 continue;
             }
             let (chunk, lane) = (position / LANES, position % LANES);
-            relief[chunk][lane] = i32::from(self.relief(state, expert as usize));
-            for (index, gpu) in zone.clone().enumerate() {
-                if !state.holds(gpu, expert) {
-                    let felt = i32::from(self.around.elsewhere[position * zone.len() + index]);
-                    let replicas = state.replicas[expert as usize];
-                    added[chunk * zone.len() + index][lane] = felt - part(felt, replicas);
-                }
+            relief[chunk][lane] = i32::from(self.relief(expert as usize));
+            let part = self.parts[expert as usize];
+            let felt = &elsewhere[position * zone.len()..][..zone.len()];
+            for (added, &felt) in added[chunk * zone.len()..].iter_mut().zip(felt) {
+                added[lane] = shared(felt, part);
+            }
+            for gpu in state.gpus_of(expert).filter(|gpu| zone.contains(gpu)) {
+                added[chunk * zone.len() + gpu - zone.start][lane] = BLOCKED;
             }
         }
         for (index, gpu) in zone.clone().enumerate().filter(|&(_, gpu)| gpu != busy) {
@@ -365,14 +388,9 @@ impl<const N: usize> Screen<N> {
                 let mut best = (0, 0);
                 for (chunk, relief) in relief.iter().enumerate() {
                     let added = &added[chunk * zone.len() + index];
-                    let estimates: [i32; LANES] = std::array::from_fn(|lane| {
-                        let change = (home - added[lane]).clamp(-32768, 32767) as i16;
-                        given + relief[lane] - added[lane] - bend(change, curvature)
-                    });
-                    for (lane, &estimate) in estimates.iter().enumerate() {
-                        if estimate > best.0 {
-                            best = (estimate, chunk * LANES + lane);
-                        }
+                    let (estimate, lane) = best_lane(given, home, curvature, relief, added);
+                    if estimate > best.0 {
+                        best = (estimate, chunk * LANES + lane);
                     }
                 }
                 if best.0 > 0 {
@@ -382,6 +400,25 @@ impl<const N: usize> Screen<N> {
             }
         }
     }
+}
+
+/// The largest estimate of a slot that loses its expert, over the experts that it could get, and the
+/// first lane that has it. 0 stands for all that are not positive.
+#[inline]
+fn best_lane(
+    given: i32,
+    home: i32,
+    curvature: i16,
+    relief: &[i32; LANES],
+    added: &[i32; LANES],
+) -> (i32, usize) {
+    let mut best = 0;
+    for lane in 0..LANES {
+        let change = (home - added[lane]).clamp(-32768, 32767) as i16;
+        let estimate = given + relief[lane] - added[lane] - bend(change, curvature);
+        best = best.max(estimate.max(0) << 4 | (LANES - 1 - lane) as i32);
+    }
+    (best >> 4, LANES - 1 - (best & 15) as usize)
 }
 
 /// The second order of the estimate: 3.5 * x^2 / pull.

@@ -85,9 +85,8 @@ impl<'a, const N: usize> State<'a, N> {
         for (slot, &expert) in self.slots.iter().enumerate() {
             if expert != EMPTY {
                 let load = &mut self.load[self.fleet.gpu_of(slot)];
-                for (load, &share) in load.iter_mut().zip(&self.share[expert as usize]) {
-                    *load = load.saturating_add(share);
-                }
+                // Shares are below 2^18, and a GPU has 2^14 slots at most: the sum fits.
+                *load = plus(load, &self.share[expert as usize]);
             }
         }
         if self.load.iter().flatten().any(|&load| load >= 1 << 18) {
@@ -126,8 +125,8 @@ impl<'a, const N: usize> State<'a, N> {
 
     /// The load of each of an expert's replicas, zeros for [`EMPTY`].
     #[inline]
-    pub(crate) fn share_of(&self, expert: u16) -> Cells<N> {
-        if expert == EMPTY { [0; N] } else { self.share[expert as usize] }
+    pub(crate) fn share_of(&self, expert: u16) -> &Cells<N> {
+        self.share.get(expert as usize).unwrap_or(&[0; N])
     }
 
     /// The weight copies that a move takes: one for each slot that gets an expert.
@@ -194,10 +193,10 @@ impl<'a, const N: usize> State<'a, N> {
         // What each other GPU that holds the old expert gets, and what those that hold the new one
         // get (less than 0: it wraps, and wraps back in the load).
         let lost = self.share_of(old);
-        let more = if old == EMPTY { lost } else { less(&self.share_after(old, -1), &lost) };
+        let more = if old == EMPTY { [0; N] } else { less(&self.share_after(old, -1), lost) };
         let new_share = self.share_after(expert, 1);
-        let relief = less(&new_share, &self.share_of(expert));
-        show(at, &plus(&less(&self.load[at], &lost), &new_share));
+        let relief = less(&new_share, self.share_of(expert));
+        show(at, &plus(&less(&self.load[at], lost), &new_share));
         for gpu in self.gpus_of(old).filter(|&gpu| gpu != at) {
             let load = plus(&self.load[gpu], &more);
             if self.holds(gpu, expert) {
@@ -228,7 +227,7 @@ impl<'a, const N: usize> State<'a, N> {
     fn swap(&mut self, a: usize, b: usize) -> Vec<usize> {
         let (gpu_a, gpu_b) = (self.fleet.gpu_of(a), self.fleet.gpu_of(b));
         let (old_a, old_b) = (self.slots[a], self.slots[b]);
-        let change = less(&self.share_of(old_a), &self.share_of(old_b));
+        let change = less(self.share_of(old_a), self.share_of(old_b));
         self.load[gpu_a] = less(&self.load[gpu_a], &change);
         self.load[gpu_b] = plus(&self.load[gpu_b], &change);
         for (expert, from, to) in [(old_a, gpu_a, gpu_b), (old_b, gpu_b, gpu_a)] {
