@@ -1,4 +1,4 @@
-"""Layers on the device, all in lockstep: groups to nodes, copies of experts, copies to GPUs."""
+"""Layers on the device, all in lockstep: groups to nodes, replicas of experts, replicas to GPUs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import torch
 
 from eplb.batched.packing import pack
 
-#: lcm(1..16): loads of up to 16 copies are whole in packing units, 1/720720 of a canonical one.
+#: lcm(1..16): loads of up to 16 replicas are whole in packing units, 1/720720 of a canonical one.
 SHARE_UNITS = 720_720
-#: Swaps of groups on nodes and of copies on GPUs, by policy.
+#: Swaps of groups on nodes and of replicas on GPUs, by policy.
 GROUP_SWAPS = {"deepseek": 0, "adaptive": 1}
 REPLICA_SWAPS = {"deepseek": 0, "adaptive": 2}
 
@@ -21,10 +21,10 @@ def plan_rows(
     experts = experts_by_node(loads, groups, nodes, policy)
     # From here on a row is a node of a layer, and an expert goes by its place in `experts`.
     of_node = loads.gather(1, experts).view(layers * nodes, num_experts // nodes)
-    copies, ranks, counts = replicate(of_node, num_replicas // nodes, policy)
+    replicas, ranks, counts = replicate(of_node, num_replicas // nodes, policy)
     share = (of_node * SHARE_UNITS + counts - 1) // counts
-    placed = pack(share.gather(1, copies), num_gpus // nodes, REPLICA_SWAPS[policy]).flatten(1)
-    local = copies.gather(1, placed)
+    placed = pack(share.gather(1, replicas), num_gpus // nodes, REPLICA_SWAPS[policy]).flatten(1)
+    local = replicas.gather(1, placed)
     phy2log = experts.view_as(of_node).gather(1, local).view(layers, num_replicas)
     rank = ranks.gather(1, placed).view(layers, num_replicas)
     logcnt = counts.view(layers, num_experts).gather(1, experts.argsort(dim=1))
@@ -43,9 +43,9 @@ def experts_by_node(loads: torch.Tensor, groups: int, nodes: int, policy: str) -
 def replicate(
     loads: torch.Tensor, slots: int, policy: str
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Expert and rank of each copy ``[rows, slots]``, and the counts, for loads ``[rows, n]``.
+    """Expert and rank of each replica ``[rows, slots]``, and the counts, for loads ``[rows, n]``.
 
-    Copies go by Adams' method, the largest w/r; in ``adaptive`` the last tenth by Sainte-Lague's,
+    Replicas go by Adams' method, the largest w/r; in ``adaptive`` the last tenth by Sainte-Lague's,
     the largest w/(2r-1), which the seed's tail always prefers. Loads are at most 2^40 and divisors
     below 2^11, so float64 quotients, correctly rounded, order like the fractions. The divisor is a
     tensor: by a number torch would multiply with its inverse.
@@ -64,8 +64,8 @@ def replicate(
         torch.argmax(exact / divisor, dim=1, keepdim=True, out=expert[spare])
         torch.gather(counts, 1, expert[spare], out=rank[spare])
         counts += first == expert[spare]
-    copies = torch.cat([first, expert.squeeze(2).T], dim=1)
-    return copies, torch.cat([torch.zeros_like(loads), rank.squeeze(2).T], dim=1), counts
+    replicas = torch.cat([first, expert.squeeze(2).T], dim=1)
+    return replicas, torch.cat([torch.zeros_like(loads), rank.squeeze(2).T], dim=1), counts
 
 
 def log2phy_of(phy2log: torch.Tensor, rank: torch.Tensor, logcnt: torch.Tensor) -> torch.Tensor:

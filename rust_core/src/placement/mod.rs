@@ -66,13 +66,13 @@ impl Placement {
         &self.phy2log
     }
 
-    /// Which copy of its expert each slot holds, 0 .. copies - 1, `[layers, P]`.
+    /// Which replica of its expert each slot holds, 0 .. replicas - 1, `[layers, P]`.
     #[must_use]
     pub fn rank(&self) -> &[i64] {
         &self.rank
     }
 
-    /// Copies of each expert, `[layers, L]`.
+    /// Replicas of each expert, `[layers, L]`.
     #[must_use]
     pub fn logcnt(&self) -> &[i64] {
         &self.logcnt

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, parameter, unknown};
 use crate::problem::number::Load;
 use crate::problem::topology::Topology;
 
-/// How copies are given and placed.
+/// How replicas are given and placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
@@ -15,7 +15,7 @@ pub enum Policy {
     DeepSeek,
     /// The seed's: Adams' method with a look-ahead tail, greedy packing, swap refinement.
     Adaptive,
-    /// The least largest GPU load that a search finds, no two copies of an expert on one GPU.
+    /// The least largest GPU load that a search finds, no two replicas of an expert on one GPU.
     Minimax,
 }
 
@@ -62,7 +62,7 @@ impl FromStr for Policy {
 #[non_exhaustive]
 pub enum Effort {
     /// Greedy packing and a little polish. Where experts are in one group it is never worse than
-    /// [`Policy::DeepSeek`] but where that puts two copies of an expert on one GPU.
+    /// [`Policy::DeepSeek`] but where that puts two replicas of an expert on one GPU.
     Fast,
     /// For a planner in a serving loop.
     #[default]

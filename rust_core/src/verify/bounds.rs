@@ -71,18 +71,18 @@ fn least_countable(loads: &[u64], topology: &Topology, at_least: u128) -> u128 {
     allowed
 }
 
-/// The slots that copies of at most `t` take at least, where at most `bigs` are above `small`; an
-/// expert may have a fraction of its copies big.
+/// The slots that replicas of at most `t` take at least, where at most `bigs` are above `small`; an
+/// expert may have a fraction of its replicas big.
 ///
-/// An expert takes `b` slots if no copy of it is big, else `a` with as many bigs. Bigs at a price
+/// An expert takes `b` slots if no replica of it is big, else `a` with as many bigs. Bigs at a price
 /// each cost what they save at most: the least over all prices of what bigs at this price save
 /// beyond it, plus the price of all there may be, is what they save. The price is that of some
 /// expert, or nothing.
 fn fewest_slots(loads: &[u64], t: u128, small: u128, bigs: u128) -> u128 {
-    let copies = |load: u64, most: u128| ceil_div(u128::from(load) * UNIT, most).max(1);
+    let replicas = |load: u64, most: u128| ceil_div(u128::from(load) * UNIT, most).max(1);
     let kinds: Vec<(u128, u128)> = loads
         .iter()
-        .map(|&load| (copies(load, small) - copies(load, t), copies(load, t)))
+        .map(|&load| (replicas(load, small) - replicas(load, t), replicas(load, t)))
         .collect();
     let all_small: u128 = kinds.iter().map(|(saved, taken)| saved + taken).sum();
     let mut prices = kinds.clone();
@@ -97,7 +97,7 @@ fn fewest_slots(loads: &[u64], t: u128, small: u128, bigs: u128) -> u128 {
     all_small - prices.iter().map(saved_at).min().unwrap_or(0)
 }
 
-/// The least t such that copies of at most t each suffice for all experts: an expert then needs
+/// The least t such that replicas of at most t each suffice for all experts: an expert then needs
 /// ceil(load / t) of the slots. Found by bisection.
 fn least_largest_share(loads: &[u64], slots: u128) -> u128 {
     let needed = |t: u128| -> u128 {
@@ -116,7 +116,7 @@ fn least_largest_share(loads: &[u64], slots: u128) -> u128 {
     enough
 }
 
-/// The least load of the heaviest GPU over all ways to put experts on GPUs, where there is one copy
+/// The least load of the heaviest GPU over all ways to put experts on GPUs, where there is one replica
 /// of each; or a bound of it.
 fn packing(loads: &[u64], topology: &Topology) -> u128 {
     if topology.num_replicas() > loads.len() {

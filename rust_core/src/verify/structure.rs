@@ -37,15 +37,15 @@ pub fn verify_structure(placement: &Placement) -> Result<(), Error> {
 /// Every expert has `logcnt` slots, at least one, whose ranks are 0, 1, ..., `logcnt` - 1.
 fn check_copies(layer: usize, phy2log: &[i64], rank: &[i64], logcnt: &[i64]) -> Result<(), Error> {
     let experts = logcnt.len();
-    let mut copies = vec![0_usize; experts];
+    let mut replicas = vec![0_usize; experts];
     for (slot, &expert) in phy2log.iter().enumerate() {
-        let Some(copies) = usize::try_from(expert).ok().and_then(|e| copies.get_mut(e)) else {
+        let Some(replicas) = usize::try_from(expert).ok().and_then(|e| replicas.get_mut(e)) else {
             let claim = format!("holds expert {expert}, but there are {experts} experts");
             return Err(Error::falsehood(Place::slot(layer, slot), claim));
         };
-        *copies += 1;
+        *replicas += 1;
     }
-    for (expert, (&held, &said)) in copies.iter().zip(logcnt).enumerate() {
+    for (expert, (&held, &said)) in replicas.iter().zip(logcnt).enumerate() {
         let claim = match held {
             0 => "has no slot".to_owned(),
             _ if held as i64 != said => {
@@ -56,24 +56,24 @@ fn check_copies(layer: usize, phy2log: &[i64], rank: &[i64], logcnt: &[i64]) -> 
         return Err(Error::falsehood(Place::expert(layer, expert), claim));
     }
     // Where the ranks of each expert begin in a table of all of them.
-    let begin: Vec<usize> = copies
+    let begin: Vec<usize> = replicas
         .iter()
-        .scan(0, |end, &copies| {
-            *end += copies;
-            Some(*end - copies)
+        .scan(0, |end, &replicas| {
+            *end += replicas;
+            Some(*end - replicas)
         })
         .collect();
     let mut taken = vec![false; phy2log.len()];
     for (slot, (&expert, &rank)) in phy2log.iter().zip(rank).enumerate() {
         let expert = expert as usize;
         let claim = match usize::try_from(rank) {
-            Ok(rank) if rank < copies[expert] => {
+            Ok(rank) if rank < replicas[expert] => {
                 if !std::mem::replace(&mut taken[begin[expert] + rank], true) {
                     continue;
                 }
                 format!("rank {rank} belongs to another replica")
             }
-            _ => format!("rank {rank} is not one of 0..{}", copies[expert]),
+            _ => format!("rank {rank} is not one of 0..{}", replicas[expert]),
         };
         return Err(Error::falsehood(whole(layer, slot, expert), claim));
     }
