@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from eplb.inputs.tensors import from_array
+from eplb.plan_tables import static_width
 from eplb.planning import plan
-from eplb.plans import static_width
 
 if TYPE_CHECKING:
     import torch

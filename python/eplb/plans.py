@@ -1,8 +1,8 @@
-"""The plan: where the replicas of every expert are, what that costs, how far it is from the best."""
+"""The plan: its tables, and how it is imported, written and printed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,23 +10,20 @@ from eplb import _core
 from eplb.errors import EplbError, VerificationError
 from eplb.inputs import tensors
 from eplb.inputs.sizes import topology
-from eplb.text import count, short, type_name
+from eplb.plan_tables import PlanTables
+from eplb.text import count, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    import numpy.typing as npt
-
     from eplb.engines.layers import HiddenLayers
     from eplb.engines.rows import PlacedLayers, Target
+    from eplb.plan_tables import IntTable
     from eplb.storage.plan_file import PlanContent
 
-    IntTable = npt.NDArray[np.int64]
-    FloatTable = npt.NDArray[np.float64]
 
-
-class Plan:
+class Plan(PlanTables):
     """Where the replicas of every expert of every layer are. :func:`eplb.plan` makes it.
 
     L logical experts have P replicas in as many slots on G GPUs; slot p is on GPU ``p // (P // G)``.
@@ -36,186 +33,6 @@ class Plan:
     """
 
     __hash__ = None  # type: ignore[assignment]
-
-    def __init__(
-        self,
-        placement: _core.Placement,
-        *,
-        policy: str | None = None,
-        loads: _core.Loads | None = None,
-        certificate: _core.Certificate | None = None,
-    ) -> None:
-        self._placement = placement
-        self._policy = policy
-        self._loads = loads
-        self._certificate = certificate
-        self._tables: dict[str, IntTable] = {}
-
-    # -- sizes ------------------------------------------------------------------------------------
-
-    @property
-    def num_layers(self) -> int:
-        """Number of MoE layers."""
-        return self._placement.layers
-
-    @property
-    def num_experts(self) -> int:
-        """Logical experts per layer, L."""
-        return self._placement.topology.num_experts
-
-    @property
-    def num_replicas(self) -> int:
-        """Physical experts (slots) per layer, P."""
-        return self._placement.topology.num_replicas
-
-    @property
-    def num_groups(self) -> int:
-        """Expert groups, as given."""
-        return self._placement.topology.num_groups
-
-    @property
-    def num_nodes(self) -> int:
-        """Nodes, as given."""
-        return self._placement.topology.num_nodes
-
-    @property
-    def num_gpus(self) -> int:
-        """GPUs of all nodes, G."""
-        return self._placement.topology.num_gpus
-
-    @property
-    def is_global(self) -> bool:
-        """Whether the groups cannot be divided over the nodes, so that both were ignored."""
-        return self._placement.topology.is_global
-
-    @property
-    def policy(self) -> str | None:
-        """Name of the policy that made the plan; None for a placement from elsewhere."""
-        return self._policy
-
-    # -- placement --------------------------------------------------------------------------------
-
-    @property
-    def placement(self) -> _core.Placement:
-        """The tables in the core's type."""
-        return self._placement
-
-    @property
-    def phy2log(self) -> IntTable:
-        """Logical expert in each slot, ``[layers, P]``."""
-        return self._table("phy2log")
-
-    @property
-    def rank(self) -> IntTable:
-        """Which replica of its expert each slot holds, from 0, ``[layers, P]``."""
-        return self._table("rank")
-
-    @property
-    def logcnt(self) -> IntTable:
-        """Replicas of each expert, ``[layers, L]``."""
-        return self._table("logcnt")
-
-    def log2phy(self, width: Literal["max", "static"] = "max") -> IntTable:
-        """Slots of each expert by rank, ``[layers, L, X]``, padded with -1.
-
-        X is the largest count of the plan (``"max"``, as DeepSeek has it) or P - L + 1
-        (``"static"``, which does not depend on the loads).
-
-        Raises:
-            EplbError: another width. TopologyError: there is not enough memory.
-        """
-        return _read_only(self._placement.log2phy(static_width(width)))
-
-    def _table(self, name: str) -> IntTable:
-        """A table of the placement, copied once."""
-        if name not in self._tables:
-            self._tables[name] = _read_only(getattr(self._placement, name)())
-        return self._tables[name]
-
-    @property
-    def duplicates(self) -> IntTable:
-        """Slots with an expert that is already on the same GPU, ``[layers]``."""
-        return _read_only(np.array(self._placement.duplicates(), dtype=np.int64))
-
-    def digest(self) -> str:
-        r"""16 hex digits that ranks of a cluster can compare. Only sizes and phy2log count.
-
-        The first 8 bytes of SHA-256 over ``b"eplb plan 1\n"``, then layers, P, G, groups, nodes and
-        phy2log, row after row, as little-endian 32-bit integers.
-        """
-        return self._placement.digest()
-
-    # -- certificate ------------------------------------------------------------------------------
-
-    @property
-    def certified(self) -> bool:
-        """Whether the loads of the plan are known."""
-        return self._certificate is not None or self._loads is not None
-
-    @property
-    def certificate(self) -> _core.Certificate:
-        """The certificate in integers, as in the plan file.
-
-        Raises:
-            EplbError: the loads of the plan are not known.
-        """
-        if self._certificate is None:
-            if self._loads is None:
-                raise EplbError(
-                    "the loads of this plan are not known, because it was made from phy2log",
-                    hint=["use eplb.evaluate(plan, load)"],
-                )
-            self._certificate = _core.certify(self._placement, self._loads)
-        return self._certificate
-
-    @property
-    def loaded_layers(self) -> IntTable:
-        """Rows with load, ascending; figures over all layers leave the others out."""
-        return np.flatnonzero(np.array(self.certificate.max_load, dtype=np.uint64))
-
-    @property
-    def gpu_load(self) -> FloatTable:
-        """Load of each GPU, correctly rounded, ``[layers, G]``."""
-        return _read_only(self.certificate.gpu_load_in_units())
-
-    @property
-    def balancedness(self) -> FloatTable:
-        """Mean GPU load / largest GPU load, ``[layers]``; 1 is perfect, also for a layer without load."""
-        return _read_only(self.certificate.balancedness())
-
-    @property
-    def lower_bound(self) -> FloatTable:
-        """The least that the busiest GPU of any plan of these sizes carries, ``[layers]``."""
-        return _read_only(self.certificate.lower_bound_in_units())
-
-    @property
-    def bound(self) -> list[str]:
-        """The reason of the lower bound of each layer.
-
-        ``"mean"`` load, ``"adams"`` (optimal shares), ``"node"`` (packing of groups), ``"packing"``
-        of experts without redundant slots, or ``"counting"`` of replicas too heavy to share a GPU.
-        """
-        return self.certificate.bound
-
-    @property
-    def bound_without_groups(self) -> FloatTable:
-        """The lower bound if groups did not have to stay together, ``[layers]``: what they cost."""
-        return _read_only(self.certificate.bound_without_groups_in_units())
-
-    @property
-    def beaten_by_duplicates(self) -> npt.NDArray[np.bool_]:
-        """Layers in which a published policy with duplicates has a lower largest GPU load, ``[layers]``.
-
-        Only plans by ``"minimax"`` know it.
-        """
-        return _read_only(np.array(self.certificate.beaten_by_duplicates, dtype=np.bool_))
-
-    @property
-    def gap(self) -> FloatTable:
-        """Largest GPU load / lower bound - 1, ``[layers]``."""
-        return _read_only(self.certificate.gap())
-
-    # -- to and from ------------------------------------------------------------------------------
 
     @classmethod
     def from_phy2log(
@@ -249,16 +66,6 @@ class Plan:
             num_gpus=num_gpus,
         )
         return cls(_core.Placement.from_phy2log(sizes, table))
-
-    def trivial(self) -> Plan:
-        """The default placement of engines, without balancing: slot p holds expert p modulo L.
-
-        It has the sizes of this plan, without groups, and its loads if they are known.
-        """
-        row = np.arange(self.num_replicas, dtype=np.int64) % self.num_experts
-        table = np.tile(row, (self.num_layers, 1))
-        placement = Plan.from_phy2log(table, num_gpus=self.num_gpus).placement
-        return Plan(placement, loads=self._loads)
 
     @classmethod
     def from_engine_file(
@@ -429,22 +236,6 @@ def load_plan(path: str | PathLike[str]) -> Plan:
 
     content = read(Path(path))
     return Plan(content.placement, policy=content.policy, certificate=content.certificate)
-
-
-def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    array.setflags(write=False)
-    return array
-
-
-def static_width(width: str) -> bool:
-    """Whether a width of log2phy is the static one.
-
-    Raises:
-        EplbError: it is neither ``"max"`` nor ``"static"``.
-    """
-    if not isinstance(width, str) or width not in ("max", "static"):
-        raise EplbError(f"the width of log2phy is 'max' or 'static', got {short(width)}")
-    return width == "static"
 
 
 def integer_table(name: str, values: Any) -> IntTable:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from eplb.plans import IntTable, Plan
+    from eplb.plan_tables import IntTable
+    from eplb.plans import Plan
 
 __all__ = ["figure_of", "plot_plan"]
 

@@ -12,10 +12,10 @@ import numpy as np
 from eplb.text import count
 
 if TYPE_CHECKING:
-    from eplb.plans import FloatTable, IntTable, Plan
+    from eplb.plan_tables import FloatTable, IntTable, PlanTables
 
 
-def summary(plan: Plan) -> str:
+def summary(plan: PlanTables) -> str:
     """The text of ``print(plan)``: at most 80 columns."""
     lines = [_sizes(plan), *_cost(plan), _duplicates(plan), _row("digest", plan.digest())]
     return "\n".join(lines)
@@ -29,7 +29,7 @@ def _row(name: str, text: str) -> str:
     return f"  {name:<14}{text}"
 
 
-def _sizes(plan: Plan) -> str:
+def _sizes(plan: PlanTables) -> str:
     slots = f"{count(plan.num_experts, 'expert')} in {count(plan.num_replicas, 'slot')}"
     lines = [
         f"Plan of {count(plan.num_layers, 'layer')}: {slots} on {count(plan.num_gpus, 'GPU')}",
@@ -48,7 +48,7 @@ def global_note(groups: int, nodes: int) -> str:
     return f"{count(groups, 'group')} cannot be divided over {nodes} nodes, so both were ignored"
 
 
-def _cost(plan: Plan) -> list[str]:
+def _cost(plan: PlanTables) -> list[str]:
     if not plan.certified:
         return [_row("load", "not known: use eplb.evaluate(plan, load)")]
     layers = plan.loaded_layers
@@ -106,7 +106,7 @@ def ratio(value: float) -> str:
 LARGE_GAP = 0.05
 
 
-def _promise(plan: Plan, gap: float) -> str:
+def _promise(plan: PlanTables, gap: float) -> str:
     """What the largest gap means, in words."""
     grouped = plan.num_nodes > 1 and not plan.is_global
     if gap > LARGE_GAP:
@@ -123,7 +123,7 @@ def at_most(gap: float) -> str:
     return f"{math.ceil(Fraction(repr(float(gap))) * 10**5) / 1e3:.3f}%"
 
 
-def _duplicates(plan: Plan) -> str:
+def _duplicates(plan: PlanTables) -> str:
     duplicates = plan.duplicates
     if plan.certified and len(loaded := plan.loaded_layers):
         duplicates = duplicates[loaded]

@@ -28,7 +28,7 @@ def public_names() -> Iterator[str]:
     for module in (engines, load_files, plots, sampling):
         for name in module.__all__:
             yield f"{module.__name__}.{name}{parameters(getattr(module, name))}"
-    for name in vars(eplb.Plan):
+    for name in dir(eplb.Plan):
         if not name.startswith("_"):
             yield f"Plan.{name}{parameters(getattr(eplb.Plan, name), of_class=True)}"
 

@@ -102,6 +102,14 @@ def test_what_is_done_to_a_table_leaves_the_plan_alone() -> None:
     assert eplb.evaluate(plan, LOAD).certificate == certificate
 
 
+def test_a_table_becomes_a_tensor_without_a_warning() -> None:
+    plan = eplb.plan(LOAD, num_gpus=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tensor = torch.tensor(plan.phy2log)
+    assert tensor.tolist() == plan.phy2log.tolist()
+
+
 def test_duplicates() -> None:
     plan = eplb.Plan.from_phy2log([[0, 0, 0, 1, 1, 1], [0, 1, 0, 1, 0, 0]], num_gpus=2)
     assert plan.duplicates.tolist() == [4, 2]
