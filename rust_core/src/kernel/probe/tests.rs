@@ -76,7 +76,7 @@ fn control_a_new_beginning_may_be_higher() {
     assert_eq!(assert_never_rises(&steps), (1, 1));
 }
 
-/// The largest load per copy with one copy of each expert and one more for each of `appended`.
+/// The largest load per replica with one replica of each expert and one more for each of `appended`.
 fn peak_of(loads: &[u64], appended: &[usize]) -> Peak {
     let mut counts = vec![1; loads.len()];
     for &expert in appended {
@@ -156,7 +156,7 @@ fn swaps_never_raise_the_peak_of_bins() {
     assert!(packings > 1500 && swaps > 500 && lower > 300, "{packings} {swaps} {lower}");
 }
 
-/// The reason why `adaptive` is judged by its GPUs, not by its copies.
+/// The reason why `adaptive` is judged by its GPUs, not by its replicas.
 #[test]
 fn not_true_a_tail_step_lowers_the_peak_like_adams() {
     let last_peak = |rule| {

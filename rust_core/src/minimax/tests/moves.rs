@@ -92,7 +92,7 @@ fn transfers_are_what_they_say() {
     assert!(applied > 10_000, "{applied}");
 }
 
-/// Whether these copies may go to these GPUs, which hold no other index of their experts.
+/// Whether these replicas may go to these GPUs, which hold no other replica of their experts.
 fn fits(replicas: &ByExpert, layout: &Layout, moves: &[(u32, usize)]) -> bool {
     moves.iter().all(|&(index, gpu)| !layout.holds(gpu, replicas.sorted[index as usize]))
 }
@@ -143,7 +143,7 @@ fn swaps_are_those_of_the_naive_reference() {
     assert!(found.iter().all(|&count| count > 50), "{found:?}");
 }
 
-/// Loads of two copies of a GPU, and the copies, lightest first.
+/// Loads of two replicas of a GPU, and the replicas, lightest first.
 fn pairs(replicas: &ByExpert, on: &[u32]) -> Vec<(u64, u32, u32)> {
     let load = |&index: &u32| replicas.load(index);
     let mut pairs: Vec<_> = (on.iter().enumerate())
