@@ -92,7 +92,7 @@ fn transfers_are_what_they_say() {
     assert!(applied > 10_000, "{applied}");
 }
 
-/// Whether these replicas may go to these GPUs, which hold no other index of their experts.
+/// Whether these replicas may go to these GPUs, which hold no other replica of their experts.
 fn fits(replicas: &ByExpert, layout: &Layout, moves: &[(u32, usize)]) -> bool {
     moves.iter().all(|&(index, gpu)| !layout.holds(gpu, replicas.sorted[index as usize]))
 }
