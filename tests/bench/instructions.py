@@ -140,7 +140,7 @@ def main(arguments: list[str]) -> int:
     now = {name: sum(counts.values()) for name, counts in functions.items()}
     profile = {name: shares(counts) for name, counts in functions.items()}
     if options.record:
-        document = {"versions": made_by, "counts": now, "profile": profile}
+        document = {"versions": made_by, "counts": now}
         COUNTS.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     recorded = json.loads(COUNTS.read_text(encoding="utf-8"))
     for name, count in now.items():
