@@ -190,7 +190,7 @@ def test_refuted_a_swap_at_a_residual_of_d_would_lower_one() -> None:
 
 
 @pytest.mark.parametrize("gpus", [2, 3, 4])
-def test_rematching_gives_the_least_peak_of_all_matchings(gpus: int) -> None:
+def test_reassigning_a_column_gives_the_least_peak_of_all_matchings(gpus: int) -> None:
     rest = z3.Reals(" ".join(f"a{i}" for i in range(gpus)))
     copy = z3.Reals(" ".join(f"b{i}" for i in range(gpus)))
     ascending = [x <= y for x, y in pairwise(rest)]
