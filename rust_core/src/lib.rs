@@ -7,6 +7,7 @@ mod greedy;
 mod import;
 mod kernel;
 mod layer_planner;
+mod layout;
 mod limits;
 mod minimax;
 mod over_time;

@@ -1,13 +1,13 @@
-//! How many copies each expert gets, and in which order they come.
+//! How many replicas each expert gets, and in which order they are given.
 //!
 //! Experts are sorted by load once. Both rules, w/r and w/(2r-1), prefer the larger load among
-//! experts of equal copy count, so at any time the experts of one count are a range of the sorted
+//! experts with equally many replicas, so at any time the experts of one count are a range of the sorted
 //! order, a *level*, and a step need only compare the first expert, the *head*, of each level.
 
 use std::cmp::Ordering;
 
 use crate::kernel::descending::Descending;
-use crate::kernel::probe::{Peak, Step, Trace};
+use crate::kernel::probe::{Peak, Probe, Step};
 
 /// A load over a divisor, compared exactly by cross-multiplication. Loads are at most 2^40 and
 /// divisors at most 2^21, so the products fit 64 bits.
@@ -24,10 +24,10 @@ impl Quotient {
     }
 }
 
-/// The experts of one copy count: the positions `start..end` of the sorted order.
+/// The experts with equally many replicas: the positions `start..end` of the sorted order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Level {
-    /// Copies of each of these experts.
+    /// Replicas of each of these experts.
     pub(crate) count: usize,
     /// Position of the head.
     pub(crate) start: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Level {
     pub(crate) end: usize,
 }
 
-/// The copies of one set of experts, in buffers that are reused from set to set.
+/// The replicas of one set of experts, in buffers that are reused from set to set.
 ///
 /// Experts go by their *position* in the order of descending load (equal loads: lower index first).
 #[derive(Debug, Default)]
@@ -47,12 +47,12 @@ pub(crate) struct Replication {
     pub(crate) load: Vec<u64>,
     /// The levels that hold an expert, by ascending count: so by descending positions.
     pub(crate) levels: Vec<Level>,
-    /// Position of the expert that got each appended copy.
+    /// Position of the expert that got each appended replica.
     pub(crate) appended: Vec<u32>,
 }
 
 impl Replication {
-    /// One copy of each expert of these canonical loads. Time O(n log n).
+    /// One replica of each expert of these canonical loads. Time O(n log n).
     pub(crate) fn start(&mut self, loads: &[u64]) {
         let sorted = self.sort.sort(loads);
         self.expert.clear();
@@ -64,30 +64,30 @@ impl Replication {
         self.appended.clear();
     }
 
-    /// Forgets all appended copies, and the experts before the position `first`.
+    /// Forgets all appended replicas, and the experts before the position `first`.
     pub(crate) fn restart(&mut self, first: usize) {
         self.levels.clear();
         self.levels.push(Level { count: 1, start: first, end: self.load.len() });
         self.appended.clear();
     }
 
-    /// Appends `copies` by Adams' method (over spares: D'Hondt): each to the expert with the
-    /// largest load per copy. The largest load per copy at the end is the least possible.
+    /// Appends `replicas` by Adams' method (for redundant slots: D'Hondt's): each to the expert with the
+    /// largest load per replica. The largest load per replica at the end is the least possible.
     ///
-    /// Time O(copies * levels); there are at most sqrt(2 * slots) levels, and a handful on real loads.
-    pub(crate) fn append_adams(&mut self, copies: usize, trace: &mut impl Trace) {
-        trace.step(Step::Single, || self.peak());
-        for _ in 0..copies {
+    /// Time O(replicas * levels); there are at most sqrt(2 * slots) levels, and a handful on real loads.
+    pub(crate) fn append_adams(&mut self, replicas: usize, probe: &mut impl Probe) {
+        probe.step(Step::Single, || self.peak());
+        for _ in 0..replicas {
             self.give_head(self.best_head(self.levels.len(), |r| r));
-            trace.step(Step::Copy, || self.peak());
+            probe.step(Step::Replica, || self.peak());
         }
     }
 
-    /// The same, but at most `most` copies of an expert: so many GPUs there are. Experts without
-    /// load share evenly what the others leave. There is room for the copies.
-    pub(crate) fn append_distinct(&mut self, copies: usize, most: usize) {
-        for _ in 0..copies {
-            // Levels of more copies come later.
+    /// The same, but at most `most` replicas of an expert, which is the number of GPUs. Experts without
+    /// load share evenly what the others leave. There is room for the replicas.
+    pub(crate) fn append_distinct(&mut self, replicas: usize, most: usize) {
+        for _ in 0..replicas {
+            // Levels of more replicas come later.
             let full = self.levels.last().is_some_and(|level| level.count == most);
             let best = self.best_head(self.levels.len() - usize::from(full), |r| r);
             if full && self.levels.len() == 1 {
@@ -98,27 +98,27 @@ impl Replication {
         }
     }
 
-    /// Appends `copies` as the seed does: the last tenth of them, at least one, to the experts with
-    /// the largest w/(2r-1) (over spares: Sainte-Lague).
+    /// Appends `replicas` as `adaptive` does: the last tenth of them, at least one, to the experts with
+    /// the largest w/(2r-1) (for redundant slots: Sainte-Laguë's method).
     ///
-    /// The seed compares, at each of these tail steps, the two largest loads per copy that Adams'
-    /// candidate D and Sainte-Lague's candidate S would leave. In exact arithmetic S always wins:
-    /// `w_D/r_D >= w_S/r_S` and `w_S/(2r_S-1) >= w_D/(2r_D-1)` give `r_D >= r_S`, where equality makes
-    /// D and S one expert; else `w_S/(r_S+1) < w_D/(r_D+1)`, and what is beside it is the same for
+    /// The published `adaptive` compares, at each of these last steps, the two largest loads per replica
+    /// that Adams' candidate D and Sainte-Laguë's candidate S would leave. In exact arithmetic S always wins:
+    /// `w_D/r_D >= w_S/r_S` and `w_S/(2r_S-1) >= w_D/(2r_D-1)` give `r_D >= r_S`, if they are equal,
+    /// D and S are one expert; else `w_S/(r_S+1) < w_D/(r_D+1)`, and what is beside it is the same for
     /// both.
-    pub(crate) fn append_adaptive(&mut self, copies: usize, trace: &mut impl Trace) {
-        let tail = copies.div_ceil(10);
-        self.append_adams(copies - tail, trace);
+    pub(crate) fn append_adaptive(&mut self, replicas: usize, probe: &mut impl Probe) {
+        let tail = replicas.div_ceil(10);
+        self.append_adams(replicas - tail, probe);
         for _ in 0..tail {
             self.give_head(self.best_head(self.levels.len(), |r| 2 * r - 1));
-            trace.step(Step::Copy, || self.peak());
+            probe.step(Step::Replica, || self.peak());
         }
     }
 
-    /// The largest load per copy.
+    /// The largest load per replica.
     fn peak(&self) -> Peak {
         let Level { count, start, .. } = self.levels[self.best_head(self.levels.len(), |r| r)];
-        Peak { load: self.load[start], copies: count as u64 }
+        Peak { load: self.load[start], replicas: count as u64 }
     }
 
     fn quotient(&self, position: usize, divisor: usize) -> Quotient {
@@ -143,7 +143,7 @@ impl Replication {
         best
     }
 
-    /// One more copy for the head of a level, which moves up to the next count.
+    /// One more replica for the head of a level, which moves up to the next count.
     fn give_head(&mut self, i: usize) {
         let Level { count, start, end } = self.levels[i];
         self.appended.push(start as u32);

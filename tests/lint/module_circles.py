@@ -26,7 +26,7 @@ def module_of(file: Path, source: Path) -> Module:
 
 def imports(text: str) -> Iterator[Module]:
     """Paths of `use` declarations, and other paths from the crate or the parent on."""
-    text = re.sub(r"#\[cfg\(test\)\]\s*mod \w+ \{.*", "", text, flags=re.DOTALL)
+    text = re.sub(r"#\[cfg\(test\)\]\s*(#\[[^]]*\]\s*)*mod \w+ \{.*", "", text, flags=re.DOTALL)
     text = re.sub(r"//.*", "", text)
     for tree in re.findall(r"\buse ([^;]+);", text):
         yield from paths(re.sub(r"\s+", "", re.sub(r" as \w+", "", tree)))

@@ -1,14 +1,15 @@
-//! Lower bounds: loads that the busiest GPU of no plan whatever can stay below.
+//! Lower bounds: the busiest GPU of any plan carries at least so much.
 
 use std::cmp::Reverse;
 
+use crate::cost::group_packing::least_peak;
 use crate::kernel::probe::Silent;
 use crate::placement::bound::{Bound, LayerBound};
 use crate::problem::share::{SHARE_UNIT, packing_load};
 use crate::problem::topology::Topology;
-use crate::replicate::Replication;
+use crate::replicate::{Level, Replication};
 
-/// Up to so many ways to put groups on nodes, or experts without spare slots on GPUs, are searched
+/// Up to so many ways to put groups on nodes, or experts without redundant slots on GPUs, are searched
 /// for the best.
 pub const MAX_PACKINGS: u64 = 100_000;
 
@@ -30,8 +31,8 @@ impl LowerBounds {
         best
     }
 
-    /// The same, where `adams` has all slots of the layer shared out by Adams' method; it may have
-    /// stopped at one copy of an expert on each GPU, which leaves no copy above the mean.
+    /// The same, if `adams` has all slots of the layer shared out by Adams' method; it may have
+    /// stopped at one replica of an expert per GPU, which leaves no replica above the mean.
     pub(crate) fn best_of_adams(
         &mut self,
         adams: &Replication,
@@ -45,9 +46,9 @@ impl LowerBounds {
             }
             best.0
         };
-        let shares = raise(heaviest_copy(adams), Bound::Adams);
+        let shares = raise(heaviest_replica(adams), Bound::Adams);
         let packed = packing(&adams.load, topology);
-        // Where that is a bound, no other that does not look at groups is above it.
+        // If that is a bound, no other that does not look at groups is above it.
         let without_groups = match packed {
             0 => self.counting(&adams.load, topology, shares),
             _ => packed,
@@ -63,7 +64,7 @@ impl LowerBounds {
         if least == 0 || self.may_fit(load, topology, least) {
             return least;
         }
-        // All on one GPU is too much for none.
+        // A GPU that carries everything rules nothing out.
         let (mut too_small, mut enough) = (least, load.iter().sum::<u64>() * SHARE_UNIT);
         while enough - too_small > 1 {
             let middle = too_small.midpoint(enough);
@@ -78,13 +79,13 @@ impl LowerBounds {
 
     /// Whether counting allows all GPUs to carry at most `t`, for these loads in descending order.
     ///
-    /// For each j: a copy of more than t/(j+1) is big, and at most j*G copies are. An expert has
-    /// ceil(w/t) copies at least, and if these are not to be big as many as that takes. So the
-    /// fewest slots are a knapsack: which experts may be big. Here the last one may be so in part,
-    /// which saves no fewer slots.
+    /// For each j: a replica of more than t/(j+1) is big, and at most j*G replicas are big. An expert
+    /// has at least ceil(w/t) replicas, and more if these must not be big. So the fewest slots are a
+    /// knapsack: which experts may be big. Here the last one may be big in part, which saves at least
+    /// as many slots.
     fn may_fit(&mut self, load: &[u64], topology: &Topology, t: u64) -> bool {
         let gpus = topology.num_gpus() as u64;
-        let copies = |w: u64, most: u64| (w * SHARE_UNIT).div_ceil(most).max(1);
+        let replicas = |w: u64, most: u64| (w * SHARE_UNIT).div_ceil(most).max(1);
         let (mut big, mut bigs) = (0, 0);
         for j in 1..topology.slots_per_gpu() as u64 {
             let small = t / (j + 1);
@@ -92,7 +93,7 @@ impl LowerBounds {
                 break;
             }
             while load.get(big).is_some_and(|&w| w * SHARE_UNIT > small) {
-                bigs += if load[big] * SHARE_UNIT > t { copies(load[big], t) } else { 1 };
+                bigs += if load[big] * SHARE_UNIT > t { replicas(load[big], t) } else { 1 };
                 big += 1;
             }
             if bigs <= j * gpus {
@@ -101,7 +102,7 @@ impl LowerBounds {
             self.savings.clear();
             let mut needed = (load.len() - big) as u64;
             for &w in &load[..big] {
-                let (least, not_big) = (copies(w, t), copies(w, small));
+                let (least, not_big) = (replicas(w, t), replicas(w, small));
                 needed += not_big;
                 self.savings.push((not_big - least, least));
             }
@@ -123,19 +124,30 @@ impl LowerBounds {
     }
 }
 
-/// The heaviest copy, when Adams' method has shared out all slots of the layer. A plan that keeps
+/// What the busiest GPU of one node carries at least, if `adams` has its `slots` shared out by Adams'
+/// method, at most one replica of an expert per GPU.
+pub(crate) fn of_node(adams: &Replication, slots: usize, gpus: usize) -> u64 {
+    let loads = &adams.load;
+    let mean = (loads.iter().sum::<u64>() * SHARE_UNIT).div_ceil(gpus as u64);
+    let bound = heaviest_replica(adams).max(mean);
+    if slots > loads.len() {
+        return bound;
+    }
+    bound.max(crowded(slots, gpus, |i| packing_load(loads[i], 1)))
+}
+
+/// The heaviest replica, if Adams' method has shared out all slots of the layer. A plan that keeps
 /// groups on nodes is one of those that this holds for.
-fn heaviest_copy(adams: &Replication) -> u64 {
-    let heaviest_of_level =
-        |level: &crate::replicate::Level| packing_load(adams.load[level.start], level.count as u64);
-    adams.levels.iter().map(heaviest_of_level).max().unwrap_or(0)
+fn heaviest_replica(adams: &Replication) -> u64 {
+    let of_level = |level: &Level| packing_load(adams.load[level.start], level.count as u64);
+    adams.levels.iter().map(of_level).max().unwrap_or(0)
 }
 
 fn mean(loads: &[u64], topology: &Topology) -> u64 {
     (loads.iter().sum::<u64>() * SHARE_UNIT).div_ceil(topology.num_gpus() as u64)
 }
 
-/// What the groups cost: 0 where they constrain nothing.
+/// What the groups cost: 0 if they constrain nothing.
 fn node(loads: &[u64], topology: &Topology) -> u64 {
     let nodes = topology.nodes();
     if nodes == 1 {
@@ -149,8 +161,8 @@ fn node(loads: &[u64], topology: &Topology) -> u64 {
     (peak * SHARE_UNIT).div_ceil((topology.num_gpus() / nodes) as u64)
 }
 
-/// What experts that have one copy each cost, from their loads in descending order: 0 where slots
-/// are spare.
+/// What experts that have one replica each cost, from their loads in descending order: 0 if there are
+/// redundant slots.
 fn packing(load: &[u64], topology: &Topology) -> u64 {
     if topology.num_replicas() > load.len() {
         return 0;
@@ -159,20 +171,22 @@ fn packing(load: &[u64], topology: &Topology) -> u64 {
 }
 
 /// What the heaviest of these bins carries at least, over all ways to put equally many items (given
-/// heaviest first) in each: exactly, or where that is too long a search, a bound of it.
+/// heaviest first) in each: exactly, or if that takes too long a search, a bound of it.
 fn least_heaviest(items: &[u64], bins: usize) -> u64 {
     match items.len() / bins {
         1 => items[0],
         // Heaviest with lightest: of two pairs, any other pairing has a pair at least as heavy as
         // the heavier of these.
         2 => items.iter().zip(items.iter().rev()).map(|(a, b)| a + b).max().unwrap_or(0),
-        // On one bin all packings are one, of which the mean is the load.
-        _ if bins > 1 && few_packings(items.len(), bins) => PackingSearch::run(items, bins),
+        // In one bin there is one packing, whose load is the mean.
+        _ if bins > 1 && few_packings(items.len(), bins) => {
+            least_peak(items, bins, crowded_or_mean(items, bins))
+        }
         _ => crowded_or_mean(items, bins),
     }
 }
 
-/// Whether `items` fill `bins` that are alike in at most [`MAX_PACKINGS`] ways.
+/// Whether `items` fill equal `bins` in at most [`MAX_PACKINGS`] ways.
 fn few_packings(items: usize, bins: usize) -> bool {
     // Bin after bin: of the items left one is the first, and some of the others join it.
     let mut packings = 1_u64;
@@ -206,54 +220,10 @@ pub(crate) fn crowded(items: usize, bins: usize, load: impl Fn(usize) -> u64) ->
     bound
 }
 
-/// Depth-first search, branch and bound, for the least load of the heaviest bin.
-struct PackingSearch<'a> {
-    items: &'a [u64],
-    /// Load of each bin and the number of its items.
-    bins: Vec<(u64, usize)>,
-    /// The least peak found.
-    best: u64,
-    /// No peak is lower than this.
-    bound: u64,
-}
-
-impl<'a> PackingSearch<'a> {
-    fn run(items: &'a [u64], bins: usize) -> u64 {
-        let bound = crowded_or_mean(items, bins);
-        let mut search = Self { items, bins: vec![(0, 0); bins], best: u64::MAX, bound };
-        search.place(0, 0);
-        search.best
-    }
-
-    /// Places the items from `next` on; the heaviest bin so far carries `peak`.
-    fn place(&mut self, next: usize, peak: u64) {
-        let Some(&item) = self.items.get(next) else {
-            self.best = peak;
-            return;
-        };
-        // Lightest bin first, so that the first packing found is the greedy one.
-        let mut order: Vec<usize> = (0..self.bins.len()).collect();
-        order.sort_unstable_by_key(|&bin| self.bins[bin]);
-        order.dedup_by_key(|bin| self.bins[*bin]);
-        for bin in order {
-            let (load, filled) = self.bins[bin];
-            let peak = peak.max(load + item);
-            if filled == self.items.len() / self.bins.len() || peak >= self.best {
-                continue;
-            }
-            self.bins[bin] = (load + item, filled + 1);
-            self.place(next + 1, peak);
-            self.bins[bin] = (load, filled);
-            if self.best <= self.bound {
-                return;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{crowded_or_mean, few_packings, least_heaviest};
+    use crate::problems::SplitMix64;
 
     #[test]
     fn packings_are_counted() {
@@ -269,14 +239,9 @@ mod tests {
 
     #[test]
     fn the_search_finds_what_enumeration_finds() {
-        let mut state = 1_u64;
+        let mut stream = SplitMix64(1);
         for _ in 0..200 {
-            let mut groups: Vec<u64> = (0..9)
-                .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    (state >> 33) % 50
-                })
-                .collect();
+            let mut groups: Vec<u64> = (0..9).map(|_| stream.below(50)).collect();
             groups.sort_unstable_by(|a, b| b.cmp(a));
             let best = enumerate(&groups, &mut [(0, 0); 3]);
             assert_eq!(least_heaviest(&groups, 3), best, "{groups:?}");

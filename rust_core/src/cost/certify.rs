@@ -1,13 +1,13 @@
 //! Certificates: the cost of a placement beside its lower bounds.
 
 use crate::cost::bounds::LowerBounds;
+use crate::cost::gpu_loads::GpuLoads;
 use crate::error::Error;
 use crate::kernel::threads::{share_out, worth};
 use crate::layer_planner::Findings;
 use crate::placement::Placement;
 use crate::placement::certificate::{Certificate, LayerCertificate};
 use crate::problem::loads::CanonicalLoads;
-use crate::problem::share::packing_load;
 
 /// What `placement` costs under `loads`, which need not be the loads that it was made for.
 ///
@@ -57,16 +57,12 @@ fn gpu_loads(placement: &Placement, loads: &CanonicalLoads, threads: usize) -> V
     let mut gpu_load = vec![Vec::new(); placement.layers()];
     let share = placement.layers().div_ceil(threads);
     share_out(threads, gpu_load.chunks_mut(share).enumerate(), |(i, gpu_load)| {
-        let mut of_replica = Vec::with_capacity(experts);
+        let mut gpu_loads = GpuLoads::default();
         for (layer, gpu_load) in (i * share..).zip(gpu_load) {
             let counts = &placement.logcnt()[layer * experts..][..experts];
-            let loads = loads.row(layer).iter().zip(counts);
-            of_replica.clear();
-            of_replica.extend(loads.map(|(&load, &count)| packing_load(load, count as u64)));
             let phy2log = &placement.phy2log()[layer * slots..][..slots];
-            let on = |gpu| &phy2log[cluster.slots_of(gpu)];
-            let load = |gpu| on(gpu).iter().map(|&expert| of_replica[expert as usize]).sum();
-            *gpu_load = (0..cluster.num_gpus()).map(load).collect();
+            let loads = gpu_loads.of_layer(loads.row(layer), phy2log, counts, cluster);
+            *gpu_load = loads.collect();
         }
     });
     gpu_load

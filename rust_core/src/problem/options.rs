@@ -166,6 +166,8 @@ pub(crate) struct Gap {
 }
 
 impl Gap {
+    pub(crate) const ZERO: Self = Self { mantissa: 0, exponent: 0 };
+
     /// The gap that a float stands for, if that is finite and not negative.
     pub(crate) fn new(gap: f64) -> Result<Self, Error> {
         let key = gap.key().ok_or_else(|| {

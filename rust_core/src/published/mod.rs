@@ -1,14 +1,15 @@
-//! One layer by the published policies, `deepseek` and `adaptive`: groups to nodes, then, node by
-//! node, copies to experts and copies to GPUs.
+//! One layer by the published policies, `deepseek` and `adaptive`: groups to nodes, then, node by node,
+//! replicas to experts and replicas to GPUs.
 
 mod swaps;
 
-use crate::greedy::{Greedy, LANES, first};
-use crate::kernel::probe::{Silent, Trace};
+use crate::greedy::Greedy;
+use crate::kernel::lanes::{LANES, first};
+use crate::kernel::probe::{Probe, Silent};
 use crate::layer_planner::{Layer, LayerPlanner};
 use crate::placement::tables::LayerTables;
 use crate::problem::topology::Topology;
-use crate::replicas::{Item, Items};
+use crate::replicas::by_slot::{BySlot, Item};
 use crate::replicate::Replication;
 
 use swaps::Refinement;
@@ -20,7 +21,7 @@ pub(crate) enum Rule {
     Adaptive,
 }
 
-/// Swap steps of `adaptive` for groups on nodes and for copies on GPUs.
+/// Swap steps of `adaptive` for groups on nodes and for replicas on GPUs.
 const NODE_STEPS: usize = 1;
 const GPU_STEPS: usize = 2;
 
@@ -62,12 +63,12 @@ impl LayerPlanner for Published {
 pub(crate) struct PublishedLayers<T = Silent> {
     orders: [Order; LANES],
     replications: [Replication; LANES],
-    items: [Items; LANES],
+    replicas: [BySlot; LANES],
     packer: Packer,
-    pub(crate) trace: T,
+    pub(crate) probe: T,
 }
 
-impl<T: Trace> PublishedLayers<T> {
+impl<T: Probe> PublishedLayers<T> {
     /// Plans layers of canonical loads `[L]` each. Time O(P log P) for each.
     pub(crate) fn plan<const N: usize>(
         &mut self,
@@ -77,14 +78,14 @@ impl<T: Trace> PublishedLayers<T> {
         mut tables: [LayerTables<'_>; N],
     ) {
         for (order, loads) in self.orders.iter_mut().zip(loads) {
-            order.by_node(loads, topology, rule, &mut self.packer, &mut self.trace);
+            order.by_node(loads, topology, rule, &mut self.packer, &mut self.probe);
         }
         for table in &mut tables {
             table.logcnt.fill(1);
         }
         let experts_per_node = topology.num_experts() / topology.nodes();
         let slots_per_node = topology.num_replicas() / topology.nodes();
-        let spares = slots_per_node - experts_per_node;
+        let redundant = slots_per_node - experts_per_node;
         for node in 0..topology.nodes() {
             let experts = node * experts_per_node..(node + 1) * experts_per_node;
             let slots = node * slots_per_node..(node + 1) * slots_per_node;
@@ -92,8 +93,8 @@ impl<T: Trace> PublishedLayers<T> {
                 let (order, replication) = (&self.orders[lane], &mut self.replications[lane]);
                 replication.start(&order.load[experts.clone()]);
                 match rule {
-                    Rule::DeepSeek => replication.append_adams(spares, &mut self.trace),
-                    Rule::Adaptive => replication.append_adaptive(spares, &mut self.trace),
+                    Rule::DeepSeek => replication.append_adams(redundant, &mut self.probe),
+                    Rule::Adaptive => replication.append_adaptive(redundant, &mut self.probe),
                 }
                 let names = &order.expert[experts.clone()];
                 for level in replication.levels.iter().filter(|level| level.count > 1) {
@@ -101,17 +102,17 @@ impl<T: Trace> PublishedLayers<T> {
                         table.logcnt[names[expert as usize] as usize] = level.count as i64;
                     }
                 }
-                self.items[lane].collect(replication);
+                self.replicas[lane].collect(replication);
             }
             let names: [_; N] =
                 std::array::from_fn(|lane| &self.orders[lane].expert[experts.clone()]);
             let mut to = tables
                 .each_mut()
                 .map(|table| (&mut table.phy2log[slots.clone()], &mut table.rank[slots.clone()]));
-            let items: [_; N] = first(&mut self.items).map(|items| &mut items.sorted[..]);
+            let items: [_; N] = first(&mut self.replicas).map(|items| &mut items.sorted[..]);
             let gpus = topology.num_gpus() / topology.nodes();
             let steps = if rule == Rule::Adaptive { GPU_STEPS } else { 0 };
-            self.packer.pack(items, gpus, steps, &mut self.trace, |lane, slot, item| {
+            self.packer.pack(items, gpus, steps, &mut self.probe, |lane, slot, item| {
                 let (phy2log, rank) = &mut to[lane];
                 phy2log[slot] = i64::from(names[lane][item.expert as usize]);
                 rank[slot] = i64::from(item.rank);
@@ -138,7 +139,7 @@ impl Order {
         topology: &Topology,
         rule: Rule,
         packer: &mut Packer,
-        trace: &mut impl Trace,
+        probe: &mut impl Probe,
     ) {
         let Self { expert, load, groups } = self;
         expert.clear();
@@ -158,7 +159,7 @@ impl Order {
         }));
         groups.sort_unstable_by_key(|item| (std::cmp::Reverse(item.load), item.slot));
         let steps = if rule == Rule::Adaptive { NODE_STEPS } else { 0 };
-        packer.pack([groups], topology.nodes(), steps, trace, |_, place, group| {
+        packer.pack([groups], topology.nodes(), steps, probe, |_, place, group| {
             let (to, first) = (place * group_size, group.expert as usize * group_size);
             load[to..to + group_size].copy_from_slice(&loads[first..first + group_size]);
             for (expert, out) in (first as u32..).zip(&mut expert[to..to + group_size]) {
@@ -168,27 +169,27 @@ impl Order {
     }
 }
 
-/// `packing` of the design: greedy, then swaps, or the items as they are where each pack has one.
+/// Greedy packing, then swaps; or the items as they are, if each bin has one.
 #[derive(Debug, Default)]
 struct Packer {
     greedy: Greedy,
     refinement: Refinement,
-    /// Which item is at each place, pack after pack, by rank in the pack.
+    /// Which item is at each place, bin after bin, by rank in the bin.
     placed: [Vec<u32>; LANES],
 }
 
 impl Packer {
     /// Packs sets of equally many items, which come heaviest first: calls `put(set, place, item)`
-    /// for each, where places are numbered pack after pack, by rank in the pack.
+    /// for each, where places are numbered bin after bin, by rank in the bin.
     fn pack<const N: usize>(
         &mut self,
         sets: [&mut [Item]; N],
-        packs: usize,
+        bins: usize,
         steps: usize,
-        trace: &mut impl Trace,
+        probe: &mut impl Probe,
         mut put: impl FnMut(usize, usize, &Item),
     ) {
-        if sets[0].len() == packs {
+        if sets[0].len() == bins {
             for (lane, items) in sets.into_iter().enumerate() {
                 items.sort_unstable_by_key(|item| item.slot);
                 for (place, item) in items.iter().enumerate() {
@@ -199,7 +200,7 @@ impl Packer {
         }
         let sets = sets.map(|items| &*items);
         if steps == 0 {
-            self.greedy.pack(sets, packs, put);
+            self.greedy.pack(sets, bins, put);
             return;
         }
         let mut placed: [_; N] = first(&mut self.placed);
@@ -207,12 +208,12 @@ impl Packer {
             placed.resize(items.len(), 0);
         }
         let mut packed = [0; N];
-        self.greedy.pack(sets, packs, |lane, place, _| {
+        self.greedy.pack(sets, bins, |lane, place, _| {
             placed[lane][place] = packed[lane];
             packed[lane] += 1;
         });
         for (lane, (placed, items)) in placed.into_iter().zip(sets).enumerate() {
-            self.refinement.refine(items, packs, steps, placed, trace);
+            self.refinement.refine(items, bins, steps, placed, probe);
             for (place, &i) in placed.iter().enumerate() {
                 put(lane, place, &items[i as usize]);
             }

@@ -1,35 +1,35 @@
-//! The seed's swap refinement: exchanges between the heaviest and the lightest pack.
+//! The swap refinement of `adaptive`: exchanges between the heaviest and the lightest bin.
 
-use crate::kernel::probe::{Peak, Step, Trace};
-use crate::replicas::Item;
+use crate::kernel::probe::{Peak, Probe, Step};
+use crate::replicas::by_slot::Item;
 
-/// Exchanges items between packs, in buffers that are reused.
+/// Exchanges items between bins, in buffers that are reused.
 #[derive(Debug, Default)]
 pub(crate) struct Refinement {
     loads: Vec<u64>,
-    /// (slot, load, place) of the heavy pack's items, by slot.
+    /// (slot, load, place) of the heavy bin's items, by slot.
     heavy: Vec<(u32, u64, u32)>,
-    /// (load, slot, place) of the light pack's items, by load, ties by slot.
+    /// (load, slot, place) of the light bin's items, by load, ties by slot.
     light: Vec<(u64, u32, u32)>,
 }
 
 impl Refinement {
-    /// Makes up to `steps` exchanges, one more where the packs are uneven; each strictly lowers
-    /// the heavy pack and leaves no pack above its old load. `placed` is as [`crate::pack`] leaves
-    /// it. Time O(items + steps * k log k) for k items a pack.
+    /// Makes up to `steps` exchanges, one more if the bins are uneven; each strictly lowers
+    /// the heavy bin and leaves no bin above its old load. `placed` has the item at each place,
+    /// bin after bin, by rank in the bin. Time O(items + steps * k log k) for k items per bin.
     pub(crate) fn refine(
         &mut self,
         items: &[Item],
-        packs: usize,
+        bins: usize,
         steps: usize,
         placed: &mut [u32],
-        trace: &mut impl Trace,
+        probe: &mut impl Probe,
     ) {
-        let per_pack = items.len() / packs;
-        let pack_load = |pack: &[u32]| pack.iter().map(|&i| items[i as usize].load).sum::<u64>();
+        let per_bin = items.len() / bins;
+        let bin_load = |bin: &[u32]| bin.iter().map(|&i| items[i as usize].load).sum::<u64>();
         self.loads.clear();
-        self.loads.extend(placed.chunks_exact(per_pack).map(pack_load));
-        trace.step(Step::Deal, || self.peak());
+        self.loads.extend(placed.chunks_exact(per_bin).map(bin_load));
+        probe.step(Step::Packed, || self.peak());
         let steps = steps + usize::from(self.uneven());
         for _ in 0..steps {
             let (heavy, light) = self.extremes();
@@ -37,7 +37,7 @@ impl Refinement {
             if difference == 0 {
                 return;
             }
-            self.list_candidates(items, per_pack, heavy, light, placed);
+            self.list_candidates(items, per_bin, heavy, light, placed);
             let Some((place_heavy, place_light)) = self.best_exchange(difference) else {
                 return;
             };
@@ -45,17 +45,17 @@ impl Refinement {
             let moved = items[item_heavy as usize].load - items[item_light as usize].load;
             self.loads[heavy] -= moved;
             self.loads[light] += moved;
-            let (rank_heavy, rank_light) = (place_heavy % per_pack, place_light % per_pack);
-            let heavy = &mut placed[heavy * per_pack..][..per_pack];
+            let (rank_heavy, rank_light) = (place_heavy % per_bin, place_light % per_bin);
+            let heavy = &mut placed[heavy * per_bin..][..per_bin];
             exchange(items, heavy, rank_heavy, item_light, rank_light);
-            let light = &mut placed[light * per_pack..][..per_pack];
+            let light = &mut placed[light * per_bin..][..per_bin];
             exchange(items, light, rank_light, item_heavy, rank_heavy);
-            trace.step(Step::Swap, || self.peak());
+            probe.step(Step::Swap, || self.peak());
         }
     }
 
     fn peak(&self) -> Peak {
-        Peak::of_packs(self.loads[self.extremes().0])
+        Peak::of_bins(self.loads[self.extremes().0])
     }
 
     /// Whether (max - min) / mean > 0.03: one more step is allowed.
@@ -66,15 +66,15 @@ impl Refinement {
         total > 0 && spread > 3 * total / (100 * self.loads.len() as u64)
     }
 
-    /// The heaviest and the lightest pack; ties: the lower pack.
+    /// The heaviest and the lightest bin; ties: the lower bin.
     fn extremes(&self) -> (usize, usize) {
         let (mut heavy, mut light) = (0, 0);
-        for (pack, &load) in self.loads.iter().enumerate() {
+        for (bin, &load) in self.loads.iter().enumerate() {
             if load > self.loads[heavy] {
-                heavy = pack;
+                heavy = bin;
             }
             if load < self.loads[light] {
-                light = pack;
+                light = bin;
             }
         }
         (heavy, light)
@@ -83,12 +83,12 @@ impl Refinement {
     fn list_candidates(
         &mut self,
         items: &[Item],
-        per_pack: usize,
+        per_bin: usize,
         heavy: usize,
         light: usize,
         placed: &[u32],
     ) {
-        let places = |pack: usize| (pack * per_pack) as u32..((pack + 1) * per_pack) as u32;
+        let places = |bin: usize| (bin * per_bin) as u32..((bin + 1) * per_bin) as u32;
         let item = |place: u32| &items[placed[place as usize] as usize];
         self.heavy.clear();
         self.heavy.extend(places(heavy).map(|place| (item(place).slot, item(place).load, place)));
@@ -98,7 +98,7 @@ impl Refinement {
         self.light.sort_unstable();
     }
 
-    /// The exchange that leaves the two packs closest together, as (heavy place, light place), if
+    /// The exchange that leaves the two bins closest together, as (heavy place, light place), if
     /// it brings them closer at all; ties: the first heavy item, then the heavier light one.
     fn best_exchange(&self, difference: u64) -> Option<(usize, usize)> {
         let difference = difference as i64;
@@ -120,22 +120,22 @@ impl Refinement {
     }
 }
 
-/// Takes the item of rank `out` out of a pack and puts `item` in, which comes with a `rank` from
-/// its old pack: the pack stays ordered by these ranks, ties by slot, and is numbered anew.
-fn exchange(items: &[Item], pack: &mut [u32], out: usize, item: u32, rank: usize) {
+/// Takes the item of rank `out` out of a bin and puts `item` in, which comes with a `rank` from
+/// its old bin: the bin stays ordered by these ranks, ties by slot, and is numbered anew.
+fn exchange(items: &[Item], bin: &mut [u32], out: usize, item: u32, rank: usize) {
     let slot = |i: u32| items[i as usize].slot;
     // The one other item that came with `rank` ends up beside the new one.
     if out < rank {
-        pack[out..=rank].rotate_left(1);
-        pack[rank] = item;
-        if slot(item) < slot(pack[rank - 1]) {
-            pack.swap(rank - 1, rank);
+        bin[out..=rank].rotate_left(1);
+        bin[rank] = item;
+        if slot(item) < slot(bin[rank - 1]) {
+            bin.swap(rank - 1, rank);
         }
     } else {
-        pack[rank..=out].rotate_right(1);
-        pack[rank] = item;
-        if rank < out && slot(pack[rank + 1]) < slot(item) {
-            pack.swap(rank, rank + 1);
+        bin[rank..=out].rotate_right(1);
+        bin[rank] = item;
+        if rank < out && slot(bin[rank + 1]) < slot(item) {
+            bin.swap(rank, rank + 1);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Peak, Silent, Step, Trace};
+use super::{Peak, Probe, Silent, Step};
 use crate::placement::tables::LayerTables;
 use crate::problems::{SplitMix64, canonical, loads, sizes, topology};
 use crate::published::{PublishedLayers, Rule};
@@ -12,20 +12,20 @@ use crate::replicate::Replication;
 #[derive(Debug, Default)]
 pub(crate) struct Recorder(pub(crate) Vec<(Step, Peak)>);
 
-impl Trace for Recorder {
+impl Probe for Recorder {
     fn step(&mut self, step: Step, peak: impl FnOnce() -> Peak) {
         self.0.push((step, peak()));
     }
 }
 
 pub(crate) fn compare(a: Peak, b: Peak) -> Ordering {
-    let product = |x: Peak, y: Peak| u128::from(x.load) * u128::from(y.copies);
+    let product = |x: Peak, y: Peak| u128::from(x.load) * u128::from(y.replicas);
     product(a, b).cmp(&product(b, a))
 }
 
 /// What comes from one beginning to the next.
 pub(crate) fn sequences(steps: &[(Step, Peak)]) -> impl Iterator<Item = &[(Step, Peak)]> {
-    let begins = |step: Step| matches!(step, Step::Single | Step::Deal | Step::Trial);
+    let begins = |step: Step| matches!(step, Step::Single | Step::Packed | Step::Trial);
     steps.chunk_by(move |_, next| !begins(next.0))
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn assert_never_rises(steps: &[(Step, Peak)]) -> (usize, usize) {
 }
 
 fn packs(step: Step, load: u64) -> (Step, Peak) {
-    (step, Peak::of_packs(load))
+    (step, Peak::of_bins(load))
 }
 
 #[test]
@@ -60,29 +60,29 @@ fn control_where_somebody_listens_it_is() {
 #[test]
 #[should_panic(expected = "Swap raised the peak")]
 fn control_a_step_that_raises_the_peak_is_seen() {
-    assert_never_rises(&[packs(Step::Deal, 5), packs(Step::Swap, 5), packs(Step::Swap, 6)]);
+    assert_never_rises(&[packs(Step::Packed, 5), packs(Step::Swap, 5), packs(Step::Swap, 6)]);
 }
 
 #[test]
-#[should_panic(expected = "Copy raised the peak")]
+#[should_panic(expected = "Replica raised the peak")]
 fn control_peaks_are_compared_as_fractions() {
-    let copies = |step, load, copies| (step, Peak { load, copies });
-    assert_never_rises(&[copies(Step::Single, 7, 2), copies(Step::Copy, 11, 3)]);
+    let replicas = |step, load, replicas| (step, Peak { load, replicas });
+    assert_never_rises(&[replicas(Step::Single, 7, 2), replicas(Step::Replica, 11, 3)]);
 }
 
 #[test]
 fn control_a_new_beginning_may_be_higher() {
-    let steps = [packs(Step::Deal, 5), packs(Step::Swap, 4), packs(Step::Deal, 9)];
+    let steps = [packs(Step::Packed, 5), packs(Step::Swap, 4), packs(Step::Packed, 9)];
     assert_eq!(assert_never_rises(&steps), (1, 1));
 }
 
-/// The largest load per copy with one copy of each expert and one more for each of `appended`.
+/// The largest load per replica with one replica of each expert and one more for each of `appended`.
 fn peak_of(loads: &[u64], appended: &[usize]) -> Peak {
     let mut counts = vec![1; loads.len()];
     for &expert in appended {
         counts[expert] += 1;
     }
-    let shares = loads.iter().zip(counts).map(|(&load, copies)| Peak { load, copies });
+    let shares = loads.iter().zip(counts).map(|(&load, replicas)| Peak { load, replicas });
     shares.max_by(|&a, &b| compare(a, b)).unwrap()
 }
 
@@ -94,22 +94,22 @@ fn copies_never_raise_the_peak_of_replication() {
         let sizes = sizes(&mut stream);
         let experts = sizes.num_experts as usize;
         let loads = canonical(&loads(&mut stream, kind, 1, experts), experts);
-        let spares = (sizes.num_replicas - sizes.num_experts) as usize;
+        let redundant = (sizes.num_replicas - sizes.num_experts) as usize;
         for rule in [Rule::DeepSeek, Rule::Adaptive] {
             let mut replication = Replication::default();
             let mut recorder = Recorder::default();
             replication.start(loads.row(0));
             match rule {
-                Rule::DeepSeek => replication.append_adams(spares, &mut recorder),
-                Rule::Adaptive => replication.append_adaptive(spares, &mut recorder),
+                Rule::DeepSeek => replication.append_adams(redundant, &mut recorder),
+                Rule::Adaptive => replication.append_adaptive(redundant, &mut recorder),
             }
-            assert_eq!(recorder.0.len(), 1 + spares);
+            assert_eq!(recorder.0.len(), 1 + redundant);
             let expert = |&position: &u32| replication.expert[position as usize] as usize;
             let appended: Vec<usize> = replication.appended.iter().map(expert).collect();
-            for (copies, (step, told)) in recorder.0.iter().enumerate() {
-                let expected = peak_of(loads.row(0), &appended[..copies]);
+            for (replicas, (step, told)) in recorder.0.iter().enumerate() {
+                let expected = peak_of(loads.row(0), &appended[..replicas]);
                 assert!(compare(*told, expected).is_eq(), "{told:?} instead of {expected:?}");
-                assert_eq!(*step, if copies == 0 { Step::Single } else { Step::Copy });
+                assert_eq!(*step, if replicas == 0 { Step::Single } else { Step::Replica });
             }
             let counted = assert_never_rises(&recorder.0);
             (all, lower) = (all + counted.0, lower + counted.1);
@@ -119,7 +119,7 @@ fn copies_never_raise_the_peak_of_replication() {
 }
 
 #[test]
-fn swaps_never_raise_the_peak_of_packs() {
+fn swaps_never_raise_the_peak_of_bins() {
     let mut stream = SplitMix64(22);
     let (mut swaps, mut lower, mut packings) = (0, 0, 0);
     for kind in 0..1500 {
@@ -132,14 +132,15 @@ fn swaps_never_raise_the_peak_of_packs() {
         let tables = LayerTables { phy2log: &mut phy2log, rank: &mut rank, logcnt: &mut logcnt };
         let topology = topology(&sizes);
         published.plan([loads.row(0)], &topology, Rule::Adaptive, [tables]);
-        assert_never_rises(&published.trace.0);
-        for sequence in sequences(&published.trace.0).filter(|s| s[0].0 == Step::Deal) {
+        assert_never_rises(&published.probe.0);
+        for sequence in sequences(&published.probe.0).filter(|s| s[0].0 == Step::Packed) {
             let counted = assert_never_rises(sequence);
             assert!(counted.0 <= 3, "two swaps, and one more where packs are uneven");
             (swaps, lower, packings) = (swaps + counted.0, lower + counted.1, packings + 1);
         }
         // Nodes are planned one after another; the last packing told is that of the last one.
-        if let Some(last) = sequences(&published.trace.0).filter(|s| s[0].0 == Step::Deal).last() {
+        if let Some(last) = sequences(&published.probe.0).filter(|s| s[0].0 == Step::Packed).last()
+        {
             let told = last[last.len() - 1].1.load;
             let gpus = topology.num_gpus() / topology.nodes();
             let last_node = &phy2log[slots - slots / topology.nodes()..];
@@ -155,7 +156,7 @@ fn swaps_never_raise_the_peak_of_packs() {
     assert!(packings > 1500 && swaps > 500 && lower > 300, "{packings} {swaps} {lower}");
 }
 
-/// The reason why `adaptive` is judged by its GPUs, not by its copies.
+/// The reason why `adaptive` is judged by its GPUs, not by its replicas.
 #[test]
 fn not_true_a_tail_step_lowers_the_peak_like_adams() {
     let last_peak = |rule| {
@@ -169,6 +170,6 @@ fn not_true_a_tail_step_lowers_the_peak_like_adams() {
         recorder.0[2].1
     };
     let (adams, tail) = (last_peak(Rule::DeepSeek), last_peak(Rule::Adaptive));
-    assert_eq!((adams.load, adams.copies), (1, 1));
-    assert_eq!((tail.load, tail.copies), (3, 2));
+    assert_eq!((adams.load, adams.replicas), (1, 1));
+    assert_eq!((tail.load, tail.replicas), (3, 2));
 }

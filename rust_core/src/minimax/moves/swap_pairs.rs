@@ -1,47 +1,44 @@
-//! Exchanges of two copies of the busiest GPU for two of another.
+//! Swaps of pairs: two replicas of the busiest GPU for two of another GPU.
 
-use super::layout::Layout;
-use super::replicas::Replicas;
+use crate::layout::Layout;
+use crate::minimax::budget::MOST_SLOTS_FOR_PAIRS;
+use crate::replicas::by_expert::ByExpert;
 
 /// Finds them, in buffers that are reused.
 #[derive(Debug, Default)]
-pub(super) struct PairSwap {
+pub(crate) struct SwapPairs {
     heavy: Vec<Pair>,
     light: Vec<Pair>,
     order: Vec<(u64, u32)>,
 }
 
-/// With more slots a GPU there are so many single exchanges that pairs are not needed, and so many
-/// pairs that listing them takes longer than all else.
-const MOST_SLOTS: usize = 64;
-
-/// Load of two copies of a GPU, and their indices.
+/// Load of two replicas of a GPU, and their indices.
 type Pair = (u64, u32, u32);
 
-impl PairSwap {
-    /// Looks for two copies of the busiest GPU, `from`, and two of one of the `others` lightest
-    /// GPUs, whose exchange brings `from` to `target` or nearer to it, and the other not above it.
-    /// Lighter GPUs and lighter pairs of `from` come first; the first that reaches the target is
-    /// taken, else what takes most off. `work` counts the pairs compared.
-    pub(super) fn find(
+impl SwapPairs {
+    /// Looks for two replicas of the busiest GPU, `from`, and two of one of the `partners` lightest
+    /// GPUs, whose swap brings `from` to `target` or nearer to it, and the other GPU not above it.
+    /// Lighter GPUs and lighter pairs of `from` come first; the first swap that reaches the target is
+    /// taken, else the one that takes most off. `work` counts the pairs compared.
+    pub(crate) fn find(
         &mut self,
-        replicas: &Replicas,
+        replicas: &ByExpert,
         layout: &Layout,
         from: usize,
         target: u64,
-        others: usize,
+        partners: usize,
         work: &mut u64,
     ) -> Option<[(u32, u32); 2]> {
-        if layout.per_gpu > MOST_SLOTS {
+        if layout.per_gpu > MOST_SLOTS_FOR_PAIRS {
             return None;
         }
         let excess = layout.load[from] - target;
         list_pairs(replicas, layout.on(from), &mut self.heavy);
         self.order.clear();
         self.order.extend(layout.load.iter().copied().zip(0..));
-        if others < self.order.len() {
-            self.order.select_nth_unstable(others);
-            self.order.truncate(others);
+        if partners < self.order.len() {
+            self.order.select_nth_unstable(partners);
+            self.order.truncate(partners);
         }
         self.order.sort_unstable();
         let (mut best, mut best_drop) = (None, 0);
@@ -66,7 +63,7 @@ impl PairSwap {
                     let fits =
                         [(a, to), (c, to), (b, from), (d, from)].into_iter().all(|(i, gpu)| {
                             let replica = replicas.sorted[i as usize];
-                            replica.copies() == 1 || !layout.holds(gpu, replica)
+                            replica.count() == 1 || !layout.holds(gpu, replica)
                         });
                     if fits {
                         // Light sums ascend: what follows drops less.
@@ -83,11 +80,10 @@ impl PairSwap {
     }
 }
 
-fn list_pairs(replicas: &Replicas, copies: &[u32], pairs: &mut Vec<Pair>) {
+fn list_pairs(replicas: &ByExpert, on: &[u32], pairs: &mut Vec<Pair>) {
     pairs.clear();
-    let load = |copy: u32| replicas.sorted[copy as usize].load;
-    for (i, &a) in copies.iter().enumerate() {
-        pairs.extend(copies[i + 1..].iter().map(|&c| (load(a) + load(c), a, c)));
+    for (i, &a) in on.iter().enumerate() {
+        pairs.extend(on[i + 1..].iter().map(|&c| (replicas.load(a) + replicas.load(c), a, c)));
     }
     pairs.sort_unstable();
 }

@@ -1,17 +1,17 @@
-//! Exchanges of one copy of the busiest GPU for one of another.
+//! Swaps: one replica of the busiest GPU for one of another GPU.
 
-use super::layout::Layout;
-use super::replicas::Replicas;
+use crate::layout::Layout;
+use crate::replicas::by_expert::ByExpert;
 
-/// Looks for a copy of the busiest GPU, `from`, and one of another GPU, whose exchange brings
-/// `from` to `target` or nearer to it, and the other not above it.
+/// Looks for a replica of the busiest GPU, `from`, and one of another GPU, whose swap brings `from` to
+/// `target` or nearer to it, and the other GPU not above it.
 ///
-/// All copies are in one order, heaviest first: each copy of `from` is compared with those after
-/// it, from its like to the lightest that another GPU could do without. The first pair that
-/// reaches the target is taken, else the pair that takes most off; of equal ones the first.
-/// `work` counts the copies compared.
-pub(super) fn find(
-    replicas: &Replicas,
+/// All replicas are in one order, heaviest first: each replica of `from` is compared with those after
+/// it, down to the lightest that a GPU could give in exchange. The first pair that reaches the target
+/// is taken, else the pair that takes most off; of equal ones the first. `work` counts the replicas
+/// compared.
+pub(crate) fn find(
+    replicas: &ByExpert,
     layout: &Layout,
     from: usize,
     target: u64,
@@ -36,8 +36,8 @@ pub(super) fn find(
             let to = layout.home[b as usize] as usize;
             if layout.load[to] + drop > target
                 || to == from
-                || (heavy.copies() > 1 && layout.holds(to, heavy))
-                || (light.copies() > 1 && layout.holds(from, *light))
+                || (heavy.count() > 1 && layout.holds(to, heavy))
+                || (light.count() > 1 && layout.holds(from, *light))
             {
                 continue;
             }

@@ -1,0 +1,83 @@
+//! Improves a layout: reassigned columns, then swaps between the busiest GPU and others.
+
+use super::budget::{GPUS_PER_SHARE_OF_SWAPS, SMALLEST_STEP};
+use super::candidate::Candidate;
+use super::moves::reassign_column::ReassignColumn;
+use super::moves::swap;
+use super::moves::swap_pairs::SwapPairs;
+use super::task::Task;
+use crate::kernel::probe::{Peak, Probe, Step};
+use crate::layout::Layout;
+
+/// Improves candidates, in buffers that are reused.
+#[derive(Debug, Default)]
+pub(super) struct Improver {
+    columns: ReassignColumn,
+    pairs: SwapPairs,
+}
+
+impl Improver {
+    /// Sweeps and swaps until the candidate reaches the target, or nothing helps, or the budget is
+    /// spent.
+    pub(super) fn sweep_and_swap(
+        &mut self,
+        candidate: &mut Candidate,
+        task: Task<'_>,
+        probe: &mut impl Probe,
+    ) {
+        let Candidate { replicas, layout, .. } = candidate;
+        for _ in 0..task.budget.sweeps {
+            let mut changed =
+                |layout: &Layout| probe.step(Step::ReassignColumn, || peak_of(layout));
+            let moved = self.columns.sweep(replicas, layout, &mut changed);
+            if !moved || layout.peak() <= task.target {
+                break;
+            }
+        }
+        self.swap(candidate, task, probe);
+    }
+
+    /// The same without sweeps.
+    pub(super) fn swap(
+        &mut self,
+        candidate: &mut Candidate,
+        task: Task<'_>,
+        probe: &mut impl Probe,
+    ) {
+        let Task { target, bound, budget, .. } = task;
+        let Candidate { replicas, layout, peak } = candidate;
+        let mut work = 0;
+        // The target; or if swaps cannot reach it, something between the target and the peak.
+        let mut aim = target;
+        for _ in 0..budget.swaps * (1 + task.gpus / GPUS_PER_SHARE_OF_SWAPS) {
+            let from = layout.busiest();
+            let load = layout.load[from];
+            if load <= target || work > budget.work_per_slot * task.slots as u64 {
+                break;
+            }
+            if load <= aim {
+                aim = target.midpoint(load);
+            }
+            if let Some((a, b)) = swap::find(replicas, layout, from, aim, &mut work) {
+                layout.exchange(replicas, a, b);
+                probe.step(Step::Swap, || peak_of(layout));
+            } else if let Some(pairs) =
+                self.pairs.find(replicas, layout, from, aim, budget.pair_partners, &mut work)
+            {
+                for (a, b) in pairs {
+                    layout.exchange(replicas, a, b);
+                }
+                probe.step(Step::SwapPairs, || peak_of(layout));
+            } else if load - aim <= (load - bound) / SMALLEST_STEP {
+                break;
+            } else {
+                aim = aim.midpoint(load);
+            }
+        }
+        *peak = layout.peak();
+    }
+}
+
+pub(super) fn peak_of(layout: &Layout) -> Peak {
+    Peak::of_bins(layout.peak())
+}
