@@ -75,64 +75,70 @@ fn names() {
         assert_eq!(family.to_string().parse(), Ok(family));
     }
     let error = Model::named("a'\n").unwrap_err().to_string();
-    assert!(error.starts_with(r"unknown model 'a\'\n'; choose from deepseek-v3, "), "{error}");
+    assert!(error.starts_with("unknown model \"a'\\n\"; expected one of deepseek-v3, "), "{error}");
     let error = "zipf".parse::<Family>().unwrap_err().to_string();
-    assert!(error.starts_with("unknown family 'zipf'; choose from lognormal 0.5, "), "{error}");
+    assert!(
+        error.starts_with("unknown family \"zipf\"; expected one of lognormal 0.5, "),
+        "{error}"
+    );
 }
 
 #[test]
 fn options_out_of_range() {
     let loads = [
-        (Sample { layers: 0, ..model() }, "layers is 0; it must be at least 1"),
-        (Sample { domains: 0, ..model() }, "domains is 0; it must be at least 1"),
-        (Sample { experts: 16_385, ..model() }, "experts is 16385; it must be at most 16384"),
+        (Sample { layers: 0, ..model() }, "layers=0 is out of range; expected at least 1"),
+        (Sample { domains: 0, ..model() }, "domains=0 is out of range; expected at least 1"),
+        (
+            Sample { experts: 16_385, ..model() },
+            "experts=16385 is out of range; expected at most 16384",
+        ),
         (
             Sample { top_k: 65, ..model() },
-            "top_k is 65; it must be at most 64, the number of experts: a token goes to an expert at \
+            "top_k=65 is out of range; expected at most 64, the number of experts: a token goes to an expert at \
              most once",
         ),
         (
             Sample { tokens: 1 << 29, ..model() },
-            "tokens is 536870912; it must be at most 536870911 with top_k=8",
+            "tokens=536870912 is out of range; expected at most 536870911 with top_k=8",
         ),
         (
             Sample { windows: u64::MAX, ..model() },
-            "windows is 18446744073709551615; it must be at most 1048576 with 64 experts",
+            "windows=18446744073709551615 is out of range; expected at most 1048576 with 64 experts",
         ),
         (
             Sample { layers: 1 << 20, windows: 2, ..model() },
-            "layers is 1048576; it must be at most 524288 with 2 x 64 loads (windows x experts) in a \
+            "layers=1048576 is out of range; expected at most 524288 with 2 x 64 loads (windows x experts) in a \
              layer",
         ),
         (
             Sample { windows: 3, domains: 4, ..model() },
-            "domains is 4; it must be at most 3, the number of windows",
+            "domains=4 is out of range; expected at most 3, the number of windows",
         ),
         (
             Sample { outliers: [3, 2], ..model() },
-            "outliers[0] is 3; it must be at most 2, the most outliers",
+            "outliers[0]=3 is out of range; expected at most 2, the most outliers",
         ),
         (
             Sample { outliers: [0, u64::MAX], ..model() },
-            "outliers[1] is 18446744073709551615; it must be at most 16384",
+            "outliers[1]=18446744073709551615 is out of range; expected at most 16384",
         ),
         (
             Sample { spread: -0.1, ..model() },
-            "spread is -0.1; it must be 0 to 4 (real models: 0.1 to 1.6)",
+            "spread=-0.1 is out of range; expected 0 to 4 (real models: 0.1 to 1.6)",
         ),
         (
             Sample { spread: f64::NAN, ..model() },
-            "spread is NaN; it must be 0 to 4 (real models: 0.1 to 1.6)",
+            "spread=NaN is out of range; expected 0 to 4 (real models: 0.1 to 1.6)",
         ),
     ];
     for (sample, message) in loads {
         assert_eq!(sample.loads().unwrap_err().to_string(), message);
     }
     for (layers, experts, seed, message) in [
-        (0, 4, 0, "layers is 0; it must be 1 to 64"),
-        (65, 4, 0, "layers is 65; it must be 1 to 64"),
-        (1, 16_385, 0, "experts is 16385; it must be 1 to 16384"),
-        (1, 4, 1 << 38, "seed is 274877906944; it must be 0 to 274877906943"),
+        (0, 4, 0, "layers=0 is out of range; expected 1 to 64"),
+        (65, 4, 0, "layers=65 is out of range; expected 1 to 64"),
+        (1, 16_385, 0, "experts=16385 is out of range; expected 1 to 16384"),
+        (1, 4, 1 << 38, "seed=274877906944 is out of range; expected 0 to 274877906943"),
     ] {
         let error = Family::Dirichlet03.loads(layers, experts, seed).unwrap_err();
         assert_eq!(error.to_string(), message);
