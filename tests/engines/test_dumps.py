@@ -315,7 +315,7 @@ BAD_HISTORY = {
     '{"load_history": [{"logical_expert_load": [[1]]}, {"logical_expert_load": [[-1]]}]}': "window 1: "
     "layer 0, expert 0: the load is -1",
     '{"load_history": [{"logical_expert_load": [[1]]}, {"logical_expert_load": [[1, 2]]}]}': "window 1 "
-    "has 2 experts, window 0 has 1",
+    "has 2 experts, but window 0 has 1",
 }
 
 
