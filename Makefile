@@ -30,6 +30,7 @@ lint: $(STAMPS)/package $(STAMPS)/test ## Check format, lints, types and stubs
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	$(BIN)/python tests/lint/module_circles.py
+	$(BIN)/python tests/lint/private_imports.py
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports --no-logo --no-cache
