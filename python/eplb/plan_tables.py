@@ -71,7 +71,7 @@ class PlanTables:
 
     @property
     def is_global(self) -> bool:
-        """Whether the groups cannot be divided over the nodes, so that both were ignored."""
+        """Whether the groups cannot be divided over the nodes, so that groups and nodes are ignored."""
         return self._placement.topology.is_global
 
     @property

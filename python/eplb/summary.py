@@ -33,7 +33,7 @@ def _sizes(plan: PlanTables) -> str:
     slots = f"{count(plan.num_experts, 'expert')} in {count(plan.num_replicas, 'slot')}"
     lines = [
         f"Plan of {count(plan.num_layers, 'layer')}: {slots} on {count(plan.num_gpus, 'GPU')}",
-        _row("policy", plan.policy or "unknown: not planned by eplb"),
+        _row("policy", plan.policy or "unknown: the placement does not say"),
     ]
     if plan.is_global:
         lines.append(_row("groups", global_note(plan.num_groups, plan.num_nodes)))
@@ -45,7 +45,8 @@ def _sizes(plan: PlanTables) -> str:
 
 def global_note(groups: int, nodes: int) -> str:
     """Why a plan is global."""
-    return f"{count(groups, 'group')} cannot be divided over {nodes} nodes, so both were ignored"
+    divided = f"{count(groups, 'group')} cannot be divided over {nodes} nodes"
+    return f"{divided}, so groups and nodes are ignored"
 
 
 def _cost(plan: PlanTables) -> list[str]:

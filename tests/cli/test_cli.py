@@ -213,7 +213,9 @@ def test_a_plan_of_minimax_suits_vllm_ascend(run: Any) -> None:
 
 def test_the_fallback_is_told(run: Any) -> None:
     line = "plan loads.npy --gpus 4 --groups 3 --nodes 2"
-    assert "3 groups cannot be divided over 2 nodes, so both were ignored" in run(line)[1]
+    assert (
+        "3 groups cannot be divided over 2 nodes, so groups and nodes are ignored" in run(line)[1]
+    )
     assert json.loads(run(line, "--json")[1])["is_global"] is True
 
 
@@ -297,7 +299,7 @@ def test_compare_says_why_a_policy_is_not_there(run: Any) -> None:
 
 @pytest.mark.parametrize("command", ["plan", "compare"])
 def test_groups_without_nodes_are_noted(command: str, run: Any) -> None:
-    note = "--groups 4 changes nothing on one node; give --nodes too"
+    note = "--groups 4 restricts nothing on one node; give --nodes too"
     line = f"{command} loads.npy --gpus 4 --redundant 4 --groups 4"
     assert note in run(line)[1]
     assert json.loads(run(f"{line} --json")[1])["notes"] == [note]
@@ -341,7 +343,10 @@ def test_groups_are_told(run: Any) -> None:
     out = run("compare loads.npy --gpus 4 --groups 4 --nodes 2")[1]
     assert out.splitlines()[1] == "4 groups, each whole on one of 2 nodes"
     out = run("compare loads.npy --gpus 4 --groups 3 --nodes 2")[1]
-    assert out.splitlines()[1] == "3 groups cannot be divided over 2 nodes, so both were ignored"
+    assert (
+        out.splitlines()[1]
+        == "3 groups cannot be divided over 2 nodes, so groups and nodes are ignored"
+    )
 
 
 def test_the_table_fits_80_columns_and_nothing_of_it_is_cut() -> None:
@@ -439,7 +444,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "compare loads.npy --gpus 3 --replicas 20",
         "--replicas 18 or --replicas 21",
     ),
-    "groups that do not divide": (f"{PLANNED} --groups 3", "num_experts=16 .* by --groups 3\n"),
+    "groups that do not divide": (
+        f"{PLANNED} --groups 3",
+        "the number of experts, 16, is .* by --groups 3\n",
+    ),
     "spares for replicas": (f"{PLANNED} --replicas 4", r"did you mean --replicas 20\?"),
     "spares that do not divide": (
         f"{PLANNED} --redundant 3",

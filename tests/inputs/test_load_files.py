@@ -382,6 +382,7 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "csv, decimal commas": ("a.csv", b"1,5;2,5\n", "line 1, column 2: .* found '5;2'"),
     "csv, underscores": ("a.csv", b"1_000,2", "line 1, column 1: .* found '1_000'"),
     "csv, other digits": ("a.csv", "\u0663,2", "line 1, column 1"),
+    "csv with quoted numbers": ("a.csv", b'"1,000","2,000"\n300,400', "line 1, column 1: .* found"),
     "csv, header only": ("a.csv", b"a,b,c\n", "it has no row of numbers"),
     "csv, numbered columns": (
         "a.csv",

@@ -175,9 +175,9 @@ class SizeOptions:
         }
 
     def notes(self) -> list[str]:
-        """Options that change nothing."""
+        """Options without the effect that one expects."""
         if self.groups > 1 and self.nodes == 1:
-            return [f"--groups {self.groups} changes nothing on one node; give --nodes too"]
+            return [f"--groups {self.groups} restricts nothing on one node; give --nodes too"]
         return []
 
     @contextmanager
@@ -231,6 +231,8 @@ _OPTIONS = {
 
 def spell(parameter: Parameter) -> str:
     """A parameter of an error as the option that it is on the command line."""
+    if parameter.name == "num_experts" and parameter.value is not None:
+        return f"the number of experts, {parameter.value},"
     option = _OPTIONS.get(parameter.name)
     if option is None:
         return str(parameter)

@@ -50,7 +50,8 @@ def csv_table(text: str, *, trust: bool = False) -> npt.NDArray[Any]:
             first = [cell.strip() for cell in row.split(separator)]
             if not trust:
                 _refuse_index_column(line, first[0])
-            if not any(map(_looks_like_number, first)):
+            # Quoted numbers, as of a spreadsheet, are no header: they are refused below.
+            if not any(_looks_like_number(cell.strip("\"'")) for cell in first):
                 header_seen = True
                 continue
         rows.append(_numbers(line, row, separator))
