@@ -72,7 +72,7 @@ def test_threads_reach_the_core(call: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_tables_agree() -> None:
     for width, size in (("max", int(PLAN.logcnt.max())), ("static", 16 - 12 + 1)):
-        log2phy = PLAN.log2phy(width)  # type: ignore[arg-type]
+        log2phy = PLAN.log2phy(width)
         assert log2phy.shape == (3, 12, size)
         for layer in range(3):
             for slot in range(16):
@@ -108,6 +108,21 @@ def test_a_table_becomes_a_tensor_without_a_warning() -> None:
         warnings.simplefilter("error")
         tensor = torch.tensor(plan.phy2log)
     assert tensor.tolist() == plan.phy2log.tolist()
+
+
+@pytest.mark.parametrize("gap", [30, 50, 1e18, 1e300])
+@pytest.mark.parametrize("effort", ["fast", "default", "best"])
+def test_any_gap_may_be_the_target(gap: float, effort: str) -> None:
+    for groups, nodes in ((1, 1), (4, 2)):
+        plan = eplb.plan(
+            LOAD,
+            num_gpus=4,
+            num_groups=groups,
+            num_nodes=nodes,
+            target_gap=gap,
+            effort=effort,
+        )
+        assert eplb.verify(plan, LOAD).startswith("verified")
 
 
 def test_duplicates() -> None:

@@ -178,7 +178,8 @@ impl Gap {
         Ok(Self { mantissa, exponent })
     }
 
-    /// The largest load whose gap to `bound` is at most this.
+    /// The largest load whose gap to `bound` is at most this; less than `u64::MAX`, which stands for
+    /// the peak of no plan: a search that may stop at any plan still has to make one.
     pub(crate) fn above(self, bound: u64) -> u64 {
         let product = u128::from(bound) * u128::from(self.mantissa);
         let excess = match u32::try_from(-i64::from(self.exponent)) {
@@ -186,7 +187,8 @@ impl Gap {
             // A gap of 2^53 and more is above all loads.
             Err(_) => u128::MAX,
         };
-        u64::try_from(excess).map_or(u64::MAX, |excess| bound.saturating_add(excess))
+        let above = u64::try_from(excess).map_or(u64::MAX, |excess| bound.saturating_add(excess));
+        above.min(u64::MAX - 1)
     }
 }
 
@@ -206,11 +208,11 @@ mod tests {
             (f64::from_bits(1), 7, 7),
             // A product of 117 bits.
             (1.0 + f64::EPSILON, 1 << 53, (1 << 54) + 2),
-            (8.0, 1 << 61, u64::MAX),
+            (8.0, 1 << 61, u64::MAX - 1),
             (4_503_599_627_370_496.0, 1, 4_503_599_627_370_497),
             // No load is so far above a bound.
-            (9_007_199_254_740_992.0, 1, u64::MAX),
-            (1e300, 1, u64::MAX),
+            (9_007_199_254_740_992.0, 1, u64::MAX - 1),
+            (1e300, 1, u64::MAX - 1),
         ] {
             assert_eq!(Gap::new(gap).unwrap().above(bound), most, "{gap} {bound}");
         }
