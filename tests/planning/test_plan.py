@@ -72,7 +72,7 @@ def test_threads_reach_the_core(call: str, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_tables_agree() -> None:
     for width, size in (("max", int(PLAN.logcnt.max())), ("static", 16 - 12 + 1)):
-        log2phy = PLAN.log2phy(width)
+        log2phy = PLAN.log2phy(width)  # type: ignore[arg-type]
         assert log2phy.shape == (3, 12, size)
         for layer in range(3):
             for slot in range(16):
