@@ -21,6 +21,8 @@ __all__ = [
     "plan",
     "policies",
     "policies_for",
+    "policies_of_histories",
+    "policies_with_effort",
     "replan",
     "sample",
     "verify",
@@ -124,9 +126,11 @@ class Certificate:
 
 def policies() -> list[str]: ...
 def policies_for(topology: Topology) -> list[str]: ...
+def policies_of_histories() -> list[str]: ...
+def policies_with_effort() -> list[str]: ...
 def efforts() -> list[str]: ...
 def plan(
-    loads: Loads,
+    loads: Loads | LoadHistory,
     topology: Topology,
     policy: str,
     effort: str,
@@ -191,6 +195,8 @@ class LoadHistory:
 
 @final
 class Migration:
+    @property
+    def placement(self) -> Placement: ...
     def phy2log(self) -> npt.NDArray[np.int64]: ...
     @property
     def copies(self) -> list[int]: ...

@@ -1,17 +1,17 @@
 //! Planning over time: the history of loads, and plans from it.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eplb_core as core;
 use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 use crate::errors::to_python;
-use crate::{Loads, Table, Topology, table};
+use crate::{Loads, Placement, Table, Topology, table};
 
 /// What is remembered of past windows.
 #[pyclass(frozen, module = "eplb._core")]
-pub(crate) struct LoadHistory(Mutex<core::LoadHistory>);
+pub(crate) struct LoadHistory(Mutex<Arc<core::LoadHistory>>);
 
 /// Rows of shares, weights, last distances to the nearest row, usual distance, shifted.
 type LayerState = (Vec<Vec<u32>>, Vec<u64>, Vec<u32>, u32, bool);
@@ -19,13 +19,18 @@ type LayerState = (Vec<Vec<u32>>, Vec<u64>, Vec<u32>, u32, bool);
 type State = (u32, u32, usize, Vec<LayerState>, Vec<Vec<u64>>, Vec<i32>);
 
 impl LoadHistory {
-    fn get(&self) -> MutexGuard<'_, core::LoadHistory> {
+    fn get(&self) -> MutexGuard<'_, Arc<core::LoadHistory>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The history as it is now: windows that come later leave it alone.
+    pub(crate) fn snapshot(&self) -> Arc<core::LoadHistory> {
+        Arc::clone(&self.get())
     }
 
     fn with(py: Python<'_>, history: Result<core::LoadHistory, core::Error>) -> PyResult<Self> {
         let history = history.map_err(|error| to_python(py, &error))?;
-        Ok(Self(Mutex::new(history)))
+        Ok(Self(Mutex::new(Arc::new(history))))
     }
 }
 
@@ -38,7 +43,8 @@ impl LoadHistory {
     }
 
     fn observe(&self, py: Python<'_>, loads: &Loads, threads: usize) -> PyResult<()> {
-        py.detach(|| self.get().observe(&loads.0, threads)).map_err(|error| to_python(py, &error))
+        py.detach(|| Arc::make_mut(&mut self.get()).observe(&loads.0, threads))
+            .map_err(|error| to_python(py, &error))
     }
 
     #[getter]
@@ -70,7 +76,7 @@ impl LoadHistory {
     }
 
     fn copy(&self) -> Self {
-        Self(Mutex::new(self.get().clone()))
+        Self(Mutex::new(self.snapshot()))
     }
 
     fn state(&self) -> State {
@@ -108,7 +114,12 @@ pub(crate) struct Migration(core::Migration);
 impl Migration {
     /// A copy, int64 `[layers, P]`.
     fn phy2log<'py>(&self, py: Python<'py>) -> PyResult<Table<'py, i64>> {
-        table(py, self.0.phy2log.clone(), self.0.layers.len())
+        table(py, self.0.placement.phy2log().to_vec(), self.0.layers.len())
+    }
+
+    #[getter]
+    fn placement(&self) -> Placement {
+        Placement(self.0.placement.clone())
     }
 
     #[getter]
@@ -179,7 +190,7 @@ pub(crate) fn replan(
         None => None,
     };
     let migration = py.detach(|| {
-        let history = history.get().clone();
+        let history = history.snapshot();
         let previous = previous.as_ref().map(|(phy2log, num_slots)| core::Previous {
             phy2log,
             num_slots: *num_slots,

@@ -17,6 +17,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use errors::to_python;
+use history::LoadHistory;
 
 type Table<'py, T> = Bound<'py, PyArray2<T>>;
 
@@ -362,32 +363,61 @@ fn policies_for(topology: &Topology) -> Vec<&'static str> {
     core::policies_for(&topology.0).into_iter().map(core::Policy::name).collect()
 }
 
+/// The names of the policies of which effort and target gap are options.
+#[pyfunction]
+fn policies_with_effort() -> Vec<&'static str> {
+    core::Policy::ALL.into_iter().filter(|p| p.has_effort()).map(core::Policy::name).collect()
+}
+
+/// The names of the policies that plan from a history of several windows.
+#[pyfunction]
+fn policies_of_histories() -> Vec<&'static str> {
+    core::Policy::ALL.into_iter().filter(|p| p.plans_histories()).map(core::Policy::name).collect()
+}
+
 /// The names of the efforts of minimax.
 #[pyfunction]
 fn efforts() -> Vec<&'static str> {
     core::Effort::names().to_vec()
 }
 
+/// What is planned for.
+#[derive(FromPyObject)]
+enum Windows<'py> {
+    One(PyRef<'py, Loads>),
+    Many(PyRef<'py, LoadHistory>),
+}
+
 /// A placement, and its certificate where making it took the bounds anyway.
 #[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over arguments")]
 fn plan(
     py: Python<'_>,
-    loads: &Loads,
+    loads: Windows<'_>,
     topology: &Topology,
     policy: &str,
     effort: &str,
     target_gap: Option<f64>,
     threads: usize,
 ) -> PyResult<(Placement, Option<Certificate>)> {
-    let planned = py.detach(|| {
+    let problem = || {
         let mut options = core::Options::minimax(effort.parse()?);
         options.policy = policy.parse()?;
         options.target_gap = target_gap;
-        let plan = core::plan(&core::Problem::new(&loads.0, &topology.0, options)?, threads)?;
+        match &loads {
+            Windows::One(loads) => core::Problem::new(&loads.0, &topology.0, options),
+            Windows::Many(history) => {
+                core::Problem::of_history(&history.snapshot(), &topology.0, options)
+            }
+        }
+    };
+    let problem = problem().map_err(|error| to_python(py, &error))?;
+    let planned = py.detach(|| {
+        let plan = core::plan(&problem, threads)?;
         let certificate = plan.knows_bounds().then(|| plan.certificate().clone());
         Ok((Placement(plan.into_placement()), certificate.map(Certificate)))
     });
-    planned.map_err(|error| to_python(py, &error))
+    planned.map_err(|error: core::Error| to_python(py, &error))
 }
 
 #[pyfunction]
@@ -420,7 +450,7 @@ mod _core {
     #[pymodule_export]
     use super::{
         Certificate, Loads, Placement, Topology, certify, efforts, plan, policies, policies_for,
-        verify, verify_structure,
+        policies_of_histories, policies_with_effort, verify, verify_structure,
     };
 
     #[pymodule_export]

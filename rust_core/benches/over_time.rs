@@ -103,7 +103,7 @@ fn measure(case: &Case) -> [f64; 4] {
         }
         let update = |previous: Option<&Migration>| {
             let previous = previous.map(|migration| Previous {
-                phy2log: &migration.phy2log,
+                phy2log: migration.placement.phy2log(),
                 num_slots: case.slots,
                 num_gpus: case.gpus,
             });

@@ -2,7 +2,7 @@
 //! them.
 
 use crate::error::{Error, ErrorKind, Place, named};
-use crate::placement::Placement;
+use crate::placement::{EMPTY, Placement};
 use crate::problem::topology::Topology;
 use crate::verify::structure::verify_structure;
 
@@ -23,8 +23,8 @@ impl Placement {
         Ok(placement)
     }
 
-    /// The placement of an engine's map `phy2log`, `[layers, P]`. The replicas of an expert are
-    /// ranked by slot.
+    /// The placement of an engine's map `phy2log`, `[layers, P]`; -1 is an empty slot. The replicas
+    /// of an expert are ranked by slot.
     ///
     /// # Errors
     /// `phy2log` is empty or not a whole number of layers; a slot holds an unknown expert; an
@@ -38,17 +38,13 @@ impl Placement {
         }
         let mut placement = Self::zeroed(topology, layers)?;
         placement.phy2log.copy_from_slice(phy2log);
-        for (layer, tables) in placement.layers_mut().enumerate() {
-            for (slot, (&mut expert, rank)) in
-                tables.phy2log.iter_mut().zip(tables.rank).enumerate()
-            {
-                let count = usize::try_from(expert)
-                    .ok()
-                    .and_then(|expert| tables.logcnt.get_mut(expert))
-                    .ok_or_else(|| unknown_expert(layer, slot, expert, experts))?;
-                *rank = *count;
-                *count += 1;
+        for (layer, mut tables) in placement.layers_mut().enumerate() {
+            let known = EMPTY..experts as i64;
+            let mut held = tables.phy2log.iter().enumerate();
+            if let Some((slot, &expert)) = held.find(|&(_, expert)| !known.contains(expert)) {
+                return Err(unknown_expert(layer, slot, expert, experts));
             }
+            tables.rank_by_slot();
             if let Some(expert) = tables.logcnt.iter().position(|&count| count == 0) {
                 let place = Place::expert(layer, expert);
                 return Err(Error::falsehood(place, "the expert has no slot")
@@ -68,5 +64,5 @@ fn not_whole(found: usize, needed: usize) -> Error {
 
 fn unknown_expert(layer: usize, slot: usize, expert: i64, experts: usize) -> Error {
     Error::falsehood(Place::slot(layer, slot), format!("unknown expert {expert}"))
-        .expected(format!("0 to {}", experts - 1))
+        .expected(format!("0 to {}, or -1 for an empty slot", experts - 1))
 }

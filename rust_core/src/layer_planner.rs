@@ -2,12 +2,15 @@
 
 use crate::placement::bound::LayerBound;
 use crate::placement::tables::LayerTables;
+use crate::problem::history::layer::LayerHistory;
 
 /// A layer to be planned.
 #[derive(Debug)]
 pub(crate) struct Layer<'a> {
     /// Its canonical loads, `[L]`.
     pub(crate) loads: &'a [u64],
+    /// What is remembered of its windows, if it is planned from a history; `loads` is the newest one.
+    pub(crate) history: Option<&'a LayerHistory>,
     /// Where the plan goes.
     pub(crate) tables: LayerTables<'a>,
     /// Where what planning finds out goes.

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, parameter};
 use crate::kernel::threads::share_out;
 use crate::layer_planner::{Findings, Layer, LayerPlanner};
 use crate::minimax::Minimax;
+use crate::over_time::multiwindow::MultiWindow;
 use crate::placement::Placement;
 use crate::placement::certificate::Certificate;
 use crate::problem::Problem;
@@ -23,6 +24,7 @@ fn planner_of(options: Options, topology: &Topology) -> Result<Box<dyn LayerPlan
         Policy::DeepSeek => Box::new(Published::new(Rule::DeepSeek, topology)),
         Policy::Adaptive => Box::new(Published::new(Rule::Adaptive, topology)),
         Policy::Minimax => Box::new(Minimax::new(options, topology)?),
+        Policy::MultiWindow => Box::new(MultiWindow::new(topology)?),
     })
 }
 
@@ -63,8 +65,8 @@ impl Plan {
     }
 
     /// What the placement costs, and how far it is from the best. Made when it is first asked for:
-    /// see [`certify`](crate::certify) for the time, of which planning by
-    /// [`Policy::Minimax`] has done most.
+    /// see [`certify`](crate::certify) for the time, of which planning by [`Policy::Minimax`] has
+    /// done most. It is for the newest window, if the problem has a history.
     #[must_use]
     pub fn certificate(&self) -> &Certificate {
         self.certificate.get_or_init(|| {
@@ -87,14 +89,14 @@ impl Plan {
 /// change no answer.
 ///
 /// # Errors
-/// `threads` is 0; there are too many slots, or not enough memory; by [`Policy::Minimax`] also: some
-/// GPU would have to hold an expert twice, or the target gap is negative or not finite.
+/// `threads` is 0; there are too many slots, or not enough memory; by [`Policy::Minimax`] and
+/// [`Policy::MultiWindow`] also: some GPU would have to hold an expert twice.
 pub fn plan(problem: &Problem, threads: usize) -> Result<Plan, Error> {
     if threads == 0 {
         let problem = [parameter("threads", 0), " is too small".into()];
         return Err(Error::new(ErrorKind::Option, problem).expected("at least 1"));
     }
-    let Problem { loads, topology, options } = problem;
+    let Problem { loads, history, topology, options } = problem;
     let layers = loads.layers();
     let share = layers.div_ceil(threads);
     let planners = (0..layers.div_ceil(share)).map(|_| planner_of(*options, topology));
@@ -103,7 +105,10 @@ pub fn plan(problem: &Problem, threads: usize) -> Result<Plan, Error> {
     let mut findings = vec![Findings::default(); layers];
     let mut work: Vec<Layer<'_>> = (placement.layers_mut().enumerate())
         .zip(&mut findings)
-        .map(|((layer, tables), findings)| Layer { loads: loads.row(layer), tables, findings })
+        .map(|((layer, tables), findings)| {
+            let history = history.as_ref().map(|history| history.layer(layer));
+            Layer { loads: loads.row(layer), history, tables, findings }
+        })
         .collect();
     share_out(threads, work.chunks_mut(share).zip(planners), |(layers, mut planner)| {
         planner.plan(layers);

@@ -2,7 +2,7 @@
 
 mod problems;
 
-use eplb_core::{Place, Placement, Policy};
+use eplb_core::{Place, Placement, Policy, certify, verify};
 use problems::{SplitMix64, canonical, global, loads, plan, sizes, topology};
 
 #[test]
@@ -47,6 +47,32 @@ fn tables_that_follow_from_a_plan() {
 }
 
 #[test]
+fn an_empty_slot_holds_nothing() {
+    let topology = topology(&global(3, 6, 2));
+    let phy2log = [0, -1, 0, -1, 1, 2];
+    let placement = Placement::from_phy2log(&phy2log, topology.clone()).unwrap();
+    assert_eq!(placement.rank(), [0, -1, 1, -1, 0, 0]);
+    assert_eq!(placement.logcnt(), [2, 1, 1]);
+    assert_eq!(placement.duplicates(), [1]);
+    assert_eq!(placement.log2phy().unwrap(), (vec![0, 2, 4, -1, 5, -1], 2));
+    let full = Placement::from_phy2log(&[0, 0, 0, 1, 1, 2], topology.clone()).unwrap();
+    assert_ne!(placement.digest(), full.digest());
+    let loads = canonical(&[4, 2, 1], 3);
+    let certificate = certify(&placement, &loads).unwrap();
+    assert_eq!(certificate.layers[0].gpu_load_in_units().collect::<Vec<_>>(), [4.0, 3.0]);
+    verify(&placement, &certificate, &loads).unwrap();
+    let tables = |rank: Vec<i64>| {
+        let tables = (phy2log.to_vec(), placement.logcnt().to_vec());
+        Placement::from_tables(topology.clone(), 1, tables.0, rank, tables.1)
+    };
+    assert_eq!(tables(placement.rank().to_vec()).unwrap(), placement);
+    assert_eq!(
+        tables(vec![0, 0, 1, -1, 0, 0]).unwrap_err().to_string(),
+        "layer 0, slot 1: rank 0 of an empty slot is not -1"
+    );
+}
+
+#[test]
 fn a_log2phy_that_no_memory_holds_is_refused() {
     let experts = 1 << 14;
     let sizes = global(experts, 2 * experts, 2);
@@ -64,7 +90,7 @@ fn a_placement_of_no_such_expert_or_without_one_names_the_place() {
     let topology = topology(&global(3, 4, 2));
     for (phy2log, place, text) in [
         ([0, 1, 2, 0, 0, 1, 3, 2], Place::slot(1, 2), "layer 1, slot 2: "),
-        ([0, 1, 2, 0, 0, -1, 2, 1], Place::slot(1, 1), "layer 1, slot 1: "),
+        ([0, 1, 2, 0, 0, -2, 2, 1], Place::slot(1, 1), "layer 1, slot 1: "),
         ([0, 1, 2, 0, 0, 2, 0, 2], Place::expert(1, 1), "layer 1, expert 1: "),
     ] {
         let error = Placement::from_phy2log(&phy2log, topology.clone()).unwrap_err();

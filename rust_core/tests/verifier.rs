@@ -260,10 +260,13 @@ fn groups_stay_on_their_nodes() {
 fn placements_are_checked_entry_by_entry() {
     assert_eq!(refusal(&[]), "phy2log has 0 entries; expected 6, a whole number of layers");
     assert_eq!(refusal(&[0; 15]), "phy2log has 15 entries; expected 12, a whole number of layers");
-    for expert in [-1, 4, i64::MIN, i64::MAX] {
+    for expert in [-2, 4, i64::MIN, i64::MAX] {
         assert_eq!(
             refusal(&[0, 1, 1, 2, expert, 3]),
-            format!("layer 0, slot 4: unknown expert {expert}; expected 0 to 3")
+            format!(
+                "layer 0, slot 4: unknown expert {expert}; expected 0 to 3, or -1 for an empty \
+                 slot"
+            )
         );
     }
     assert_eq!(

@@ -18,6 +18,8 @@ import problems
 import pytest
 import specification as spec
 from counts import COUNTS
+from eplb.inputs.sizes import topology
+from eplb.planning import policies_for
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,11 +34,13 @@ EFFORTS = ("fast", "default", "best")
 
 
 def policies(experts: int, sizes: dict[str, Any]) -> tuple[str, ...]:
-    """Those that have a plan; `minimax` puts no expert twice on a GPU."""
+    """Those that have a plan: all, or those that may put an expert twice on a GPU."""
     fallback = sizes["num_groups"] % sizes["num_nodes"] != 0
     nodes = 1 if fallback else sizes["num_nodes"]
     distinct = sizes["num_replicas"] // sizes["num_gpus"] <= experts // nodes
-    return eplb.POLICIES if distinct else ("deepseek", "adaptive")
+    found = policies_for(topology(num_experts=experts, **sizes))
+    assert found == eplb.POLICIES if distinct else {"deepseek", "adaptive"} <= set(found)
+    return found
 
 
 def plans(problem: Problem) -> list[eplb.Plan]:

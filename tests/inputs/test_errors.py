@@ -201,7 +201,7 @@ def test_bad_width() -> None:
 
 BAD_PLACEMENTS: dict[str, tuple[Any, str]] = {
     "no copy": ([[0, 2, 2, 0]], "layer 0, expert 1|layer 0: expert 1 has no slot"),
-    "negative": ([[0, 1, -1, 1]], "layer 0, slot 2: unknown expert -1; expected 0 to 1"),
+    "negative": ([[0, 1, -2, 1]], "layer 0, slot 2: unknown expert -2; expected 0 to 1"),
     "floats": ([[0.0, 1.0]], "must hold integers, got float64"),
     "bfloat16": (torch.ones(1, 2).bfloat16(), "must hold integers, got bfloat16"),
     "one row": ([0, 1], r"shape \(2,\)"),

@@ -1,5 +1,6 @@
 //! The load of each GPU of a placed layer: what certificates and comparisons of plans count.
 
+use crate::placement::EMPTY;
 use crate::problem::cluster::Cluster;
 use crate::problem::share::packing_load;
 
@@ -23,8 +24,8 @@ impl GpuLoads {
         self.replica.clear();
         self.replica.extend(loads.map(|(&load, &count)| packing_load(load, count as u64)));
         (0..cluster.num_gpus()).map(|gpu| {
-            let slots = &phy2log[cluster.slots_of(gpu)];
-            slots.iter().map(|&expert| self.replica[expert as usize]).sum()
+            let held = phy2log[cluster.slots_of(gpu)].iter().filter(|&&expert| expert != EMPTY);
+            held.map(|&expert| self.replica[expert as usize]).sum()
         })
     }
 }

@@ -1,35 +1,11 @@
-//! What can be wrong with a history, a previous placement, or the options of an update.
+//! What can be wrong with a history for these sizes, or with a previous placement.
 
-use std::ops::Range;
-
-use crate::error::{Error, ErrorKind, Place, named, parameter};
-use crate::problem::loads::CanonicalLoads;
-
-/// A whole number out of its range.
-pub(crate) fn range(name: &'static str, value: u32, range: Range<u32>) -> Error {
-    let Range { start, end } = range;
-    Error::new(ErrorKind::Option, [parameter(name, value), " is out of range".into()])
-        .expected(format!("{start} to {}", end - 1))
-}
-
-/// A window that does not belong to the history.
-pub(crate) fn load_shape(loads: &CanonicalLoads, layers: usize, experts: usize) -> Error {
-    let problem = format!("a window has {} layers x {} experts", loads.layers(), loads.experts());
-    Error::text(ErrorKind::Load, problem)
-        .expected(format!("{layers} x {experts}, as the windows before"))
-        .hint(["begin a new history for another model".into()])
-}
+use crate::error::{Error, ErrorKind, Place, named};
 
 /// A history that is for other sizes than those to plan for.
-pub(crate) fn history_shape(layers: usize, experts: usize, expected: usize) -> Error {
-    let problem = format!("the history has {layers} layers x {experts} experts");
-    Error::text(ErrorKind::Load, problem)
-        .expected(format!("at least 1 layer x {expected} experts, as the topology has"))
-}
-
-/// A state of a history that is not valid.
-pub(crate) fn state(problem: String, expected: String) -> Error {
-    Error::text(ErrorKind::Load, problem).expected(expected)
+pub(crate) fn history_shape(experts: usize, expected: usize) -> Error {
+    let problem = format!("the history has {experts} experts");
+    Error::text(ErrorKind::Load, problem).expected(format!("{expected}, as the topology has"))
 }
 
 /// A GPU with more slots than experts.

@@ -28,7 +28,11 @@ impl Fleet {
             let first = nodes.partition_point(|&other| (other as usize) < node);
             first..nodes.partition_point(|&other| other as usize <= node)
         };
-        let zones: Vec<_> = (0..topology.nodes()).map(zone).collect();
+        // A plan that ignores groups and nodes has one zone, however many nodes the cluster has.
+        let zones: Vec<_> = match topology.nodes() {
+            1 => vec![0..cluster.num_gpus()],
+            nodes => (0..nodes).map(zone).collect(),
+        };
         let slots = (0..cluster.num_gpus()).map(|gpu| cluster.slots_of(gpu)).collect();
         // One zone has one group: experts then go anywhere.
         let groups = if zones.len() == 1 { 1 } else { topology.groups() };

@@ -1,16 +1,15 @@
-//! Planning over time: what is remembered of past windows, and plans that move little.
+//! Planning over time: plans for the windows to come, and updates that move little.
 //!
-//! A [`LoadHistory`] keeps a few rows of merged windows for each layer, with weights ([`history`]).
-//! A placement is judged by its GPU loads in all rows ([`objective`]) and improved by moves that are
+//! A [`LoadHistory`](crate::LoadHistory) keeps a few rows of merged windows for each layer, with
+//! weights. A placement is judged by its GPU loads in all rows ([`objective`]) and improved by moves that are
 //! worth their price ([`search`]): estimates for all moves around a busy GPU ([`screen`]), exact gains
 //! for the best of them ([`state`]). It begins with the placement in force ([`previous`], [`repair`])
-//! or with a new one ([`cold`]). All numbers are integers: equal histories give equal plans.
+//! or with a new one ([`cold`], for the policy [`multiwindow`]). All numbers are integers: equal histories give equal plans.
 
 mod cold;
 mod error;
 mod fleet;
-pub(crate) mod history;
-pub(crate) mod load_history;
+pub(crate) mod multiwindow;
 mod objective;
 pub(crate) mod previous;
 #[cfg(test)]

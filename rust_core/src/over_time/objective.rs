@@ -4,7 +4,7 @@
 //! after the point: the mean GPU has load 2^16 * weight^(1/8) in a row, so that the eighth powers
 //! count by the weight. `shift` halves all loads so often that no sum overflows; see [`Objective`].
 
-use crate::over_time::history::{LayerHistory, SHARE_BITS};
+use crate::problem::history::layer::{LayerHistory, SHARE_BITS};
 
 /// One number for each row; rows that a history lacks are zeros, which change nothing.
 pub(crate) type Cells<const N: usize> = [u32; N];

@@ -4,14 +4,16 @@ use crate::error::{Error, ErrorKind, Place, parameter};
 use crate::kernel::threads::share_out;
 use crate::over_time::error;
 use crate::over_time::fleet::Fleet;
-use crate::over_time::history::LayerHistory;
-use crate::over_time::load_history::LoadHistory;
-use crate::over_time::objective::{Objective, mean_and_deviation};
+use crate::over_time::multiwindow::{self, logical};
+use crate::over_time::objective::Objective;
 use crate::over_time::previous::{Previous, align, copies, zones_of_experts};
+use crate::over_time::repair;
 use crate::over_time::screen::Screen;
 use crate::over_time::search::{Limits, Step, improve};
 use crate::over_time::state::{EMPTY, Move, State};
-use crate::over_time::{cold, repair};
+use crate::placement::Placement;
+use crate::problem::history::LoadHistory;
+use crate::problem::history::layer::LayerHistory;
 use crate::problem::topology::Topology;
 
 /// How many weight copies a layer may take in an update.
@@ -77,9 +79,8 @@ pub struct LayerMigration {
 /// A placement for the windows to come, and what leads to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migration {
-    /// Logical expert in each slot, `[layers, slots]`; -1 is an empty slot. An expert that stays on a
-    /// GPU stays in its slot.
-    pub phy2log: Vec<i64>,
+    /// The new placement. An expert that stays on a GPU stays in its slot.
+    pub placement: Placement,
     /// What happens to each layer, `[layers]`.
     pub layers: Vec<LayerMigration>,
 }
@@ -95,9 +96,9 @@ pub struct Migration {
 /// O(slots * GPUs * rows) without a previous placement, and O(slots * rows) for each move with one.
 ///
 /// # Errors
-/// The history has another number of experts than the topology, or no layers; a GPU has more slots
-/// than there are experts for it; the previous placement has other layers, an unknown expert, or
-/// groups on several nodes; `threads` is 0.
+/// The history has another number of experts than the topology; a GPU has more slots than there are
+/// experts for it; the previous placement has other layers, an unknown expert, or groups on several
+/// nodes; there are too many slots, or not enough memory; `threads` is 0.
 pub fn replan(
     history: &LoadHistory,
     topology: &Topology,
@@ -110,8 +111,8 @@ pub fn replan(
         let problem = [parameter("threads", 0), " is too small".into()];
         return Err(Error::new(ErrorKind::Option, problem).expected("at least 1"));
     }
-    if history.experts() != topology.num_experts() || layers == 0 {
-        return Err(error::history_shape(layers, history.experts(), topology.num_experts()));
+    if history.experts() != topology.num_experts() {
+        return Err(error::history_shape(history.experts(), topology.num_experts()));
     }
     let fleet = Fleet::new(topology);
     fleet.check()?;
@@ -132,16 +133,19 @@ pub fn replan(
     if let Some(most) = options.max_copies {
         spend(&mut planned, most);
     }
-    let mut phy2log = Vec::with_capacity(layers * fleet.num_slots());
+    let mut placement = Placement::zeroed(topology.clone(), layers)?;
     let mut results = Vec::with_capacity(layers);
-    for (layer, planned) in planned.into_iter().enumerate() {
+    for ((layer, planned), mut tables) in
+        planned.into_iter().enumerate().zip(placement.layers_mut())
+    {
         let (slots, result) = planned.finish(&fleet, previous, layer);
-        phy2log.extend(
-            slots.into_iter().map(|expert| if expert == EMPTY { -1 } else { i64::from(expert) }),
-        );
+        for (slot, expert) in tables.phy2log.iter_mut().zip(slots) {
+            *slot = logical(expert);
+        }
+        tables.rank_by_slot();
         results.push(LayerMigration { shifted: history.layer(layer).shifted(), ..result });
     }
-    Ok(Migration { phy2log, layers: results })
+    Ok(Migration { placement, layers: results })
 }
 
 /// A layer before it is known how many of its moves are made.
@@ -194,7 +198,11 @@ fn plan_layer(
     layer: usize,
     options: MigrationOptions,
 ) -> Result<Planned, Error> {
-    let held = previous.map(|previous| previous.slots(layer, fleet)).transpose()?;
+    let Some(previous) = previous else {
+        let (start, objective) = multiwindow::plan_layer(history, fleet);
+        return Ok(Planned { held: None, start, objective, steps: Vec::new() });
+    };
+    let held = previous.slots(layer, fleet)?;
     let equal;
     let (history, options) = if history.rows().is_empty() {
         equal = LayerHistory::of_equal_loads(fleet.experts());
@@ -204,58 +212,38 @@ fn plan_layer(
         (history, options)
     };
     match history.rows().len() {
-        0..=4 => plan_rows::<4>(history, fleet, held, layer, options),
-        5..=8 => plan_rows::<8>(history, fleet, held, layer, options),
-        9..=16 => plan_rows::<16>(history, fleet, held, layer, options),
-        _ => plan_rows::<32>(history, fleet, held, layer, options),
+        0..=4 => update_rows::<4>(history, fleet, held, layer, options),
+        5..=8 => update_rows::<8>(history, fleet, held, layer, options),
+        9..=16 => update_rows::<16>(history, fleet, held, layer, options),
+        _ => update_rows::<32>(history, fleet, held, layer, options),
     }
 }
 
-/// Copies of a cold plan are free: this many times the slots end its search at the latest.
-const COLD_ROUNDS: u64 = 4;
-
-fn plan_rows<const N: usize>(
+fn update_rows<const N: usize>(
     history: &LayerHistory,
     fleet: &Fleet,
-    held: Option<Vec<u16>>,
+    held: Vec<u16>,
     layer: usize,
     options: MigrationOptions,
 ) -> Result<Planned, Error> {
-    let weights = history.planning_weights();
-    let objective = Objective::<N>::new(history, &weights, fleet.gpus());
-    let slots = fleet.num_slots();
-    let (mut state, limits) = match &held {
-        None => {
-            let expected = mean_and_deviation(history, &weights);
-            let (slots, zone_of_expert) = cold::place(fleet, &objective, &expected);
-            let limits = Limits { copies: COLD_ROUNDS * slots.len() as u64, price: 0 };
-            (State::new(fleet, &objective, slots, zone_of_expert), limits)
-        }
-        Some(held) => {
-            let zone_of_expert = zones_of_experts(layer, held, fleet)?;
-            let unplaced = repair::unplaced(fleet, &objective, held);
-            let mut state = State::new(fleet, &objective, held.clone(), zone_of_expert.clone());
-            let mut limit = options.max_moves;
-            if !unplaced.is_empty() {
-                repair::place(&mut state, &unplaced).map_err(|expert| no_room(layer, expert))?;
-                // Anew, for the headroom.
-                state = State::new(fleet, &objective, state.slots, zone_of_expert);
-            }
-            if history.shifted() || !unplaced.is_empty() {
-                limit = options.max_moves_after_shift;
-            }
-            (state, Limits { copies: limit.copies(slots), price: options.move_price })
-        }
-    };
+    let objective = Objective::<N>::new(history, &history.planning_weights(), fleet.gpus());
+    let zone_of_expert = zones_of_experts(layer, &held, fleet)?;
+    let unplaced = repair::unplaced(fleet, &objective, &held);
+    let mut state = State::new(fleet, &objective, held.clone(), zone_of_expert.clone());
+    let mut limit = options.max_moves;
+    if !unplaced.is_empty() {
+        repair::place(&mut state, &unplaced).map_err(|expert| no_room(layer, expert))?;
+        // Anew, for the headroom.
+        state = State::new(fleet, &objective, state.slots, zone_of_expert);
+    }
+    if history.shifted() || !unplaced.is_empty() {
+        limit = options.max_moves_after_shift;
+    }
+    let limits = Limits { copies: limit.copies(fleet.num_slots()), price: options.move_price };
     let (start, total) = (state.slots.clone(), state.total());
     let mut finder = Screen::new(&state);
     let steps = improve(&mut state, &mut finder, limits);
-    if held.is_none() {
-        // Nothing was there before: the search is part of the placement.
-        let objective = state.total();
-        return Ok(Planned { held, start: state.slots, objective, steps: Vec::new() });
-    }
-    Ok(Planned { held, start, objective: total, steps })
+    Ok(Planned { held: Some(held), start, objective: total, steps })
 }
 
 fn no_room(layer: usize, expert: u16) -> Error {

@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use super::fleet::Fleet;
-use super::history::{HistoryOptions, LayerHistory, MAX_WEIGHT, ONE, shares};
 use super::objective::{Objective, mean_and_deviation, potential, potential_of_any, power, slope};
 use super::reference::Exhaustive;
 use super::screen::Screen;
 use super::search::{Limits, MoveFinder, Step, improve};
 use super::state::{EMPTY, Move, State};
 use super::{cold, previous, repair};
+use crate::problem::history::layer::{HistoryOptions, LayerHistory, MAX_WEIGHT, ONE, shares};
 use crate::problems::{ROW_KINDS, SplitMix64, row};
 
 /// Canonical loads of a row of any kind.

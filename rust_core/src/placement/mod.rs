@@ -10,6 +10,9 @@ use crate::error::{Error, ErrorKind};
 use crate::limits::MAX_SLOTS;
 use crate::problem::topology::Topology;
 
+/// What an empty slot holds.
+pub(crate) const EMPTY: i64 = -1;
+
 /// Where the replicas of every expert of every layer are.
 ///
 /// Tables are row after row, in the engines' width. The cluster says which slots a GPU has. Every
@@ -60,13 +63,14 @@ impl Placement {
         self.layers
     }
 
-    /// Logical expert in each slot, `[layers, P]`.
+    /// Logical expert in each slot, `[layers, P]`; -1 is an empty slot.
     #[must_use]
     pub fn phy2log(&self) -> &[i64] {
         &self.phy2log
     }
 
-    /// Which replica of its expert each slot holds, 0 .. replicas - 1, `[layers, P]`.
+    /// Which replica of its expert each slot holds, 0 .. replicas - 1, `[layers, P]`; -1 for an empty
+    /// slot.
     #[must_use]
     pub fn rank(&self) -> &[i64] {
         &self.rank
@@ -109,7 +113,9 @@ impl Placement {
             let rows = &mut log2phy[layer * experts * width..][..experts * width];
             for slot in 0..slots {
                 let at = layer * slots + slot;
-                rows[self.phy2log[at] as usize * width + self.rank[at] as usize] = slot as i64;
+                if self.phy2log[at] != EMPTY {
+                    rows[self.phy2log[at] as usize * width + self.rank[at] as usize] = slot as i64;
+                }
             }
         }
         Ok(log2phy)
@@ -125,7 +131,8 @@ impl Placement {
         for (layer, (phy2log, duplicates)) in layers.zip(&mut duplicates).enumerate() {
             for gpu in 0..cluster.num_gpus() {
                 let now = layer * cluster.num_gpus() + gpu;
-                for &expert in &phy2log[cluster.slots_of(gpu)] {
+                let held = phy2log[cluster.slots_of(gpu)].iter();
+                for &expert in held.filter(|&&expert| expert != EMPTY) {
                     let seen = &mut last_seen[expert as usize];
                     *duplicates += usize::from(*seen == now);
                     *seen = now;
@@ -136,8 +143,8 @@ impl Placement {
     }
 
     /// A short hash of what an engine runs: the first 16 hex digits of SHA-256 over a version tag,
-    /// then layers, P, G, groups, nodes and `phy2log` as little-endian u32. Ranks of a cluster
-    /// compare it. Rank, policy and loads are left out.
+    /// then layers, P, G, groups, nodes and `phy2log` as little-endian u32, an empty slot being
+    /// `u32::MAX`. Ranks of a cluster compare it. Rank, policy and loads are left out.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new_with_prefix(b"eplb plan 1\n");

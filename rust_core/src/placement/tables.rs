@@ -1,6 +1,6 @@
 //! The tables of one layer while it is planned.
 
-use crate::placement::Placement;
+use crate::placement::{EMPTY, Placement};
 
 /// A layer of a placement that is being written: `[P]` slots, `[P]` ranks, `[L]` counts.
 #[derive(Debug)]
@@ -14,6 +14,20 @@ impl LayerTables<'_> {
     pub(crate) fn reborrow(&mut self) -> LayerTables<'_> {
         let Self { phy2log, rank, logcnt } = self;
         LayerTables { phy2log, rank, logcnt }
+    }
+
+    /// Writes ranks and counts that follow from `phy2log`: replicas of an expert are ranked by slot.
+    /// Takes experts of the model, or -1.
+    pub(crate) fn rank_by_slot(&mut self) {
+        self.logcnt.fill(0);
+        for (&mut expert, rank) in self.phy2log.iter_mut().zip(&mut *self.rank) {
+            *rank = EMPTY;
+            if expert != EMPTY {
+                let count = &mut self.logcnt[expert as usize];
+                *rank = *count;
+                *count += 1;
+            }
+        }
     }
 }
 

@@ -17,11 +17,14 @@ pub enum Policy {
     Adaptive,
     /// The least largest GPU load that a search finds, no two replicas of an expert on one GPU.
     Minimax,
+    /// For the windows to come: the least sum of eighth powers of GPU loads in all rows of a history
+    /// that a search finds, no two replicas of an expert on one GPU.
+    MultiWindow,
 }
 
 impl Policy {
     /// Every policy.
-    pub const ALL: [Self; 3] = [Self::DeepSeek, Self::Adaptive, Self::Minimax];
+    pub const ALL: [Self; 4] = [Self::DeepSeek, Self::Adaptive, Self::Minimax, Self::MultiWindow];
 
     /// The name users give.
     #[must_use]
@@ -30,7 +33,20 @@ impl Policy {
             Self::DeepSeek => "deepseek",
             Self::Adaptive => "adaptive",
             Self::Minimax => "minimax",
+            Self::MultiWindow => "multiwindow",
         }
+    }
+
+    /// Whether an effort and a target gap are options of this policy.
+    #[must_use]
+    pub fn has_effort(self) -> bool {
+        matches!(self, Self::Minimax)
+    }
+
+    /// Whether this policy plans from a history of several windows.
+    #[must_use]
+    pub fn plans_histories(self) -> bool {
+        matches!(self, Self::MultiWindow)
     }
 
     /// The names of all policies.
@@ -57,7 +73,7 @@ impl FromStr for Policy {
     }
 }
 
-/// How long [`Policy::Minimax`] searches, in operations: the answer is the same everywhere.
+/// How long [`Policy::Minimax`] searches (see [`Policy::has_effort`]), in operations: the answer is the same everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Effort {

@@ -127,13 +127,14 @@ fn check_bounds(
     Ok(())
 }
 
-/// The load of each GPU: each slot adds its expert's load over its replicas, rounded up.
+/// The load of each GPU: each slot adds its expert's load over its replicas, rounded up. Empty slots
+/// add nothing.
 fn gpu_loads(phy2log: &[i64], logcnt: &[i64], loads: &[u64], topology: &Topology) -> Vec<u64> {
     let share = |&expert: &i64| {
         let (load, replicas) = (loads[expert as usize], logcnt[expert as usize]);
         ceil_div(u128::from(load) * UNIT, replicas as u128) as u64
     };
     let cluster = topology.cluster();
-    let load = |gpu| phy2log[cluster.slots_of(gpu)].iter().map(share).sum();
+    let load = |gpu| phy2log[cluster.slots_of(gpu)].iter().filter(|&&e| e >= 0).map(share).sum();
     (0..cluster.num_gpus()).map(load).collect()
 }

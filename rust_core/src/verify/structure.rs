@@ -4,8 +4,9 @@ use crate::error::{Error, Place};
 use crate::placement::Placement;
 use crate::problem::topology::Topology;
 
-/// Checks what needs no loads: every expert has a slot, every slot an expert of the model, counts
-/// and ranks are those of the slots, and groups are whole on their nodes, equally many on each.
+/// Checks what needs no loads: every expert has a slot, every slot is empty (-1) or has an expert of
+/// the model, counts and ranks are those of the slots, and groups are whole on their nodes, equally
+/// many on each.
 ///
 /// # Errors
 /// The first thing that is false.
@@ -38,7 +39,7 @@ pub fn verify_structure(placement: &Placement) -> Result<(), Error> {
 fn check_copies(layer: usize, phy2log: &[i64], rank: &[i64], logcnt: &[i64]) -> Result<(), Error> {
     let experts = logcnt.len();
     let mut replicas = vec![0_usize; experts];
-    for (slot, &expert) in phy2log.iter().enumerate() {
+    for (slot, &expert) in phy2log.iter().enumerate().filter(|&(_, &expert)| expert != -1) {
         let Some(replicas) = usize::try_from(expert).ok().and_then(|e| replicas.get_mut(e)) else {
             let claim = format!("holds expert {expert}, but there are {experts} experts");
             return Err(Error::falsehood(Place::slot(layer, slot), claim));
@@ -65,6 +66,13 @@ fn check_copies(layer: usize, phy2log: &[i64], rank: &[i64], logcnt: &[i64]) -> 
         .collect();
     let mut taken = vec![false; phy2log.len()];
     for (slot, (&expert, &rank)) in phy2log.iter().zip(rank).enumerate() {
+        if expert == -1 {
+            if rank != -1 {
+                let claim = format!("rank {rank} of an empty slot is not -1");
+                return Err(Error::falsehood(Place::slot(layer, slot), claim));
+            }
+            continue;
+        }
         let expert = expert as usize;
         let claim = match usize::try_from(rank) {
             Ok(rank) if rank < replicas[expert] => {
@@ -89,7 +97,7 @@ fn check_groups(layer: usize, phy2log: &[i64], topology: &Topology) -> Result<()
     let mut groups_on_node = vec![0; nodes];
     for (gpu, on) in cluster.gpus().iter().enumerate() {
         let node = if topology.is_global() { 0 } else { on.node as usize };
-        for slot in cluster.slots_of(gpu) {
+        for slot in cluster.slots_of(gpu).filter(|&slot| phy2log[slot] != -1) {
             let group = phy2log[slot] as usize / group_size;
             match node_of_group[group] {
                 None => {

@@ -1,12 +1,15 @@
 //! The history of all layers. Every layer decides for itself.
 
+pub(crate) mod layer;
+
+use std::ops::Range;
+
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Place};
+use crate::error::{Error, ErrorKind, Place, out_of_range};
 use crate::kernel::threads::{share_out, worth};
-use crate::over_time::error;
-use crate::over_time::history::{HistoryOptions, LayerHistory, LayerState};
 use crate::problem::loads::CanonicalLoads;
+use layer::{HistoryOptions, LayerHistory, LayerState};
 
 /// What is remembered of past windows of loads, of all layers.
 ///
@@ -46,9 +49,9 @@ impl LoadHistory {
     /// A history without windows, of so many layers and experts.
     ///
     /// # Errors
-    /// A number of rows or a decay is out of its range.
+    /// There are no layers or no experts; a number of rows or a decay is out of its range.
     pub fn new(layers: usize, experts: usize, options: HistoryOptions) -> Result<Self, Error> {
-        check(options)?;
+        check(layers, experts, options)?;
         let layer =
             Layer { history: LayerHistory::default(), newest: vec![0; experts], exponent: 0 };
         Ok(Self { options, experts, layers: vec![layer; layers] })
@@ -65,7 +68,7 @@ impl LoadHistory {
     pub fn observe(&mut self, loads: &CanonicalLoads, threads: usize) -> Result<(), Error> {
         let Self { options, experts, ref mut layers } = *self;
         if (loads.layers(), loads.experts()) != (layers.len(), experts) {
-            return Err(error::load_shape(loads, layers.len(), experts));
+            return Err(other_model(loads, layers.len(), experts));
         }
         // A load is compared with all rows, and with all again after a merge.
         let threads = worth(threads, loads.layers() * loads.experts() * options.rows as usize);
@@ -110,9 +113,6 @@ impl LoadHistory {
     }
 
     /// The canonical loads of each layer's newest window that was not empty.
-    ///
-    /// # Panics
-    /// If the history has no layers.
     #[must_use]
     pub fn newest(&self) -> CanonicalLoads {
         let values = self.layers.iter().flat_map(|layer| layer.newest.iter().copied()).collect();
@@ -171,16 +171,16 @@ impl LoadHistory {
     /// The state is not one that [`Self::state`] can give.
     pub fn from_state(state: HistoryState) -> Result<Self, Error> {
         let HistoryState { options, experts, layers, newest, exponents } = state;
-        check(options)?;
+        check(layers.len(), experts, options)?;
         if newest.len() != layers.len() || exponents.len() != layers.len() {
-            return Err(error::state(
+            return Err(invalid_state(
                 format!("{} layers", layers.len()),
                 format!("as many as windows, {}, and exponents, {}", newest.len(), exponents.len()),
             ));
         }
         let layer = |(index, ((state, newest), exponent)): (usize, ((_, Vec<u64>), _))| {
             let in_layer =
-                |(problem, expected)| error::state(problem, expected).at(Place::layer(index));
+                |(problem, expected)| invalid_state(problem, expected).at(Place::layer(index));
             let total = newest.iter().try_fold(0_u64, |sum, &load| sum.checked_add(load));
             if newest.len() != experts || total.is_none_or(|total| total >> 41 > 0) {
                 let problem = format!("a newest window of {} loads", newest.len());
@@ -205,13 +205,29 @@ impl Layer {
     }
 }
 
-fn check(options: HistoryOptions) -> Result<(), Error> {
+fn check(layers: usize, experts: usize, options: HistoryOptions) -> Result<(), Error> {
+    if layers == 0 || experts == 0 {
+        let problem = format!("a history of {layers} layers x {experts} experts");
+        return Err(Error::text(ErrorKind::Load, problem).expected("at least 1 x 1"));
+    }
     let HistoryOptions { rows, decay } = options;
-    if !HistoryOptions::ROWS.contains(&rows) {
-        return Err(error::range("rows", rows, HistoryOptions::ROWS));
-    }
-    if !HistoryOptions::DECAYS.contains(&decay) {
-        return Err(error::range("decay", decay, HistoryOptions::DECAYS));
-    }
-    Ok(())
+    check_range("rows", rows, HistoryOptions::ROWS)?;
+    check_range("decay", decay, HistoryOptions::DECAYS)
+}
+
+fn check_range(name: &'static str, value: u32, range: Range<u32>) -> Result<(), Error> {
+    let expected = || format!("{} to {}", range.start, range.end - 1);
+    if range.contains(&value) { Ok(()) } else { Err(out_of_range(name, value, expected())) }
+}
+
+/// A window that does not belong to the history.
+fn other_model(loads: &CanonicalLoads, layers: usize, experts: usize) -> Error {
+    let problem = format!("a window has {} layers x {} experts", loads.layers(), loads.experts());
+    Error::text(ErrorKind::Load, problem)
+        .expected(format!("{layers} x {experts}, as the windows before"))
+        .hint(["begin a new history for another model".into()])
+}
+
+fn invalid_state(problem: String, expected: String) -> Error {
+    Error::text(ErrorKind::Load, problem).expected(expected)
 }

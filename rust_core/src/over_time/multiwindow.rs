@@ -1,0 +1,86 @@
+//! The policy `multiwindow`: plans for the windows to come, as far as a history tells.
+
+use crate::error::Error;
+use crate::layer_planner::{Layer, LayerPlanner};
+use crate::over_time::cold;
+use crate::over_time::fleet::Fleet;
+use crate::over_time::objective::{Objective, mean_and_deviation};
+use crate::over_time::screen::Screen;
+use crate::over_time::search::{Limits, improve};
+use crate::over_time::state::{EMPTY, State};
+use crate::placement;
+use crate::problem::history::layer::{HistoryOptions, LayerHistory};
+use crate::problem::topology::Topology;
+
+/// The planner of the policy. Layers without a history are planned for their loads as the only window.
+pub(crate) struct MultiWindow {
+    fleet: Fleet,
+}
+
+impl MultiWindow {
+    /// # Errors
+    /// A GPU has more slots than there are experts for it.
+    pub(crate) fn new(topology: &Topology) -> Result<Self, Error> {
+        let fleet = Fleet::new(topology);
+        fleet.check()?;
+        Ok(Self { fleet })
+    }
+}
+
+impl LayerPlanner for MultiWindow {
+    fn plan(&mut self, layers: &mut [Layer<'_>]) {
+        for layer in layers {
+            let single;
+            let history = if let Some(history) = layer.history {
+                history
+            } else {
+                single = of_one_window(layer.loads);
+                &single
+            };
+            let (slots, _) = plan_layer(history, &self.fleet);
+            for (slot, expert) in layer.tables.phy2log.iter_mut().zip(slots) {
+                *slot = logical(expert);
+            }
+            layer.tables.rank_by_slot();
+        }
+    }
+}
+
+/// An expert as in `phy2log`.
+pub(crate) fn logical(expert: u16) -> i64 {
+    if expert == EMPTY { placement::EMPTY } else { i64::from(expert) }
+}
+
+fn of_one_window(loads: &[u64]) -> LayerHistory {
+    let mut history = LayerHistory::default();
+    history.observe(loads, HistoryOptions::default());
+    history
+}
+
+/// Copies of a new plan are free: this many times the slots end its search at the latest.
+const ROUNDS: u64 = 4;
+
+/// Experts in all slots for a history, and the objective that they reach. A layer that has seen no
+/// load is planned for equal loads.
+pub(crate) fn plan_layer(history: &LayerHistory, fleet: &Fleet) -> (Vec<u16>, u64) {
+    match history.rows().len() {
+        0 => plan_rows::<4>(&LayerHistory::of_equal_loads(fleet.experts()), fleet),
+        1..=4 => plan_rows::<4>(history, fleet),
+        5..=8 => plan_rows::<8>(history, fleet),
+        9..=16 => plan_rows::<16>(history, fleet),
+        _ => plan_rows::<32>(history, fleet),
+    }
+}
+
+fn plan_rows<const N: usize>(history: &LayerHistory, fleet: &Fleet) -> (Vec<u16>, u64) {
+    let weights = history.planning_weights();
+    let objective = Objective::<N>::new(history, &weights, fleet.gpus());
+    let expected = mean_and_deviation(history, &weights);
+    let (slots, zone_of_expert) = cold::place(fleet, &objective, &expected);
+    let limits = Limits { copies: ROUNDS * slots.len() as u64, price: 0 };
+    let mut state = State::new(fleet, &objective, slots, zone_of_expert);
+    let mut finder = Screen::new(&state);
+    improve(&mut state, &mut finder, limits);
+    let total = state.total();
+    (state.slots, total)
+}
