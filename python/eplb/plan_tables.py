@@ -11,7 +11,11 @@ from eplb.errors import EplbError
 from eplb.text import short
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
+
+    from eplb.storage.plan_file import MadeFrom
 
     IntTable = npt.NDArray[np.int64]
     FloatTable = npt.NDArray[np.float64]
@@ -30,11 +34,15 @@ class PlanTables:
         policy: str | None = None,
         loads: _core.Loads | None = None,
         certificate: _core.Certificate | None = None,
+        options: Mapping[str, Any] | None = None,
+        made_from: MadeFrom | None = None,
     ) -> None:
         self._placement = placement
         self._policy = policy
         self._loads = loads
         self._certificate = certificate
+        self._options = dict(options or {})
+        self._made_from = made_from
         self._tables: dict[str, IntTable] = {}
 
     # -- sizes ------------------------------------------------------------------------------------
@@ -79,6 +87,19 @@ class PlanTables:
         """Name of the policy that made the plan; None for a placement from elsewhere."""
         return self._policy
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of the policy that made the plan, by name."""
+        return dict(self._options)
+
+    @property
+    def made_from(self) -> MadeFrom | None:
+        """How many windows the plan was made from, and the digest of their history, if it was one.
+
+        None for a placement from elsewhere.
+        """
+        return self._made_from
+
     # -- placement --------------------------------------------------------------------------------
 
     @property
@@ -88,12 +109,12 @@ class PlanTables:
 
     @property
     def phy2log(self) -> IntTable:
-        """Logical expert in each slot, ``[layers, P]``."""
+        """Logical expert in each slot, ``[layers, P]``; -1 is an empty slot."""
         return self._table("phy2log")
 
     @property
     def rank(self) -> IntTable:
-        """Which replica of its expert each slot holds, from 0, ``[layers, P]``."""
+        """Which replica of its expert each slot holds, from 0, ``[layers, P]``; -1 if it is empty."""
         return self._table("rank")
 
     @property
@@ -176,10 +197,9 @@ class PlanTables:
 
     @property
     def bound(self) -> list[str]:
-        """The reason of the lower bound of each layer.
+        """The reason of the lower bound of each layer, for example ``"mean"`` for the mean load.
 
-        ``"mean"`` load, ``"adams"`` (optimal shares), ``"node"`` (packing of groups), ``"packing"``
-        of experts without redundant slots, or ``"counting"`` of replicas too heavy to share a GPU.
+        ``docs/minimax.md`` lists the kinds, and ``print(plan)`` has them in words.
         """
         return self.certificate.bound
 

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
-
-import numpy as np
+import math
+from typing import Any, overload
 
 from eplb import _core
 from eplb.errors import EplbError, Parameter
+from eplb.history import LoadHistory, history_of
 from eplb.inputs.loads import canonical_loads
-from eplb.inputs.sizes import topology, whole_number
+from eplb.inputs.sizes import real_number, topology, whole_number
+from eplb.inputs.windows import canonical_windows, has_windows, summed, windows_of
 from eplb.plans import Plan
+from eplb.storage.plan_file import MadeFrom
 from eplb.text import count, short
+from eplb.window_figures import WindowFigures
 
 #: Names of the policies.
 POLICIES: tuple[str, ...] = tuple(_core.policies())
 
-#: Names of the efforts of `minimax`.
+#: Those that plan from a history of several windows.
+HISTORY_POLICIES: tuple[str, ...] = tuple(_core.policies_of_histories())
+
+#: Those of which effort and target gap are options.
+EFFORT_POLICIES: tuple[str, ...] = tuple(_core.policies_with_effort())
+
+#: Names of their efforts.
 EFFORTS: tuple[str, ...] = tuple(_core.efforts())
 
-#: The policy of `plan`.
+#: The policy of `plan` for loads of one window.
 DEFAULT_POLICY = "minimax"
+
+#: The policy of `plan` for a history, or loads of several windows.
+DEFAULT_POLICY_OVER_TIME = "multiwindow"
 
 #: More threads than this are not started.
 MAX_THREADS = 1024
@@ -34,7 +45,7 @@ def plan(
     num_replicas: int | None = None,
     num_groups: int = 1,
     num_nodes: int = 1,
-    policy: str = DEFAULT_POLICY,
+    policy: str | None = None,
     effort: str = "default",
     target_gap: float | None = None,
     threads: int = 1,
@@ -46,7 +57,8 @@ def plan(
     Args:
         load: ``[layers, experts]`` loads, for example the tokens routed to each expert: anything
             that numpy can read, or a tensor. Loads are finite and not negative. There are at most
-            2**14 experts. A load below about 2**-41 of its layer's total counts as 0.
+            2**14 experts. A load below about 2**-41 of its layer's total counts as 0. Several
+            windows ``[windows, layers, experts]``, oldest first, or a :class:`LoadHistory`.
         num_gpus: GPUs of all nodes, G.
         num_replicas: slots per layer, P, redundant ones included: a multiple of ``num_gpus``, at
             least the number of experts. By default the fewest slots that fill all GPUs.
@@ -54,8 +66,11 @@ def plan(
             ``num_nodes``, groups and nodes are ignored (``Plan.is_global``).
         num_nodes: nodes.
         policy: ``"minimax"`` (a search for the lowest largest GPU load, with no two replicas of an
-            expert on one GPU), ``"deepseek"`` (DeepSeek's published algorithm) or ``"adaptive"``
-            (the same with another rule for the last replicas, and swaps).
+            expert on one GPU; the default for one window), ``"multiwindow"`` (for the windows to
+            come, as far as the history tells, also without duplicates; the default for windows and
+            histories), ``"deepseek"`` (DeepSeek's published algorithm) or ``"adaptive"`` (the same
+            with another rule for the last replicas, and swaps). All but ``"multiwindow"`` plan the
+            sum of several windows.
         effort: how long ``"minimax"`` searches: ``"fast"``, ``"default"`` or ``"best"`` (for
             planning offline). ``"fast"`` may end above ``"deepseek"`` if that puts two replicas of
             an expert on one GPU, and with groups by at most the target gap. Work is counted in
@@ -64,6 +79,10 @@ def plan(
             0 for ``"best"``, otherwise 0.0005; with more than 64 slots 0.001 at 6 or 7 slots per
             GPU, 0.0025 at 5, 0.005 at fewer; for ``"fast"`` with one group at least 0.0025.
         threads: threads to plan with. No answer depends on it.
+
+    Returns:
+        A plan, certified for the loads; for their sum, or for the newest window if the plan is from
+        a history.
 
     Raises:
         LoadError, LoadTypeError: invalid loads.
@@ -74,19 +93,49 @@ def plan(
     adds. The GIL is released.
     """
     threads = min(whole_number("threads", threads, EplbError), MAX_THREADS)
-    loads = canonical_loads(load, threads)
+    over_time = isinstance(load, LoadHistory) or has_windows(load)
+    if policy is None:
+        policy = DEFAULT_POLICY_OVER_TIME if over_time else DEFAULT_POLICY
+    _check_name("policy", policy, POLICIES)
+    _check_name("effort", effort, EFFORTS)
+    options = _checked_options(policy, effort, target_gap)
+    windows, newest, made_from = _what_to_plan(load, policy, threads)
     sizes = topology(
-        num_experts=loads.experts,
+        num_experts=newest.experts,
         num_replicas=num_replicas,
         num_groups=num_groups,
         num_nodes=num_nodes,
         num_gpus=num_gpus,
     )
-    _check_name("policy", policy, POLICIES)
-    _check_name("effort", effort, EFFORTS)
-    _check_options(policy, effort, target_gap)
-    placement, certificate = _core.plan(loads, sizes, policy, effort, target_gap, threads)
-    return Plan(placement, policy=policy, loads=loads, certificate=certificate)
+    gap = options.get("target_gap")
+    placement, certificate = _core.plan(windows, sizes, policy, effort, gap, threads)
+    return Plan(
+        placement,
+        policy=policy,
+        loads=newest,
+        certificate=certificate,
+        options=options,
+        made_from=made_from,
+    )
+
+
+def _what_to_plan(
+    load: Any, policy: str, threads: int
+) -> tuple[_core.Loads | _core.LoadHistory, _core.Loads, MadeFrom]:
+    """What the core plans; the loads that the plan is certified for; what to say of it."""
+    if policy in HISTORY_POLICIES:
+        history = history_of(load, threads)
+        core = history.core()
+        return core, core.newest(), MadeFrom(history.windows, history.digest())
+    if isinstance(load, LoadHistory):
+        raise EplbError(
+            "the ",
+            Parameter("policy"),
+            f" {policy} plans loads, not a history; expected {' or '.join(HISTORY_POLICIES)}",
+            hint=[f"give {policy} the loads of one window, or of several"],
+        )
+    loads = canonical_loads(summed(load), threads)
+    return loads, loads, MadeFrom(len(windows_of(load)))
 
 
 def _check_name(option: str, name: Any, known: tuple[str, ...]) -> None:
@@ -95,42 +144,52 @@ def _check_name(option: str, name: Any, known: tuple[str, ...]) -> None:
         raise EplbError("unknown ", Parameter(option), f" {short(name)}; expected one of {choices}")
 
 
-def _check_options(policy: str, effort: str, target_gap: Any) -> None:
-    """Options of `minimax`, which the other policies would ignore."""
-    if target_gap is not None and (
-        isinstance(target_gap, bool) or not isinstance(target_gap, (int, float, np.number))
-    ):
-        raise TypeError(f"target_gap must be a number, got {type(target_gap).__name__}")
-    if isinstance(target_gap, int) and abs(target_gap) > sys.float_info.max:
+def _checked_options(policy: str, effort: str, target_gap: Any) -> dict[str, Any]:
+    """The options that were given; refuses those that the policy would ignore."""
+    gap = None if target_gap is None else real_number("target_gap", target_gap)
+    if gap is not None and not 0 <= gap < math.inf:
         raise EplbError(
             Parameter("target_gap", short(target_gap)),
-            " is not a gap; expected a finite number, for example 0.0005 for 0.05 %",
+            " is not a gap; expected a finite number that is not negative, for example 0.0005 for "
+            "0.05 %",
         )
+    if policy in EFFORT_POLICIES:
+        return {"effort": effort, "target_gap": gap}
     for name, value, default in (("effort", effort, "default"), ("target_gap", target_gap, None)):
-        if policy != "minimax" and value != default:
+        if value != default:
             raise EplbError(
                 Parameter(name, short(value)),
-                f" is an option of the policy minimax, not of {policy}",
+                f" is an option of the policy {' or '.join(EFFORT_POLICIES)}, not of {policy}",
             )
+    return {}
 
 
-def evaluate(plan: Plan, load: Any) -> Plan:
-    """The same placement under another load: GPU loads, balancedness, lower bound and gap.
+@overload
+def evaluate(plan: Plan, load: LoadHistory) -> Plan: ...
+@overload
+def evaluate(plan: Plan, load: Any) -> Any: ...
+def evaluate(plan: Plan, load: Any) -> Plan | WindowFigures:
+    """The same placement under other loads: GPU loads, balancedness, lower bound and gap.
 
     Args:
         plan: a placement.
-        load: ``[layers, experts]``, as for :func:`plan`.
+        load: ``[layers, experts]``, as for :func:`plan`; several windows
+            ``[windows, layers, experts]``; or a history, of which the newest window counts.
 
     Returns:
-        A plan with the same tables, certified for ``load``.
+        A plan with the same tables, certified for ``load``. For several windows,
+        :class:`WindowFigures`: arrays ``[windows, layers]``.
 
     Raises:
         LoadError, LoadTypeError: the loads are invalid, or have another shape than the plan's.
     """
     _check_plan(plan)
-    loads = canonical_loads(load)
-    certificate = _core.certify(plan.placement, loads)
-    return Plan(plan.placement, policy=plan.policy, loads=loads, certificate=certificate)
+    if isinstance(load, LoadHistory):
+        return plan.certified_for(load.core().newest())
+    windows = canonical_windows(load)
+    if not has_windows(load):
+        return plan.certified_for(windows[0])
+    return WindowFigures.of([_core.certify(plan.placement, loads) for loads in windows])
 
 
 def verify(plan: Plan, load: Any) -> str:
@@ -138,6 +197,11 @@ def verify(plan: Plan, load: Any) -> str:
 
     It checks coverage, counts, ranks and groups on their nodes. If the plan has a certificate, it
     also checks that this is for ``load``, and every GPU load, maximum and lower bound in it.
+
+    Args:
+        plan: a plan.
+        load: what it was made from. The certificate is for the newest window of a history, and for
+            the sum of the windows if the policy plans that.
 
     Returns:
         A line that says what was checked. Without a certificate that is only the structure.
@@ -147,7 +211,10 @@ def verify(plan: Plan, load: Any) -> str:
         LoadError, LoadTypeError: the loads are invalid, or have another shape than the plan's.
     """
     _check_plan(plan)
-    loads = canonical_loads(load)
+    if isinstance(load, LoadHistory) or (has_windows(load) and plan.policy in HISTORY_POLICIES):
+        loads, which = history_of(load).core().newest(), " under the newest window"
+    else:
+        loads, which = canonical_loads(summed(load)), ""
     layers = count(plan.num_layers, "layer")
     if not plan.certified:
         _core.verify_structure(plan.placement)
@@ -157,7 +224,7 @@ def verify(plan: Plan, load: Any) -> str:
             "the plan has no certificate, so no load or bound was checked"
         )
     _core.verify(plan.placement, plan.certificate, loads)
-    return f"verified: structure, GPU loads and lower bounds of {layers}"
+    return f"verified: structure, GPU loads and lower bounds of {layers}{which}"
 
 
 def _check_plan(plan: Any) -> None:

@@ -38,12 +38,12 @@ class Plan(PlanTables):
     def from_phy2log(
         cls, phy2log: Any, *, num_gpus: int, num_groups: int = 1, num_nodes: int = 1
     ) -> Plan:
-        """The plan of a placement ``[layers, P]`` that an engine already has.
+        """The plan of a placement ``[layers, P]`` that an engine already has; -1 is an empty slot.
 
         The replicas of an expert are ranked by slot. The experts are 0 to the largest that occurs.
 
         Raises:
-            VerificationError: not a table of integers, or an expert is negative or has no slot.
+            VerificationError: not a table of integers, or an expert is below -1 or has no slot.
             TopologyError: the sizes do not go together.
             LoadTypeError: a tensor without values.
         """
@@ -126,14 +126,45 @@ class Plan(PlanTables):
         """
         from eplb.storage.plan_file import from_dict
 
-        content = from_dict(values)
-        return cls(content.placement, policy=content.policy, certificate=content.certificate)
+        return cls._of(from_dict(values))
 
     def _content(self) -> PlanContent:
         from eplb.storage.plan_file import PlanContent
 
         certificate = self.certificate if self.certified else None
-        return PlanContent(self._placement, self._policy, certificate)
+        return PlanContent(
+            self._placement, self._policy, certificate, self._options, self._made_from
+        )
+
+    @classmethod
+    def _of(cls, content: PlanContent) -> Plan:
+        return cls(
+            content.placement,
+            policy=content.policy,
+            certificate=content.certificate,
+            options=content.options,
+            made_from=content.made_from,
+        )
+
+    @classmethod
+    def from_file(cls, path: str | PathLike[str]) -> Plan:
+        """Reads a plan file; see :func:`eplb.load_plan`."""
+        from pathlib import Path
+
+        from eplb.storage.plan_file import read
+
+        return cls._of(read(Path(path)))
+
+    def certified_for(self, loads: _core.Loads) -> Plan:
+        """The same plan with the certificate for other loads; see :func:`eplb.evaluate`."""
+        return Plan(
+            self._placement,
+            policy=self._policy,
+            loads=loads,
+            certificate=_core.certify(self._placement, loads),
+            options=self._options,
+            made_from=self._made_from,
+        )
 
     def save(
         self,
@@ -230,12 +261,7 @@ def load_plan(path: str | PathLike[str]) -> Plan:
         VerificationError: its tables are not a valid placement.
         OSError: it cannot be read.
     """
-    from pathlib import Path
-
-    from eplb.storage.plan_file import read
-
-    content = read(Path(path))
-    return Plan(content.placement, policy=content.policy, certificate=content.certificate)
+    return Plan.from_file(path)
 
 
 def integer_table(name: str, values: Any) -> IntTable:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb import _core
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -77,13 +78,7 @@ def _cost(plan: PlanTables) -> list[str]:
     bound = np.array(plan.certificate.lower_bound, dtype=np.float64)[layers]
     kind = np.where(bound <= mean * (1 + 1e-6), "mean", np.array(plan.bound)[layers])
     kinds = Counter(kind.tolist())
-    reasons = {
-        "mean": "the mean load",
-        "adams": "the largest share of an expert",
-        "node": "the best packing of groups on nodes",
-        "packing": "the packing of experts, without redundant slots",
-        "counting": "replicas too heavy to share a GPU",
-    }
+    reasons = dict(_core.bounds())
     parts = [f"{reasons[kind]} ({count(n, 'layer')})" for kind, n in kinds.most_common()]
     lines.append(_row("bound by", ("," + _MORE).join(parts)))
     return lines

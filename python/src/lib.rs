@@ -375,6 +375,12 @@ fn policies_of_histories() -> Vec<&'static str> {
     core::Policy::ALL.into_iter().filter(|p| p.plans_histories()).map(core::Policy::name).collect()
 }
 
+/// The names of the kinds of lower bounds, and what holds each up.
+#[pyfunction]
+fn bounds() -> Vec<(&'static str, &'static str)> {
+    core::Bound::ALL.into_iter().map(|bound| (bound.name(), bound.reason())).collect()
+}
+
 /// The names of the efforts of minimax.
 #[pyfunction]
 fn efforts() -> Vec<&'static str> {
@@ -449,7 +455,7 @@ mod _core {
 
     #[pymodule_export]
     use super::{
-        Certificate, Loads, Placement, Topology, certify, efforts, plan, policies, policies_for,
+        Certificate, Loads, Placement, Topology, bounds, certify, efforts, plan, policies, policies_for,
         policies_of_histories, policies_with_effort, verify, verify_structure,
     };
 

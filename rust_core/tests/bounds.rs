@@ -290,11 +290,9 @@ fn counting_bounds_are_those_of_the_verifier() {
 
 #[test]
 fn bounds_have_names() {
-    let names = ["mean", "adams", "node", "packing", "counting"];
-    assert_eq!(Bound::ALL.map(Bound::name), names);
-    for (bound, name) in Bound::ALL.into_iter().zip(names) {
-        assert_eq!((bound.to_string(), bound.name()), (name.to_owned(), name));
-        assert_eq!(name.parse(), Ok(bound));
+    assert!(Bound::ALL.is_sorted());
+    for bound in Bound::ALL {
+        assert_eq!(bound.to_string().parse(), Ok(bound));
     }
     assert_eq!("Mean".parse::<Bound>(), Err(()));
 }

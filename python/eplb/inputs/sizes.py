@@ -1,8 +1,10 @@
-"""Sizes: positive whole numbers, checked before the core sees them."""
+"""Sizes and other numbers, checked before the core sees them."""
 
 from __future__ import annotations
 
+import math
 import operator
+from numbers import Real
 from typing import Any
 
 from eplb import _core
@@ -30,6 +32,20 @@ def whole_number(name: str, value: Any, error: type[EplbError] = TopologyError) 
     if number > 2**62:
         raise error(Parameter(name, short(number)), " is too large; expected at most 2**62")
     return number
+
+
+def real_number(name: str, value: Any) -> float:
+    """``value`` as a float; an integer beyond all floats is infinite.
+
+    Raises:
+        TypeError: it is not a real number.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {short(value)} ({type(value).__name__})")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def topology(

@@ -1,15 +1,18 @@
 """The plan file: a placement with its certificate, as a dict of plain values, as JSON or .npz.
 
-Keys: ``format``, ``version``, ``policy``, the sizes ``num_layers``, ``num_experts``,
-``num_replicas``, ``num_groups``, ``num_nodes``, ``num_gpus``, the tables ``phy2log [layers, P]``,
-``rank [layers, P]``, ``logcnt [layers, L]``, and ``certificate``: null, or a dict with
+Keys: ``format``, ``version``, ``policy``, ``options`` (those of the policy, by name), ``made_from``
+(null, or what was planned: see :class:`MadeFrom`), the sizes ``num_layers``, ``num_experts``,
+``num_replicas``, ``num_groups``, ``num_nodes``, ``num_gpus``, ``cluster`` (null: all GPUs have equally
+many slots), the tables ``phy2log [layers, P]`` and ``rank [layers, P]`` (-1 for an empty slot),
+``logcnt [layers, L]``, and ``certificate``: null, or a dict with
 
 - ``loads_sha256``: hash of the canonical loads,
 - ``exponents [layers]``: load / 720720 / 2**exponent is in the unit of the input,
 - ``gpu_load [layers, G]``, ``max_load [layers]``, ``lower_bound [layers]``: integers,
-- ``bound [layers]``: ``"mean"``, ``"adams"``, ``"node"``, ``"packing"`` or ``"counting"``, and
-  ``gap [layers]``,
+- ``bound [layers]``: the kind of each bound, for example ``"mean"``; and ``gap [layers]``,
 - ``bound_without_groups [layers]``: integers; ``beaten_by_duplicates [layers]``: true or false.
+
+Version 1 is read too: it has no ``options``, ``made_from`` and ``cluster``.
 """
 
 from __future__ import annotations
@@ -17,29 +20,30 @@ from __future__ import annotations
 import io
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from eplb import _core, limits
 from eplb.errors import EplbError, PlanFileError, VerificationError
 from eplb.inputs.sizes import topology
+from eplb.storage.checked import check_keys, integers_of, size_of
 from eplb.storage.json_text import parse_json
 from eplb.storage.npy import read_npz
-from eplb.text import short, type_name
+from eplb.text import short
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = "eplb plan"
-VERSION = 1
+VERSION = 2
 
 _SIZES = ("num_experts", "num_replicas", "num_groups", "num_nodes", "num_gpus")
 _TABLES = ("phy2log", "rank", "logcnt")
-_KEYS = {"format", "version", "policy", "num_layers", *_SIZES, *_TABLES, "certificate"}
-_BOUNDS = ("mean", "adams", "node", "packing", "counting")
+_KEYS_OF_VERSION_1 = {"format", "version", "policy", "num_layers", *_SIZES, *_TABLES, "certificate"}
+_NEW_KEYS = {"options", "made_from", "cluster"}
+_BOUNDS = tuple(name for name, _ in _core.bounds())
 _COLUMNS = (
     "exponents",
     "gpu_load",
@@ -56,6 +60,16 @@ _CERTIFICATE_KEYS = {"loads_sha256", *_COLUMNS}
 
 
 @dataclass(frozen=True)
+class MadeFrom:
+    """What a plan was made from."""
+
+    #: Windows of loads that were planned for.
+    windows: int
+    #: Digest of the history; None if the loads, or the sum of the windows, were planned.
+    history: str | None = None
+
+
+@dataclass(frozen=True)
 class PlanContent:
     """What a plan file contains."""
 
@@ -64,6 +78,10 @@ class PlanContent:
     policy: str | None
     #: None if the loads are not known.
     certificate: _core.Certificate | None
+    #: The options of the policy that were given.
+    options: dict[str, Any] = field(default_factory=dict)
+    #: None for a placement from elsewhere, and for plans in files of version 1.
+    made_from: MadeFrom | None = None
 
 
 def to_dict(content: PlanContent) -> dict[str, Any]:
@@ -73,6 +91,9 @@ def to_dict(content: PlanContent) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "policy": content.policy,
+        "options": content.options,
+        "made_from": None if content.made_from is None else asdict(content.made_from),
+        "cluster": None,
         "num_layers": placement.layers,
         **{name: getattr(placement.topology, name) for name in _SIZES},
         **{name: getattr(placement, name)().tolist() for name in _TABLES},
@@ -101,33 +122,70 @@ def from_dict(values: Any) -> PlanContent:
         PlanFileError: a key is missing, unknown, or of the wrong type, shape or range.
         VerificationError: the tables are not a valid placement, or a gap is false.
     """
-    _check_keys("the plan", values, _KEYS)
-    # Compare the types too: an array is not simply equal or unequal.
-    said = values["format"], values["version"]
-    if (type(said[0]), type(said[1])) != (str, int) or said != (FORMAT, VERSION):
-        raise PlanFileError(
-            f"unknown format {short(said[0])} version {short(said[1])}; "
-            f"expected {FORMAT!r} version {VERSION}"
-        )
+    version = _version(values)
+    check_keys("the plan", values, _KEYS_OF_VERSION_1 | (_NEW_KEYS if version > 1 else set()))
     policy = values["policy"]
     if policy is not None and not isinstance(policy, str):
         raise PlanFileError(f"policy is {short(policy)}; expected a name or null")
+    options, made_from = ({}, None) if version == 1 else (_options(values), _made_from(values))
+    if values.get("cluster") is not None:
+        raise PlanFileError(
+            "it is for a cluster of unequal GPUs, which this version of eplb does not plan"
+        )
     try:
-        sizes = topology(**{name: _size(values, name) for name in _SIZES})
+        sizes = topology(**{name: size_of(values, name) for name in _SIZES})
     except EplbError as error:
         raise error.within("the plan's sizes", kind=PlanFileError) from error
-    layers = _size(values, "num_layers")
+    layers = size_of(values, "num_layers")
     width = {"phy2log": sizes.num_replicas, "rank": sizes.num_replicas, "logcnt": sizes.num_experts}
-    tables = [_integers(values, name, (layers, width[name]), np.int64) for name in _TABLES]
+    tables = [integers_of(values, name, (layers, width[name]), np.int64) for name in _TABLES]
     placement = _core.Placement(sizes, *tables)
     certificate = values["certificate"]
     if certificate is not None:
         certificate = _certificate(certificate, placement)
-    return PlanContent(placement, policy, certificate)
+    return PlanContent(placement, policy, certificate, options, made_from)
+
+
+def _version(values: Any) -> int:
+    """The version of a plan file."""
+    if not isinstance(values, dict):
+        return VERSION  # what is wrong is said of its keys
+    said = values.get("format"), values.get("version")
+    # Compare the types too: an array is not simply equal or unequal.
+    types = type(said[0]), type(said[1])
+    if None not in said and (types != (str, int) or said not in ((FORMAT, 1), (FORMAT, VERSION))):
+        raise PlanFileError(
+            f"unknown format {short(said[0])} version {short(said[1])}; "
+            f"expected {FORMAT!r} version 1 or {VERSION}"
+        )
+    return VERSION if said[1] is None else int(said[1])
+
+
+def _options(values: dict[str, Any]) -> dict[str, Any]:
+    options = values["options"]
+    plain = (str, int, float, bool, type(None))
+    if not isinstance(options, dict) or not all(
+        isinstance(name, str) and isinstance(value, plain) for name, value in options.items()
+    ):
+        raise PlanFileError(
+            f"options is {short(options)}; expected an object of numbers, names or null"
+        )
+    return dict(options)
+
+
+def _made_from(values: dict[str, Any]) -> MadeFrom | None:
+    said = values["made_from"]
+    if said is None:
+        return None
+    check_keys("made_from", said, {"windows", "history"})
+    history = said["history"]
+    if history is not None and not isinstance(history, str):
+        raise PlanFileError(f"history is {short(history)}; expected a digest or null")
+    return MadeFrom(size_of(said, "windows"), history)
 
 
 def _certificate(values: Any, placement: _core.Placement) -> _core.Certificate:
-    _check_keys("the certificate", values, _CERTIFICATE_KEYS)
+    check_keys("the certificate", values, _CERTIFICATE_KEYS)
     layers, gpus = placement.layers, placement.topology.num_gpus
     bound = values["bound"]
     if not isinstance(bound, list) or len(bound) != layers or not all(map(_is_bound, bound)):
@@ -142,13 +200,13 @@ def _certificate(values: Any, placement: _core.Placement) -> _core.Certificate:
     if len(loads_sha256) != 32:
         raise PlanFileError("loads_sha256 must be 64 hex digits")
     certificate = _core.Certificate(
-        _integers(values, "gpu_load", (layers, gpus), np.uint64),
-        _integers(values, "max_load", (layers,), np.uint64),
-        _integers(values, "lower_bound", (layers,), np.uint64),
+        integers_of(values, "gpu_load", (layers, gpus), np.uint64),
+        integers_of(values, "max_load", (layers,), np.uint64),
+        integers_of(values, "lower_bound", (layers,), np.uint64),
         bound,
-        _integers(values, "bound_without_groups", (layers,), np.uint64),
+        integers_of(values, "bound_without_groups", (layers,), np.uint64),
         beaten,
-        _integers(values, "exponents", (layers,), np.int32).tolist(),
+        integers_of(values, "exponents", (layers,), np.int32).tolist(),
         loads_sha256,
     )
     _check_gap(values["gap"], certificate.gap().tolist())
@@ -174,56 +232,6 @@ def _check_gap(said: Any, found: list[float]) -> None:
                 f"layer {layer}: gap is {short(claim)}, but max_load / lower_bound - 1 is {gap!r}",
                 layer=layer,
             )
-
-
-def _check_keys(what: str, values: Any, keys: set[str]) -> None:
-    if not isinstance(values, dict):
-        raise PlanFileError(f"{what} must be an object with keys, got {type(values).__name__}")
-    if missing := sorted(keys - values.keys()):
-        raise PlanFileError(f"{what} lacks {', '.join(missing)}")
-    if unknown := sorted(map(_key, values.keys() - keys)):
-        raise PlanFileError(f"{what} has unknown keys: {', '.join(unknown)[:200]}")
-
-
-def _key(key: Any) -> str:
-    return key if isinstance(key, str) else short(key)
-
-
-def _size(values: dict[str, Any], name: str) -> int:
-    size = values[name]
-    if type(size) is not int or size < 1:
-        raise PlanFileError(f"{name} must be a positive whole number, got {short(size)}")
-    if size > 2**62:
-        raise PlanFileError(f"{name}={short(size)} is too large; expected at most 2**62")
-    return size
-
-
-def _integers(
-    values: dict[str, Any], name: str, shape: tuple[int, ...], dtype: type[np.integer[Any]]
-) -> npt.NDArray[Any]:
-    """The table ``values[name]``, if it has this shape and holds integers of this range."""
-    table = values[name]
-    wanted = f"{name} must be integers of shape {list(shape)}"
-    range_ = np.iinfo(dtype)
-    if isinstance(table, np.ndarray):
-        if table.dtype.kind not in "iu":
-            raise PlanFileError(f"{wanted}, got {type_name(table.dtype)}")
-        if table.size and (int(table.min()) < range_.min or int(table.max()) > range_.max):
-            raise PlanFileError(f"{wanted} that fit {range_.dtype.name}")
-    else:
-        rows = table if len(shape) == 2 else [table]
-        if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-            raise PlanFileError(f"{wanted}, got {type(table).__name__}")
-        if any(type(cell) is not int for row in rows for cell in row):
-            raise PlanFileError(f"{wanted}; some of its cells are not integers")
-        if len({len(row) for row in rows}) > 1:
-            raise PlanFileError(f"{wanted}; its rows differ in length")
-        if any(not range_.min <= cell <= range_.max for row in rows for cell in row):
-            raise PlanFileError(f"{wanted} that fit {range_.dtype.name}")
-        table = np.array(table, dtype=dtype)
-    if table.shape != shape:
-        raise PlanFileError(f"{wanted}, got {list(table.shape)}")
-    return np.ascontiguousarray(table, dtype=dtype)
 
 
 def encode(content: PlanContent, name: str) -> bytes:

@@ -41,7 +41,8 @@ impl LowerBounds {
     ) -> LayerBound {
         let mut best = (mean(loads, topology), Bound::Mean);
         let mut raise = |load: u64, kind: Bound| {
-            if load > best.0 {
+            // Of equal bounds the kind that comes first is named.
+            if (load, Reverse(kind)) > (best.0, Reverse(best.1)) {
                 best = (load, kind);
             }
             best.0

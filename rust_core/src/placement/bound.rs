@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Which argument a lower bound rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which argument a lower bound rests on. Of equal bounds the first of these kinds is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Bound {
     /// The mean GPU load: some GPU carries at least that.
@@ -23,7 +23,7 @@ pub enum Bound {
 }
 
 impl Bound {
-    /// Every kind. Of equal bounds the first of these is named.
+    /// Every kind, in order.
     pub const ALL: [Self; 5] = [Self::Mean, Self::Adams, Self::Node, Self::Packing, Self::Counting];
 
     /// The name in plan files.
@@ -35,6 +35,18 @@ impl Bound {
             Self::Node => "node",
             Self::Packing => "packing",
             Self::Counting => "counting",
+        }
+    }
+
+    /// What holds the bound up, in a few words: "bound by ...".
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Mean => "the mean load",
+            Self::Adams => "the largest share of an expert",
+            Self::Node => "the best packing of groups on nodes",
+            Self::Packing => "the packing of experts, without redundant slots",
+            Self::Counting => "replicas too heavy to share a GPU",
         }
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Bounds {
     pub(super) without_groups: u128,
 }
 
-/// Of equal bounds the mean is named, then Adams', the node's, packing, counting.
+/// Of equal bounds the kind that comes first is named.
 pub(super) fn lower_bounds(loads: &[u64], topology: &Topology) -> Bounds {
     let total: u128 = loads.iter().map(|&load| u128::from(load)).sum();
     let mean = ceil_div(total * UNIT, topology.num_gpus() as u128);
@@ -32,17 +32,16 @@ pub(super) fn lower_bounds(loads: &[u64], topology: &Topology) -> Bounds {
     );
     let counting = least_countable(loads, topology, mean.max(adams));
     let packing = packing(loads, topology);
-    let best = if counting > mean.max(adams).max(node).max(packing) {
-        (counting, Bound::Counting)
-    } else if packing > mean.max(adams).max(node) {
-        (packing, Bound::Packing)
-    } else if node > mean.max(adams) {
-        (node, Bound::Node)
-    } else if adams > mean {
-        (adams, Bound::Adams)
-    } else {
-        (mean, Bound::Mean)
-    };
+    let others = [
+        (adams, Bound::Adams),
+        (node, Bound::Node),
+        (packing, Bound::Packing),
+        (counting, Bound::Counting),
+    ];
+    let best = others.into_iter().fold((mean, Bound::Mean), |best, other| {
+        let named_first = other.0 == best.0 && other.1 < best.1;
+        if other.0 > best.0 || named_first { other } else { best }
+    });
     Bounds { best, without_groups: counting.max(packing) }
 }
 

@@ -1,0 +1,146 @@
+"""Loads of several windows, ``[windows, layers, experts]``, oldest first: taken apart, or summed."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb.errors import LoadError, LoadTypeError
+from eplb.inputs.loads import as_array, canonical_loads
+from eplb.text import count
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from eplb import _core
+
+
+def has_windows(load: Any) -> bool:
+    """Whether loads have three axes: an array, a tensor, nested lists, or a list of tables."""
+    return _axes(load) == 3
+
+
+def _axes(load: Any) -> int:
+    if isinstance(load, (list, tuple)):
+        return 1 + (_axes(load[0]) if load else 0)
+    axes = getattr(load, "ndim", 0)
+    return axes if isinstance(axes, int) else 0
+
+
+def windows_of(load: Any) -> list[Any]:
+    """The windows of loads with three axes, oldest first; other loads are one window.
+
+    Raises:
+        LoadError: there is no window.
+    """
+    if not has_windows(load):
+        return [load]
+    windows = list(load)
+    if not windows:
+        raise LoadError("the loads have 0 windows; expected at least 1")
+    return windows
+
+
+def canonical_windows(load: Any, threads: int = 1) -> list[_core.Loads]:
+    """The canonical loads of each window.
+
+    Raises:
+        LoadError, LoadTypeError: a window is invalid, or has another shape than the first; the
+            message names it.
+    """
+    windows = windows_of(load)
+    if len(windows) == 1 and not has_windows(load):
+        return [canonical_loads(load, threads)]
+    found: list[_core.Loads] = []
+    for index, window in enumerate(windows):
+        try:
+            found.append(canonical_loads(window, threads))
+        except LoadError as error:
+            raise error.within(f"window {index}") from error
+        except LoadTypeError as error:
+            raise LoadTypeError(f"window {index}: {error}") from error
+        shape, first = _shape(found[index]), _shape(found[0])
+        if shape != first:
+            raise LoadError(f"window {index} has {shape}, but window 0 has {first}")
+    return found
+
+
+def _shape(loads: _core.Loads) -> str:
+    return f"{count(loads.layers, 'layer')} x {count(loads.experts, 'expert')}"
+
+
+def summed(load: Any) -> Any:
+    """The sum of the windows, ``[layers, experts]``, of loads with three axes; others as they are.
+
+    Integers are summed exactly, floats to the nearest float64, whatever the order.
+
+    Raises:
+        LoadError, LoadTypeError: as :func:`canonical_windows`; or a sum is too large.
+    """
+    if not has_windows(load):
+        return load
+    canonical_windows(load)  # every cell is valid
+    tables = [_plain(window) for window in windows_of(load)]
+    if len({table.dtype.kind in "iu" for table in tables}) > 1:
+        raise LoadError("some windows have integers and some have floats; convert them to one type")
+    if tables[0].dtype.kind in "iu":
+        return sum_of_windows(np.stack([table.astype(np.uint64) for table in tables]))
+    return sum_of_windows(np.stack([table.astype(np.float64) for table in tables]))
+
+
+def _plain(window: Any) -> npt.NDArray[Any]:
+    """A window as int64, uint64, float32 or float64."""
+    array, bits_of = as_array(window)
+    return plain_floats(array, bits_of)
+
+
+def plain_floats(array: npt.NDArray[Any], bits_of: str | None) -> npt.NDArray[Any]:
+    """The values of :func:`~eplb.inputs.loads.as_array` without a type of half precision."""
+    if bits_of == "float16":
+        return array.view(np.float16).astype(np.float32)
+    if bits_of == "bfloat16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array
+
+
+def sum_of_windows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``[windows, layers, experts]`` as ``[layers, experts]``: exact, or the nearest float64."""
+    if array.dtype.kind == "f":
+        return _sum_of_floats(array)
+    return _sum_of_integers(array.astype(np.uint64))
+
+
+def _sum_of_integers(array: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Exact sums, of upper and lower halves, which cannot overflow."""
+    half, mask = np.uint64(32), np.uint64(2**32 - 1)
+    lower = (array & mask).sum(axis=0, dtype=np.uint64)
+    upper = (array >> half).sum(axis=0, dtype=np.uint64) + (lower >> half)
+    if (too_large := upper > mask).any():
+        layer, expert = map(int, np.unravel_index(int(too_large.argmax()), upper.shape))
+        load = sum(map(int, array[:, layer, expert]))
+        raise LoadError(
+            f"layer {layer}, expert {expert}: the windows sum to {load}; "
+            "expected at most 2**64 - 1",
+            layer=layer,
+            expert=expert,
+        )
+    total: npt.NDArray[np.uint64] = (upper << half) | (lower & mask)
+    return total
+
+
+def _sum_of_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The float64 nearest to each exact sum, for any order of the windows."""
+    windows, layers, experts = array.shape
+    total = np.empty((layers, experts))
+    for layer, expert in np.ndindex(layers, experts):
+        try:
+            total[layer, expert] = math.fsum(array[:, layer, expert].tolist())
+        except OverflowError:
+            raise LoadError(
+                f"layer {layer}, expert {expert}: the sum of {windows} windows exceeds float64",
+                layer=layer,
+                expert=expert,
+            ) from None
+    return total
