@@ -20,8 +20,12 @@ from eplb.errors import (
     TopologyError,
     VerificationError,
 )
+from eplb.history import LoadHistory
+from eplb.migration import Migration
 from eplb.planning import POLICIES, evaluate, plan, verify
 from eplb.plans import Plan, load_plan
+from eplb.replanning import replan
+from eplb.window_figures import WindowFigures
 
 if TYPE_CHECKING:
     from eplb import engines, load_files, plots, sampling
@@ -31,11 +35,14 @@ __all__ = [
     "POLICIES",
     "EplbError",
     "LoadError",
+    "LoadHistory",
     "LoadTypeError",
+    "Migration",
     "Plan",
     "PlanFileError",
     "TopologyError",
     "VerificationError",
+    "WindowFigures",
     "__version__",
     "compare",
     "engines",
@@ -46,6 +53,7 @@ __all__ = [
     "plots",
     "rebalance_experts",
     "rebalance_experts_batched",
+    "replan",
     "sampling",
     "verify",
 ]

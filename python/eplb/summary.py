@@ -14,11 +14,12 @@ from eplb.text import count
 
 if TYPE_CHECKING:
     from eplb.plan_tables import FloatTable, IntTable, PlanTables
+    from eplb.storage.plan_file import MadeFrom
 
 
 def summary(plan: PlanTables) -> str:
     """The text of ``print(plan)``: at most 80 columns."""
-    lines = [_sizes(plan), *_cost(plan), _duplicates(plan), _row("digest", plan.digest())]
+    lines = [_sizes(plan), *_cost(plan), _duplicates(plan), row("digest", plan.digest())]
     return "\n".join(lines)
 
 
@@ -26,7 +27,8 @@ def summary(plan: PlanTables) -> str:
 _MORE = "\n" + " " * 16
 
 
-def _row(name: str, text: str) -> str:
+def row(name: str, text: str) -> str:
+    """A line with a name before it."""
     return f"  {name:<14}{text}"
 
 
@@ -34,14 +36,30 @@ def _sizes(plan: PlanTables) -> str:
     slots = f"{count(plan.num_experts, 'expert')} in {count(plan.num_replicas, 'slot')}"
     lines = [
         f"Plan of {count(plan.num_layers, 'layer')}: {slots} on {count(plan.num_gpus, 'GPU')}",
-        _row("policy", plan.policy or "unknown: the placement does not say"),
+        row("policy", plan.policy or "unknown: the placement does not say"),
+        *_made_from(plan.made_from),
     ]
     if plan.is_global:
-        lines.append(_row("groups", global_note(plan.num_groups, plan.num_nodes)))
+        lines.append(row("groups", global_note(plan.num_groups, plan.num_nodes)))
     elif plan.num_nodes > 1:
         groups = f"{plan.num_groups}, each whole on one of {plan.num_nodes} nodes"
-        lines.append(_row("groups", groups))
+        lines.append(row("groups", groups))
     return "\n".join(lines)
+
+
+def _made_from(made_from: MadeFrom | None) -> list[str]:
+    """A line about several windows."""
+    if made_from is None or (made_from.windows == 1 and made_from.history is None):
+        return []
+    windows = count(made_from.windows, "window")
+    if made_from.history is None:
+        return [row("planned for", f"the sum of {windows}")]
+    return [
+        row(
+            "planned for", f"the windows that follow {windows}{_MORE}(history {made_from.history})"
+        ),
+        row("figures", "of the newest window"),
+    ]
 
 
 def global_note(groups: int, nodes: int) -> str:
@@ -52,27 +70,27 @@ def global_note(groups: int, nodes: int) -> str:
 
 def _cost(plan: PlanTables) -> list[str]:
     if not plan.certified:
-        return [_row("load", "not known: use eplb.evaluate(plan, load)")]
+        return [row("load", "not known: use eplb.evaluate(plan, load)")]
     layers = plan.loaded_layers
     lines = []
     if len(layers) < plan.num_layers:
         without = plan.num_layers - len(layers)
-        lines.append(_row("no load", f"{count(without, 'layer')}, not counted below"))
+        lines.append(row("no load", f"{count(without, 'layer')}, not counted below"))
     if len(layers) == 0:
         return lines
-    lines.append(_row("balancedness", _extremes(plan.balancedness, layers, worst=np.argmin)))
+    lines.append(row("balancedness", _extremes(plan.balancedness, layers, worst=np.argmin)))
     trivial = plan.trivial()
     if trivial.certified:
         before = trivial.balancedness[layers]
         figures = f"mean {ratio(before.mean())}, worst {ratio(before.min())}"
-        lines.append(_row("  unbalanced", figures))
-    lines.append(_row("gap to bound", _extremes(plan.gap, layers, worst=np.argmax, percent=True)))
-    lines.append(_row("", _promise(plan, float(plan.gap[layers].max()))))
+        lines.append(row("  unbalanced", figures))
+    lines.append(row("gap to bound", _extremes(plan.gap, layers, worst=np.argmax, percent=True)))
+    lines.append(row("", _promise(plan, float(plan.gap[layers].max()))))
     if plan.num_nodes > 1 and not plan.is_global:
         rise = plan.lower_bound[layers] / plan.bound_without_groups[layers] - 1
         at = int(rise.argmax())
         cost = f"mean {rise.mean():.3%}, worst {rise[at]:.3%} (layer {layers[at]}) on the bound"
-        lines.append(_row("groups cost", cost))
+        lines.append(row("groups cost", cost))
     # A bound slightly above the mean comes from rounding up, not from another reason.
     mean = plan.certificate.gpu_load()[layers].mean(axis=1)
     bound = np.array(plan.certificate.lower_bound, dtype=np.float64)[layers]
@@ -80,7 +98,7 @@ def _cost(plan: PlanTables) -> list[str]:
     kinds = Counter(kind.tolist())
     reasons = dict(_core.bounds())
     parts = [f"{reasons[kind]} ({count(n, 'layer')})" for kind, n in kinds.most_common()]
-    lines.append(_row("bound by", ("," + _MORE).join(parts)))
+    lines.append(row("bound by", ("," + _MORE).join(parts)))
     return lines
 
 
@@ -125,13 +143,11 @@ def _duplicates(plan: PlanTables) -> str:
         duplicates = duplicates[loaded]
     if not duplicates.any():
         beaten = int(np.count_nonzero(plan.beaten_by_duplicates)) if plan.certified else 0
-        lines = [_row("duplicates", "none: no GPU holds an expert twice")]
+        lines = [row("duplicates", "none: no GPU holds an expert twice")]
         if beaten:
             lower = f"a published policy with duplicates is lower in {count(beaten, 'layer')}"
-            lines.append(_row("", lower))
+            lines.append(row("", lower))
         return "\n".join(lines)
     slots = count(int(duplicates.sum()), "slot")
     layers = count(int(np.count_nonzero(duplicates)), "layer")
-    return _row(
-        "duplicates", f"{slots} with an expert that is already on the same GPU, in {layers}"
-    )
+    return row("duplicates", f"{slots} with an expert that is already on the same GPU, in {layers}")

@@ -35,15 +35,16 @@ def whole_number(name: str, value: Any, error: type[EplbError] = TopologyError) 
 
 
 def real_number(name: str, value: Any) -> float:
-    """``value`` as a float; an integer beyond all floats is infinite.
+    """``value`` as a float; a number beyond all floats is infinite.
 
     Raises:
         TypeError: it is not a real number.
     """
-    if isinstance(value, bool) or not isinstance(value, Real):
+    number: Any = value
+    if isinstance(number, bool) or not isinstance(number, Real):
         raise TypeError(f"{name} must be a number, got {short(value)} ({type(value).__name__})")
     try:
-        return float(value)
+        return float(number)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
 

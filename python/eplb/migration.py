@@ -1,0 +1,122 @@
+"""An update of a placement: the new plan, and what leads to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb.plan_tables import read_only
+from eplb.summary import ratio, row
+from eplb.text import count
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from eplb import _core
+    from eplb.plan_tables import FloatTable, IntTable
+    from eplb.plans import Plan
+
+
+class Migration:
+    """A plan for the windows to come, and what it changes. :func:`eplb.replan` makes it.
+
+    Arrays are read-only, with one value for each layer. ``print(migration)`` shows it on one screen.
+    """
+
+    def __init__(
+        self, plan: Plan, update: _core.Migration, previous: IntTable, before: Plan | None
+    ) -> None:
+        self._plan = plan
+        self._update = update
+        self._previous = previous
+        self._before = before
+
+    @property
+    def plan(self) -> Plan:
+        """The new plan, certified for the newest window.
+
+        An expert that stays on a GPU stays in its slot there.
+        """
+        return self._plan
+
+    @property
+    def previous(self) -> IntTable:
+        """The placement that was in force, ``[layers, slots]``; -1 is an empty slot."""
+        return self._previous
+
+    @property
+    def before(self) -> Plan | None:
+        """The placement that was in force, certified for the newest window.
+
+        None if it was not a whole placement: some expert had no slot.
+        """
+        return self._before
+
+    @property
+    def copies(self) -> IntTable:
+        """Weight copies of each layer: slots that get an expert which their GPU did not hold."""
+        return read_only(np.array(self._update.copies, dtype=np.int64))
+
+    @property
+    def gain(self) -> FloatTable:
+        """What the moves of each layer gain on the history, as a share; 0 if nothing moves.
+
+        It is the share by which the norm of the GPU loads of all remembered windows falls, after
+        experts without a replica got one. The norm is the eighth root of the sum of eighth powers.
+        """
+        objective = np.array(self._update.objective, dtype=np.float64)
+        after, before = objective[:, 1], np.maximum(objective[:, 0], 1)
+        return read_only(1 - (after / before) ** 0.125)
+
+    @property
+    def shifted(self) -> npt.NDArray[np.bool_]:
+        """Layers whose traffic has shifted in the newest window, so that more may move."""
+        return read_only(np.array(self._update.shifted, dtype=np.bool_))
+
+    @property
+    def kept(self) -> npt.NDArray[np.bool_]:
+        """Layers in which nothing moves."""
+        return read_only(np.array(self._update.kept, dtype=np.bool_))
+
+    def __repr__(self) -> str:
+        copies = count(int(self.copies.sum()), "copy", "copies")
+        return f"<eplb.Migration to {self._plan.digest()}: {copies}>"
+
+    def __str__(self) -> str:
+        plan, copies, kept = self._plan, self.copies, int(self.kept.sum())
+        slots = plan.num_layers * plan.num_replicas
+        slots_on_gpus = f"{count(plan.num_replicas, 'slot')} on {count(plan.num_gpus, 'GPU')}"
+        experts = f"{count(plan.num_experts, 'expert')} in {slots_on_gpus}"
+        lines = [
+            f"Update of {count(plan.num_layers, 'layer')}: {experts}",
+            row("copies", f"{copies.sum()} of {slots} slots ({copies.sum() / slots:.2%})"),
+            row("", f"{count(plan.num_layers - kept, 'layer')} changed, {kept} kept"),
+        ]
+        if self.shifted.any():
+            shifted = count(int(self.shifted.sum()), "layer")
+            lines.append(row("shifted", f"the traffic of {shifted}, so that more may move"))
+        if (made_from := plan.made_from) is not None:
+            windows = count(made_from.windows, "window")
+            lines.append(row("history", f"{windows}, digest {made_from.history}"))
+        if copies.any():
+            at = int(self.gain.argmax())
+            figures = f"mean {self.gain.mean():.2%}, largest {self.gain[at]:.2%} (layer {at})"
+            lines.append(row("gain", f"{figures} of the norm on the history"))
+        return "\n".join([*lines, *self._newest_window(), row("digest", plan.digest())])
+
+    def _newest_window(self) -> list[str]:
+        """What the two placements reach on the newest window."""
+        layers = self._plan.loaded_layers
+        if len(layers) == 0:
+            return [row("newest window", "no load")]
+        if self._before is None:
+            lines = [row("newest window", "the placement in force lacked experts")]
+        else:
+            lines = [row("newest window", f"{_figures(self._before, layers)} as placed")]
+        return [*lines, row("", f"{_figures(self._plan, layers)} after the update")]
+
+
+def _figures(plan: Plan, layers: IntTable) -> str:
+    values = plan.balancedness[layers]
+    return f"balancedness mean {ratio(values.mean())}, worst {ratio(values.min())}"

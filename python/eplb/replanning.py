@@ -1,0 +1,211 @@
+"""Updating the placement in force: a history and a placement in, few moves out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb import _core
+from eplb.errors import EplbError, Parameter, TopologyError
+from eplb.history import history_of
+from eplb.inputs.sizes import real_number, topology, whole_number
+from eplb.migration import Migration
+from eplb.planning import DEFAULT_POLICY_OVER_TIME, MAX_THREADS
+from eplb.plans import Plan, integer_table
+from eplb.storage.plan_file import MadeFrom
+from eplb.text import short
+
+if TYPE_CHECKING:
+    from eplb.plan_tables import IntTable
+
+_MILLION = 1_000_000
+#: A share of the slots or of the norm is at most this.
+_MOST = 1000
+
+
+def replan(
+    load: Any,
+    previous: Any,
+    *,
+    num_gpus: int | None = None,
+    num_replicas: int | None = None,
+    num_groups: int | None = None,
+    num_nodes: int | None = None,
+    previous_gpus: int | None = None,
+    move_price: float = 0.01,
+    max_moves: float = 0.2,
+    max_moves_after_shift: float | None = None,
+    max_copies: int | None = None,
+    threads: int = 1,
+) -> Migration:
+    """Updates the placement in force for the windows to come, with few moves.
+
+    Each move is worth its price on the history. The new plan has no two replicas of an expert on
+    one GPU, unless the previous one had and nothing better came. Equal inputs give the same update
+    on every machine.
+
+    Args:
+        load: a :class:`LoadHistory`; or loads, one window or several, as a new history.
+        previous: the placement in force: a plan, or phy2log ``[layers, slots]``, in which -1 is an
+            empty slot. It may have other sizes than the new plan, duplicates, and experts without a
+            slot; these get one, whatever the limits are.
+        num_gpus: GPUs of all nodes. By default as before; needed if ``previous`` is a table.
+            GPUs are added and removed at the end.
+        num_replicas: slots per layer. By default each GPU keeps its number of slots, or gets the
+            fewest that hold all experts.
+        num_groups: groups of experts; each stays on its node. By default the plan's, or 1.
+        num_nodes: nodes. By default the plan's, or 1.
+        previous_gpus: GPUs of ``previous``, if it is a table for another number of GPUs.
+        move_price: what moving every slot once must gain: a share of the norm of the GPU loads.
+            0 makes every move that gains anything.
+        max_moves: the most weight copies of a layer: a float is a share of its slots, an int a
+            number. A swap takes 2, another expert in a slot 1. 0 keeps everything.
+        max_moves_after_shift: the same for a layer whose traffic has shifted, or of which experts
+            had no slot. By default three times ``max_moves``.
+        max_copies: the most copies of all layers, spent where they gain most; by default no limit.
+        threads: threads to plan with. No answer depends on it.
+
+    Raises:
+        LoadError, LoadTypeError: invalid loads, or a history without a window.
+        TopologyError, TypeError: invalid sizes, or more slots on a GPU than experts.
+        VerificationError: ``previous`` is not a table of experts of so many layers, or its groups
+            are not whole on their nodes.
+        EplbError: invalid options.
+
+    Time of a layer is O(slots * rows) for each move. The GIL is released.
+    """
+    threads = min(whole_number("threads", threads, EplbError), MAX_THREADS)
+    history = history_of(load, threads)
+    core = history.core()
+    table, gpus_before = _table_of(previous, num_gpus, previous_gpus)
+    if isinstance(previous, Plan):
+        num_groups = previous.num_groups if num_groups is None else num_groups
+        num_nodes = previous.num_nodes if num_nodes is None else num_nodes
+    gpus = gpus_before if num_gpus is None else whole_number("num_gpus", num_gpus)
+    if num_replicas is None:
+        num_replicas = gpus * max(table.shape[1] // gpus_before, -(-core.experts // gpus))
+    sizes = topology(
+        num_experts=core.experts,
+        num_replicas=num_replicas,
+        num_groups=1 if num_groups is None else num_groups,
+        num_nodes=1 if num_nodes is None else num_nodes,
+        num_gpus=gpus,
+    )
+    options = {
+        "move_price": _share("move_price", move_price),
+        "max_moves": _limit("max_moves", max_moves),
+        "max_moves_after_shift": _limit("max_moves_after_shift", max_moves_after_shift)
+        if max_moves_after_shift is not None
+        else _three_times(_limit("max_moves", max_moves)),
+        "max_copies": None if max_copies is None else _number("max_copies", max_copies),
+    }
+    update = _core.replan(
+        core,
+        sizes,
+        table,
+        gpus_before,
+        threads=threads,
+        **options,  # type: ignore[arg-type]
+    )
+    newest = core.newest()
+    plan = Plan(
+        update.placement,
+        policy=DEFAULT_POLICY_OVER_TIME,
+        loads=newest,
+        options={
+            "move_price": float(move_price),
+            **{
+                name: _plain(value)
+                for name, value in (
+                    ("max_moves", max_moves),
+                    ("max_moves_after_shift", max_moves_after_shift),
+                    ("max_copies", max_copies),
+                )
+            },
+        },
+        made_from=MadeFrom(history.windows, history.digest()),
+    )
+    return Migration(plan, update, table, _before(table, gpus_before, sizes, newest))
+
+
+def _table_of(
+    previous: Any, num_gpus: int | None, previous_gpus: int | None
+) -> tuple[IntTable, int]:
+    """The placement in force, and on how many GPUs it is."""
+    if isinstance(previous, Plan):
+        if previous_gpus is not None:
+            raise EplbError(
+                Parameter("previous_gpus"),
+                " is for a table; a plan knows its GPUs",
+                hint=["leave out ", Parameter("previous_gpus")],
+            )
+        return previous.phy2log, previous.num_gpus
+    table = integer_table("previous", previous)
+    if previous_gpus is None:
+        if num_gpus is None:
+            raise TopologyError(
+                "a table does not say on how many GPUs it is", hint=["give ", Parameter("num_gpus")]
+            )
+        gpus = whole_number("num_gpus", num_gpus)
+    else:
+        gpus = whole_number("previous_gpus", previous_gpus)
+    if table.shape[1] % gpus:
+        name = "num_gpus" if previous_gpus is None else "previous_gpus"
+        raise TopologyError(
+            f"the previous placement has {table.shape[1]} slots per layer, which is not divisible by ",
+            Parameter(name, str(gpus)),
+            hint=["give ", Parameter("previous_gpus"), " if it was for another number of GPUs"],
+        )
+    return table, gpus
+
+
+def _before(table: IntTable, gpus: int, sizes: _core.Topology, newest: _core.Loads) -> Plan | None:
+    """The placement in force under the newest window, if it is a whole one."""
+    try:
+        before = topology(
+            num_experts=sizes.num_experts,
+            num_replicas=table.shape[1],
+            num_groups=1,
+            num_nodes=1,
+            num_gpus=gpus,
+        )
+        placement = _core.Placement.from_phy2log(before, table)
+    except EplbError:
+        return None
+    return Plan(placement, loads=newest)
+
+
+def _number(name: str, value: Any) -> int:
+    """A number of copies: from 0."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value == 0:
+        return 0
+    return whole_number(name, value, EplbError)
+
+
+def _share(name: str, value: Any) -> int:
+    """A share in millionths."""
+    share = real_number(name, value)
+    if not 0 <= share <= _MOST:
+        raise EplbError(
+            Parameter(name, short(value)), f" is out of range; expected a share from 0 to {_MOST}"
+        )
+    return round(share * _MILLION)
+
+
+def _limit(name: str, value: Any) -> int | tuple[int]:
+    """A limit of copies: a float is a share of the slots, as the core takes it."""
+    if isinstance(value, (float, np.floating)):
+        return (_share(name, value),)
+    return _number(name, value)
+
+
+def _three_times(limit: int | tuple[int]) -> int | tuple[int]:
+    return (3 * limit[0],) if isinstance(limit, tuple) else 3 * limit
+
+
+def _plain(value: Any) -> int | float | None:
+    """A number for JSON."""
+    if value is None:
+        return None
+    return float(value) if isinstance(value, (float, np.floating)) else int(value)
