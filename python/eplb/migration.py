@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb import _core
+from eplb.errors import EplbError
+from eplb.inputs.sizes import whole_number
 from eplb.plan_tables import read_only
 from eplb.summary import ratio, row
 from eplb.text import count
+from eplb.transfers import Transfers
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from eplb import _core
     from eplb.plan_tables import FloatTable, IntTable
     from eplb.plans import Plan
 
@@ -25,11 +28,17 @@ class Migration:
     """
 
     def __init__(
-        self, plan: Plan, update: _core.Migration, previous: IntTable, before: Plan | None
+        self,
+        plan: Plan,
+        update: _core.Migration,
+        previous: IntTable,
+        previous_gpus: int,
+        before: Plan | None,
     ) -> None:
         self._plan = plan
         self._update = update
         self._previous = previous
+        self._previous_gpus = previous_gpus
         self._before = before
 
     @property
@@ -78,6 +87,23 @@ class Migration:
     def kept(self) -> npt.NDArray[np.bool_]:
         """Layers in which nothing moves."""
         return read_only(np.array(self._update.kept, dtype=np.bool_))
+
+    def transfers(self, expert_bytes: int | None = None) -> Transfers:
+        """The weight copies that lead from the previous placement to the new plan, in steps.
+
+        Args:
+            expert_bytes: bytes of the weights of one expert of one layer, for sums.
+
+        Raises:
+            EplbError, TypeError: ``expert_bytes`` is not a positive whole number.
+        """
+        if expert_bytes is not None:
+            expert_bytes = whole_number("expert_bytes", expert_bytes, EplbError)
+        placement = self._plan.placement
+        table = _core.transfers(
+            self._previous, self._previous_gpus, placement.phy2log(), placement.topology
+        )
+        return Transfers(table, expert_bytes)
 
     def __repr__(self) -> str:
         copies = count(int(self.copies.sum()), "copy", "copies")

@@ -126,7 +126,8 @@ def replan(
         },
         made_from=MadeFrom(history.windows, history.digest()),
     )
-    return Migration(plan, update, table, _before(table, gpus_before, sizes, newest))
+    before = _before(table, gpus_before, sizes, newest)
+    return Migration(plan, update, table, gpus_before, before)
 
 
 def _table_of(

@@ -455,8 +455,8 @@ mod _core {
 
     #[pymodule_export]
     use super::{
-        Certificate, Loads, Placement, Topology, bounds, certify, efforts, plan, policies, policies_for,
-        policies_of_histories, policies_with_effort, verify, verify_structure,
+        Certificate, Loads, Placement, Topology, bounds, certify, efforts, plan, policies,
+        policies_for, policies_of_histories, policies_with_effort, verify, verify_structure,
     };
 
     #[pymodule_export]

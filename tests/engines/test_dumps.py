@@ -56,7 +56,7 @@ def test_sglang_s_windows_are_summed_and_dense_layers_stay() -> None:
     for writer in (None, "sglang"):
         read = read_loads("dump.pt", written_by=writer)
         assert read.table.tolist() == windows.sum(axis=0).tolist()
-        assert read.notes == ("2 windows summed: [2, 4, 16] to [4, 16]",)
+        assert (len(read.windows), read.notes) == (2, ())
         assert read.layers is None
 
 
@@ -304,7 +304,7 @@ def test_a_load_history_is_summed() -> None:
     for writer in (None, "load-history"):
         read = read_loads("dump.json", written_by=writer)
         assert read.table.tolist() == (COUNTS * 4).tolist()
-        assert read.notes == ("2 windows summed: [2, 4, 16] to [4, 16]",)
+        assert (len(read.windows), read.notes) == (2, ())
 
 
 BAD_HISTORY = {
@@ -402,7 +402,6 @@ def test_mindie_s_counters_start_again_where_the_engine_did() -> None:
         "decode: 5 matrices of 4 ranks",
         "cumulative counters: the last matrix of each of 2 runs is used",
         "2 rows of an unfinished matrix left out",
-        "2 windows summed: [2, 4, 16] to [4, 16]",
     )
 
 

@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 import torch
 from eplb import LoadError, limits
+from eplb.inputs.windows import sum_of_windows
 from eplb.load_files import read_loads
-from eplb.load_files.arrays import sum_of_windows
 from histogram import histogram
 from hypothesis import given
 from hypothesis.strategies import DataObject, data, floats, integers, lists, sampled_from
@@ -197,7 +197,7 @@ def test_windows_are_summed(ending: str, tmp_path: Path) -> None:
     windows = np.array([COUNTS, COUNTS[::-1], COUNTS * 5])
     read = read_loads(written(tmp_path, f"a.{ending}", WRITE[ending](windows)))
     assert read.table.tolist() == windows.sum(axis=0).tolist()
-    assert read.notes == ("3 windows summed: [3, 4, 6] to [4, 6]",)
+    assert (len(read.windows), read.notes) == (3, ())
 
 
 @pytest.mark.parametrize("ending", ["npy", "json"])

@@ -271,7 +271,7 @@ def test_a_layer_without_load_teaches_nothing() -> None:
             {"previous": np.zeros((2, 10), np.int64)},
             "20 entries; expected whole layers of 10 slots",
         ),
-        ({"topology": _core.Topology(9, 12, 1, 1, 4)}, "2 layers x 8 experts; expected"),
+        ({"topology": _core.Topology(9, 12, 1, 1, 4)}, "the history has 8 experts; expected 9"),
         ({"topology": _core.Topology(8, 18, 1, 1, 2)}, "a GPU has 9 slots for 8 experts; expected"),
     ],
 )

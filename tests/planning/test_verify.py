@@ -7,11 +7,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import eplb
-from eplb import _core
 import numpy as np
 import pytest
 from counts import COUNTS
-from eplb import VerificationError
+from eplb import VerificationError, _core
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

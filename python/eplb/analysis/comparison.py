@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from eplb.engines import METRICS
 from eplb.errors import EplbError
+from eplb.inputs.loads import canonical_loads
+from eplb.inputs.sizes import topology
+from eplb.inputs.windows import has_windows, summed
 from eplb.planning import POLICIES, plan, policies_for
 
 if TYPE_CHECKING:
@@ -115,11 +118,13 @@ def compare(
     num_nodes: int = 1,
     threads: int = 1,
 ) -> Comparison:
-    """Plans ``load``, ``[layers, experts]``, with every policy.
+    """Plans ``load`` with every policy.
 
-    Arguments and exceptions are those of :func:`eplb.plan`. The default placement ignores groups, so
-    its gap is to the bound of a plan without groups.
+    Arguments and exceptions are those of :func:`eplb.plan`. All plans of several windows are judged
+    on the sum of the windows. The default placement ignores groups, so its gap is to the bound of a
+    plan without groups.
     """
+    judged = canonical_loads(summed(load), threads)
 
     def make(policy: str) -> Plan:
         return plan(
@@ -132,10 +137,20 @@ def compare(
             threads=threads,
         )
 
-    first = make("deepseek")
-    policies = policies_for(first.placement.topology)
+    policies = policies_for(
+        topology(
+            num_experts=judged.experts,
+            num_replicas=num_replicas,
+            num_groups=num_groups,
+            num_nodes=num_nodes,
+            num_gpus=num_gpus,
+        )
+    )
     impossible = {policy: _why_not(make, policy) for policy in POLICIES if policy not in policies}
     plans = [_timed(make, policy) for policy in policies]
+    if has_windows(load):
+        plans = [(made.certified_for(judged), milliseconds) for made, milliseconds in plans]
+    first = plans[0][0]
     named = zip(policies, plans, strict=True)
     return Comparison(
         sizes=sizes_of(first),

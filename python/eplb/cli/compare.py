@@ -26,6 +26,7 @@ from eplb.cli.options import (
 from eplb.cli.output import WIDTH, busy, say
 from eplb.engines import METRICS
 from eplb.load_files import read_loads
+from eplb.planning import HISTORY_POLICIES
 from eplb.summary import at_most, global_note, ratio
 from eplb.text import count
 
@@ -51,12 +52,13 @@ def compare_command(
     """Compare every policy with the default placement."""
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
-    experts = read.table.shape[1]
+    experts = read.experts
     with sizes.spelled_in_errors(experts), busy("planning by every policy"):
-        comparison = compare(read.table, **sizes.arguments(experts))
+        comparison = compare(read.loads, **sizes.arguments(experts))
     notes = [
         *read.notes,
         *sizes.notes(),
+        *_window_notes(len(read.windows)),
         *(
             f"{policy} is impossible: {reason.text(spell)}"
             for policy, reason in comparison.impossible.items()
@@ -66,6 +68,15 @@ def compare_command(
         say(json.dumps({**_values(comparison), "notes": notes}))
         return
     say("\n".join([comparison_text(comparison, metric), *(f"note: {note}" for note in notes)]))
+
+
+def _window_notes(windows: int) -> list[str]:
+    """What several windows mean for the figures."""
+    if windows == 1:
+        return []
+    planners = " and ".join(HISTORY_POLICIES)
+    summed = f"the sum of {windows} windows, which all policies but {planners} planned"
+    return [f"all figures are of {summed}; a plan is worth what it reaches on the next window"]
 
 
 def comparison_text(comparison: Comparison, metric: str | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,14 +20,12 @@ from eplb.cli.options import (
     number,
 )
 from eplb.cli.output import say
+from eplb.cli.placements import read_placement, rows_of
 from eplb.cli.screen import lines_of, metric_lines, plan_values
 from eplb.engines import FORMATS, HiddenLayers, moe_layers_of
+from eplb.inputs.loads import canonical_loads
+from eplb.inputs.windows import summed
 from eplb.load_files import read_loads
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy.typing as npt
 
 
 def evaluate_command(
@@ -72,40 +70,33 @@ def evaluate_command(
             f"the loads are those of {HiddenLayers(read.layers)}",
             hint=["leave out --layers and --config"],
         )
-    placed, named = _placement(placement, format, gpus, layers or read.layers)
-    table, left_out = _rows_of(read.table, placed.num_layers, named)
-    plan = eplb.evaluate(placed, table)
+    placed, named = read_placement(placement, format, gpus, layers or read.layers)
+    windows, left_out = rows_of(read.windows, placed.num_layers, named)
+    plan = placed.certified_for(canonical_loads(summed(windows)))
     notes = [*read.notes, *left_out]
+    each = None if len(windows) == 1 else eplb.evaluate(placed, windows)
+    if each is not None:
+        notes.append(f"the figures above are of the sum of {len(windows)} windows")
     if as_json:
-        say(json.dumps({**plan_values(plan), "notes": notes}))
+        values = {} if each is None else {"windows": _window_values(each)}
+        say(json.dumps({**plan_values(plan), **values, "notes": notes}))
         return
     lines = [
         str(plan),
         *metric_lines(plan, metric),
         *lines_of("note", notes),
+        *([] if each is None else [str(each)]),
     ]
     say("\n".join(lines))
 
 
-def _placement(
-    path: str,
-    format: str,  # noqa: A002
-    gpus: int | None,
-    layers: Sequence[int] | None,
-) -> tuple[eplb.Plan, Sequence[int] | None]:
-    """A placement, and the hidden layer of each of its rows, if it is known."""
-    if format == "plan":
-        return eplb.load_plan(path), layers
-    chosen = None if format in FORMATS and FORMATS[format].rows == "moe" else layers
-    plan, named = eplb.Plan.from_engine_file(path, format, num_gpus=gpus, layers=chosen)
-    return plan, named or layers
-
-
-def _rows_of(
-    table: npt.NDArray[Any], num_layers: int, layers: Sequence[int] | None
-) -> tuple[npt.NDArray[Any], list[str]]:
-    """The rows of the loads that the placement is for, if the loads are of all hidden layers."""
-    if layers is None or not num_layers == len(layers) < len(table) or layers[-1] >= len(table):
-        return table, []
-    left_out = HiddenLayers(layers).others(len(table))
-    return table[[*layers]], [f"{left_out} of the loads left out: the placement does not have them"]
+def _window_values(each: eplb.WindowFigures) -> list[dict[str, float | None]]:
+    """The figures of each window, over the layers with load."""
+    rows = zip(each.balancedness, each.loaded, strict=True)
+    return [
+        {
+            "balancedness_mean": float(values[loaded].mean()) if loaded.any() else None,
+            "balancedness_worst": float(values[loaded].min()) if loaded.any() else None,
+        }
+        for values, loaded in rows
+    ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import eplb
-from eplb.engines import METRICS
+from eplb.engines import FORMAT_NAMES, METRICS
 from eplb.errors import Parameter
 from eplb.load_files import WRITERS
 
@@ -33,6 +33,14 @@ def gap(text: str) -> float:
         raise typer.BadParameter(
             f"{text!r} is not a number; expected for example 0.0005 or 0.05%"
         ) from None
+
+
+def share_or_number(text: str) -> float | int:
+    """A share, given as 0.2 or 20%, or a whole number; the planner checks its range."""
+    try:
+        return int(text)
+    except ValueError:
+        return gap(text)
 
 
 def number(option: str, help_text: str) -> Any:
@@ -70,6 +78,14 @@ LoadsPath = Annotated[
         metavar="LOADS",
         help="Loads [layers, experts] or [windows, layers, experts]: .npy, .npz, .csv, .json, .pt, "
         "an engine's dump, or - for standard input.",
+    ),
+]
+LoadsPaths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="LOADS...",
+        help="Loads [layers, experts] or [windows, layers, experts]: .npy, .npz, .csv, .json, .pt, "
+        "an engine's dump, or - for standard input. Several files are windows, oldest first.",
     ),
 ]
 WrittenBy = Annotated[
@@ -137,6 +153,16 @@ Config = Annotated[
         help="The model's config.json, which says which hidden layers are MoE layers.",
     ),
 ]
+Out = Annotated[str | None, typer.Option("--out", metavar="FILE", help="Write the plan.")]
+OutFormat = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help=f"Format of the file: {', '.join(FORMAT_NAMES)}. A plan is .json or .npz; "
+        "eplb verify reads it.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -144,11 +170,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 class SizeOptions:
     """The sizes as the options give them."""
 
-    gpus: int
+    gpus: int | None
     replicas: int | None
     redundant: int | None
-    groups: int
-    nodes: int
+    groups: int | None
+    nodes: int | None
     threads: int
 
     def arguments(self, experts: int) -> dict[str, Any]:
@@ -176,7 +202,7 @@ class SizeOptions:
 
     def notes(self) -> list[str]:
         """Options without the effect that one expects."""
-        if self.groups > 1 and self.nodes == 1:
+        if self.groups is not None and self.groups > 1 and self.nodes == 1:
             return [f"--groups {self.groups} restricts nothing on one node; give --nodes too"]
         return []
 
@@ -226,6 +252,11 @@ _OPTIONS = {
     "top_k": "--top-k",
     "tokens": "--tokens",
     "windows": "--windows",
+    "previous_gpus": "--previous-gpus",
+    "move_price": "--move-price",
+    "max_moves": "--max-moves",
+    "max_copies": "--max-copies",
+    "expert_bytes": "--expert-bytes",
 }
 
 

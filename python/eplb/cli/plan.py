@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,9 +17,11 @@ from eplb.cli.options import (
     HiddenLayers,
     Key,
     Layers,
-    LoadsPath,
+    LoadsPaths,
     Metric,
     Nodes,
+    Out,
+    OutFormat,
     Redundant,
     Replicas,
     SizeOptions,
@@ -31,18 +32,20 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import busy, say
 from eplb.cli.screen import lines_of, metric_lines, plan_values
-from eplb.engines import FORMAT_NAMES, moe_layers_of
-from eplb.engines.rows import Target, target
-from eplb.load_files import read_loads
-from eplb.planning import DEFAULT_POLICY, EFFORTS
+from eplb.cli.targets import checked_target, refuse_to_overwrite
+from eplb.load_files import read_windows
+from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS
 from eplb.summary import LARGE_GAP
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: At this balancedness of every layer, replicas would gain little.
 _EVEN = 0.99
 
 
 def plan_command(
-    loads: LoadsPath,
+    loads: LoadsPaths,
     *,
     gpus: Gpus,
     replicas: Replicas = None,
@@ -50,14 +53,21 @@ def plan_command(
     groups: Groups = 1,
     nodes: Nodes = 1,
     policy: Annotated[
-        str, typer.Option("--policy", metavar="NAME", help=f"One of: {', '.join(eplb.POLICIES)}.")
-    ] = DEFAULT_POLICY,
+        str | None,
+        typer.Option(
+            "--policy",
+            metavar="NAME",
+            help=f"One of: {', '.join(eplb.POLICIES)}. By default {DEFAULT_POLICY} for one window of "
+            f"loads, {DEFAULT_POLICY_OVER_TIME} for several.",
+        ),
+    ] = None,
     effort: Annotated[
         str,
         typer.Option(
             "--effort",
             metavar="NAME",
-            help=f"How long minimax searches: {', '.join(EFFORTS)}. 'best' takes milliseconds to seconds.",
+            help=f"How long {' and '.join(EFFORT_POLICIES)} searches: {', '.join(EFFORTS)}. "
+            "'best' takes milliseconds to seconds.",
         ),
     ] = "default",
     target_gap: Annotated[
@@ -69,18 +79,8 @@ def plan_command(
             help="Stop searching a layer when its gap falls below this: 0.0005 or 0.05%.",
         ),
     ] = None,
-    out: Annotated[
-        str | None, typer.Option("--out", metavar="FILE", help="Write the plan.")
-    ] = None,
-    format: Annotated[  # noqa: A002
-        str,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help=f"Format of the file: {', '.join(FORMAT_NAMES)}. A plan is .json or .npz; "
-            "eplb verify reads it.",
-        ),
-    ] = "plan",
+    out: Out = None,
+    format: OutFormat = "plan",  # noqa: A002
     layers: Layers = None,
     num_hidden_layers: HiddenLayers = None,
     config: Config = None,
@@ -99,19 +99,16 @@ def plan_command(
 ) -> None:
     """Plan which experts get replicas, and which GPU holds what."""
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
-    for option, file in (("--out", out), ("--plot", plot)):
-        if file is not None and _holds(loads, file):
-            raise eplb.EplbError(f"{option} {file} would overwrite the loads; give another file")
-        if file is not None and config is not None and _holds(config, file):
-            raise eplb.EplbError(f"{option} {file} would overwrite the config; give another file")
-    goal = _target(out, format, layers, num_hidden_layers, config)
+    inputs = [*(("the loads", place) for place in loads), ("the config", config)]
+    refuse_to_overwrite(inputs, {"--out": out, "--plot": plot})
+    goal = checked_target(out, format, layers, num_hidden_layers, config)
     picture = None if plot is None else _picture(plot)
-    read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
-    experts = read.table.shape[1]
+    read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
+    experts = read.experts
     with sizes.spelled_in_errors(experts), busy("planning"):
         start = time.perf_counter()
         made = eplb.plan(
-            read.table,
+            read.loads,
             policy=policy,
             effort=effort,
             target_gap=target_gap,
@@ -124,7 +121,7 @@ def plan_command(
             "there are no redundant slots, so no expert has a second replica; "
             f"try --redundant {made.num_gpus}"
         )
-    if made.policy == "minimax" and effort != "best" and made.gap.max() > LARGE_GAP:
+    if made.policy in EFFORT_POLICIES and effort != "best" and made.gap.max() > LARGE_GAP:
         notes.append("some gap is large; --effort best searches longer")
     if goal is not None:
         notes += made.write(goal.for_layers(read.layers))
@@ -145,34 +142,7 @@ def plan_command(
     say("\n".join(lines))
 
 
-def _target(
-    out: str | None,
-    format: str,  # noqa: A002
-    layers: list[int] | None,
-    num_hidden_layers: int | None,
-    config: str | None,
-) -> Target | None:
-    """Where to write; it is checked before anything is planned."""
-    options = {"--layers": layers, "--num-hidden-layers": num_hidden_layers, "--config": config}
-    if format != "plan":
-        options["--format"] = format
-    if out is None:
-        if config is not None:
-            moe_layers_of(config)  # an error in it comes first
-        for option, value in options.items():
-            if value is not None:
-                raise eplb.EplbError(f"{option} needs --out FILE")
-        return None
-    return target(out, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config)
-
-
 def _picture(plot: str) -> Path:
     from eplb.plots import picture_path
 
     return picture_path(plot)
-
-
-def _holds(place: str, file: str) -> bool:
-    """Whether a file exists and is ``place``, or lies in it."""
-    found = Path(file).resolve()
-    return found.exists() and found.is_relative_to(Path(place).resolve())

@@ -13,6 +13,7 @@ from eplb.cli.evaluate import evaluate_command
 from eplb.cli.options import spell
 from eplb.cli.output import WIDTH, complain, never_fail_on_a_character, say, write
 from eplb.cli.plan import plan_command
+from eplb.cli.replan import replan_command
 from eplb.cli.sample import sample_command
 from eplb.cli.verify import verify_command
 
@@ -48,6 +49,11 @@ def _eplb(
 
 for _name, _command, _example in (
     ("plan", plan_command, "loads.npy --gpus 32 --redundant 32 --out plan.json"),
+    (
+        "replan",
+        replan_command,
+        "newest.npy --previous plan.json --history history.json --out plan.json",
+    ),
     ("compare", compare_command, "loads.npy --gpus 32 --replicas 288"),
     ("evaluate", evaluate_command, "plan.json loads.npy"),
     ("verify", verify_command, "plan.json loads.npy"),

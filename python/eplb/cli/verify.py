@@ -25,9 +25,8 @@ def verify_command(
     """Check a plan file against the loads that it is for."""
     try:
         read = eplb.load_plan(plan)
-        message = eplb.verify(
-            read, read_loads(loads, key=key, written_by=written_by, trust=trust_loads).table
-        )
+        given = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
+        message = eplb.verify(read, given.loads)
     except eplb.VerificationError as error:
         if as_json:
             place = {name: getattr(error, name) for name in ("layer", "slot", "expert")}

@@ -1,8 +1,7 @@
-"""Arrays of loads: from decoded values, checked cell by cell; sums of windows."""
+"""Arrays of loads: from decoded values, checked cell by cell."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from eplb import limits
 from eplb.errors import LoadError, LoadTypeError
 from eplb.inputs.loads import as_array
 from eplb.inputs.tensors import is_tensor
+from eplb.inputs.windows import plain_floats
 from eplb.text import count
 
 _SHAPES = "expected [layers, experts] or [windows, layers, experts]"
@@ -31,11 +31,7 @@ def load_array(values: Any) -> npt.NDArray[Any]:
         raise LoadError(
             "its tensor repeats one value along an axis", hint=["save it with .contiguous()"]
         )
-    if bits_of == "float16":
-        return array.view(np.float16).astype(np.float32)
-    if bits_of == "bfloat16":
-        return (array.astype(np.uint32) << 16).view(np.float32)
-    return array
+    return plain_floats(array, bits_of)
 
 
 def _kind(values: Any) -> str:
@@ -97,50 +93,3 @@ def check_loads(array: npt.NDArray[Any]) -> None:
         layer=place[-2],
         expert=place[-1],
     )
-
-
-def sum_note(array: npt.NDArray[Any]) -> str:
-    """A note that windows were summed."""
-    windows, layers, experts = array.shape
-    return f"{windows} windows summed: [{windows}, {layers}, {experts}] to [{layers}, {experts}]"
-
-
-def sum_of_windows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """``[windows, layers, experts]`` as ``[layers, experts]``: exact, or the nearest float64."""
-    if array.dtype.kind == "f":
-        return _sum_of_floats(array)
-    return _sum_of_integers(array.astype(np.uint64))
-
-
-def _sum_of_integers(array: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Exact sums, of upper and lower halves, which cannot overflow."""
-    half, mask = np.uint64(32), np.uint64(2**32 - 1)
-    lower = (array & mask).sum(axis=0, dtype=np.uint64)
-    upper = (array >> half).sum(axis=0, dtype=np.uint64) + (lower >> half)
-    if (too_large := upper > mask).any():
-        layer, expert = map(int, np.unravel_index(int(too_large.argmax()), upper.shape))
-        load = sum(map(int, array[:, layer, expert]))
-        raise LoadError(
-            f"layer {layer}, expert {expert}: the windows sum to {load}; "
-            "expected at most 2**64 - 1",
-            layer=layer,
-            expert=expert,
-        )
-    total: npt.NDArray[np.uint64] = (upper << half) | (lower & mask)
-    return total
-
-
-def _sum_of_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """The float64 nearest to each exact sum, for any order of the windows."""
-    windows, layers, experts = array.shape
-    total = np.empty((layers, experts))
-    for layer, expert in np.ndindex(layers, experts):
-        try:
-            total[layer, expert] = math.fsum(array[:, layer, expert].tolist())
-        except OverflowError:
-            raise LoadError(
-                f"layer {layer}, expert {expert}: the sum of {windows} windows exceeds float64",
-                layer=layer,
-                expert=expert,
-            ) from None
-    return total

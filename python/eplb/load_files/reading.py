@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 from eplb.engines.all_engines import DUMPS
 from eplb.engines.engine import FileDump, FolderDump
 from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter
+from eplb.inputs.windows import summed
 from eplb.load_files import load_history
-from eplb.load_files.arrays import check_loads, load_array, sum_note, sum_of_windows
+from eplb.load_files.arrays import check_loads, load_array
 from eplb.load_files.plausibility import refuse_expert_ids
 from eplb.load_files.select import select
 from eplb.storage.decode import bytes_of, values_of
+from eplb.text import count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     import numpy.typing as npt
@@ -36,14 +39,35 @@ WRITERS = ("table", *_FILES, *_FOLDERS)
 
 @dataclass(frozen=True)
 class FileLoads:
-    """Loads from a file or directory."""
+    """Loads from a file or directory, or several."""
 
-    #: ``[layers, experts]``: int64, uint64, float32 or float64, finite and not negative.
-    table: npt.NDArray[Any]
+    #: Windows ``[layers, experts]``, oldest first: int64, uint64, float32 or float64, finite and not
+    #: negative.
+    windows: tuple[npt.NDArray[Any], ...]
     #: What was done to them, a line each.
     notes: tuple[str, ...] = ()
     #: Hidden layer of each row, ascending; None if the file does not say.
     layers: tuple[int, ...] | None = None
+
+    @property
+    def loads(self) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
+        """What :func:`eplb.plan` takes: the only window, or a list of windows."""
+        return self.windows[0] if len(self.windows) == 1 else [*self.windows]
+
+    @property
+    def table(self) -> npt.NDArray[Any]:
+        """The sum of all windows, ``[layers, experts]``: exact, or the nearest float64.
+
+        Raises:
+            LoadError: a sum is too large.
+        """
+        table: npt.NDArray[Any] = summed(self.loads)
+        return table
+
+    @property
+    def experts(self) -> int:
+        """Experts per layer."""
+        return int(self.windows[0].shape[1])
 
 
 def read_loads(
@@ -84,15 +108,45 @@ def read_loads(
         check_loads(array)
         if not trust:
             refuse_expert_ids(array)
-        notes = decoded.notes
-        if array.ndim == 3:
-            notes += (sum_note(array),)
-            array = sum_of_windows(array)
-        return FileLoads(array, notes, decoded.layers)
+        windows = tuple(array) if array.ndim == 3 else (array,)
+        return FileLoads(windows, decoded.notes, decoded.layers)
     except EplbError as error:
         raise error.within(name, kind=LoadError) from error
     except LoadTypeError as error:
         raise LoadError(f"{name}: {error}") from error
+
+
+def read_windows(
+    sources: Sequence[str | PathLike[str]],
+    *,
+    key: str | None = None,
+    written_by: str | None = None,
+    trust: bool = False,
+) -> FileLoads:
+    """Reads several files or directories, oldest first, each with one window or several.
+
+    Arguments are those of :func:`read_loads`, for each.
+
+    Raises:
+        LoadError: as :func:`read_loads`; or a source is for another model than the first.
+        OSError: one cannot be read.
+    """
+    first, *others = [
+        read_loads(source, key=key, written_by=written_by, trust=trust) for source in sources
+    ]
+    windows, notes = first.windows, first.notes
+    for source, read in zip(sources[1:], others, strict=True):
+        shape, wanted = read.windows[0].shape, windows[0].shape
+        if (shape, read.layers) != (wanted, first.layers):
+            other = f"{count(shape[0], 'layer')} x {count(shape[1], 'expert')}"
+            raise LoadError(
+                f"{source}: it has {other}, but {sources[0]} has {wanted[0]} x {wanted[1]}"
+                if shape != wanted
+                else f"{source}: it has other hidden layers than {sources[0]}"
+            )
+        windows += read.windows
+        notes += tuple(note for note in read.notes if note not in notes)
+    return FileLoads(windows, notes, first.layers)
 
 
 def _folder(folder: Path, key: str | None, written_by: str | None) -> DecodedLoads:

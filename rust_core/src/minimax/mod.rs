@@ -19,9 +19,9 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-use crate::error::{Error, ErrorKind, parameter};
+use crate::error::Error;
 use crate::layer_planner::{Layer, LayerPlanner};
-use crate::problem::options::Options;
+use crate::problem::options::{Options, Policy};
 use crate::problem::topology::Topology;
 
 use budget::Budget;
@@ -41,7 +41,7 @@ impl Minimax {
     /// Some GPU would have to hold an expert twice; the target gap is negative or not finite.
     pub(crate) fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
         let budgets = Budget::list(options, topology)?;
-        check_distinct(topology)?;
+        topology.check_distinct(Policy::Minimax.name())?;
         Ok(Self { budgets, topology: topology.clone(), search: LayerSearch::default() })
     }
 }
@@ -52,31 +52,4 @@ impl LayerPlanner for Minimax {
             self.search.plan(layer, &self.topology, &self.budgets);
         }
     }
-}
-
-/// Whether no GPU has to hold an expert twice.
-///
-/// # Errors
-/// Some GPU would have to.
-fn check_distinct(topology: &Topology) -> Result<(), Error> {
-    let (experts, nodes, gpus) = (topology.num_experts(), topology.nodes(), topology.num_gpus());
-    let per_gpu = topology.slots_per_gpu();
-    if per_gpu <= experts / nodes {
-        return Ok(());
-    }
-    let there_are = if nodes == 1 {
-        format!(" means {per_gpu} slots per GPU, but there are {experts} experts")
-    } else {
-        let on_node = experts / nodes;
-        format!(" means {per_gpu} slots per GPU, but each of {nodes} nodes has {on_node} experts")
-    };
-    let problem = [parameter("num_replicas", topology.num_replicas()), there_are.into()];
-    Err(Error::new(ErrorKind::Topology, problem)
-        .expected("no expert twice on a GPU, which the policy minimax never does")
-        .hint([
-            "try ".into(),
-            parameter("num_replicas", experts / nodes * gpus),
-            " or ".into(),
-            parameter("policy", "deepseek"),
-        ]))
 }

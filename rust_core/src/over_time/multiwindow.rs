@@ -10,6 +10,7 @@ use crate::over_time::search::{Limits, improve};
 use crate::over_time::state::{EMPTY, State};
 use crate::placement;
 use crate::problem::history::layer::{HistoryOptions, LayerHistory};
+use crate::problem::options::Policy;
 use crate::problem::topology::Topology;
 
 /// The planner of the policy. Layers without a history are planned for their loads as the only window.
@@ -21,9 +22,8 @@ impl MultiWindow {
     /// # Errors
     /// A GPU has more slots than there are experts for it.
     pub(crate) fn new(topology: &Topology) -> Result<Self, Error> {
-        let fleet = Fleet::new(topology);
-        fleet.check()?;
-        Ok(Self { fleet })
+        topology.check_distinct(Policy::MultiWindow.name())?;
+        Ok(Self { fleet: Fleet::new(topology) })
     }
 }
 

@@ -133,6 +133,35 @@ impl Topology {
     pub fn nodes(&self) -> usize {
         if self.is_global() { 1 } else { self.asked_nodes }
     }
+
+    /// Whether no GPU has to hold an expert twice, which a policy of this name never does.
+    ///
+    /// # Errors
+    /// Some GPU would have to.
+    pub(crate) fn check_distinct(&self, policy: &str) -> Result<(), Error> {
+        let (experts, nodes, gpus) = (self.num_experts(), self.nodes(), self.num_gpus());
+        let per_gpu = self.slots_per_gpu();
+        if per_gpu <= experts / nodes {
+            return Ok(());
+        }
+        let there_are = if nodes == 1 {
+            format!(" means {per_gpu} slots per GPU, but there are {experts} experts")
+        } else {
+            let on_node = experts / nodes;
+            format!(
+                " means {per_gpu} slots per GPU, but each of {nodes} nodes has {on_node} experts"
+            )
+        };
+        let problem = [parameter("num_replicas", self.num_replicas()), there_are.into()];
+        Err(Error::new(ErrorKind::Topology, problem)
+            .expected(format!("no expert twice on a GPU, which the policy {policy} never does"))
+            .hint([
+                "try ".into(),
+                parameter("num_replicas", experts / nodes * gpus),
+                " or ".into(),
+                parameter("policy", "deepseek"),
+            ]))
+    }
 }
 
 fn check(sizes: Sizes) -> Result<(), Error> {

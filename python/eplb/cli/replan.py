@@ -1,0 +1,216 @@
+"""``eplb replan``."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import eplb
+from eplb.cli.options import (
+    AsJson,
+    Config,
+    HiddenLayers,
+    Key,
+    Layers,
+    LoadsPaths,
+    Out,
+    OutFormat,
+    Redundant,
+    Replicas,
+    SizeOptions,
+    Threads,
+    Trust,
+    WrittenBy,
+    gap,
+    number,
+    share_or_number,
+)
+from eplb.cli.output import busy, say
+from eplb.cli.placements import read_placement, rows_of
+from eplb.cli.screen import lines_of, plan_values
+from eplb.cli.targets import checked_target, refuse_to_overwrite
+from eplb.engines import FORMAT_NAMES, moe_layers_of
+from eplb.load_files import read_windows
+
+if TYPE_CHECKING:
+    from eplb.transfers import Transfers
+
+_GB = 1e9
+
+
+def replan_command(
+    loads: LoadsPaths,
+    *,
+    previous: Annotated[
+        str,
+        typer.Option(
+            "--previous",
+            metavar="FILE",
+            help="The placement in force: a plan file, or with --previous-format an engine's.",
+        ),
+    ],
+    previous_format: Annotated[
+        str,
+        typer.Option(
+            "--previous-format",
+            metavar="NAME",
+            help=f"Format of the placement in force: {', '.join(FORMAT_NAMES)}.",
+        ),
+    ] = "plan",
+    previous_gpus: Annotated[
+        int | None,
+        number("--previous-gpus", "GPUs of the placement in force, if neither it nor --gpus says."),
+    ] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(
+            "--history",
+            metavar="FILE",
+            help="What is remembered of past windows (.json): read if it is there, and written "
+            "with the new windows.",
+        ),
+    ] = None,
+    gpus: Annotated[int | None, number("--gpus", "GPUs of all nodes, if they change.")] = None,
+    replicas: Replicas = None,
+    redundant: Redundant = None,
+    groups: Annotated[int | None, number("--groups", "Groups of experts, as for plan.")] = None,
+    nodes: Annotated[int | None, number("--nodes", "Nodes, as for plan.")] = None,
+    move_price: Annotated[
+        float,
+        typer.Option(
+            "--move-price",
+            metavar="SHARE",
+            parser=gap,
+            help="What moving all slots must gain, of the GPU loads: 0.01 or 1%.",
+        ),
+    ] = 0.01,
+    max_moves: Annotated[
+        Any,
+        typer.Option(
+            "--max-moves",
+            metavar="N",
+            parser=share_or_number,
+            help="The most copies of a layer: a number, or a share of its slots such as 0.2 or 20%. "
+            "Three times as many after a shift of the traffic.",
+        ),
+    ] = 0.2,
+    max_copies: Annotated[
+        int | None, number("--max-copies", "The most copies of all layers.")
+    ] = None,
+    expert_bytes: Annotated[
+        int | None,
+        number("--expert-bytes", "Bytes of the weights of one expert of one layer."),
+    ] = None,
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(
+            "--bandwidth", metavar="GB/S", help="What a GPU sends or receives, in 10^9 bytes/s."
+        ),
+    ] = None,
+    transfers: Annotated[
+        str | None,
+        typer.Option(
+            "--transfers", metavar="FILE", help="Write the weight copies: .json, .npy or .csv."
+        ),
+    ] = None,
+    out: Out = None,
+    format: OutFormat = "plan",  # noqa: A002
+    layers: Layers = None,
+    num_hidden_layers: HiddenLayers = None,
+    config: Config = None,
+    threads: Threads = 1,
+    key: Key = None,
+    written_by: WrittenBy = None,
+    trust_loads: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Update the placement in force for the windows to come, with few moves."""
+    inputs = [*(("the loads", place) for place in loads), ("the config", config)]
+    refuse_to_overwrite(inputs, {"--out": out, "--transfers": transfers, "--history": history})
+    goal = None
+    if out is not None or format != "plan" or num_hidden_layers is not None:
+        goal = checked_target(out, format, layers, num_hidden_layers, config)
+    if bandwidth is not None and not 0 < bandwidth < float("inf"):
+        raise eplb.EplbError(f"--bandwidth {bandwidth} is out of range; expected more than 0")
+    read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
+    hidden = [*moe_layers_of(config).moe] if config is not None else layers
+    placed, named = read_placement(
+        previous, previous_format, previous_gpus or gpus, hidden or read.layers
+    )
+    windows, left_out = rows_of(read.windows, placed.num_layers, named)
+    remembered = _history(history)
+    remembered.observe(windows, threads=threads)
+    sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
+    experts = read.experts
+    with sizes.spelled_in_errors(experts), busy("planning"):
+        start = time.perf_counter()
+        update = eplb.replan(
+            remembered,
+            placed,
+            move_price=move_price,
+            max_moves=max_moves,
+            max_copies=max_copies,
+            **sizes.arguments(experts),
+        )
+        seconds = time.perf_counter() - start
+    copies = update.transfers(expert_bytes)
+    notes = [*read.notes, *left_out]
+    if goal is not None:
+        notes += update.plan.write(goal.for_layers(read.layers))
+    if transfers is not None:
+        copies.save(transfers)
+    if history is not None:
+        remembered.save(history)
+    if as_json:
+        say(json.dumps({**_values(update, copies, bandwidth), "out": out, "notes": notes}))
+        return
+    lines = [
+        str(update),
+        *copies.lines(),
+        *_time_lines(copies, bandwidth),
+        *lines_of("planned in", [f"{seconds * 1000:.2f} ms"]),
+        *lines_of("note", notes),
+        *lines_of("written to", [file for file in (out, transfers, history) if file is not None]),
+    ]
+    say("\n".join(lines))
+
+
+def _history(file: str | None) -> eplb.LoadHistory:
+    if file is None or not Path(file).exists():
+        return eplb.LoadHistory()
+    return eplb.LoadHistory.from_file(file)
+
+
+def _seconds(copies: Transfers, bandwidth: float | None) -> float | None:
+    """The time of the busiest GPU, which the others wait for."""
+    busiest = copies.busiest_gpu_bytes()
+    return None if busiest is None or bandwidth is None else busiest / (bandwidth * _GB)
+
+
+def _time_lines(copies: Transfers, bandwidth: float | None) -> list[str]:
+    if bandwidth is None:
+        return []
+    seconds = _seconds(copies, bandwidth)
+    if seconds is None:
+        return lines_of("time", ["not known: give --expert-bytes or --config"])
+    return lines_of("time", [f"{seconds:.3f} s for the busiest GPU at {bandwidth:g} GB/s"])
+
+
+def _values(update: eplb.Migration, copies: Transfers, bandwidth: float | None) -> dict[str, Any]:
+    """An update as plain values, for JSON."""
+    before = update.before
+    return {
+        **plan_values(update.plan),
+        "previous": None if before is None else plan_values(before),
+        "copies": update.copies.tolist(),
+        "gain": update.gain.tolist(),
+        "shifted": update.shifted.tolist(),
+        "kept": update.kept.tolist(),
+        "transfers": len(copies),
+        "bytes": copies.num_bytes,
+        "seconds": _seconds(copies, bandwidth),
+    }

@@ -1,0 +1,62 @@
+"""Files that commands write: checked before anything is planned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import eplb
+from eplb.engines import moe_layers_of
+from eplb.engines.rows import Target, target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def checked_target(
+    out: str | None,
+    format: str,  # noqa: A002
+    layers: list[int] | None,
+    num_hidden_layers: int | None,
+    config: str | None,
+) -> Target | None:
+    """Where the plan goes, if ``--out`` is given.
+
+    Raises:
+        EplbError: an option needs ``--out``. PlanFileError: see :meth:`eplb.Plan.save`.
+    """
+    options = {"--layers": layers, "--num-hidden-layers": num_hidden_layers, "--config": config}
+    if format != "plan":
+        options["--format"] = format
+    if out is None:
+        if config is not None:
+            moe_layers_of(config)  # an error in it comes first
+        for option, value in options.items():
+            if value is not None:
+                raise eplb.EplbError(f"{option} needs --out FILE")
+        return None
+    return target(out, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config)
+
+
+def refuse_to_overwrite(
+    inputs: Iterable[tuple[str, str | None]], outputs: dict[str, str | None]
+) -> None:
+    """Refuses output files that are inputs, or lie in them.
+
+    Args:
+        inputs: what each is, and its path.
+        outputs: paths by option.
+
+    Raises:
+        EplbError
+    """
+    for option, file in outputs.items():
+        for what, place in inputs:
+            if file is not None and place is not None and _holds(place, file):
+                raise eplb.EplbError(f"{option} {file} would overwrite {what}; give another file")
+
+
+def _holds(place: str, file: str) -> bool:
+    """Whether a file exists and is ``place``, or lies in it."""
+    found = Path(file).resolve()
+    return found.exists() and found.is_relative_to(Path(place).resolve())
