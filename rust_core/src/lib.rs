@@ -35,6 +35,7 @@ pub use over_time::history::{HistoryOptions, LayerState};
 pub use over_time::load_history::{HistoryState, LoadHistory};
 pub use over_time::previous::Previous;
 pub use over_time::replan::{LayerMigration, Migration, MigrationOptions, MoveLimit, replan};
+pub use over_time::transfers::{Slot, Transfer, transfers};
 pub use placement::Placement;
 pub use placement::bound::Bound;
 pub use placement::certificate::{Certificate, LayerCertificate};
