@@ -26,6 +26,7 @@ __all__ = [
     "policies_with_effort",
     "replan",
     "sample",
+    "transfers",
     "verify",
     "verify_structure",
 ]
@@ -220,3 +221,9 @@ def replan(
     max_copies: int | None = None,
     threads: int = 1,
 ) -> Migration: ...
+def transfers(
+    before: npt.NDArray[np.int64],
+    before_gpus: int,
+    after: npt.NDArray[np.int64],
+    topology: Topology,
+) -> npt.NDArray[np.int64]: ...

@@ -11,7 +11,7 @@ from eplb.history import LoadHistory, history_of
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.sizes import real_number, topology, whole_number
 from eplb.inputs.windows import canonical_windows, has_windows, summed, windows_of
-from eplb.plans import Plan
+from eplb.plans import Plan, certified_for
 from eplb.storage.plan_file import MadeFrom
 from eplb.text import count, short
 from eplb.window_figures import WindowFigures
@@ -185,10 +185,10 @@ def evaluate(plan: Plan, load: Any) -> Plan | WindowFigures:
     """
     _check_plan(plan)
     if isinstance(load, LoadHistory):
-        return plan.certified_for(load.core().newest())
+        return certified_for(plan, load.core().newest())
     windows = canonical_windows(load)
     if not has_windows(load):
-        return plan.certified_for(windows[0])
+        return certified_for(plan, windows[0])
     return WindowFigures.of([_core.certify(plan.placement, loads) for loads in windows])
 
 

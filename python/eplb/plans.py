@@ -126,7 +126,7 @@ class Plan(PlanTables):
         """
         from eplb.storage.plan_file import from_dict
 
-        return cls._of(from_dict(values))
+        return plan_of(from_dict(values))
 
     def _content(self) -> PlanContent:
         from eplb.storage.plan_file import PlanContent
@@ -134,36 +134,6 @@ class Plan(PlanTables):
         certificate = self.certificate if self.certified else None
         return PlanContent(
             self._placement, self._policy, certificate, self._options, self._made_from
-        )
-
-    @classmethod
-    def _of(cls, content: PlanContent) -> Plan:
-        return cls(
-            content.placement,
-            policy=content.policy,
-            certificate=content.certificate,
-            options=content.options,
-            made_from=content.made_from,
-        )
-
-    @classmethod
-    def from_file(cls, path: str | PathLike[str]) -> Plan:
-        """Reads a plan file; see :func:`eplb.load_plan`."""
-        from pathlib import Path
-
-        from eplb.storage.plan_file import read
-
-        return cls._of(read(Path(path)))
-
-    def certified_for(self, loads: _core.Loads) -> Plan:
-        """The same plan with the certificate for other loads; see :func:`eplb.evaluate`."""
-        return Plan(
-            self._placement,
-            policy=self._policy,
-            loads=loads,
-            certificate=_core.certify(self._placement, loads),
-            options=self._options,
-            made_from=self._made_from,
         )
 
     def save(
@@ -220,7 +190,16 @@ class Plan(PlanTables):
 
     def _placed(self) -> PlacedLayers:
         from eplb.engines.rows import PlacedLayers
+        from eplb.errors import PlanFileError
 
+        if (self.phy2log < 0).any():
+            layer, slot = (int(at) for at in np.argwhere(self.phy2log < 0)[0])
+            raise PlanFileError(
+                f"layer {layer}, slot {slot} is empty; the file of an engine needs an expert in every "
+                "slot",
+                layer=layer,
+                slot=slot,
+            )
         loaded = tuple(self.loaded_layers.tolist()) if self.certified else None
         return PlacedLayers(self.phy2log.tolist(), self.num_experts, self.num_gpus, loaded)
 
@@ -261,7 +240,34 @@ def load_plan(path: str | PathLike[str]) -> Plan:
         VerificationError: its tables are not a valid placement.
         OSError: it cannot be read.
     """
-    return Plan.from_file(path)
+    from pathlib import Path
+
+    from eplb.storage.plan_file import read
+
+    return plan_of(read(Path(path)))
+
+
+def plan_of(content: PlanContent) -> Plan:
+    """The plan of a plan file."""
+    return Plan(
+        content.placement,
+        policy=content.policy,
+        certificate=content.certificate,
+        options=content.options,
+        made_from=content.made_from,
+    )
+
+
+def certified_for(plan: Plan, loads: _core.Loads) -> Plan:
+    """The same plan with the certificate for other loads; see :func:`eplb.evaluate`."""
+    return Plan(
+        plan.placement,
+        policy=plan.policy,
+        loads=loads,
+        certificate=_core.certify(plan.placement, loads),
+        options=plan.options,
+        made_from=plan.made_from,
+    )
 
 
 def integer_table(name: str, values: Any) -> IntTable:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 def summary(plan: PlanTables) -> str:
     """The text of ``print(plan)``: at most 80 columns."""
-    lines = [_sizes(plan), *_cost(plan), _duplicates(plan), row("digest", plan.digest())]
+    lines = [
+        _sizes(plan),
+        *_empty_slots(plan),
+        *_cost(plan),
+        _duplicates(plan),
+        row("digest", plan.digest()),
+    ]
     return "\n".join(lines)
 
 
@@ -45,6 +51,12 @@ def _sizes(plan: PlanTables) -> str:
         groups = f"{plan.num_groups}, each whole on one of {plan.num_nodes} nodes"
         lines.append(row("groups", groups))
     return "\n".join(lines)
+
+
+def _empty_slots(plan: PlanTables) -> list[str]:
+    if empty := int((plan.phy2log < 0).sum()):
+        return [row("empty", f"{count(empty, 'empty slot')} of all layers")]
+    return []
 
 
 def _made_from(made_from: MadeFrom | None) -> list[str]:

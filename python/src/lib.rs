@@ -7,6 +7,7 @@
 mod errors;
 mod history;
 mod sampling;
+mod transfers;
 
 use eplb_core as core;
 use numpy::{
@@ -461,6 +462,9 @@ mod _core {
 
     #[pymodule_export]
     use crate::sampling::{families, family, models, sample};
+
+    #[pymodule_export]
+    use crate::transfers::transfers;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]

@@ -33,6 +33,7 @@ pub use error::{Error, ErrorKind, Part, Place};
 pub use limits::{MAX_EXPERTS, MAX_REPLICAS, MAX_SLOTS};
 pub use over_time::previous::Previous;
 pub use over_time::replan::{LayerMigration, Migration, MigrationOptions, MoveLimit, replan};
+pub use over_time::transfers::{Slot, Transfer, transfers};
 pub use placement::Placement;
 pub use placement::bound::Bound;
 pub use placement::certificate::{Certificate, LayerCertificate};

@@ -247,15 +247,51 @@ def test_every_kind_of_file_gives_the_same_plan(
     assert (code, err, json.loads(out)["digest"]) == (0, "", PLAN.digest())
 
 
-def test_windows_are_summed_and_noted(run: Any) -> None:
-    np.save("windows.npy", np.array([LOADS // 2, LOADS - LOADS // 2]))
-    note = "2 windows summed: [2, 5, 16] to [5, 16]"
-    line = "plan windows.npy --gpus 4 --replicas 20"
-    code, out, err = run(line)
-    assert (code, timeless(out), err) == (0, f"{PLAN}\n  note          {note}\n", "")
-    values = json.loads(run(line, "--json")[1])
-    assert (values["digest"], values["notes"]) == (PLAN.digest(), [note])
-    assert run("compare windows.npy --gpus 4")[1].endswith(f"\nnote: {note}\n")
+def test_windows_are_planned_for_the_next(run: Any) -> None:
+    """From one file, or from several."""
+    windows = np.array([LOADS // 2, LOADS - LOADS // 2])
+    np.save("windows.npy", windows)
+    for name, window in zip(("first.npy", "second.npy"), windows, strict=True):
+        np.save(name, window)
+    plan = eplb.plan(windows, num_gpus=4, num_replicas=20)
+    for files in ("windows.npy", "first.npy second.npy"):
+        line = f"plan {files} --gpus 4 --replicas 20"
+        code, out, err = run(line)
+        assert (code, timeless(out), err) == (0, f"{plan}\n", "")
+        values = json.loads(run(line, "--json")[1])
+        assert (values["digest"], values["notes"]) == (plan.digest(), [])
+        summed = json.loads(run(f"{line} --policy minimax --json")[1])
+        assert summed["digest"] == PLAN.digest()
+    text = run("compare windows.npy --gpus 4")[1]
+    assert "\nnote: all figures are of the sum of 2 windows, which all policies but" in text
+    np.save("other.npy", LOADS[1:])
+    err = run("plan first.npy other.npy --gpus 4")[2]
+    assert err == "eplb: other.npy: it has 4 layers x 16 experts, but first.npy has 5 x 16\n"
+
+
+def test_evaluate_shows_every_window(run: Any) -> None:
+    PLAN.save("plan.json")
+    windows = np.array([LOADS, LOADS[::-1], LOADS * 0])
+    np.save("windows.npy", windows)
+    figures = eplb.evaluate(PLAN, windows)
+    out = run("evaluate plan.json windows.npy")[1]
+    assert out.endswith(f"{figures}\n")
+    assert "note          the figures above are of the sum of 3 windows" in out
+    values = json.loads(run("evaluate plan.json windows.npy --json")[1])["windows"]
+    assert [window["balancedness_mean"] for window in values] == [
+        pytest.approx(figures.balancedness[0].mean()),
+        pytest.approx(figures.balancedness[1].mean()),
+        None,
+    ]
+
+
+def test_verify_of_a_plan_from_windows(run: Any) -> None:
+    np.save("windows.npy", np.array([LOADS, LOADS[::-1]]))
+    for policy in eplb.POLICIES:
+        run(f"plan windows.npy --gpus 4 --policy {policy} --out plan.json")
+        code, out, err = run("verify plan.json windows.npy")
+        assert (code, err) == (0, "")
+        assert out.startswith("verified: structure, GPU loads and lower bounds of 5 layers")
 
 
 def test_the_key_names_the_array(run: Any) -> None:
@@ -424,7 +460,7 @@ PLANNED = "plan loads.npy --gpus 4"
 MISTAKES: dict[str, tuple[str, str]] = {
     "no such command": ("plant loads.npy", "No such command 'plant'"),
     "no such option": ("plan loads.npy --gpu 4", "No such option: --gpu .*--gpus"),
-    "no loads": ("plan --gpus 4", "Missing argument 'LOADS'"),
+    "no loads": ("plan --gpus 4", "Missing argument 'LOADS"),
     "no gpus": ("plan loads.npy", "Missing option '--gpus'"),
     "an option without its value": ("plan loads.npy --gpus", "--gpus"),
     "no number": ("plan loads.npy --gpus 4x", "'--gpus': '4x' is not a whole number"),
@@ -474,7 +510,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "a target that is none": (
         f"{PLANNED} --target-gap -1",
-        "^--target-gap -1 is not a gap; expected a finite number",
+        "^--target-gap -1.0 is not a gap; expected a finite number",
     ),
     "a target of another policy": (
         f"{PLANNED} --policy adaptive --target-gap 0.1",
@@ -668,7 +704,7 @@ def test_an_error_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None
     def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("eplb.cli.plan.read_loads", broken)
+    monkeypatch.setattr("eplb.cli.plan.read_windows", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main(["plan", "loads.npy", "--gpus", "4"])
 
@@ -677,7 +713,7 @@ def test_no_memory(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def greedy(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("eplb.cli.plan.read_loads", greedy)
+    monkeypatch.setattr("eplb.cli.plan.read_windows", greedy)
     assert run(PLANNED) == (2, "", "eplb: not enough memory for loads or a plan of this size\n")
 
 

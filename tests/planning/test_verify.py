@@ -65,7 +65,7 @@ def with_entry(values: Any, path: tuple[Any, ...], other: Any) -> Any:
 
 #: What says nothing of the placement or its loads, or is tried below; that duplicates would serve a
 #: layer better is the planner's word, which the verifier can refuse only where nothing could.
-ELSEWHERE = {"format", "version", "policy", *SIZES}
+ELSEWHERE = {"format", "version", "policy", "options", "made_from", "cluster", *SIZES}
 
 
 def corruptions(values: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:

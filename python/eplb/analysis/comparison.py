@@ -12,6 +12,7 @@ from eplb.inputs.loads import canonical_loads
 from eplb.inputs.sizes import topology
 from eplb.inputs.windows import has_windows, summed
 from eplb.planning import POLICIES, plan, policies_for
+from eplb.plans import certified_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +150,7 @@ def compare(
     impossible = {policy: _why_not(make, policy) for policy in POLICIES if policy not in policies}
     plans = [_timed(make, policy) for policy in policies]
     if has_windows(load):
-        plans = [(made.certified_for(judged), milliseconds) for made, milliseconds in plans]
+        plans = [(certified_for(made, judged), milliseconds) for made, milliseconds in plans]
     first = plans[0][0]
     named = zip(policies, plans, strict=True)
     return Comparison(

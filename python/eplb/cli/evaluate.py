@@ -26,6 +26,7 @@ from eplb.engines import FORMATS, HiddenLayers, moe_layers_of
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.windows import summed
 from eplb.load_files import read_loads
+from eplb.plans import certified_for
 
 
 def evaluate_command(
@@ -72,7 +73,7 @@ def evaluate_command(
         )
     placed, named = read_placement(placement, format, gpus, layers or read.layers)
     windows, left_out = rows_of(read.windows, placed.num_layers, named)
-    plan = placed.certified_for(canonical_loads(summed(windows)))
+    plan = certified_for(placed, canonical_loads(summed(windows)))
     notes = [*read.notes, *left_out]
     each = None if len(windows) == 1 else eplb.evaluate(placed, windows)
     if each is not None:

@@ -91,7 +91,7 @@ def to_dict(content: PlanContent) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "policy": content.policy,
-        "options": content.options,
+        "options": dict(content.options),
         "made_from": None if content.made_from is None else asdict(content.made_from),
         "cluster": None,
         "num_layers": placement.layers,
@@ -147,18 +147,18 @@ def from_dict(values: Any) -> PlanContent:
 
 
 def _version(values: Any) -> int:
-    """The version of a plan file."""
-    if not isinstance(values, dict):
-        return VERSION  # what is wrong is said of its keys
-    said = values.get("format"), values.get("version")
-    # Compare the types too: an array is not simply equal or unequal.
-    types = type(said[0]), type(said[1])
-    if None not in said and (types != (str, int) or said not in ((FORMAT, 1), (FORMAT, VERSION))):
-        raise PlanFileError(
-            f"unknown format {short(said[0])} version {short(said[1])}; "
-            f"expected {FORMAT!r} version 1 or {VERSION}"
-        )
-    return VERSION if said[1] is None else int(said[1])
+    """The version of a plan file; the newest one if it does not say, so that keys lack."""
+    if not isinstance(values, dict) or not {"format", "version"} <= values.keys():
+        return VERSION
+    format_, version = values["format"], values["version"]
+    # Look at the types first: an array is not simply equal or unequal.
+    plain = type(format_) is str and type(version) is int
+    if plain and format_ == FORMAT and version in (1, VERSION):
+        return int(version)
+    raise PlanFileError(
+        f"unknown format {short(format_)} version {short(version)}; "
+        f"expected {FORMAT!r} version 1 or {VERSION}"
+    )
 
 
 def _options(values: dict[str, Any]) -> dict[str, Any]:

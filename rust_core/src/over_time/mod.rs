@@ -1,10 +1,12 @@
 //! Planning over time: plans for the windows to come, and updates that move little.
 //!
 //! A [`LoadHistory`](crate::LoadHistory) keeps a few rows of merged windows for each layer, with
-//! weights. A placement is judged by its GPU loads in all rows ([`objective`]) and improved by moves that are
-//! worth their price ([`search`]): estimates for all moves around a busy GPU ([`screen`]), exact gains
-//! for the best of them ([`state`]). It begins with the placement in force ([`previous`], [`repair`])
-//! or with a new one ([`cold`], for the policy [`multiwindow`]). All numbers are integers: equal histories give equal plans.
+//! weights. A placement is judged by its GPU loads in all rows ([`objective`]) and improved by moves
+//! that are worth their price ([`search`]): estimates for all moves around a busy GPU ([`screen`]),
+//! exact gains for the best of them ([`state`]). It begins with the placement in force ([`previous`],
+//! [`repair`]) or with a new one ([`cold`], for the policy [`multiwindow`]). The weight copies from
+//! one placement to the next are put in steps ([`transfers`](mod@transfers)). All numbers are
+//! integers: equal histories give equal plans.
 
 mod cold;
 mod error;
@@ -21,3 +23,4 @@ mod search;
 mod state;
 #[cfg(test)]
 mod tests;
+pub(crate) mod transfers;

@@ -1,0 +1,100 @@
+//! The slots of the old and of the new placement as one row of cells.
+
+use std::ops::Range;
+
+use crate::over_time::state::EMPTY;
+use crate::over_time::transfers::transfer::Slot;
+use crate::problem::cluster::Cluster;
+
+/// How far weights travel. The nearest is the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Distance {
+    SameGpu,
+    SameNode,
+    OtherNode,
+}
+
+/// A GPU has a cell for each position that it has in either placement. Cells are in the order of GPUs
+/// and positions.
+#[derive(Debug)]
+pub(super) struct Layout {
+    old_gpus: usize,
+    old_per_gpu: usize,
+    /// Slots of each GPU in the new placement.
+    new_slots: Vec<Range<usize>>,
+    /// The first cell of each GPU.
+    first: Vec<u32>,
+    gpu_of: Vec<u32>,
+    /// None for a GPU that the new placement does not have.
+    node_of: Vec<Option<u32>>,
+}
+
+impl Layout {
+    pub(super) fn new(old_gpus: usize, old_slots: usize, cluster: &Cluster) -> Self {
+        let old_per_gpu = old_slots / old_gpus;
+        let new_slots: Vec<_> = (0..cluster.num_gpus()).map(|gpu| cluster.slots_of(gpu)).collect();
+        let mut layout = Self {
+            old_gpus,
+            old_per_gpu,
+            new_slots,
+            first: Vec::new(),
+            gpu_of: Vec::new(),
+            node_of: Vec::new(),
+        };
+        for gpu in 0..old_gpus.max(cluster.num_gpus()) {
+            let old = if gpu < old_gpus { old_per_gpu } else { 0 };
+            let new = layout.new_slots.get(gpu).map_or(0, Range::len);
+            layout.first.push(layout.gpu_of.len() as u32);
+            layout.gpu_of.resize(layout.gpu_of.len() + old.max(new), gpu as u32);
+            layout.node_of.push(cluster.gpus().get(gpu).map(|gpu| gpu.node));
+        }
+        layout
+    }
+
+    pub(super) fn gpus(&self) -> usize {
+        self.first.len()
+    }
+
+    pub(super) fn cells(&self) -> usize {
+        self.gpu_of.len()
+    }
+
+    #[inline]
+    pub(super) fn gpu_of(&self, cell: u32) -> usize {
+        self.gpu_of[cell as usize] as usize
+    }
+
+    pub(super) fn slot_of(&self, cell: u32) -> Slot {
+        let gpu = self.gpu_of(cell);
+        Slot { gpu, position: (cell - self.first[gpu]) as usize }
+    }
+
+    pub(super) fn distance(&self, gpu: usize, other: usize) -> Distance {
+        match (self.node_of[gpu], self.node_of[other]) {
+            _ if gpu == other => Distance::SameGpu,
+            (Some(node), Some(other)) if node == other => Distance::SameNode,
+            _ => Distance::OtherNode,
+        }
+    }
+
+    /// A row of the old placement, by cells.
+    pub(super) fn old_cells(&self, row: &[u16]) -> Vec<u16> {
+        self.spread(
+            row,
+            (0..self.old_gpus).map(|gpu| gpu * self.old_per_gpu..(gpu + 1) * self.old_per_gpu),
+        )
+    }
+
+    /// A row of the new placement, by cells.
+    pub(super) fn new_cells(&self, row: &[u16]) -> Vec<u16> {
+        self.spread(row, self.new_slots.iter().cloned())
+    }
+
+    fn spread(&self, row: &[u16], slots: impl Iterator<Item = Range<usize>>) -> Vec<u16> {
+        let mut cells = vec![EMPTY; self.cells()];
+        for (slots, &first) in slots.zip(&self.first) {
+            cells[first as usize..][..slots.len()].copy_from_slice(&row[slots]);
+        }
+        cells
+    }
+}
