@@ -86,7 +86,8 @@ def evaluated(answer: Answer, load: Loads, sizes: Sizes) -> eplb.Plan:
     if answer.plan is not None:
         eplb.verify(answer.plan, load)
         require(np.array_equal(answer.plan.phy2log, answer.phy2log), "another plan than its table")
-    return eplb.evaluate(made, load)
+    judged: eplb.Plan = eplb.evaluate(made, load)
+    return judged
 
 
 def plan_of(phy2log: Table, sizes: Sizes) -> eplb.Plan:

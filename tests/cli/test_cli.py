@@ -45,17 +45,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Runs the command line in this process: exit code, standard output, standard error."""
-
-    def run_here(line: str, *more: str) -> tuple[int, str, str]:
-        code = cli.main([*line.split(), *more])
-        return code, *capsys.readouterr()
-
-    return run_here
-
-
 def start(line: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs the command line as a shell does, without a terminal."""
     switches = ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "PYTHONUNBUFFERED")
@@ -93,7 +82,9 @@ def figures(plan: eplb.Plan) -> dict[str, Any]:
 def trivial() -> eplb.Plan:
     """The placement without balancing, of the sizes of PLAN and for its loads."""
     row = np.arange(20) % 16
-    return eplb.evaluate(eplb.Plan.from_phy2log(np.tile(row, (5, 1)), num_gpus=4), LOADS)
+    placed = eplb.Plan.from_phy2log(np.tile(row, (5, 1)), num_gpus=4)
+    plan: eplb.Plan = eplb.evaluate(placed, LOADS)
+    return plan
 
 
 def timeless(out: str) -> str:

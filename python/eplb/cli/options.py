@@ -83,7 +83,7 @@ LoadsPath = Annotated[
 LoadsPaths = Annotated[
     list[str],
     typer.Argument(
-        metavar="LOADS...",
+        metavar="LOADS",
         help="Loads [layers, experts] or [windows, layers, experts]: .npy, .npz, .csv, .json, .pt, "
         "an engine's dump, or - for standard input. Several files are windows, oldest first.",
     ),
@@ -252,6 +252,7 @@ _OPTIONS = {
     "top_k": "--top-k",
     "tokens": "--tokens",
     "windows": "--windows",
+    "previous_format": "--previous-format",
     "previous_gpus": "--previous-gpus",
     "move_price": "--move-price",
     "max_moves": "--max-moves",

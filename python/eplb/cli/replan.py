@@ -34,6 +34,7 @@ from eplb.cli.placements import read_placement, rows_of
 from eplb.cli.screen import lines_of, plan_values
 from eplb.cli.targets import checked_target, refuse_to_overwrite
 from eplb.engines import FORMAT_NAMES, moe_layers_of
+from eplb.errors import Parameter
 from eplb.load_files import read_windows
 
 if TYPE_CHECKING:
@@ -80,14 +81,14 @@ def replan_command(
     groups: Annotated[int | None, number("--groups", "Groups of experts, as for plan.")] = None,
     nodes: Annotated[int | None, number("--nodes", "Nodes, as for plan.")] = None,
     move_price: Annotated[
-        float,
+        Any,
         typer.Option(
             "--move-price",
             metavar="SHARE",
             parser=gap,
             help="What moving all slots must gain, of the GPU loads: 0.01 or 1%.",
         ),
-    ] = 0.01,
+    ] = "0.01",
     max_moves: Annotated[
         Any,
         typer.Option(
@@ -97,7 +98,7 @@ def replan_command(
             help="The most copies of a layer: a number, or a share of its slots such as 0.2 or 20%. "
             "Three times as many after a shift of the traffic.",
         ),
-    ] = 0.2,
+    ] = "0.2",
     max_copies: Annotated[
         int | None, number("--max-copies", "The most copies of all layers.")
     ] = None,
@@ -138,9 +139,12 @@ def replan_command(
         raise eplb.EplbError(f"--bandwidth {bandwidth} is out of range; expected more than 0")
     read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
     hidden = [*moe_layers_of(config).moe] if config is not None else layers
-    placed, named = read_placement(
-        previous, previous_format, previous_gpus or gpus, hidden or read.layers
-    )
+    try:
+        placed, named = read_placement(
+            previous, previous_format, previous_gpus or gpus, hidden or read.layers
+        )
+    except eplb.EplbError as error:
+        raise error.renamed(_of_previous) from error
     windows, left_out = rows_of(read.windows, placed.num_layers, named)
     remembered = _history(history)
     remembered.observe(windows, threads=threads)
@@ -177,6 +181,12 @@ def replan_command(
         *lines_of("written to", [file for file in (out, transfers, history) if file is not None]),
     ]
     say("\n".join(lines))
+
+
+def _of_previous(parameter: Parameter) -> Parameter:
+    """Parameters of the placement in force, which has options of its own."""
+    own = {"format": "previous_format"}
+    return Parameter(own.get(parameter.name, parameter.name), parameter.value)
 
 
 def _history(file: str | None) -> eplb.LoadHistory:

@@ -29,8 +29,9 @@ impl Fleet {
             first..nodes.partition_point(|&other| other as usize <= node)
         };
         // A plan that ignores groups and nodes has one zone, however many nodes the cluster has.
+        let whole = |_| 0..cluster.num_gpus();
         let zones: Vec<_> = match topology.nodes() {
-            1 => vec![0..cluster.num_gpus()],
+            1 => (0..1).map(whole).collect(),
             nodes => (0..nodes).map(zone).collect(),
         };
         let slots = (0..cluster.num_gpus()).map(|gpu| cluster.slots_of(gpu)).collect();

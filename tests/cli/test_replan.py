@@ -1,0 +1,142 @@
+"""`eplb replan`: the placement in force and new windows in, an update out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import eplb
+import numpy as np
+import pytest
+
+RANDOM = np.random.default_rng(4)
+USUAL = RANDOM.lognormal(5, 1, (3, 16))
+WINDOWS = (USUAL * RANDOM.lognormal(0, 0.4, (8, 3, 16))).astype(np.int64)
+PLAN = eplb.plan(WINDOWS[:6], num_gpus=4, num_replicas=20)
+ALL = eplb.replan(WINDOWS, PLAN)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with a placement in force and loads in it."""
+    monkeypatch.chdir(tmp_path)
+    np.save("all.npy", WINDOWS)
+    np.save("seen.npy", WINDOWS[:7])
+    np.save("newest.npy", WINDOWS[7])
+    PLAN.save("plan.json")
+    return tmp_path
+
+
+def test_it_prints_the_update_and_writes_files(run: Any) -> None:
+    code, out, err = run(
+        "replan seen.npy newest.npy --previous plan.json --out next.json --transfers t.json "
+        "--expert-bytes 1000000 --bandwidth 0.5"
+    )
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{ALL}\n")
+    transfers = ALL.transfers(1_000_000)
+    assert "\n".join(transfers.lines()) in out
+    seconds = (transfers.busiest_gpu_bytes() or 0) / 0.5e9
+    assert f"  time          {seconds:.3f} s for the busiest GPU at 0.5 GB/s" in out
+    assert eplb.load_plan("next.json") == ALL.plan
+    assert json.loads(Path("t.json").read_text()) == transfers.to_dict()
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_json_has_every_figure(run: Any) -> None:
+    line = "replan all.npy --previous plan.json --json --expert-bytes 10 --bandwidth 1"
+    values = json.loads(run(line)[1])
+    assert values["phy2log"] == ALL.plan.phy2log.tolist()
+    assert values["previous"]["phy2log"] == PLAN.phy2log.tolist()
+    assert values["copies"] == ALL.copies.tolist()
+    assert values["gain"] == ALL.gain.tolist()
+    assert (values["shifted"], values["kept"]) == (ALL.shifted.tolist(), ALL.kept.tolist())
+    transfers = ALL.transfers(10)
+    assert (values["transfers"], values["bytes"]) == (len(transfers), transfers.num_bytes)
+    assert values["seconds"] == (transfers.busiest_gpu_bytes() or 0) / 1e9
+
+
+def test_a_history_file_is_begun_and_goes_on(run: Any) -> None:
+    line = "--previous plan.json --history history.json --json"
+    run(f"replan seen.npy {line}")
+    assert eplb.LoadHistory.from_file("history.json").windows == 7
+    digest = json.loads(run(f"replan newest.npy {line}")[1])["digest"]
+    assert digest == ALL.plan.digest()
+    assert eplb.LoadHistory.from_file("history.json").windows == 8
+
+
+def test_options_reach_the_planner(run: Any) -> None:
+    for options, expected in (
+        ("--max-moves 2", {"max_moves": 2}),
+        ("--max-moves 10%", {"max_moves": 0.1}),
+        ("--max-copies 1", {"max_copies": 1}),
+        ("--move-price 0 --max-copies 3", {"move_price": 0, "max_copies": 3}),
+        ("--move-price 5%", {"move_price": 0.05}),
+        ("--gpus 6", {"num_gpus": 6}),
+        ("--redundant 8 --threads 2", {"num_replicas": 24}),
+    ):
+        out = run(f"replan all.npy --previous plan.json --json {options}")[1]
+        wanted = eplb.replan(WINDOWS, PLAN, **expected)
+        assert json.loads(out)["digest"] == wanted.plan.digest(), options
+
+
+def test_the_placement_in_force_may_be_an_engine_s(run: Any) -> None:
+    PLAN.save("vllm.json", "vllm")
+    line = "replan all.npy --previous vllm.json --previous-format vllm --json"
+    for gpus in ("--gpus 4", "--previous-gpus 4"):
+        assert json.loads(run(f"{line} {gpus}")[1])["digest"] == ALL.plan.digest()
+    # All hidden layers are in the loads, MoE layers in the file.
+    np.save("hidden.npy", np.insert(WINDOWS, [0, 0], 0, axis=1))
+    PLAN.save("map.json", "vllm-ascend", layers=[2, 3, 4])
+    out = run("replan hidden.npy --previous map.json --previous-format vllm-ascend --json")[1]
+    values = json.loads(out)
+    assert values["phy2log"] == ALL.plan.phy2log.tolist()
+    assert values["notes"] == [
+        "layers 0, 1 of the loads left out: the placement does not have them"
+    ]
+
+
+def test_what_is_not_known_is_said(run: Any) -> None:
+    out = run("replan all.npy --previous plan.json --bandwidth 10")[1]
+    assert "  time          not known: give --expert-bytes" in out
+    PLAN.phy2log.tolist()
+    placed = PLAN.phy2log.copy()
+    placed[placed == placed[0, 0]] = -1
+    eplb.Plan.from_phy2log([[0, 1, -1, 0]], num_gpus=2).save("empty.json")
+    assert "1 empty slot" in str(eplb.load_plan("empty.json"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("replan all.npy", "Missing option '--previous'"),
+        ("replan all.npy --previous no.json", "no.json: No such file"),
+        ("replan all.npy --previous all.npy", "all.npy: this is an .npy file, not a plan file"),
+        ("replan plan.json --previous plan.json", "plan.json: this is a plan, not a load table"),
+        ("replan all.npy --previous plan.json --max-moves x", "'x' is not a number"),
+        ("replan all.npy --previous plan.json --max-moves -1", "--max-moves -1 is too small"),
+        (
+            "replan all.npy --previous plan.json --move-price -1",
+            "--move-price -1.0 is out of range",
+        ),
+        ("replan all.npy --previous plan.json --max-copies -1", "--max-copies -1 is too small"),
+        ("replan all.npy --previous plan.json --expert-bytes 0", "--expert-bytes 0 is too small"),
+        ("replan all.npy --previous plan.json --bandwidth 0", "--bandwidth 0.0 is out of range"),
+        ("replan all.npy --previous plan.json --transfers t.txt", "'t.txt' is not a file name"),
+        ("replan all.npy --previous plan.json --out all.npy", "--out all.npy would overwrite the"),
+        ("replan all.npy --previous plan.json --history all.npy", "--history all.npy would overwr"),
+        ("replan all.npy --previous plan.json --history plan.json", "plan.json: the history"),
+        ("replan all.npy --previous plan.json --redundant 9", "--redundant 9 (25 slots)"),
+        ("replan all.npy --previous vllm.json --previous-format vllm", "--gpus"),
+        ("replan all.npy --previous plan.json --previous-format x", "unknown --previous-format"),
+    ],
+)
+def test_a_mistake_is_one_line(line: str, message: str, run: Any, folder: Path) -> None:
+    PLAN.save("vllm.json", "vllm")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    code, out, err = run(line)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.splitlines()[0].startswith("eplb: ")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
