@@ -601,7 +601,7 @@ def test_a_config_keeps_its_own_words(run: Any) -> None:
     for line in (f"{PLANNED} --out a.json", "evaluate a.json loads.npy --format sglang"):
         code, _, err = run(f"{line} --config config.json")
         assert code == 2
-        assert err.startswith("eplb: config.json: num_hidden_layers is None;")
+        assert err.startswith("eplb: config.json: it has no 'num_hidden_layers';")
 
 
 def test_layers_without_load_have_no_duplicates_to_count(run: Any) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pytest
 import torch
 from engine_files import load_engine_file
 from eplb import LoadError, cli, limits
+from eplb.engines.ranks import token_counts
 from eplb.load_files import WRITERS, read_loads
 from real_loads import TOPOLOGIES, total
 from safetensors.numpy import save_file
@@ -117,10 +119,30 @@ BAD_TRTLLM: dict[str, tuple[Callable[[], None], str]] = {
     "no counts": (lambda: trtllm([{}]), "its files have no counts"),
     "no number of experts": (
         lambda: trtllm([{"1_1": CELL}], "{}"),
-        "meta_info.json: it has no valid",
+        "^meta_info.json: it has no 'num_experts'; .* from 1 to 16384",
     ),
-    "a list for meta": (lambda: trtllm([{"1_1": CELL}], "[16]"), "meta_info.json: it has no valid"),
-    "true experts": (lambda: trtllm([{"1_1": CELL}], '{"num_experts": true}'), "no valid"),
+    "a list for meta": (
+        lambda: trtllm([{"1_1": CELL}], "[16]"),
+        "^meta_info.json: the file must be an object with keys, found a list",
+    ),
+    "meta that is no JSON": (
+        lambda: trtllm([{"1_1": CELL}], "{"),
+        "^meta_info.json: .* valid JSON",
+    ),
+    **{
+        f"{number} experts": (
+            partial(trtllm, [{"1_1": CELL}], f'{{"num_experts": {number}}}'),
+            f"^meta_info.json: num_experts is {said}; .* from 1 to 16384",
+        )
+        for number, said in (
+            ("true", "true"),
+            ("null", "null"),
+            ('"8"', "'8'"),
+            ("0", "0"),
+            ("16385", "16385"),
+            ("8.0", "8.0"),
+        )
+    },
     "another number": (
         lambda: trtllm([{"1_1": CELL}, {"1_1": CELL[:9]}]),
         r"^rank1.safetensors: 1_1 has shape \[9\], but meta_info.json says 16 experts",
@@ -438,6 +460,49 @@ def test_mindie_s_map_of_experts() -> None:
     assert read_loads("dump").table.tolist() == expected.tolist()
 
 
+def test_mindie_s_shared_experts_in_the_map_are_left_out() -> None:
+    """They follow the routed ones, in a slot of every device."""
+    routed = np.arange(16).reshape(4, 4)
+    row = np.column_stack([routed, [16, 16, 17, 17]]).ravel()
+    eplb.Plan.from_phy2log(np.tile(row, (4, 1)), num_gpus=4).save("map.json", "vllm-ascend")
+    slots = np.random.default_rng(8).integers(1, 99, (4, 20))
+    mindie(
+        np.hsplit(slots, 4), num_moe_layers=4, num_of_experts=16, eplb_expert_map_file="map.json"
+    )
+    Path("map.json").rename("dump/map.json")
+    wanted = slots.reshape(4, 4, 5)[:, :, :4].reshape(4, 16)
+    assert read_loads("dump").table.tolist() == wanted.tolist()
+
+
+def test_minus_one_shared_rank_is_none() -> None:
+    tables = np.split(COUNTS, 4, axis=1)
+    mindie(tables, num_moe_layers=4, num_of_experts=16, num_dangling_shared_experts=-1)
+    assert read_loads("dump").table.tolist() == COUNTS.tolist()
+
+
+class Counted(np.ndarray[Any, Any]):
+    """A table that counts how often it is asked for its size."""
+
+    asked = 0
+
+    @property
+    def size(self) -> int:
+        Counted.asked += 1
+        return 2
+
+
+def test_each_rank_of_mindie_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each rank that follows: that would take for ever with many ranks."""
+    mindie([[[rank, 1]] for rank in range(40)])
+    monkeypatch.setattr(
+        "eplb.engines.ascend.hotspots.token_counts", lambda *of: token_counts(*of).view(Counted)
+    )
+    monkeypatch.setattr(limits, "MAX_LOADS", 79)
+    Counted.asked = 0
+    assert "more than 79 loads" in refusal("dump")
+    assert Counted.asked <= 80
+
+
 def mindie_twice(tables: list[Any]) -> None:
     mindie(tables)
     mindie(tables, folder="dump/decode")
@@ -474,7 +539,28 @@ BAD_MINDIE: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: mindie([np.ones((300, 2))]),
         "its files have 300 rows, and no model_gen_config.json says how many layers",
     ),
-    "no layers": (lambda: mindie([COUNTS], num_of_experts=16), "'num_moe_layers' must be a whole"),
+    "no layers": (
+        lambda: mindie([COUNTS], num_of_experts=16),
+        "model_gen_config.json: it has no 'num_moe_layers'; expected a whole number from 1",
+    ),
+    "many layers": (
+        lambda: mindie([COUNTS], num_moe_layers=99999999, num_of_experts=16),
+        "num_moe_layers is 99999999; expected a whole number from 1 to 16384",
+    ),
+    "experts in words": (
+        lambda: mindie([COUNTS], num_moe_layers=4, num_of_experts="16"),
+        "num_of_experts is '16'; expected a whole number from 1 to 16384",
+    ),
+    "shared ranks below -1": (
+        lambda: mindie(
+            [COUNTS], num_moe_layers=4, num_of_experts=16, num_dangling_shared_experts=-2
+        ),
+        "num_dangling_shared_experts is -2; expected a whole number from -1",
+    ),
+    "one row": (
+        lambda: mindie([COUNTS[:1]], num_moe_layers=4, num_of_experts=16),
+        "its files have 1 row, but model_gen_config.json says 4 layers",
+    ),
     "too few rows": (
         lambda: mindie([COUNTS], num_moe_layers=9, num_of_experts=16),
         "its files have 4 rows, but model_gen_config.json says 9 layers",
@@ -491,7 +577,7 @@ BAD_MINDIE: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a map that is no path": (
         lambda: mindie([COUNTS], num_moe_layers=4, num_of_experts=16, eplb_expert_map_file=3),
-        "'eplb_expert_map_file' must be a path",
+        "model_gen_config.json: eplb_expert_map_file is 3; expected a path",
     ),
 }
 

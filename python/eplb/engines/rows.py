@@ -74,9 +74,9 @@ class Target:
         Raises:
             PlanFileError: the engine could not use the placement.
         """
-        if self.num_experts not in (None, placed.num_experts):
+        if self.num_experts is not None and self.num_experts != placed.num_experts:
             raise PlanFileError(
-                f"the model has {self.num_experts} experts per layer, but the plan has "
+                f"the model has {count(self.num_experts, 'expert')} per layer, but the plan has "
                 f"{placed.num_experts}; is this the config.json of another model?"
             )
         rows = _rows(placed, self.format, self.layers, self.num_hidden_layers)
@@ -185,7 +185,8 @@ def _with_dense_layers(
         if total is not None:
             rows = count(placed.num_layers, "layer")
             raise PlanFileError(
-                f"the plan has {rows}, but the model has {total} hidden layers", hint=_NAME_LAYERS
+                f"the plan has {rows}, but the model has {count(total, 'hidden layer')}",
+                hint=_NAME_LAYERS,
             )
         notes.append(
             f"{HiddenLayers.all_of(placed.num_layers)} are the plan's, because no others were named; "
