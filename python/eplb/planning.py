@@ -10,6 +10,7 @@ import numpy as np
 from eplb import _core
 from eplb.errors import EplbError, Parameter
 from eplb.inputs.loads import canonical_loads
+from eplb.inputs.names import unknown
 from eplb.inputs.sizes import topology, whole_number
 from eplb.plans import Plan
 from eplb.text import count, short
@@ -91,8 +92,7 @@ def plan(
 
 def _check_name(option: str, name: Any, known: tuple[str, ...]) -> None:
     if not isinstance(name, str) or name not in known:
-        choices = ", ".join(known)
-        raise EplbError("unknown ", Parameter(option), f" {short(name)}; expected one of {choices}")
+        raise unknown(option, name, known)
 
 
 def _check_options(policy: str, effort: str, target_gap: Any) -> None:

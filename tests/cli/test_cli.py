@@ -326,7 +326,9 @@ def test_layers_without_load_are_left_out(run: Any) -> None:
     assert (values["num_layers"], values["loaded_layers"]) == (7, 5)
     for name in ("balancedness_mean", "balancedness_worst", "gap_mean", "gap_worst"):
         assert values[name] == full[name]
-    assert "\n2 layers without load" in run("compare zeros.npy --gpus 4")[1]
+    assert "\n2 layers without load are" in run("compare zeros.npy --gpus 4")[1]
+    np.save("zeros.npy", with_zeros[1:])
+    assert "\n1 layer without load is" in run("compare zeros.npy --gpus 4")[1]
 
 
 def test_loads_that_are_all_zero(run: Any) -> None:
@@ -421,7 +423,7 @@ def test_verify_finds_other_loads(run: Any) -> None:
 
 PLANNED = "plan loads.npy --gpus 4"
 MISTAKES: dict[str, tuple[str, str]] = {
-    "no such command": ("plant loads.npy", "No such command 'plant'"),
+    "no such command": ("plant loads.npy", "No such command 'plant'.*'plan'"),
     "no such option": ("plan loads.npy --gpu 4", "No such option: --gpu .*--gpus"),
     "no loads": ("plan --gpus 4", "Missing argument 'LOADS'"),
     "no gpus": ("plan loads.npy", "Missing option '--gpus'"),
@@ -516,8 +518,19 @@ MISTAKES: dict[str, tuple[str, str]] = {
         f"{PLANNED} --layers 3- --out a.json",
         "'3-' is not a list of layers; expected for example 3-60",
     ),
-    "layers backwards": (f"{PLANNED} --layers 9-3 --out a.json", "'9-3' is not a list of layers"),
-    "too many layers": (f"{PLANNED} --layers 0-999999999 --out a.json", "is not a list of layers"),
+    "layers backwards": (f"{PLANNED} --layers 9-3 --out a.json", "'9-3' ends before it begins"),
+    "too many layers": (
+        f"{PLANNED} --layers 0-999999999 --out a.json",
+        "'--layers': layer 999999999 is too large; expected 0 to 16383",
+    ),
+    "a layer of many digits": (
+        f"{PLANNED} --layers 1,{10**20 - 1} --out a.json",
+        f"'--layers': layer {10**20 - 1} is too large; expected 0 to 16383",
+    ),
+    "a layer of more digits than Python reads": (
+        f"{PLANNED} --layers {'9' * 5000} --out a.json",
+        "is too large; expected 0 to 16383",
+    ),
     "layers that descend": (
         f"{PLANNED} --layers 4,3 --out a.json",
         "must ascend, but 3 comes after 4",
@@ -535,7 +548,27 @@ MISTAKES: dict[str, tuple[str, str]] = {
         f"{PLANNED} --config bad.json --layers 3 --out a.json",
         "says which layers there are",
     ),
-    "no such metric": (f"{PLANNED} --metric mine", "unknown name 'mine'; choose from sglang,"),
+    "no such metric": (
+        f"{PLANNED} --metric mine",
+        "^unknown --metric 'mine'; expected one of sglang,",
+    ),
+    "a metric that is misspelt": (f"{PLANNED} --metric vlm", r"\nhint: did you mean 'vllm'\?$"),
+    "a policy that is misspelt": (
+        f"{PLANNED} --policy minmax",
+        r"unknown --policy 'minmax'; .*\nhint: did you mean 'minimax'\?$",
+    ),
+    "a writer that is misspelt": (
+        f"{PLANNED} --from slang",
+        r"unknown --from 'slang'.*\nhint: did you mean 'sglang'\?$",
+    ),
+    "a key that is misspelt": (
+        "plan two.npz --gpus 4 --key lods",
+        r"^two\.npz: unknown --key 'lods'; .* loads, other\nhint: did you mean 'loads'\?$",
+    ),
+    "gpus that do not divide an engine's slots": (
+        "evaluate lists.json loads.npy --format vllm --gpus 3",
+        r"^lists\.json: its layers have 2 slots, .* --gpus 3\nhint: try --gpus 2$",
+    ),
     "a picture of another kind": (
         f"{PLANNED} --plot a.gif",
         r"^'a\.gif' is not a picture file name",
@@ -554,7 +587,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "too wide a range of layers": (
         f"{PLANNED} --layers 0-16384 --out a.json",
-        "is not a list of layers",
+        "layer 16384 is too large; expected 0 to 16383",
     ),
     "a plan over the config": (
         f"{PLANNED} --config config.json --out config.json",
@@ -640,6 +673,7 @@ def test_a_mistake_is_one_line(name: str, run: Any, folder: Path) -> None:
     Path("text.csv").write_text("1,x\n")
     Path("bad.json").write_text("[[1, 2], [-3, 4]]")
     Path("folder.json").mkdir()
+    np.savez("two.npz", loads=LOADS, other=LOADS)
     Path("lists.json").write_text("[[0, 1]]")
     Path("config.json").write_text('{"model_type": "mixtral", "num_hidden_layers": 5}')
     Path("sglang.json").write_text('{"physical_to_logical_map": [[0, 1]]}')

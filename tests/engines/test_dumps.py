@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from engine_files import load_engine_file
-from eplb import LoadError, cli, limits
+from eplb import LoadError, PlanFileError, cli, limits
 from eplb.engines.ranks import token_counts
 from eplb.load_files import WRITERS, read_loads
 from real_loads import TOPOLOGIES, total
@@ -251,6 +251,39 @@ def test_evaluate_takes_the_layers_that_were_recorded(capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["phy2log"] == whole.phy2log[[1, 3]].tolist()
 
 
+def test_loads_of_other_layers_than_the_placement_s(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the hint says works."""
+    counts = np.vstack([np.zeros((3, 16), int), COUNTS])
+    plan = eplb.plan(COUNTS, num_gpus=4)
+    for name in ("sglang", "vllm"):
+        plan.save(f"{name}.json", name, layers=range(3, 7), num_hidden_layers=7)
+    np.save("all.npy", counts)
+    np.save("moe.npy", COUNTS)
+    for file, loads, said in (
+        (
+            "sglang",
+            "moe",
+            "has 7 layers (layers 0 to 6), but the loads have 4\nhint: give --layers",
+        ),
+        ("vllm", "all", "has 4 layers, but the loads have 7\nhint: give --layers or --config"),
+    ):
+        line = f"evaluate {file}.json {loads}.npy --format {file} --gpus 4"
+        assert run(line) == 2
+        assert f"{file}.json {said}" in capsys.readouterr().err
+        assert run(f"{line} --layers 3-6") == 0
+        assert plan.digest() in capsys.readouterr().out
+    # Neither option would help here.
+    eplb.plan(counts, num_gpus=4).save("plan.json")
+    eplb.plan(counts, num_gpus=4).save("vllm.json", "vllm", layers=range(7))
+    for line in ("plan.json moe.npy", "vllm.json moe.npy --format vllm --gpus 4"):
+        assert run(f"evaluate {line}") == 2
+        assert capsys.readouterr().err.endswith(".json has 7 layers, but the loads have 4\n")
+    line = "evaluate sglang.json moe.npy --format sglang --gpus 4 --layers 3-5"
+    assert run(line) == 2
+    err = capsys.readouterr().err
+    assert err.endswith("has 3 layers (layers 3, 4, 5), but the loads have 4\n")
+
+
 def test_a_dump_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     trtllm([{"7_3": COUNTS[0]}])
     meta = Path("dump/meta_info.json").read_bytes()
@@ -290,6 +323,12 @@ def test_a_dump_judges_the_placement_that_was_made_of_it(
     wanted.save("plan.json")
     assert run("evaluate plan.json dump.pt --layers 3-6 --json") == 0
     assert run("evaluate plan.json dump.pt") == 2
+
+
+def test_one_dense_layer_is_not_taken_for_a_moe_layer() -> None:
+    plan = eplb.plan(np.vstack([np.zeros((1, 16), int), COUNTS]), num_gpus=4)
+    with pytest.raises(PlanFileError, match=r"layer 0 .* has no load, so it may be a dense layer;"):
+        plan.save("placement.json", "vllm")
 
 
 @pytest.mark.parametrize("format", ["vllm-ascend", "vllm"])
@@ -391,7 +430,8 @@ def test_mindie_s_stages(stage: str) -> None:
     table = COUNTS + (stage == "prefill")
     assert read_loads("dump", key=stage).table.tolist() == table.tolist()
     assert refusal("dump") == "it has decode and prefill; choose one with key"
-    assert refusal("dump", key="train") == "it has no 'train'; it has decode and prefill"
+    assert refusal("dump", key="train") == "unknown key 'train'; expected one of decode, prefill"
+    assert refusal("dump", key="prefil").endswith("did you mean 'prefill'?")
 
 
 def test_mindie_s_counters_run_on() -> None:
@@ -601,7 +641,9 @@ def test_a_map_of_experts_is_looked_for_beside_the_files_only() -> None:
 def test_writers_that_do_not_fit() -> None:
     np.save("loads.npy", COUNTS)
     Path("empty").mkdir()
-    with pytest.raises(LoadError, match=r"^unknown load format 'me'; choose from table, sglang, "):
+    with pytest.raises(
+        LoadError, match=r"^unknown written_by 'me'; expected one of table, sglang, "
+    ):
         read_loads("loads.npy", written_by="me")
     for writer in ("trtllm", "mindie"):
         assert "writes a directory" in refusal("loads.npy", written_by=writer)
@@ -635,7 +677,7 @@ def test_from_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert run(f"{command} --from mindie") == 2
         assert "mindie writes a directory" in capsys.readouterr().err
     assert run("compare dump.pt --gpus 4 --from engine") == 2
-    assert "'--from': unknown name 'engine'; choose from table, " in capsys.readouterr().err
+    assert "unknown --from 'engine'; expected one of table, " in capsys.readouterr().err
 
 
 def test_other_files_in_the_place_of_loads() -> None:

@@ -24,6 +24,7 @@ from eplb.engines import (
     FORMATS,
     moe_layers_of,
 )
+from eplb.engines import load_engine_file as load_engine_table
 from eplb.engines.layers import hidden_layer_count
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -422,8 +423,15 @@ def test_the_number_of_gpus(tmp_path: Path) -> None:
     PLAN.save(path, "vllm")
     with pytest.raises(PlanFileError, match="does not say for how many GPUs it is; give num_gpus"):
         load_engine_file(path, "vllm")
-    with pytest.raises(PlanFileError, match=r"num_replicas=6 is not divisible by num_gpus=4"):
-        load_engine_file(path, "vllm", num_gpus=4)
+    for gpus, near in ((4, "3 or num_gpus=6"), (5, "3 or num_gpus=6"), (7, "6"), (2**40, "6")):
+        with pytest.raises(
+            PlanFileError, match=rf"6 slots, .* num_gpus={gpus}; try num_gpus={near}$"
+        ):
+            load_engine_file(path, "vllm", num_gpus=gpus)
+        with pytest.raises(
+            PlanFileError, match=f"6 slots, .* num_gpus={gpus}; try num_gpus={near}$"
+        ):
+            load_engine_table(path, "vllm", num_gpus=gpus)
     with pytest.raises(TopologyError, match="num_gpus=0"):
         load_engine_file(path, "vllm", num_gpus=0)
     PLAN.save(path, "vllm-ascend")
@@ -445,6 +453,14 @@ def test_layers_that_are_not_there(tmp_path: Path) -> None:
         bad(tmp_path, "sglang", rows, layers=[1, 4]) == "the file lacks layer 4; it has layers 0, 1"
     )
     assert "the file names no hidden layers" in bad(tmp_path, "vllm", ROWS, layers=[1])
+
+
+def test_a_misspelt_key_is_told(tmp_path: Path) -> None:
+    content = json.dumps({"physical_to_logical_maps": ROWS})
+    assert bad(tmp_path, "sglang", content).endswith(
+        "; is its key 'physical_to_logical_maps' a misspelt physical_to_logical_map?"
+    )
+    assert "misspelt" not in bad(tmp_path, "sglang", {"rows": ROWS})
 
 
 def test_the_system_s_errors_are_its_own(tmp_path: Path) -> None:
@@ -471,7 +487,7 @@ BAD_TABLES: dict[str, tuple[Any, str]] = {
         [[0, 2**63]],
         "layer 0, slot 1: expected the number of an expert, found 9223372036854775808",
     ),
-    "large": ([[0, 2**30]], "layer 0, slot 1: expert 1073741824 needs more slots"),
+    "large": ([[0, 2**30]], "layer 0, expert 1: the expert has no slot"),
     "no such slot": ([[0, 1], [1, 1]], "layer 1, expert 0: the expert has no slot"),
     "many layers": ([[0, 1]] * 20000, "it has 20000 layers; at most 16384 are read"),
 }

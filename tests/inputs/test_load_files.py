@@ -220,6 +220,11 @@ def test_sums_of_integers_are_exact(data: DataObject) -> None:
     assert sum_of_windows(windows).tolist() == [exact]
 
 
+def test_one_window(tmp_path: Path) -> None:
+    read = read_loads(written(tmp_path, "a.npy", npy(COUNTS[None])))
+    assert read.notes == ("1 window summed: [1, 4, 6] to [4, 6]",)
+
+
 def test_sums_of_int8_do_not_wrap(tmp_path: Path) -> None:
     read = read_loads(written(tmp_path, "a.npy", npy(np.full((300, 2, 3), 127, dtype=np.int8))))
     assert read.table.tolist() == [[38100] * 3] * 2
@@ -321,7 +326,7 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "json with a huge float": ("a.json", b"[[1, 1e999]]", "layer 0, expert 1: the load is inf"),
     "json beyond 2**64 - 1": ("a.json", f"[[1, {2**64}]]", f"expert 1: the load is {2**64};"),
     "json, negative": ("a.json", b"[[1], [-2]]", "layer 1, expert 0: the load is -2"),
-    "json, ragged": ("a.json", b"[[1, 2], [3]]", "layer 1 has 1 loads, layer 0 2"),
+    "json, ragged": ("a.json", b"[[1, 2], [3]]", "layer 1 has 1 load, layer 0 has 2"),
     "json, a number under a name": (
         "a.json",
         b'{"a": 1}',
@@ -421,7 +426,10 @@ def test_errors_know_the_place(tmp_path: Path) -> None:
 
 def test_keys_that_are_not_there(tmp_path: Path) -> None:
     message = refusal(tmp_path, "a.npz", npz(a=COUNTS, b=COUNTS), key="c")
-    assert message == "it has no 'c'; it has 'a', 'b'"
+    assert message == "unknown key 'c'; expected one of a, b"
+    message = refusal(tmp_path, "a.npz", npz(counts=COUNTS, b=COUNTS), key="count")
+    assert message.endswith("did you mean 'counts'?")
+    assert refusal(tmp_path, "a.json", "{}", key="c") == "it has no table"
     for name, content in (("a.npy", npy(COUNTS)), ("a.csv", csv(COUNTS)), ("a", as_json(COUNTS))):
         assert "not 'c'" in refusal(tmp_path, name, content, key="c")
     many = json.dumps({f"key {i} " + "x" * 99: 0 for i in range(999)})

@@ -126,7 +126,8 @@ def _sizes_lines(comparison: Comparison) -> list[str]:
         lines.append(f"{sizes.num_groups} groups, each whole on one of {sizes.num_nodes} nodes")
     without = sizes.num_layers - comparison.loaded_layers
     if without:
-        lines.append(f"{count(without, 'layer')} without load are not counted")
+        verb = "is" if without == 1 else "are"
+        lines.append(f"{count(without, 'layer')} without load {verb} not counted")
     return lines
 
 

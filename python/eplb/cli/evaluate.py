@@ -22,7 +22,9 @@ from eplb.cli.options import (
 from eplb.cli.output import say
 from eplb.cli.screen import lines_of, metric_lines, plan_values
 from eplb.engines import FORMATS, HiddenLayers, moe_layers_of
+from eplb.errors import Parameter, Part
 from eplb.load_files import read_loads
+from eplb.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +76,18 @@ def evaluate_command(
         )
     placed, named = _placement(placement, format, gpus, layers or read.layers)
     table, left_out = _rows_of(read.table, placed.num_layers, named)
+    if len(table) != placed.num_layers:
+        # Layers can be selected from all loads, but only from files that say which these are.
+        can_select = len(table) > placed.num_layers or (
+            format != "plan" and FORMATS[format].rows != "moe"
+        )
+        raise _other_layers(
+            placement,
+            placed.num_layers,
+            len(table),
+            named,
+            can_select=can_select and layers is None,
+        )
     plan = eplb.evaluate(placed, table)
     notes = [*read.notes, *left_out]
     if as_json:
@@ -99,6 +113,18 @@ def _placement(
     chosen = None if format in FORMATS and FORMATS[format].rows == "moe" else layers
     plan, named = eplb.Plan.from_engine_file(path, format, num_gpus=gpus, layers=chosen)
     return plan, named or layers
+
+
+def _other_layers(
+    path: str, placed: int, loads: int, named: Sequence[int] | None, *, can_select: bool
+) -> eplb.LoadError:
+    """The error for loads of another number of layers than the placement has."""
+    which = f" ({HiddenLayers(named)})" if named is not None and len(named) == placed else ""
+    options: list[Part] = ["give ", Parameter("layers"), " or ", Parameter("config")]
+    return eplb.LoadError(
+        f"{path} has {count(placed, 'layer')}{which}, but the loads have {loads}",
+        hint=[*options, " to say which hidden layers are MoE layers"] if can_select else [],
+    )
 
 
 def _rows_of(

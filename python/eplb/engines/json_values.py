@@ -8,6 +8,7 @@ from typing import Any
 
 from eplb import limits
 from eplb.errors import PlanFileError
+from eplb.inputs.names import nearest
 from eplb.storage.json_text import parse_json
 from eplb.text import short
 
@@ -40,7 +41,9 @@ def object_with(what: str, values: Any, keys: tuple[str, ...]) -> dict[str, Any]
     if not isinstance(values, dict):
         raise PlanFileError(f"{what} must be an object with keys, found {kind_of(values)}")
     if missing := [key for key in keys if key not in values]:
-        raise PlanFileError(f"{what} lacks {', '.join(missing)}")
+        near = nearest(missing[0], values.keys() - set(keys))
+        hint = [] if near is None else [f"is its key {near!r} a misspelt {missing[0]}?"]
+        raise PlanFileError(f"{what} lacks {', '.join(missing)}", hint=hint)
     return values
 
 

@@ -11,7 +11,7 @@ from eplb.engines.all_engines import FORMATS, check_ending
 from eplb.engines.json_values import kind_of
 from eplb.engines.layers import HiddenLayers
 from eplb.errors import EplbError, Parameter, PlanFileError
-from eplb.inputs.sizes import whole_number
+from eplb.inputs.sizes import check_slots, whole_number
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ def load_engine_file(
             named = HiddenLayers.all_of(len(table))
         if wanted is not None:
             table, named = _selected(table, named, wanted), wanted
-        return EngineFile(table, _gpus(gpus, decoded), named)
+        on = _gpus(gpus, decoded)
+        check_slots(len(table[0]), on)
+        return EngineFile(table, on, named)
     except EplbError as error:
         raise error.within(str(source), kind=PlanFileError) from error
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: What says which hidden layers the rows are.
 _NAME_LAYERS: list[Part] = ["give ", Parameter("layers"), " or ", Parameter("config")]
 
+_SEVERAL = ("have", "they", "dense layers")
+
 
 @dataclass(frozen=True)
 class PlacedLayers:
@@ -135,8 +137,9 @@ def _rows(
             notes.append(f"{unnamed} of the plan left out: not named as MoE layers")
         lost = _lost_load(placed, unnamed)
     if covers == "moe" and layers is None and (idle := _idle(placed)):
+        have, they, dense = ("has", "it", "a dense layer") if len(idle) == 1 else _SEVERAL
         raise PlanFileError(
-            f"{idle} of the plan have no load, so they may be dense layers; {name} wants only MoE "
+            f"{idle} of the plan {have} no load, so {they} may be {dense}; {name} wants only MoE "
             "layers",
             hint=_NAME_LAYERS,
         )

@@ -10,7 +10,7 @@ import numpy as np
 from eplb import _core
 from eplb.errors import LoadError, LoadTypeError
 from eplb.inputs import tensors
-from eplb.text import short, type_name
+from eplb.text import count, short, type_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -116,7 +116,8 @@ def _list_array(load: list[Any] | tuple[Any, ...]) -> npt.NDArray[Any]:
     for layer, row in enumerate(rows):
         if len(row) != len(rows[0]):
             raise LoadError(
-                f"the loads are ragged: layer {layer} has {len(row)} loads, layer 0 {len(rows[0])}"
+                f"the loads are ragged: layer {layer} has {count(len(row), 'load')}, "
+                f"layer 0 has {len(rows[0])}"
             )
     integers = all(type(cell) is int for row in rows for cell in row)
     for layer, row in enumerate(rows):

@@ -25,7 +25,7 @@ def load_array(values: Any) -> npt.NDArray[Any]:
         raise LoadError(f"expected a table of loads, found {_kind(values)}")
     cells = values.size if isinstance(values, np.ndarray) else values.numel()
     if cells > limits.MAX_LOADS:
-        raise LoadError(f"it holds {cells} loads; at most {limits.MAX_LOADS} are read")
+        raise LoadError(f"it holds {count(cells, 'load')}; at most {limits.MAX_LOADS} are read")
     array, bits_of = as_array(values)
     if 0 in array.strides and array.size > 1:
         raise LoadError(
@@ -63,7 +63,9 @@ def _list_array(values: list[Any]) -> npt.NDArray[Any]:
         except (LoadError, LoadTypeError) as error:
             raise LoadError(f"window {window}: {error}") from error
         if (width := windows[-1].shape[1]) != (wanted := windows[0].shape[1]):
-            raise LoadError(f"window {window} has {width} experts, but window 0 has {wanted}")
+            raise LoadError(
+                f"window {window} has {count(width, 'expert')}, but window 0 has {wanted}"
+            )
     if len({table.dtype for table in windows}) == 1:
         return np.stack(windows)
     # Among floats, an integer must be exact.
@@ -102,7 +104,7 @@ def check_loads(array: npt.NDArray[Any]) -> None:
 def sum_note(array: npt.NDArray[Any]) -> str:
     """A note that windows were summed."""
     windows, layers, experts = array.shape
-    return f"{windows} windows summed: [{windows}, {layers}, {experts}] to [{layers}, {experts}]"
+    return f"{count(windows, 'window')} summed: [{windows}, {layers}, {experts}] to [{layers}, {experts}]"
 
 
 def sum_of_windows(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -139,7 +141,7 @@ def _sum_of_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
             total[layer, expert] = math.fsum(array[:, layer, expert].tolist())
         except OverflowError:
             raise LoadError(
-                f"layer {layer}, expert {expert}: the sum of {windows} windows exceeds float64",
+                f"layer {layer}, expert {expert}: the sum of {count(windows, 'window')} exceeds float64",
                 layer=layer,
                 expert=expert,
             ) from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from eplb.engines.all_engines import DUMPS
 from eplb.engines.engine import FileDump, FolderDump
 from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter
+from eplb.inputs.names import unknown
 from eplb.load_files import load_history
 from eplb.load_files.arrays import check_loads, load_array, sum_note, sum_of_windows
 from eplb.load_files.plausibility import refuse_expert_ids
@@ -73,7 +74,7 @@ def read_loads(
         OSError: it cannot be read.
     """
     if written_by is not None and written_by not in WRITERS:
-        raise LoadError(f"unknown load format {written_by!r}; choose from {', '.join(WRITERS)}")
+        raise unknown("written_by", written_by, WRITERS, kind=LoadError)
     name = "standard input" if source == "-" else str(source)
     try:
         if source != "-" and Path(source).is_dir():

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from eplb import _core, limits
 from eplb.errors import EplbError, PlanFileError, VerificationError
+from eplb.inputs.names import nearest
 from eplb.inputs.sizes import topology
 from eplb.storage.json_text import parse_json
 from eplb.storage.npy import read_npz
@@ -180,7 +181,9 @@ def _check_keys(what: str, values: Any, keys: set[str]) -> None:
     if not isinstance(values, dict):
         raise PlanFileError(f"{what} must be an object with keys, got {type(values).__name__}")
     if missing := sorted(keys - values.keys()):
-        raise PlanFileError(f"{what} lacks {', '.join(missing)}")
+        near = nearest(missing[0], values.keys() - keys)
+        hint = [] if near is None else [f"is its key {near!r} a misspelt {missing[0]}?"]
+        raise PlanFileError(f"{what} lacks {', '.join(missing)}", hint=hint)
     if unknown := sorted(map(_key, values.keys() - keys)):
         raise PlanFileError(f"{what} has unknown keys: {', '.join(unknown)[:200]}")
 

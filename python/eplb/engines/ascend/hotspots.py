@@ -23,6 +23,7 @@ from eplb.engines.engine import DecodedLoads
 from eplb.engines.json_values import kind_of, whole_number_under
 from eplb.engines.ranks import RANK, json_object, named_in_errors, rank_files, token_counts
 from eplb.errors import EplbError, LoadError, Parameter
+from eplb.inputs.names import unknown
 from eplb.storage.csv_text import csv_table
 from eplb.storage.decode import bytes_of, text_of
 from eplb.text import count
@@ -64,7 +65,7 @@ def read(folder: Path, stage: str | None = None) -> DecodedLoads:
     if not stages:
         raise LoadError("it has neither decode_0.csv nor prefill_0.csv")
     if stage is not None and stage not in stages:
-        raise LoadError(f"it has no {stage!r}; it has {' and '.join(stages)}")
+        raise unknown("key", stage, stages, kind=LoadError)
     if stage is None and len(stages) > 1:
         raise LoadError(
             f"it has {' and '.join(stages)}", hint=["choose one with ", Parameter("key")]
