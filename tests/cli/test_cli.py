@@ -103,12 +103,15 @@ def timeless(out: str) -> str:
     return left
 
 
+NOT_WRITTEN = "  note          not written; --out FILE writes the plan\n"
+
+
 # --- plan -----------------------------------------------------------------------------------------
 
 
 def test_plan_prints_the_plan(run: Any) -> None:
     code, out, err = run("plan loads.npy --gpus 4 --replicas 20")
-    assert (code, timeless(out), err) == (0, f"{PLAN}\n", "")
+    assert (code, timeless(out), err) == (0, f"{PLAN}\n{NOT_WRITTEN}", "")
 
 
 def test_plan_writes_the_plan(run: Any, folder: Path) -> None:
@@ -172,8 +175,8 @@ def test_efforts_reach_the_planner(run: Any) -> None:
 
 def test_a_target_reaches_the_planner(run: Any) -> None:
     digests = set()
-    for gap in ("0", "0.5"):
-        made = eplb.plan(LOADS, num_gpus=4, num_replicas=20, target_gap=float(gap))
+    for gap, wanted in (("0", 0), ("0.5", 0.5), ("50%", 0.5), ("0.999", 0.999), ("500%", 5)):
+        made = eplb.plan(LOADS, num_gpus=4, num_replicas=20, target_gap=wanted)
         line = f"plan loads.npy --gpus 4 --replicas 20 --target-gap {gap} --json"
         assert json.loads(run(line)[1])["digest"] == made.digest()
         digests.add(made.digest())
@@ -182,12 +185,16 @@ def test_a_target_reaches_the_planner(run: Any) -> None:
 
 def test_that_no_slots_are_spare_is_told(run: Any) -> None:
     np.save("hot.npy", np.array([[9] + [1] * 7]))
-    line = "plan hot.npy --gpus 4"
-    assert "there are no redundant slots, so no expert has a second replica" in run(line)[1]
-    assert "no slots are spare" not in run(line, "--redundant", "4")[1]
-    assert "no slots are spare" not in run("plan loads.npy --gpus 1")[1]
     np.save("even.npy", np.ones((2, 8)))
-    assert "no slots are spare" not in run("plan even.npy --gpus 4")[1]
+    np.save("zeros.npy", np.zeros((2, 8)))
+    note = "there are no redundant slots, so no expert has a second replica; try --redundant 4"
+    for command in ("plan", "compare"):
+        line = f"{command} hot.npy --gpus 4"
+        assert note in " ".join(run(line)[1].split())
+        assert json.loads(run(f"{line} --json")[1])["notes"] == [note]
+        assert "redundant" not in run(f"{line} --redundant 4")[1]
+        for other in ("loads.npy --gpus 1", "even.npy --gpus 4", "zeros.npy --gpus 4"):
+            assert "redundant" not in run(f"{command} {other}")[1]
 
 
 def test_a_large_gap_points_to_a_longer_search(run: Any) -> None:
@@ -252,10 +259,14 @@ def test_windows_are_summed_and_noted(run: Any) -> None:
     note = "2 windows summed: [2, 5, 16] to [5, 16]"
     line = "plan windows.npy --gpus 4 --replicas 20"
     code, out, err = run(line)
-    assert (code, timeless(out), err) == (0, f"{PLAN}\n  note          {note}\n", "")
+    assert (code, timeless(out), err) == (
+        0,
+        f"{PLAN}\n  note          {note}\n{NOT_WRITTEN}",
+        "",
+    )
     values = json.loads(run(line, "--json")[1])
     assert (values["digest"], values["notes"]) == (PLAN.digest(), [note])
-    assert run("compare windows.npy --gpus 4")[1].endswith(f"\nnote: {note}\n")
+    assert run("compare windows.npy --gpus 4 --replicas 20")[1].endswith(f"\nnote: {note}\n")
 
 
 def test_the_key_names_the_array(run: Any) -> None:
@@ -477,6 +488,12 @@ MISTAKES: dict[str, tuple[str, str]] = {
         f"{PLANNED} --target-gap -1",
         "^--target-gap -1 is not a gap; expected a finite number",
     ),
+    "a target in percent without the sign": (
+        f"{PLANNED} --target-gap 5",
+        r"'--target-gap': 5 without % is 500%; did you mean 5%\?",
+    ),
+    "a target of all": (f"{PLANNED} --target-gap 1", r"1 without % is 100%; did you mean 1%\?"),
+    "a target without end": (f"{PLANNED} --target-gap inf", "--target-gap inf is not a gap"),
     "a target of another policy": (
         f"{PLANNED} --policy adaptive --target-gap 0.1",
         "^--target-gap 0.1 is an option of the policy minimax",

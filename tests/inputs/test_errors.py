@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import eplb
@@ -62,6 +63,8 @@ BAD_LOADS: dict[str, tuple[Any, type[Exception], str]] = {
     "None": (None, LoadTypeError, "NoneType"),
     "dict": ({"a": [1]}, LoadTypeError, "dict"),
     "string": ("abc", LoadTypeError, "got str;"),
+    "name of a file": ("loads.npy", LoadTypeError, r"got str; eplb\.load_files\.read_loads"),
+    "path": (Path("loads.npy"), LoadTypeError, r"Path; eplb\.load_files\.read_loads"),
     "bytes": (b"abc", LoadTypeError, "got bytes;"),
     "array of texts": (np.array([["a", "bcd"]]), LoadTypeError, "got str;"),
     "array of bytes": (np.array([[b"abcd"]]), LoadTypeError, "got bytes;"),

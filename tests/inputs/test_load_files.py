@@ -134,6 +134,23 @@ def test_reads(name: str, tmp_path: Path) -> None:
     assert read.notes == ()
 
 
+ROWS: dict[str, bytes] = {
+    "a.npy": npy(COUNTS[1]),
+    "a.npz": npz(load=COUNTS[1]),
+    "a.pt": pt(torch.tensor(COUNTS[1])),
+    "lists.pt": pt(COUNTS[1].tolist()),
+    "a.json": as_json(COUNTS[1]),
+    "object.json": json.dumps({"load": COUNTS[1].tolist()}).encode(),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_one_row_is_one_layer(name: str, tmp_path: Path) -> None:
+    read = read_loads(written(tmp_path, name, ROWS[name]))
+    assert read.table.tolist() == COUNTS[1:2].tolist()
+    assert read.notes == ("one row, read as one layer: [6] to [1, 6]",)
+
+
 def test_the_key_names_the_array(tmp_path: Path) -> None:
     contents = {
         "a.npz": npz(counts=COUNTS + 1, mine=COUNTS),
@@ -283,7 +300,6 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
         npy(np.zeros((1, 11111111))).replace(b"(1, 11111111)", b"(9, 99999999)")[:200],
         "declares shape",
     ),
-    "npy, one row": ("a.npy", npy(COUNTS[0]), r"shape \[6\]; expected \[layers, experts\] or"),
     "npy, 4-D": ("a.npy", npy(np.ones((1, 2, 3, 4))), r"shape \[1, 2, 3, 4\]"),
     "npy, no layers": ("a.npy", npy(np.ones((0, 4))), r"shape \[0, 4\]"),
     "npy, no windows": ("a.npy", npy(np.ones((0, 4, 3))), r"shape \[0, 4, 3\]"),
@@ -306,7 +322,6 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "pt that is none": ("a.pt", b"[[1]]", "cannot be read as a .pt file"),
     "pt cut short": ("a.pt", pt(torch.ones(2, 3))[:-40], "cannot be read"),
     "pt of None": ("a.pt", pt(None), "expected a table of loads, found None"),
-    "pt of one row": ("a.pt", pt(torch.ones(3)), r"shape \[3\]"),
     "pt on no device": ("a.pt", pt(torch.ones(2, 3, device="meta")), "meta device"),
     "pt, sparse": ("a.pt", pt(torch.ones(2, 3).to_sparse()), "to_dense"),
     "pt, expanded": ("a.pt", pt(torch.ones(1, 3).expand(5, 3)), r"save it with \.contiguous"),
@@ -333,7 +348,21 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
         "expected a table of loads; 'a' is 1",
     ),
     "json, a number": ("a.json", b"7", "expected a table of loads, found 7"),
-    "json, a row": ("a.json", b"[1, 2]", "one list of numbers"),
+    "json, a row with null": ("a.json", b"[1, null]", "layer 0, expert 1: the load is None"),
+    "json, a row with a list": ("a.json", b"[1, [2]]", "layer 0, expert 1: the load is a list"),
+    "json, a row of bools": ("a.json", b"[true]", "layer 0, expert 0: the load is True"),
+    "json, a negative row": ("a.json", b"[1, -2]", "layer 0, expert 1: the load is -2"),
+    "npy, an empty row": (
+        "a.npy",
+        npy(np.ones(0)),
+        r"shape \[0\]; expected \[layers, experts\] or",
+    ),
+    "npy, a number": ("a.npy", npy(np.array(7)), r"shape \[\]; expected \[layers, experts\] or"),
+    "pt of a long row": (
+        "a.pt",
+        pt([1] * (limits.MAX_LIST_LOADS + 1)),
+        "at most 16777216 are read",
+    ),
     "json, empty list": ("a.json", b"[]", "empty list"),
     "json, empty rows": ("a.json", b"[[], []]", r"shape \[2, 0\]"),
     "json, text in it": ("a.json", b'[[1, "2"]]', "layer 0, expert 1: the load is '2'"),

@@ -24,6 +24,7 @@ from eplb.cli.options import (
     spell,
 )
 from eplb.cli.output import WIDTH, busy, say
+from eplb.cli.screen import spare_notes
 from eplb.engines import METRICS
 from eplb.load_files import read_loads
 from eplb.summary import at_most, global_note, ratio
@@ -54,9 +55,12 @@ def compare_command(
     experts = read.table.shape[1]
     with sizes.spelled_in_errors(experts), busy("planning by every policy"):
         comparison = compare(read.table, **sizes.arguments(experts))
+    # None where no layer has load.
+    worst = max(row.figures.balancedness_worst or 1.0 for row in comparison.rows)
     notes = [
         *read.notes,
         *sizes.notes(),
+        *spare_notes(comparison.sizes, worst),
         *(
             f"{policy} is impossible: {reason.text(spell)}"
             for policy, reason in comparison.impossible.items()

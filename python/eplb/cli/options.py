@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,11 +32,19 @@ def _whole_number(text: str) -> int:
 def gap(text: str) -> float:
     """A gap, given as 0.0005 or 0.05%; the planner checks its range."""
     try:
-        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        number = float(text.removesuffix("%"))
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is not a number; expected for example 0.0005 or 0.05%"
         ) from None
+    if text.endswith("%"):
+        return number / 100
+    if 1 <= number < math.inf:
+        raise typer.BadParameter(
+            f"{text} without % is {number * 100:g}%; did you mean {text}%? Expected a number below 1, "
+            "or one with %"
+        )
+    return number
 
 
 def number(option: str, help_text: str) -> Any:

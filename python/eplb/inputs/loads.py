@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from os import PathLike
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -57,6 +58,11 @@ def as_array(load: Any) -> tuple[npt.NDArray[Any], str | None]:
             return load, bits_of
     if isinstance(load, (list, tuple)):
         return _list_array(load), None
+    if isinstance(load, (str, PathLike)):
+        raise LoadTypeError(
+            f"expected integers or floats as loads, got {type(load).__name__}; "
+            "eplb.load_files.read_loads(file).table are the loads of a file"
+        )
     if "numpy.ma" in sys.modules and isinstance(
         load, np.ma.MaskedArray
     ):  # else it is imported here

@@ -43,8 +43,11 @@ def _kind(values: Any) -> str:
 
 
 def _list_array(values: list[Any]) -> npt.NDArray[Any]:
-    """Nested lists of two or three levels, cell by cell."""
+    """Nested lists of one to three levels, cell by cell."""
     first = values[0] if values else None
+    if isinstance(first, (int, float)):
+        row: npt.NDArray[Any] = _list_array([values])[0]
+        return row
     if not (isinstance(first, list) and first and isinstance(first[0], list)):
         _refuse_many_cells(values)
         return as_array(values)[0]
@@ -80,6 +83,13 @@ def _refuse_many_cells(rows: list[Any]) -> None:
             f"its lists hold {cells} loads; at most {limits.MAX_LIST_LOADS} are read from lists",
             hint=["use an array"],
         )
+
+
+def as_layers(array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    """A row of loads as a table of one layer, with a note; any other array as it is."""
+    if array.ndim != 1 or array.size == 0:
+        return array, ()
+    return array[np.newaxis], (f"one row, read as one layer: [{array.size}] to [1, {array.size}]",)
 
 
 def check_loads(array: npt.NDArray[Any]) -> None:

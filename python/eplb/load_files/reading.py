@@ -11,7 +11,7 @@ from eplb.engines.engine import FileDump, FolderDump
 from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter
 from eplb.inputs.names import unknown
 from eplb.load_files import load_history
-from eplb.load_files.arrays import check_loads, load_array, sum_note, sum_of_windows
+from eplb.load_files.arrays import as_layers, check_loads, load_array, sum_note, sum_of_windows
 from eplb.load_files.plausibility import refuse_expert_ids
 from eplb.load_files.select import select
 from eplb.storage.decode import bytes_of, values_of
@@ -62,7 +62,7 @@ def read_loads(
         source: ``.npy``, ``.npz``, ``.pt`` (needs torch), ``.json`` (lists of lists), ``.csv``
             (a row per layer), or a dump of an engine: SGLang's recorder (``.pt``), TensorRT-LLM's
             statistics (a directory; needs safetensors), MindIE's hotspots (a directory), a load
-            history (``.json``).
+            history (``.json``). One row ``[experts]`` is one layer.
         key: which array of an ``.npz``, which entry of a JSON object or a ``.pt`` dict, ``decode``
             or ``prefill`` for MindIE. By default the only one, or the one named ``counts``,
             ``load`` or ``logical_count``.
@@ -81,11 +81,11 @@ def read_loads(
             decoded = _folder(Path(source), key, written_by)
         else:
             decoded = _file(source, key, written_by, trust=trust)
-        array = load_array(decoded.values)
+        array, row = as_layers(load_array(decoded.values))
         check_loads(array)
         if not trust:
             refuse_expert_ids(array)
-        notes = decoded.notes
+        notes = decoded.notes + row
         if array.ndim == 3:
             notes += (sum_note(array),)
             array = sum_of_windows(array)
