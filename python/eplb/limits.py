@@ -22,3 +22,5 @@ MAX_COLUMNS = 2**16
 MAX_PLACEMENT_SLOTS = 2**26
 #: A model has at most this many hidden layers.
 MAX_HIDDEN_LAYERS = 2**14
+#: A layer has at most this many experts, as for :func:`eplb.plan`.
+MAX_EXPERTS = 2**14

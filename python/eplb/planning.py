@@ -9,6 +9,7 @@ from eplb import _core
 from eplb.errors import EplbError, Parameter
 from eplb.history import LoadHistory, history_of
 from eplb.inputs.loads import canonical_loads
+from eplb.inputs.names import unknown
 from eplb.inputs.sizes import real_number, topology, whole_number
 from eplb.inputs.windows import canonical_windows, has_windows, summed, windows_of
 from eplb.plans import Plan, certified_for
@@ -140,8 +141,7 @@ def _what_to_plan(
 
 def _check_name(option: str, name: Any, known: tuple[str, ...]) -> None:
     if not isinstance(name, str) or name not in known:
-        choices = ", ".join(known)
-        raise EplbError("unknown ", Parameter(option), f" {short(name)}; expected one of {choices}")
+        raise unknown(option, name, known)
 
 
 def _checked_options(policy: str, effort: str, target_gap: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from eplb import _core
 from eplb.errors import EplbError, VerificationError
 from eplb.inputs import tensors
-from eplb.inputs.sizes import topology
+from eplb.inputs.sizes import check_slots, topology, whole_number
 from eplb.plan_tables import PlanTables
 from eplb.text import count, type_name
 
@@ -48,16 +48,10 @@ class Plan(PlanTables):
             LoadTypeError: a tensor without values.
         """
         table = integer_table("phy2log", phy2log)
+        check_slots(table.shape[1], whole_number("num_gpus", num_gpus))
         num_experts = max(int(table.max()) + 1, 1)
         if num_experts > table.shape[1]:
-            layer, slot = (int(at) for at in np.unravel_index(table.argmax(), table.shape))
-            raise VerificationError(
-                f"layer {layer}, slot {slot}: expert {num_experts - 1} needs more slots than there are; "
-                f"expected 0 to {table.shape[1] - 1}, because every expert from 0 needs a slot",
-                layer=layer,
-                slot=slot,
-                expert=num_experts - 1,
-            )
+            raise _without_slot(table)
         sizes = topology(
             num_experts=num_experts,
             num_replicas=table.shape[1],
@@ -97,7 +91,6 @@ class Plan(PlanTables):
         """
         from eplb.engines.reading import load_engine_file
         from eplb.errors import PlanFileError
-        from eplb.inputs.sizes import whole_number
 
         groups, nodes = whole_number("num_groups", num_groups), whole_number("num_nodes", num_nodes)
         file = load_engine_file(path, format, num_gpus=num_gpus, layers=layers)
@@ -228,6 +221,19 @@ class Plan(PlanTables):
         from eplb.summary import summary
 
         return summary(self)
+
+
+def _without_slot(table: IntTable) -> VerificationError:
+    """The error for a table with a larger expert than it has slots: layer 0 lacks some expert."""
+    held = set(table[0].tolist())
+    missing = next(expert for expert in range(len(held) + 1) if expert not in held)
+    layer, slot = (int(at) for at in np.unravel_index(table.argmax(), table.shape))
+    return VerificationError(
+        f"layer 0, expert {missing}: the expert has no slot; expected at least one slot for each "
+        f"expert from 0 to the largest, {int(table.max())} in layer {layer}, slot {slot}",
+        layer=0,
+        expert=missing,
+    )
 
 
 def load_plan(path: str | PathLike[str]) -> Plan:

@@ -11,6 +11,7 @@ import numpy as np
 
 from eplb import _core
 from eplb.errors import EplbError, Parameter
+from eplb.inputs.names import unknown
 from eplb.inputs.sizes import whole_number
 from eplb.text import short
 
@@ -141,8 +142,7 @@ def _checked_name(what: str, name: Any, names: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(f"{what} must be a name, got {short(name)} ({type(name).__name__})")
     if name not in names:
-        choices = ", ".join(names)
-        raise EplbError("unknown ", Parameter(what), f" {short(name)}; expected one of {choices}")
+        raise unknown(what, name, names)
     return name
 
 

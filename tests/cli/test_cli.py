@@ -94,12 +94,15 @@ def timeless(out: str) -> str:
     return left
 
 
+NOT_WRITTEN = "  note          not written; --out FILE writes the plan\n"
+
+
 # --- plan -----------------------------------------------------------------------------------------
 
 
 def test_plan_prints_the_plan(run: Any) -> None:
     code, out, err = run("plan loads.npy --gpus 4 --replicas 20")
-    assert (code, timeless(out), err) == (0, f"{PLAN}\n", "")
+    assert (code, timeless(out), err) == (0, f"{PLAN}\n{NOT_WRITTEN}", "")
 
 
 def test_plan_writes_the_plan(run: Any, folder: Path) -> None:
@@ -163,8 +166,8 @@ def test_efforts_reach_the_planner(run: Any) -> None:
 
 def test_a_target_reaches_the_planner(run: Any) -> None:
     digests = set()
-    for gap in ("0", "0.5"):
-        made = eplb.plan(LOADS, num_gpus=4, num_replicas=20, target_gap=float(gap))
+    for gap, wanted in (("0", 0), ("0.5", 0.5), ("50%", 0.5), ("0.999", 0.999), ("500%", 5)):
+        made = eplb.plan(LOADS, num_gpus=4, num_replicas=20, target_gap=wanted)
         line = f"plan loads.npy --gpus 4 --replicas 20 --target-gap {gap} --json"
         assert json.loads(run(line)[1])["digest"] == made.digest()
         digests.add(made.digest())
@@ -173,12 +176,16 @@ def test_a_target_reaches_the_planner(run: Any) -> None:
 
 def test_that_no_slots_are_spare_is_told(run: Any) -> None:
     np.save("hot.npy", np.array([[9] + [1] * 7]))
-    line = "plan hot.npy --gpus 4"
-    assert "there are no redundant slots, so no expert has a second replica" in run(line)[1]
-    assert "no slots are spare" not in run(line, "--redundant", "4")[1]
-    assert "no slots are spare" not in run("plan loads.npy --gpus 1")[1]
     np.save("even.npy", np.ones((2, 8)))
-    assert "no slots are spare" not in run("plan even.npy --gpus 4")[1]
+    np.save("zeros.npy", np.zeros((2, 8)))
+    note = "there are no redundant slots, so no expert has a second replica; try --redundant 4"
+    for command in ("plan", "compare"):
+        line = f"{command} hot.npy --gpus 4"
+        assert note in " ".join(run(line)[1].split())
+        assert json.loads(run(f"{line} --json")[1])["notes"] == [note]
+        assert "redundant" not in run(f"{line} --redundant 4")[1]
+        for other in ("loads.npy --gpus 1", "even.npy --gpus 4", "zeros.npy --gpus 4"):
+            assert "redundant" not in run(f"{command} {other}")[1]
 
 
 def test_a_large_gap_points_to_a_longer_search(run: Any) -> None:
@@ -354,7 +361,9 @@ def test_layers_without_load_are_left_out(run: Any) -> None:
     assert (values["num_layers"], values["loaded_layers"]) == (7, 5)
     for name in ("balancedness_mean", "balancedness_worst", "gap_mean", "gap_worst"):
         assert values[name] == full[name]
-    assert "\n2 layers without load" in run("compare zeros.npy --gpus 4")[1]
+    assert "\n2 layers without load are" in run("compare zeros.npy --gpus 4")[1]
+    np.save("zeros.npy", with_zeros[1:])
+    assert "\n1 layer without load is" in run("compare zeros.npy --gpus 4")[1]
 
 
 def test_loads_that_are_all_zero(run: Any) -> None:
@@ -449,7 +458,7 @@ def test_verify_finds_other_loads(run: Any) -> None:
 
 PLANNED = "plan loads.npy --gpus 4"
 MISTAKES: dict[str, tuple[str, str]] = {
-    "no such command": ("plant loads.npy", "No such command 'plant'"),
+    "no such command": ("plant loads.npy", "No such command 'plant'.*'plan'"),
     "no such option": ("plan loads.npy --gpu 4", "No such option: --gpu .*--gpus"),
     "no loads": ("plan --gpus 4", "Missing argument 'LOADS"),
     "no gpus": ("plan loads.npy", "Missing option '--gpus'"),
@@ -503,6 +512,12 @@ MISTAKES: dict[str, tuple[str, str]] = {
         f"{PLANNED} --target-gap -1",
         "^--target-gap -1.0 is not a gap; expected a finite number",
     ),
+    "a target in percent without the sign": (
+        f"{PLANNED} --target-gap 5",
+        r"'--target-gap': 5 without % is 500%; did you mean 5%\?",
+    ),
+    "a target of all": (f"{PLANNED} --target-gap 1", r"1 without % is 100%; did you mean 1%\?"),
+    "a target without end": (f"{PLANNED} --target-gap inf", "--target-gap inf is not a gap"),
     "a target of another policy": (
         f"{PLANNED} --policy adaptive --target-gap 0.1",
         "^--target-gap 0.1 is an option of the policy minimax",
@@ -544,8 +559,19 @@ MISTAKES: dict[str, tuple[str, str]] = {
         f"{PLANNED} --layers 3- --out a.json",
         "'3-' is not a list of layers; expected for example 3-60",
     ),
-    "layers backwards": (f"{PLANNED} --layers 9-3 --out a.json", "'9-3' is not a list of layers"),
-    "too many layers": (f"{PLANNED} --layers 0-999999999 --out a.json", "is not a list of layers"),
+    "layers backwards": (f"{PLANNED} --layers 9-3 --out a.json", "'9-3' ends before it begins"),
+    "too many layers": (
+        f"{PLANNED} --layers 0-999999999 --out a.json",
+        "'--layers': layer 999999999 is too large; expected 0 to 16383",
+    ),
+    "a layer of many digits": (
+        f"{PLANNED} --layers 1,{10**20 - 1} --out a.json",
+        f"'--layers': layer {10**20 - 1} is too large; expected 0 to 16383",
+    ),
+    "a layer of more digits than Python reads": (
+        f"{PLANNED} --layers {'9' * 5000} --out a.json",
+        "is too large; expected 0 to 16383",
+    ),
     "layers that descend": (
         f"{PLANNED} --layers 4,3 --out a.json",
         "must ascend, but 3 comes after 4",
@@ -563,7 +589,27 @@ MISTAKES: dict[str, tuple[str, str]] = {
         f"{PLANNED} --config bad.json --layers 3 --out a.json",
         "says which layers there are",
     ),
-    "no such metric": (f"{PLANNED} --metric mine", "unknown name 'mine'; choose from sglang,"),
+    "no such metric": (
+        f"{PLANNED} --metric mine",
+        "^unknown --metric 'mine'; expected one of sglang,",
+    ),
+    "a metric that is misspelt": (f"{PLANNED} --metric vlm", r"\nhint: did you mean 'vllm'\?$"),
+    "a policy that is misspelt": (
+        f"{PLANNED} --policy minmax",
+        r"unknown --policy 'minmax'; .*\nhint: did you mean 'minimax'\?$",
+    ),
+    "a writer that is misspelt": (
+        f"{PLANNED} --from slang",
+        r"unknown --from 'slang'.*\nhint: did you mean 'sglang'\?$",
+    ),
+    "a key that is misspelt": (
+        "plan two.npz --gpus 4 --key lods",
+        r"^two\.npz: unknown --key 'lods'; .* loads, other\nhint: did you mean 'loads'\?$",
+    ),
+    "gpus that do not divide an engine's slots": (
+        "evaluate lists.json loads.npy --format vllm --gpus 3",
+        r"^lists\.json: its layers have 2 slots, .* --gpus 3\nhint: try --gpus 2$",
+    ),
     "a picture of another kind": (
         f"{PLANNED} --plot a.gif",
         r"^'a\.gif' is not a picture file name",
@@ -582,7 +628,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "too wide a range of layers": (
         f"{PLANNED} --layers 0-16384 --out a.json",
-        "is not a list of layers",
+        "layer 16384 is too large; expected 0 to 16383",
     ),
     "a plan over the config": (
         f"{PLANNED} --config config.json --out config.json",
@@ -629,7 +675,7 @@ def test_a_config_keeps_its_own_words(run: Any) -> None:
     for line in (f"{PLANNED} --out a.json", "evaluate a.json loads.npy --format sglang"):
         code, _, err = run(f"{line} --config config.json")
         assert code == 2
-        assert err.startswith("eplb: config.json: num_hidden_layers is None;")
+        assert err.startswith("eplb: config.json: it has no 'num_hidden_layers';")
 
 
 def test_layers_without_load_have_no_duplicates_to_count(run: Any) -> None:
@@ -668,6 +714,7 @@ def test_a_mistake_is_one_line(name: str, run: Any, folder: Path) -> None:
     Path("text.csv").write_text("1,x\n")
     Path("bad.json").write_text("[[1, 2], [-3, 4]]")
     Path("folder.json").mkdir()
+    np.savez("two.npz", loads=LOADS, other=LOADS)
     Path("lists.json").write_text("[[0, 1]]")
     Path("config.json").write_text('{"model_type": "mixtral", "num_hidden_layers": 5}')
     Path("sglang.json").write_text('{"physical_to_logical_map": [[0, 1]]}')

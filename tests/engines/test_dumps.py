@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 from engine_files import load_engine_file
-from eplb import LoadError, cli, limits
+from eplb import LoadError, PlanFileError, cli, limits
+from eplb.engines.ranks import token_counts
 from eplb.load_files import WRITERS, read_loads
 from real_loads import TOPOLOGIES, total
 from safetensors.numpy import save_file
@@ -117,10 +119,30 @@ BAD_TRTLLM: dict[str, tuple[Callable[[], None], str]] = {
     "no counts": (lambda: trtllm([{}]), "its files have no counts"),
     "no number of experts": (
         lambda: trtllm([{"1_1": CELL}], "{}"),
-        "meta_info.json: it has no valid",
+        "^meta_info.json: it has no 'num_experts'; .* from 1 to 16384",
     ),
-    "a list for meta": (lambda: trtllm([{"1_1": CELL}], "[16]"), "meta_info.json: it has no valid"),
-    "true experts": (lambda: trtllm([{"1_1": CELL}], '{"num_experts": true}'), "no valid"),
+    "a list for meta": (
+        lambda: trtllm([{"1_1": CELL}], "[16]"),
+        "^meta_info.json: the file must be an object with keys, found a list",
+    ),
+    "meta that is no JSON": (
+        lambda: trtllm([{"1_1": CELL}], "{"),
+        "^meta_info.json: .* valid JSON",
+    ),
+    **{
+        f"{number} experts": (
+            partial(trtllm, [{"1_1": CELL}], f'{{"num_experts": {number}}}'),
+            f"^meta_info.json: num_experts is {said}; .* from 1 to 16384",
+        )
+        for number, said in (
+            ("true", "true"),
+            ("null", "null"),
+            ('"8"', "'8'"),
+            ("0", "0"),
+            ("16385", "16385"),
+            ("8.0", "8.0"),
+        )
+    },
     "another number": (
         lambda: trtllm([{"1_1": CELL}, {"1_1": CELL[:9]}]),
         r"^rank1.safetensors: 1_1 has shape \[9\], but meta_info.json says 16 experts",
@@ -229,6 +251,39 @@ def test_evaluate_takes_the_layers_that_were_recorded(capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out)["phy2log"] == whole.phy2log[[1, 3]].tolist()
 
 
+def test_loads_of_other_layers_than_the_placement_s(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the hint says works."""
+    counts = np.vstack([np.zeros((3, 16), int), COUNTS])
+    plan = eplb.plan(COUNTS, num_gpus=4)
+    for name in ("sglang", "vllm"):
+        plan.save(f"{name}.json", name, layers=range(3, 7), num_hidden_layers=7)
+    np.save("all.npy", counts)
+    np.save("moe.npy", COUNTS)
+    for file, loads, said in (
+        (
+            "sglang",
+            "moe",
+            "has 7 layers (layers 0 to 6), but the loads have 4\nhint: give --layers",
+        ),
+        ("vllm", "all", "has 4 layers, but the loads have 7\nhint: give --layers or --config"),
+    ):
+        line = f"evaluate {file}.json {loads}.npy --format {file} --gpus 4"
+        assert run(line) == 2
+        assert f"{file}.json {said}" in capsys.readouterr().err
+        assert run(f"{line} --layers 3-6") == 0
+        assert plan.digest() in capsys.readouterr().out
+    # Neither option would help here.
+    eplb.plan(counts, num_gpus=4).save("plan.json")
+    eplb.plan(counts, num_gpus=4).save("vllm.json", "vllm", layers=range(7))
+    for line in ("plan.json moe.npy", "vllm.json moe.npy --format vllm --gpus 4"):
+        assert run(f"evaluate {line}") == 2
+        assert capsys.readouterr().err.endswith(".json has 7 layers, but the loads have 4\n")
+    line = "evaluate sglang.json moe.npy --format sglang --gpus 4 --layers 3-5"
+    assert run(line) == 2
+    err = capsys.readouterr().err
+    assert err.endswith("has 3 layers (layers 3, 4, 5), but the loads have 4\n")
+
+
 def test_a_dump_is_not_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     trtllm([{"7_3": COUNTS[0]}])
     meta = Path("dump/meta_info.json").read_bytes()
@@ -268,6 +323,12 @@ def test_a_dump_judges_the_placement_that_was_made_of_it(
     wanted.save("plan.json")
     assert run("evaluate plan.json dump.pt --layers 3-6 --json") == 0
     assert run("evaluate plan.json dump.pt") == 2
+
+
+def test_one_dense_layer_is_not_taken_for_a_moe_layer() -> None:
+    plan = eplb.plan(np.vstack([np.zeros((1, 16), int), COUNTS]), num_gpus=4)
+    with pytest.raises(PlanFileError, match=r"layer 0 .* has no load, so it may be a dense layer;"):
+        plan.save("placement.json", "vllm")
 
 
 @pytest.mark.parametrize("format", ["vllm-ascend", "vllm"])
@@ -369,7 +430,8 @@ def test_mindie_s_stages(stage: str) -> None:
     table = COUNTS + (stage == "prefill")
     assert read_loads("dump", key=stage).table.tolist() == table.tolist()
     assert refusal("dump") == "it has decode and prefill; choose one with key"
-    assert refusal("dump", key="train") == "it has no 'train'; it has decode and prefill"
+    assert refusal("dump", key="train") == "unknown key 'train'; expected one of decode, prefill"
+    assert refusal("dump", key="prefil").endswith("did you mean 'prefill'?")
 
 
 def test_mindie_s_counters_run_on() -> None:
@@ -437,6 +499,49 @@ def test_mindie_s_map_of_experts() -> None:
     assert read_loads("dump").table.tolist() == expected.tolist()
 
 
+def test_mindie_s_shared_experts_in_the_map_are_left_out() -> None:
+    """They follow the routed ones, in a slot of every device."""
+    routed = np.arange(16).reshape(4, 4)
+    row = np.column_stack([routed, [16, 16, 17, 17]]).ravel()
+    eplb.Plan.from_phy2log(np.tile(row, (4, 1)), num_gpus=4).save("map.json", "vllm-ascend")
+    slots = np.random.default_rng(8).integers(1, 99, (4, 20))
+    mindie(
+        np.hsplit(slots, 4), num_moe_layers=4, num_of_experts=16, eplb_expert_map_file="map.json"
+    )
+    Path("map.json").rename("dump/map.json")
+    wanted = slots.reshape(4, 4, 5)[:, :, :4].reshape(4, 16)
+    assert read_loads("dump").table.tolist() == wanted.tolist()
+
+
+def test_minus_one_shared_rank_is_none() -> None:
+    tables = np.split(COUNTS, 4, axis=1)
+    mindie(tables, num_moe_layers=4, num_of_experts=16, num_dangling_shared_experts=-1)
+    assert read_loads("dump").table.tolist() == COUNTS.tolist()
+
+
+class Counted(np.ndarray[Any, Any]):
+    """A table that counts how often it is asked for its size."""
+
+    asked = 0
+
+    @property
+    def size(self) -> int:
+        Counted.asked += 1
+        return 2
+
+
+def test_each_rank_of_mindie_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each rank that follows: that would take for ever with many ranks."""
+    mindie([[[rank, 1]] for rank in range(40)])
+    monkeypatch.setattr(
+        "eplb.engines.ascend.hotspots.token_counts", lambda *of: token_counts(*of).view(Counted)
+    )
+    monkeypatch.setattr(limits, "MAX_LOADS", 79)
+    Counted.asked = 0
+    assert "more than 79 loads" in refusal("dump")
+    assert Counted.asked <= 80
+
+
 def mindie_twice(tables: list[Any]) -> None:
     mindie(tables)
     mindie(tables, folder="dump/decode")
@@ -473,7 +578,28 @@ BAD_MINDIE: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: mindie([np.ones((300, 2))]),
         "its files have 300 rows, and no model_gen_config.json says how many layers",
     ),
-    "no layers": (lambda: mindie([COUNTS], num_of_experts=16), "'num_moe_layers' must be a whole"),
+    "no layers": (
+        lambda: mindie([COUNTS], num_of_experts=16),
+        "model_gen_config.json: it has no 'num_moe_layers'; expected a whole number from 1",
+    ),
+    "many layers": (
+        lambda: mindie([COUNTS], num_moe_layers=99999999, num_of_experts=16),
+        "num_moe_layers is 99999999; expected a whole number from 1 to 16384",
+    ),
+    "experts in words": (
+        lambda: mindie([COUNTS], num_moe_layers=4, num_of_experts="16"),
+        "num_of_experts is '16'; expected a whole number from 1 to 16384",
+    ),
+    "shared ranks below -1": (
+        lambda: mindie(
+            [COUNTS], num_moe_layers=4, num_of_experts=16, num_dangling_shared_experts=-2
+        ),
+        "num_dangling_shared_experts is -2; expected a whole number from -1",
+    ),
+    "one row": (
+        lambda: mindie([COUNTS[:1]], num_moe_layers=4, num_of_experts=16),
+        "its files have 1 row, but model_gen_config.json says 4 layers",
+    ),
     "too few rows": (
         lambda: mindie([COUNTS], num_moe_layers=9, num_of_experts=16),
         "its files have 4 rows, but model_gen_config.json says 9 layers",
@@ -490,7 +616,7 @@ BAD_MINDIE: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "a map that is no path": (
         lambda: mindie([COUNTS], num_moe_layers=4, num_of_experts=16, eplb_expert_map_file=3),
-        "'eplb_expert_map_file' must be a path",
+        "model_gen_config.json: eplb_expert_map_file is 3; expected a path",
     ),
 }
 
@@ -514,7 +640,9 @@ def test_a_map_of_experts_is_looked_for_beside_the_files_only() -> None:
 def test_writers_that_do_not_fit() -> None:
     np.save("loads.npy", COUNTS)
     Path("empty").mkdir()
-    with pytest.raises(LoadError, match=r"^unknown load format 'me'; choose from table, sglang, "):
+    with pytest.raises(
+        LoadError, match=r"^unknown written_by 'me'; expected one of table, sglang, "
+    ):
         read_loads("loads.npy", written_by="me")
     for writer in ("trtllm", "mindie"):
         assert "writes a directory" in refusal("loads.npy", written_by=writer)
@@ -548,7 +676,7 @@ def test_from_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
         assert run(f"{command} --from mindie") == 2
         assert "mindie writes a directory" in capsys.readouterr().err
     assert run("compare dump.pt --gpus 4 --from engine") == 2
-    assert "'--from': unknown name 'engine'; choose from table, " in capsys.readouterr().err
+    assert "unknown --from 'engine'; expected one of table, " in capsys.readouterr().err
 
 
 def test_other_files_in_the_place_of_loads() -> None:

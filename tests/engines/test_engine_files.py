@@ -18,12 +18,14 @@ import numpy as np
 import pytest
 import torch
 from engine_files import load_engine_file
-from eplb import PlanFileError, TopologyError
+from eplb import PlanFileError, TopologyError, limits
 from eplb.engines import (
     FORMAT_NAMES,
     FORMATS,
     moe_layers_of,
 )
+from eplb.engines import load_engine_file as load_engine_table
+from eplb.engines.layers import hidden_layer_count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -421,8 +423,15 @@ def test_the_number_of_gpus(tmp_path: Path) -> None:
     PLAN.save(path, "vllm")
     with pytest.raises(PlanFileError, match="does not say for how many GPUs it is; give num_gpus"):
         load_engine_file(path, "vllm")
-    with pytest.raises(PlanFileError, match=r"num_replicas=6 is not divisible by num_gpus=4"):
-        load_engine_file(path, "vllm", num_gpus=4)
+    for gpus, near in ((4, "3 or num_gpus=6"), (5, "3 or num_gpus=6"), (7, "6"), (2**40, "6")):
+        with pytest.raises(
+            PlanFileError, match=rf"6 slots, .* num_gpus={gpus}; try num_gpus={near}$"
+        ):
+            load_engine_file(path, "vllm", num_gpus=gpus)
+        with pytest.raises(
+            PlanFileError, match=f"6 slots, .* num_gpus={gpus}; try num_gpus={near}$"
+        ):
+            load_engine_table(path, "vllm", num_gpus=gpus)
     with pytest.raises(TopologyError, match="num_gpus=0"):
         load_engine_file(path, "vllm", num_gpus=0)
     PLAN.save(path, "vllm-ascend")
@@ -446,6 +455,14 @@ def test_layers_that_are_not_there(tmp_path: Path) -> None:
     assert "the file names no hidden layers" in bad(tmp_path, "vllm", ROWS, layers=[1])
 
 
+def test_a_misspelt_key_is_told(tmp_path: Path) -> None:
+    content = json.dumps({"physical_to_logical_maps": ROWS})
+    assert bad(tmp_path, "sglang", content).endswith(
+        "; is its key 'physical_to_logical_maps' a misspelt physical_to_logical_map?"
+    )
+    assert "misspelt" not in bad(tmp_path, "sglang", {"rows": ROWS})
+
+
 def test_the_system_s_errors_are_its_own(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_engine_file(tmp_path / "missing.json", "vllm", num_gpus=2)
@@ -461,16 +478,16 @@ BAD_TABLES: dict[str, tuple[Any, str]] = {
     "an empty row": ([[]], "layer 0: expected a list of slots, found an empty list"),
     "ragged": ([[0, 1], [0, 1, 0, 1]], "layer 1 has 4 slots, but layer 0 has 2"),
     "a float": ([[0, 1.0]], "layer 0, slot 1: expected the number of an expert, found 1.0"),
-    "a bool": ([[False, True]], "layer 0, slot 0: expected the number of an expert, found False"),
+    "a bool": ([[False, True]], "layer 0, slot 0: expected the number of an expert, found false"),
     "a string": ([["0", "1"]], "layer 0, slot 0: expected the number of an expert, found '0'"),
-    "null": ([[0, None]], "layer 0, slot 1: expected the number of an expert, found None"),
+    "null": ([[0, None]], "layer 0, slot 1: expected the number of an expert, found null"),
     "too deep": ([[[0], [1]]], "layer 0, slot 0: expected the number of an expert, found a list"),
     "a hole": ([[0, 1], [0, -1]], "layer 1, slot 1: expected the number of an expert, found -1"),
     "huge": (
         [[0, 2**63]],
         "layer 0, slot 1: expected the number of an expert, found 9223372036854775808",
     ),
-    "large": ([[0, 2**30]], "layer 0, slot 1: expert 1073741824 needs more slots"),
+    "large": ([[0, 2**30]], "layer 0, expert 1: the expert has no slot"),
     "no such slot": ([[0, 1], [1, 1]], "layer 1, expert 0: the expert has no slot"),
     "many layers": ([[0, 1]] * 20000, "it has 20000 layers; at most 16384 are read"),
 }
@@ -563,7 +580,7 @@ def test_hostile_pt_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         (pt({key: torch.tensor([0, 1])}), "expected a table [layers, slots] of integers, found"),
         (
             pt({key: torch.tensor([[True]])}),
-            "layer 0, slot 0: expected the number of an expert, found True",
+            "layer 0, slot 0: expected the number of an expert, found true",
         ),
         (pt({key: torch.tensor(ROWS).to_sparse()}), "expected a plain tensor [layers, slots]"),
         (
@@ -606,7 +623,7 @@ BAD_YAML: dict[str, tuple[str, str]] = {
     ),
     "wrong length": (
         "num_slots: 2\ninitial_global_assignments: {3: [0, 1], 4: [0]}",
-        "layer 4 has 1 slots, but num_slots is 2",
+        "layer 4 has 1 slot, but num_slots is 2",
     ),
     "length in words": (
         "num_slots: two\ninitial_global_assignments: {3: [0, 1]}",
@@ -711,7 +728,7 @@ ASCEND_CHANGES: dict[str, tuple[list[Any], Any, str]] = {
     "layer": (["layer_list", 1], 7, "layer 1 must be an object with keys, found 7"),
     "empty layer": (["layer_list", 1], {}, "layer 1 lacks layer_id, device_count, device_list"),
     "hidden layer": (["layer_list", 1, "layer_id"], 4, "layer 1: layer_id is 4, but by its place"),
-    "true": (["layer_list", 1, "layer_id"], True, "layer 1: layer_id is True, but by its place"),
+    "true": (["layer_list", 1, "layer_id"], True, "layer 1: layer_id is true, but by its place"),
     "devices": (
         ["layer_list", 0, "device_count"],
         8,
@@ -721,7 +738,7 @@ ASCEND_CHANGES: dict[str, tuple[list[Any], Any, str]] = {
     "experts": (
         ["layer_list", 0, "device_list", 1, "device_expert"],
         [1],
-        "layer 0, device 1 has 1 experts, but device 0 has 3",
+        "layer 0, device 1 has 1 expert, but device 0 has 3",
     ),
     "no experts": (
         ["layer_list", 0, "device_list", 1, "device_expert"],
@@ -740,7 +757,7 @@ ASCEND_CHANGES: dict[str, tuple[list[Any], Any, str]] = {
             "device_count": 1,
             "device_list": [{"device_id": 0, "device_expert": [0, 1, 2]}],
         },
-        "layer 1 has 1 devices, but layer 0 has 2",
+        "layer 1 has 1 device, but layer 0 has 2",
     ),
 }
 
@@ -816,6 +833,20 @@ def test_moe_layers(tmp_path: Path) -> None:
     assert layers_of(tmp_path, model_type="kimi_k25", text_config=DEEPSEEK)[1] == 61
     flags = {"num_hidden_layers": 4, "moe_layer_freq": [0, 1, 1, 0]}
     assert layers_of(tmp_path, **flags) == ([1, 2], 4)
+    assert layers_of(tmp_path, num_hidden_layers=2, moe_layer_freq=[False, True]) == ([1], 2)
+    for first in (None, 0, 1):  # no MoE layer is before it, so both settings are true
+        assert layers_of(tmp_path, **flags, first_k_dense_replace=first) == ([1, 2], 4)
+
+
+def test_the_outer_level_of_a_configuration_comes_first(tmp_path: Path) -> None:
+    inner = DEEPSEEK | {"num_hidden_layers": 5}
+    assert layers_of(tmp_path, **DEEPSEEK, text_config=inner) == (list(range(3, 61)), 61)
+
+
+def test_the_most_hidden_layers() -> None:
+    assert hidden_layer_count(limits.MAX_HIDDEN_LAYERS) == 16384
+    with pytest.raises(PlanFileError, match=r"num_hidden_layers=16385.* at most 16384"):
+        hidden_layer_count(limits.MAX_HIDDEN_LAYERS + 1)
 
 
 @pytest.mark.parametrize("name", ["n_routed_experts", "num_experts", "num_local_experts"])
@@ -849,9 +880,10 @@ def test_a_config_names_the_layers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({}, "num_hidden_layers is None; expected a whole number from 1 to 16384"),
+        ({}, "it has no 'num_hidden_layers'; expected a whole number from 1 to 16384"),
+        (QWEN | {"num_hidden_layers": None}, "num_hidden_layers is null; "),
         (QWEN | {"num_hidden_layers": 10**12}, "num_hidden_layers is 1000000000000; "),
-        (QWEN | {"num_hidden_layers": True}, "num_hidden_layers is True; "),
+        (QWEN | {"num_hidden_layers": True}, "num_hidden_layers is true; "),
         (QWEN, "it does not say which layers of model_type 'qwen3_moe' are MoE layers; expected"),
         (
             {"model_type": "llama", "num_hidden_layers": 3},
@@ -862,12 +894,48 @@ def test_a_config_names_the_layers(tmp_path: Path) -> None:
             "it does not say which layers of model_type []",
         ),
         (DEEPSEEK | {"first_k_dense_replace": -1}, "first_k_dense_replace is -1; "),
-        (DEEPSEEK | {"moe_layer_freq": [0, 1]}, "moe_layer_freq is a list; "),
+        (
+            DEEPSEEK | {"moe_layer_freq": [0, 1]},
+            "moe_layer_freq has 2 flags, but num_hidden_layers is 61",
+        ),
+        (
+            DEEPSEEK | {"moe_layer_freq": [0, 0, *[1] * 59]},
+            "moe_layer_freq has 1 for layer 2, but first_k_dense_replace is 3",
+        ),
+        (
+            DEEPSEEK | {"moe_layer_freq": [1] * 61, "first_k_dense_replace": "3"},
+            "first_k_dense_replace is '3'; ",
+        ),
         (DEEPSEEK | {"moe_layer_freq": 0}, "moe_layer_freq is 0; "),
-        (DEEPSEEK | {"n_routed_experts": None}, "the model has no MoE layer"),
-        ({"num_hidden_layers": 3, "moe_layer_freq": [0, 1]}, "moe_layer_freq must have 0 or 1"),
-        ({"num_hidden_layers": 1, "moe_layer_freq": [2]}, "moe_layer_freq must have 0 or 1"),
-        (DEEPSEEK | {"first_k_dense_replace": 61}, "the model has no MoE layer"),
+        (DEEPSEEK | {"moe_layer_freq": None}, "moe_layer_freq is null; "),
+        (DEEPSEEK | {"n_routed_experts": None}, "n_routed_experts is null; expected a whole"),
+        (
+            DEEPSEEK | {"n_routed_experts": 0},
+            "n_routed_experts is 0; expected a whole number from 1",
+        ),
+        (DEEPSEEK | {"num_experts": None}, "num_experts is null; expected a whole number from 1"),
+        (
+            DEEPSEEK | {"num_local_experts": -1},
+            "num_local_experts is -1; expected a whole number from 1 to 16384",
+        ),
+        (DEEPSEEK | {"n_routed_experts": "256"}, "n_routed_experts is '256'; "),
+        (
+            {"num_hidden_layers": 3, "moe_layer_freq": [1]},
+            "moe_layer_freq has 1 flag, but num_hidden_layers is 3",
+        ),
+        (
+            {"num_hidden_layers": 2, "moe_layer_freq": [1, 2]},
+            "moe_layer_freq: layer 1 has 2; expected 0 or 1",
+        ),
+        (
+            {"num_hidden_layers": 1, "moe_layer_freq": [None]},
+            "moe_layer_freq: layer 0 has null; expected 0 or 1",
+        ),
+        (
+            {"num_hidden_layers": 1, "moe_layer_freq": [1.0]},
+            "moe_layer_freq: layer 0 has 1.0; expected 0 or 1",
+        ),
+        (DEEPSEEK | {"first_k_dense_replace": 61}, "num_hidden_layers is 61, but none of them is"),
         (QWEN | {"decoder_sparse_step": 0}, "decoder_sparse_step is 0; "),
         (QWEN | {"decoder_sparse_step": 1, "mlp_only_layers": 3}, "mlp_only_layers must be a list"),
     ],

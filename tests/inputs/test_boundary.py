@@ -9,12 +9,18 @@ import contextlib
 import copy
 import io
 import json
+import math
+import sys
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import eplb
 import numpy as np
 import problems
 import pytest
+import torch
 from counts import COUNTS
 from eplb import cli
 from eplb.storage import plan_file
@@ -24,7 +30,6 @@ from hypothesis.extra.numpy import arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 LOAD = np.random.default_rng(3).integers(0, 40, (2, 6))
 PLANS = [
@@ -190,6 +195,43 @@ STRANGE: dict[str, Any] = {
     "an object": object(),
     "a set": {1, 2},
     "half a character": "\ud800",
+    "a large float": 1e300,
+    "a large negative float": -1e300,
+    "a list of a large float": [1e300],
+    "the largest float": sys.float_info.max,
+    "a float beyond integers": 2.0**63,
+    "a tiny float": 5e-324,
+    "infinity": math.inf,
+    "NaN": math.nan,
+    "half": 0.5,
+    "2**64": 2**64,
+    "a large float of numpy": np.float64(1e300),
+    "a long double": np.longdouble(1e300),
+    "an array of a large float": np.array([[1e300, 1e300]]),
+    "an array without dimensions": np.array(3),
+    "an array of three dimensions": np.ones((2, 2, 2)),
+    "an array of dates": np.array([["2020-01-01"]], "datetime64[D]"),
+    "a tensor of a large float": torch.tensor([[1e300]], dtype=torch.float64),
+    "a tensor without dimensions": torch.tensor(1e30),
+    "a complex number": 1e300 + 1j,
+    "a fraction": Fraction(1, 3),
+    "a decimal": Decimal("1e300"),
+    "bytes": b"\xff" * 9,
+    "nested lists": [[[[1e300]]]],
+    "a dict": {"a": 1e300},
+    "a generator": (number for number in (1, 2)),
+    "a range": range(3),
+    "a function": len,
+    "a class": int,
+    "a path": Path("a.npy"),
+}
+#: The same for arguments; in a plan's dict some entry may have such a value.
+ARGUMENTS = STRANGE | {
+    "None": None,
+    "true": True,
+    "an empty text": "",
+    "an empty list": [],
+    "2**63": 2**63,
 }
 
 
@@ -250,11 +292,11 @@ TAKES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("what", TAKES)
-@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("name", ARGUMENTS)
 def test_every_argument_may_be_strange(name: str, what: str) -> None:
     """What is no number at all is a `TypeError`, by its documentation."""
     try:
-        TAKES[what](STRANGE[name])
+        TAKES[what](ARGUMENTS[name])
     except (eplb.EplbError, eplb.LoadTypeError):
         pass
     except TypeError as error:

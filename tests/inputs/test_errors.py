@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import eplb
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 import torch
 from eplb import LoadError, LoadTypeError, TopologyError, VerificationError
+from eplb.inputs.names import nearest, unknown
+from eplb.load_files import read_loads
+from eplb.sampling import family, sample
 
 GOOD = [[5, 3, 2, 1], [1, 2, 3, 4]]
 
@@ -39,11 +43,11 @@ BAD_LOADS: dict[str, tuple[Any, type[Exception], str]] = {
     "10**400 among floats": ([[10**400, 0.5]], LoadError, "must be exact"),
     "one row": ([1, 2, 3], LoadError, "pass \\[load\\]"),
     "one array": (np.ones(4), LoadError, "shape \\(4,\\).*pass \\[load\\]"),
-    "four axes": (np.ones((2, 3, 4, 1)), LoadError, "shape \\(2, 3, 4, 1\\)"),
+    "four axes": (np.ones((2, 3, 4, 1)), LoadError, r"shape \(2, 3, 4, 1\)"),
     "four axes in a list": ([[[[1, 2]]]], LoadError, "layer 0, expert 0: the load is a list"),
     "a bad window": ([[[1, 2]], [[1, -2]]], LoadError, "window 1: layer 0, expert 1: the load is"),
     "ragged windows": ([[[1, 2]], [[1]]], LoadError, "window 1 has 1 layer x 1 expert, but"),
-    "ragged": ([[1, 2], [1, 2, 3]], LoadError, "layer 1 has 3 loads, layer 0 2"),
+    "ragged": ([[1, 2], [1, 2, 3]], LoadError, "layer 1 has 3 loads, layer 0 has 2"),
     "no layers": ([], LoadError, "empty"),
     "no layers, array": (np.ones((0, 4)), LoadError, "shape \\(0, 4\\)"),
     "no experts": (np.ones((4, 0)), LoadError, "shape \\(4, 0\\)"),
@@ -61,6 +65,8 @@ BAD_LOADS: dict[str, tuple[Any, type[Exception], str]] = {
     "None": (None, LoadTypeError, "NoneType"),
     "dict": ({"a": [1]}, LoadTypeError, "dict"),
     "string": ("abc", LoadTypeError, "got str;"),
+    "name of a file": ("loads.npy", LoadTypeError, r"got str; eplb\.load_files\.read_loads"),
+    "path": (Path("loads.npy"), LoadTypeError, r"Path; eplb\.load_files\.read_loads"),
     "bytes": (b"abc", LoadTypeError, "got bytes;"),
     "array of texts": (np.array([["a", "bcd"]]), LoadTypeError, "got str;"),
     "array of bytes": (np.array([[b"abcd"]]), LoadTypeError, "got bytes;"),
@@ -202,7 +208,15 @@ def test_bad_width() -> None:
 
 
 BAD_PLACEMENTS: dict[str, tuple[Any, str]] = {
-    "no copy": ([[0, 2, 2, 0]], "layer 0, expert 1|layer 0: expert 1 has no slot"),
+    "no copy": ([[0, 2, 2, 0]], "layer 0, expert 1: the expert has no slot"),
+    "fewer slots than experts": (
+        [[0, 2]],
+        "layer 0, expert 1: the expert has no slot; .* 0 to the largest, 2 in layer 0, slot 1",
+    ),
+    "a large expert below": (
+        [[1, 0], [0, 7]],
+        "layer 0, expert 2: the expert has no slot; .* the largest, 7 in layer 1, slot 1",
+    ),
     "negative": ([[0, 1, -2, 1]], "layer 0, slot 2: unknown expert -2; expected 0 to 1"),
     "floats": ([[0.0, 1.0]], "must hold integers, got float64"),
     "bfloat16": (torch.ones(1, 2).bfloat16(), "must hold integers, got bfloat16"),
@@ -221,6 +235,70 @@ def test_bad_placements(name: str) -> None:
     phy2log, message = BAD_PLACEMENTS[name]
     with pytest.raises(VerificationError, match=message):
         eplb.Plan.from_phy2log(phy2log, num_gpus=2)
+
+
+def test_the_expert_without_a_slot() -> None:
+    with pytest.raises(VerificationError) as caught:
+        eplb.Plan.from_phy2log([[2, 0]], num_gpus=2)
+    assert (caught.value.layer, caught.value.slot, caught.value.expert) == (0, None, 1)
+
+
+def test_gpus_that_do_not_divide_a_placement() -> None:
+    """The slots are what they are: only other GPUs would do."""
+    with pytest.raises(
+        TopologyError, match=r"4 slots, .* num_gpus=3; try num_gpus=2 or num_gpus=4$"
+    ):
+        eplb.Plan.from_phy2log([[0, 1, 1, 0]], num_gpus=3)
+    with pytest.raises(TopologyError, match=r"12 slots, .*; try num_gpus=4 or num_gpus=6$"):
+        eplb.Plan.from_phy2log([[0, 1, 2] * 4], num_gpus=5)
+    with pytest.raises(TopologyError, match=r"1 slot, .* num_gpus=3; try num_gpus=1$"):
+        eplb.Plan.from_phy2log([[0]], num_gpus=3)
+
+
+UNKNOWN_NAMES: dict[str, tuple[Any, str]] = {
+    "policy": (lambda: eplb.plan(GOOD, num_gpus=2, policy="MiniMx"), "'MiniMx'; .*'minimax'"),
+    "effort": (lambda: eplb.plan(GOOD, num_gpus=2, effort="BSET"), "'BSET'; .*'best'"),
+    "format": (
+        lambda: eplb.plan(GOOD, num_gpus=2).save("a.json", "vllm_ascend"),
+        "'vllm_ascend'; .*'vllm-ascend'",
+    ),
+    "model": (lambda: sample("deepseek_v3"), "'deepseek_v3'; .*'deepseek-v3'"),
+    "family": (lambda: family("zipf1.2", 1, 4), "'zipf1.2'; .*'zipf 1.2'"),
+    "written_by": (lambda: read_loads("a.npy", written_by="minde"), "'minde'; .*'mindie'"),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN_NAMES)
+def test_an_unknown_name_and_the_one_that_was_meant(what: str) -> None:
+    call, wanted = UNKNOWN_NAMES[what]
+    found, meant = wanted.split("; .*")
+    with pytest.raises(
+        eplb.EplbError,
+        match=rf"^unknown {what} {found}; expected one of .*; did you mean {meant}\?$",
+    ) as caught:
+        call()
+    assert caught.value.parameter == what
+
+
+def test_names_without_end() -> None:
+    many = [f"{number:099}" for number in range(999)]
+    for name in ("x" * 10**6, "0" * 40, 7, None):
+        assert len(str(unknown("key", name, many))) < 900
+    message = str(unknown("key", "zz", ["a", "", "b\n"], where=" here"))
+    assert nearest("counts", ["zz"] * 999 + ["count"]) == "count"
+    assert nearest("counts", ["zz"] * 1000 + ["count"]) is None  # a file may have millions
+    assert nearest("counts", [7, "COUNT"]) == "COUNT"
+    assert nearest("x" * 41, ["x" * 50]) == "x" * 40
+    assert message == "unknown key 'zz' here; expected one of a, '', 'b\\n'"
+
+
+def test_a_misspelt_key_of_a_plan() -> None:
+    values = eplb.plan(GOOD, num_gpus=2).to_dict()
+    values["phy2lg"] = values.pop("phy2log")
+    with pytest.raises(
+        eplb.PlanFileError, match="lacks phy2log; is its key 'phy2lg' a misspelt phy2"
+    ):
+        eplb.Plan.from_dict(values)
 
 
 def test_a_placement_that_splits_a_group() -> None:

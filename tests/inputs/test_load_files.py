@@ -134,6 +134,23 @@ def test_reads(name: str, tmp_path: Path) -> None:
     assert read.notes == ()
 
 
+ROWS: dict[str, bytes] = {
+    "a.npy": npy(COUNTS[1]),
+    "a.npz": npz(load=COUNTS[1]),
+    "a.pt": pt(torch.tensor(COUNTS[1])),
+    "lists.pt": pt(COUNTS[1].tolist()),
+    "a.json": as_json(COUNTS[1]),
+    "object.json": json.dumps({"load": COUNTS[1].tolist()}).encode(),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_one_row_is_one_layer(name: str, tmp_path: Path) -> None:
+    read = read_loads(written(tmp_path, name, ROWS[name]))
+    assert read.table.tolist() == COUNTS[1:2].tolist()
+    assert read.notes == ("one row, read as one layer: [6] to [1, 6]",)
+
+
 def test_the_key_names_the_array(tmp_path: Path) -> None:
     contents = {
         "a.npz": npz(counts=COUNTS + 1, mine=COUNTS),
@@ -220,6 +237,11 @@ def test_sums_of_integers_are_exact(data: DataObject) -> None:
     assert sum_of_windows(windows).tolist() == [exact]
 
 
+def test_one_window(tmp_path: Path) -> None:
+    read = read_loads(written(tmp_path, "a.npy", npy(COUNTS[None])))
+    assert read.notes == ("1 window summed: [1, 4, 6] to [4, 6]",)
+
+
 def test_sums_of_int8_do_not_wrap(tmp_path: Path) -> None:
     read = read_loads(written(tmp_path, "a.npy", npy(np.full((300, 2, 3), 127, dtype=np.int8))))
     assert read.table.tolist() == [[38100] * 3] * 2
@@ -278,7 +300,6 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
         npy(np.zeros((1, 11111111))).replace(b"(1, 11111111)", b"(9, 99999999)")[:200],
         "declares shape",
     ),
-    "npy, one row": ("a.npy", npy(COUNTS[0]), r"shape \[6\]; expected \[layers, experts\] or"),
     "npy, 4-D": ("a.npy", npy(np.ones((1, 2, 3, 4))), r"shape \[1, 2, 3, 4\]"),
     "npy, no layers": ("a.npy", npy(np.ones((0, 4))), r"shape \[0, 4\]"),
     "npy, no windows": ("a.npy", npy(np.ones((0, 4, 3))), r"shape \[0, 4, 3\]"),
@@ -301,7 +322,6 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "pt that is none": ("a.pt", b"[[1]]", "cannot be read as a .pt file"),
     "pt cut short": ("a.pt", pt(torch.ones(2, 3))[:-40], "cannot be read"),
     "pt of None": ("a.pt", pt(None), "expected a table of loads, found None"),
-    "pt of one row": ("a.pt", pt(torch.ones(3)), r"shape \[3\]"),
     "pt on no device": ("a.pt", pt(torch.ones(2, 3, device="meta")), "meta device"),
     "pt, sparse": ("a.pt", pt(torch.ones(2, 3).to_sparse()), "to_dense"),
     "pt, expanded": ("a.pt", pt(torch.ones(1, 3).expand(5, 3)), r"save it with \.contiguous"),
@@ -321,14 +341,28 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "json with a huge float": ("a.json", b"[[1, 1e999]]", "layer 0, expert 1: the load is inf"),
     "json beyond 2**64 - 1": ("a.json", f"[[1, {2**64}]]", f"expert 1: the load is {2**64};"),
     "json, negative": ("a.json", b"[[1], [-2]]", "layer 1, expert 0: the load is -2"),
-    "json, ragged": ("a.json", b"[[1, 2], [3]]", "layer 1 has 1 loads, layer 0 2"),
+    "json, ragged": ("a.json", b"[[1, 2], [3]]", "layer 1 has 1 load, layer 0 has 2"),
     "json, a number under a name": (
         "a.json",
         b'{"a": 1}',
         "expected a table of loads; 'a' is 1",
     ),
     "json, a number": ("a.json", b"7", "expected a table of loads, found 7"),
-    "json, a row": ("a.json", b"[1, 2]", "one list of numbers"),
+    "json, a row with null": ("a.json", b"[1, null]", "layer 0, expert 1: the load is None"),
+    "json, a row with a list": ("a.json", b"[1, [2]]", "layer 0, expert 1: the load is a list"),
+    "json, a row of bools": ("a.json", b"[true]", "layer 0, expert 0: the load is True"),
+    "json, a negative row": ("a.json", b"[1, -2]", "layer 0, expert 1: the load is -2"),
+    "npy, an empty row": (
+        "a.npy",
+        npy(np.ones(0)),
+        r"shape \[0\]; expected \[layers, experts\] or",
+    ),
+    "npy, a number": ("a.npy", npy(np.array(7)), r"shape \[\]; expected \[layers, experts\] or"),
+    "pt of a long row": (
+        "a.pt",
+        pt([1] * (limits.MAX_LIST_LOADS + 1)),
+        "at most 16777216 are read",
+    ),
     "json, empty list": ("a.json", b"[]", "empty list"),
     "json, empty rows": ("a.json", b"[[], []]", r"shape \[2, 0\]"),
     "json, text in it": ("a.json", b'[[1, "2"]]', "layer 0, expert 1: the load is '2'"),
@@ -421,7 +455,10 @@ def test_errors_know_the_place(tmp_path: Path) -> None:
 
 def test_keys_that_are_not_there(tmp_path: Path) -> None:
     message = refusal(tmp_path, "a.npz", npz(a=COUNTS, b=COUNTS), key="c")
-    assert message == "it has no 'c'; it has 'a', 'b'"
+    assert message == "unknown key 'c'; expected one of a, b"
+    message = refusal(tmp_path, "a.npz", npz(counts=COUNTS, b=COUNTS), key="count")
+    assert message.endswith("did you mean 'counts'?")
+    assert refusal(tmp_path, "a.json", "{}", key="c") == "it has no table"
     for name, content in (("a.npy", npy(COUNTS)), ("a.csv", csv(COUNTS)), ("a", as_json(COUNTS))):
         assert "not 'c'" in refusal(tmp_path, name, content, key="c")
     many = json.dumps({f"key {i} " + "x" * 99: 0 for i in range(999)})

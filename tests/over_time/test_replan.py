@@ -144,7 +144,7 @@ def test_transfers_are_a_table_and_files(tmp_path: Path) -> None:
     assert (np.load(tmp_path / "t.npy") == table).all()
     transfers.save(tmp_path / "t.csv")
     lines = (tmp_path / "t.csv").read_text().splitlines()
-    assert lines[0].split(",") == list(table.dtype.names)
+    assert lines[0].split(",") == list(table.dtype.names or ())
     assert len(lines) == len(table) + 1
     with pytest.raises(EplbError, match=r"expected .json, .npy or .csv"):
         transfers.save(tmp_path / "t.txt")

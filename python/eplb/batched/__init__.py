@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter, Part, TopologyError
+from eplb.errors import LoadError, LoadTypeError, Parameter, Part, TopologyError
 from eplb.inputs import tensors
 from eplb.inputs.loads import canonical_loads
+from eplb.inputs.names import unknown
 from eplb.inputs.sizes import topology
-from eplb.text import short
 
 if TYPE_CHECKING:
     import torch
@@ -72,11 +72,7 @@ def rebalance_experts_batched(
         num_gpus=num_gpus,
     )
     if not isinstance(policy, str) or policy not in POLICIES:
-        raise EplbError(
-            "unknown ",
-            Parameter("policy"),
-            f" {short(policy)} for the batched path; expected one of {', '.join(POLICIES)}",
-        )
+        raise unknown("policy", policy, POLICIES, where=" for the batched path")
     _check_width(layers, num_experts, sizes.num_replicas, sizes.num_gpus)
     if check:
         canonical_loads(weight)

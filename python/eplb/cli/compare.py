@@ -24,6 +24,7 @@ from eplb.cli.options import (
     spell,
 )
 from eplb.cli.output import WIDTH, busy, say
+from eplb.cli.screen import spare_notes
 from eplb.engines import METRICS
 from eplb.load_files import read_loads
 from eplb.planning import HISTORY_POLICIES
@@ -55,9 +56,12 @@ def compare_command(
     experts = read.experts
     with sizes.spelled_in_errors(experts), busy("planning by every policy"):
         comparison = compare(read.loads, **sizes.arguments(experts))
+    # None where no layer has load.
+    worst = max(row.figures.balancedness_worst or 1.0 for row in comparison.rows)
     notes = [
         *read.notes,
         *sizes.notes(),
+        *spare_notes(comparison.sizes, worst),
         *_window_notes(len(read.windows)),
         *(
             f"{policy} is impossible: {reason.text(spell)}"
@@ -137,7 +141,8 @@ def _sizes_lines(comparison: Comparison) -> list[str]:
         lines.append(f"{sizes.num_groups} groups, each whole on one of {sizes.num_nodes} nodes")
     without = sizes.num_layers - comparison.loaded_layers
     if without:
-        lines.append(f"{count(without, 'layer')} without load are not counted")
+        verb = "is" if without == 1 else "are"
+        lines.append(f"{count(without, 'layer')} without load {verb} not counted")
     return lines
 
 

@@ -72,7 +72,9 @@ def evaluate_command(
             hint=["leave out --layers and --config"],
         )
     placed, named = read_placement(placement, format, gpus, layers or read.layers)
-    windows, left_out = rows_of(read.windows, placed.num_layers, named)
+    windows, left_out = rows_of(
+        read.windows, placed.num_layers, named, placement, format, chosen=layers is not None
+    )
     plan = certified_for(placed, canonical_loads(summed(windows)))
     notes = [*read.notes, *left_out]
     each = None if len(windows) == 1 else eplb.evaluate(placed, windows)

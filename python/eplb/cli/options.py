@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import eplb
+from eplb import limits
 from eplb.engines import FORMAT_NAMES, METRICS
 from eplb.errors import Parameter
+from eplb.inputs.names import unknown
 from eplb.load_files import WRITERS
+from eplb.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Iterator
 
 
 def _whole_number(text: str) -> int:
@@ -28,11 +32,19 @@ def _whole_number(text: str) -> int:
 def gap(text: str) -> float:
     """A gap, given as 0.0005 or 0.05%; the planner checks its range."""
     try:
-        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        number = float(text.removesuffix("%"))
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is not a number; expected for example 0.0005 or 0.05%"
         ) from None
+    if text.endswith("%"):
+        return number / 100
+    if 1 <= number < math.inf:
+        raise typer.BadParameter(
+            f"{text} without % is {number * 100:g}%; did you mean {text}%? Expected a number below 1, "
+            "or one with %"
+        )
+    return number
 
 
 def share_or_number(text: str) -> float | int:
@@ -52,24 +64,34 @@ def _layers(text: str) -> list[int]:
     """``"3-60"`` or ``"3,5,7-9"``, as numbers."""
     numbers: list[int] = []
     for part in text.split(","):
-        found = re.fullmatch(r"\s*([0-9]{1,9})\s*(?:-\s*([0-9]{1,9})\s*)?", part, re.ASCII)
-        if found is None or (last := int(found[2] or found[1])) - int(found[1]) not in range(2**14):
+        found = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", part, re.ASCII)
+        if found is None:
             raise typer.BadParameter(
                 f"{text!r} is not a list of layers; expected for example 3-60 or 3,5,7-9"
             )
-        numbers.extend(range(int(found[1]), last + 1))
+        first, last = _layer(found[1]), _layer(found[2] or found[1])
+        if last < first:
+            raise typer.BadParameter(
+                f"{part.strip()!r} ends before it begins; expected for example 3-60"
+            )
+        numbers.extend(range(first, last + 1))
     return numbers
 
 
-def _one_of(names: Collection[str]) -> Callable[[str], str]:
-    """A parser for one of these names."""
+def _layer(digits: str) -> int:
+    """The number of a layer; Python refuses to read thousands of digits."""
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > 9 or int(digits) >= limits.MAX_HIDDEN_LAYERS:
+        raise typer.BadParameter(
+            f"layer {digits[:40]} is too large; expected 0 to {limits.MAX_HIDDEN_LAYERS - 1}"
+        )
+    return int(digits)
 
-    def name_of(text: str) -> str:
-        if text not in names:
-            raise typer.BadParameter(f"unknown name {text!r}; choose from {', '.join(names)}")
-        return text
 
-    return name_of
+def _known_metric(name: str | None) -> str | None:
+    if name is not None and name not in METRICS:
+        raise unknown("metric", name, METRICS)
+    return name
 
 
 LoadsPath = Annotated[
@@ -93,7 +115,6 @@ WrittenBy = Annotated[
     typer.Option(
         "--from",
         metavar="NAME",
-        parser=_one_of(WRITERS),
         help=f"Format of the loads: {', '.join(WRITERS)}. By default it is recognised.",
     ),
 ]
@@ -128,7 +149,7 @@ Metric = Annotated[
     typer.Option(
         "--metric",
         metavar="ENGINE",
-        parser=_one_of(METRICS),
+        callback=_known_metric,
         help=f"Also show balancedness as this engine's log has it: {', '.join(METRICS)}.",
     ),
 ]
@@ -227,7 +248,7 @@ def _redundant(parameter: Parameter, experts: int) -> Parameter:
         return parameter
     if redundant < 0:
         return parameter
-    return Parameter("redundant", f"{redundant} ({experts + redundant} slots)")
+    return Parameter("redundant", f"{redundant} ({count(experts + redundant, 'slot')})")
 
 
 _OPTIONS = {
@@ -241,6 +262,8 @@ _OPTIONS = {
     "config": "--config",
     "format": "--format",
     "key": "--key",
+    "written_by": "--from",
+    "metric": "--metric",
     "trust": "--trust-loads",
     "policy": "--policy",
     "effort": "--effort",

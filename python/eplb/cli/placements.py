@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import eplb
 from eplb.engines import FORMATS, HiddenLayers
+from eplb.errors import Parameter, Part
+from eplb.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,13 +29,49 @@ def read_placement(
     return plan, named or layers
 
 
+def _other_layers(
+    path: str, placed: int, loads: int, named: Sequence[int] | None, *, can_select: bool
+) -> eplb.LoadError:
+    """The error for loads of another number of layers than the placement has."""
+    which = f" ({HiddenLayers(named)})" if named is not None and len(named) == placed else ""
+    options: list[Part] = ["give ", Parameter("layers"), " or ", Parameter("config")]
+    return eplb.LoadError(
+        f"{path} has {count(placed, 'layer')}{which}, but the loads have {loads}",
+        hint=[*options, " to say which hidden layers are MoE layers"] if can_select else [],
+    )
+
+
 def rows_of(
-    windows: Sequence[npt.NDArray[Any]], num_layers: int, layers: Sequence[int] | None
+    windows: Sequence[npt.NDArray[Any]],
+    num_layers: int,
+    layers: Sequence[int] | None,
+    placement: str,
+    format: str,  # noqa: A002
+    *,
+    chosen: bool,
 ) -> tuple[list[npt.NDArray[Any]], list[str]]:
-    """The rows of the loads that the placement is for, if the loads are of all hidden layers."""
+    """The rows of the loads that a placement of so many layers is for, and notes.
+
+    Args:
+        windows: loads, maybe of all hidden layers.
+        num_layers: layers of the placement.
+        layers: the hidden layers that these are, if it is known.
+        placement: its file.
+        format: the format of the file.
+        chosen: whether the user said which hidden layers are MoE layers.
+
+    Raises:
+        LoadError: the placement has another number of layers.
+    """
     rows = len(windows[0])
-    if layers is None or not num_layers == len(layers) < rows or layers[-1] >= rows:
+    if rows == num_layers:
         return [*windows], []
+    if layers is None or not num_layers == len(layers) < rows or layers[-1] >= rows:
+        # Layers can be selected from all loads, but only from files that say which these are.
+        can_select = rows > num_layers or (format != "plan" and FORMATS[format].rows != "moe")
+        raise _other_layers(
+            placement, num_layers, rows, layers, can_select=can_select and not chosen
+        )
     left_out = HiddenLayers(layers).others(rows)
     note = f"{left_out} of the loads left out: the placement does not have them"
     return [window[[*layers]] for window in windows], [note]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import eplb
+from eplb.analysis.comparison import sizes_of
 from eplb.cli.options import (
     AsJson,
     Config,
@@ -31,7 +32,7 @@ from eplb.cli.options import (
     gap,
 )
 from eplb.cli.output import busy, say
-from eplb.cli.screen import lines_of, metric_lines, plan_values
+from eplb.cli.screen import lines_of, metric_lines, plan_values, spare_notes
 from eplb.cli.targets import checked_target, refuse_to_overwrite
 from eplb.load_files import read_windows
 from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS
@@ -39,9 +40,6 @@ from eplb.summary import LARGE_GAP
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-#: At this balancedness of every layer, replicas would gain little.
-_EVEN = 0.99
 
 
 def plan_command(
@@ -115,12 +113,8 @@ def plan_command(
             **sizes.arguments(experts),
         )
         seconds = time.perf_counter() - start
-    notes = [*read.notes, *sizes.notes()]
-    if made.num_replicas == experts and made.num_gpus > 1 and made.balancedness.min() < _EVEN:
-        notes.append(
-            "there are no redundant slots, so no expert has a second replica; "
-            f"try --redundant {made.num_gpus}"
-        )
+    spare = spare_notes(sizes_of(made), float(made.balancedness.min()))
+    notes = [*read.notes, *sizes.notes(), *spare]
     if made.policy in EFFORT_POLICIES and effort != "best" and made.gap.max() > LARGE_GAP:
         notes.append("some gap is large; --effort best searches longer")
     if goal is not None:
@@ -137,6 +131,7 @@ def plan_command(
         *metric_lines(made, metric),
         *lines_of("planned in", [f"{seconds * 1000:.2f} ms"]),
         *lines_of("note", notes),
+        *lines_of("note", [] if out else ["not written; --out FILE writes the plan"]),
         *lines_of("written to", [file for file in (out, plot) if file is not None]),
     ]
     say("\n".join(lines))

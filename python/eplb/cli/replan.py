@@ -145,7 +145,9 @@ def replan_command(
         )
     except eplb.EplbError as error:
         raise error.renamed(_of_previous) from error
-    windows, left_out = rows_of(read.windows, placed.num_layers, named)
+    windows, left_out = rows_of(
+        read.windows, placed.num_layers, named, previous, previous_format, chosen=hidden is not None
+    )
     remembered = _history(history)
     remembered.observe(windows, threads=threads)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)

@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import eplb
+    from eplb.analysis.comparison import PlanSizes
+
+
+#: At this balancedness of every layer, replicas would gain little.
+_EVEN = 0.99
+
+
+def spare_notes(sizes: PlanSizes, worst: float) -> list[str]:
+    """That no expert can have a replica, if the worst balancedness could gain by one."""
+    if sizes.num_replicas > sizes.num_experts or worst >= _EVEN:
+        return []
+    lack = "there are no redundant slots, so no expert has a second replica"
+    return [f"{lack}; try --redundant {sizes.num_gpus}"]
 
 
 def metric_lines(plan: eplb.Plan, name: str | None) -> list[str]:

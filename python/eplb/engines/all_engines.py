@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eplb.engines import ascend, rtp_llm, sglang, trtllm, vllm
-from eplb.errors import Parameter, PlanFileError
-from eplb.text import short
+from eplb.errors import PlanFileError
+from eplb.inputs.names import unknown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,10 +44,7 @@ def check_ending(path: Path, name: Any) -> None:
         PlanFileError
     """
     if not isinstance(name, str) or name not in FORMAT_NAMES:
-        choices = ", ".join(FORMAT_NAMES)
-        raise PlanFileError(
-            "unknown ", Parameter("format"), f" {short(name)}; expected one of {choices}"
-        )
+        raise unknown("format", name, FORMAT_NAMES, kind=PlanFileError)
     endings = (".json", ".npz") if name == "plan" else FORMATS[name].endings
     if path.suffix not in endings:
         raise PlanFileError(

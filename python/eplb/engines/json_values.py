@@ -8,6 +8,7 @@ from typing import Any
 
 from eplb import limits
 from eplb.errors import PlanFileError
+from eplb.inputs.names import nearest
 from eplb.storage.json_text import parse_json
 from eplb.text import short
 
@@ -25,7 +26,9 @@ def json_values(content: bytes) -> Any:
 
 
 def kind_of(value: Any) -> str:
-    """A value from a file, in a word or two."""
+    """A value from a file, in a word or two, as JSON spells it."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, dict):
         return "an object" if value else "an empty object"
     if isinstance(value, list):
@@ -38,7 +41,9 @@ def object_with(what: str, values: Any, keys: tuple[str, ...]) -> dict[str, Any]
     if not isinstance(values, dict):
         raise PlanFileError(f"{what} must be an object with keys, found {kind_of(values)}")
     if missing := [key for key in keys if key not in values]:
-        raise PlanFileError(f"{what} lacks {', '.join(missing)}")
+        near = nearest(missing[0], values.keys() - set(keys))
+        hint = [] if near is None else [f"is its key {near!r} a misspelt {missing[0]}?"]
+        raise PlanFileError(f"{what} lacks {', '.join(missing)}", hint=hint)
     return values
 
 
@@ -47,6 +52,20 @@ def filled_list(what: str, values: Any) -> list[Any]:
     if not isinstance(values, list) or not values:
         raise PlanFileError(f"{what} must be a list, found {kind_of(values)}")
     return values
+
+
+def whole_number_under(
+    name: str, values: dict[str, Any], *, least: int, most: int, default: int | None = None
+) -> int:
+    """The whole number under a key of an object; ``default`` is for an object without the key."""
+    if name not in values and default is None:
+        raise PlanFileError(f"it has no {name!r}; expected a whole number from {least} to {most}")
+    value = values.get(name, default)
+    if type(value) is not int or not least <= value <= most:
+        raise PlanFileError(
+            f"{name} is {kind_of(value)}; expected a whole number from {least} to {most}"
+        )
+    return value
 
 
 def same(what: str, said: Any, found: int) -> None:

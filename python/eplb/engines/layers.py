@@ -10,7 +10,7 @@ import numpy as np
 from eplb import limits
 from eplb.errors import Parameter, PlanFileError
 from eplb.inputs.sizes import whole_number
-from eplb.text import short
+from eplb.text import count, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,7 +62,9 @@ class HiddenLayers(tuple[int, ...]):
             PlanFileError
         """
         if self[-1] >= total:
-            raise PlanFileError(f"layer {self[-1]} is not one of the {total} hidden layers")
+            raise PlanFileError(
+                f"layer {self[-1]} is not one of the {count(total, 'hidden layer')}"
+            )
 
     def others(self, total: int) -> HiddenLayers:
         """The hidden layers of the model that are not among these."""

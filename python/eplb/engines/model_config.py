@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eplb import limits
-from eplb.engines.json_values import kind_of, object_with
+from eplb.engines.json_values import kind_of, object_with, whole_number_under
 from eplb.engines.layers import HiddenLayers
-from eplb.errors import EplbError, Parameter, PlanFileError
+from eplb.errors import EplbError, Parameter, Part, PlanFileError
 from eplb.storage.json_text import parse_json
-from eplb.text import short
+from eplb.text import count, short
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _ALL_MOE = ("gpt_oss", "granitemoe", "mixtral", "minimax_m2", "olmoe", "phimoe")
 # Names of the number of logical experts.
 _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
+_GIVE_LAYERS: list[Part] = ["give ", Parameter("layers"), " instead"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class ModelLayers:
 def moe_layers_of(config_path: str | PathLike[str]) -> ModelLayers:
     """Which hidden layers are MoE layers, from the ``config.json`` of a model on Hugging Face.
 
-    It knows the settings of DeepSeek (``first_k_dense_replace``, ``moe_layer_freq``), of Qwen
+    It knows the settings of DeepSeek (``first_k_dense_replace``, ``moe_layer_freq``, which may
+    also be a list with 0 or 1 for each hidden layer), of Qwen
     (``decoder_sparse_step``, ``mlp_only_layers``), and models with experts in every layer, such
     as Mixtral, gpt-oss and OLMoE. Layers of multi-token prediction are not counted.
 
@@ -60,14 +62,12 @@ def _model_layers(values: Any) -> ModelLayers:
     if "num_hidden_layers" not in config and isinstance(config.get("text_config"), dict):
         config = config["text_config"]  # a multimodal model
     total = _setting(config, "num_hidden_layers", least=1)
-    if config.get("first_k_dense_replace") is not None:
+    if isinstance(flags := config.get("moe_layer_freq"), list):
+        moe = _flagged_layers(config, flags, total)
+    elif config.get("first_k_dense_replace") is not None:
         first = _setting(config, "first_k_dense_replace")
         step = _setting(config, "moe_layer_freq", 1, least=1)
         moe = [layer for layer in range(first, total) if layer % step == 0]
-    elif isinstance(flags := config.get("moe_layer_freq"), list):
-        if len(flags) != total or any(flag not in (0, 1) for flag in flags):
-            raise PlanFileError(f"moe_layer_freq must have 0 or 1 for each of {total} layers")
-        moe = [layer for layer, flag in enumerate(flags) if flag]
     elif config.get("decoder_sparse_step") is not None:
         step = _setting(config, "decoder_sparse_step", least=1)
         dense = _dense_layers(config)
@@ -79,23 +79,46 @@ def _model_layers(values: Any) -> ModelLayers:
             f"it does not say which layers of model_type {short(config.get('model_type'))} are MoE "
             "layers; expected first_k_dense_replace, decoder_sparse_step, or a model_type of "
             f"{', '.join(_ALL_MOE)}",
-            hint=["give ", Parameter("layers"), " instead"],
+            hint=_GIVE_LAYERS,
         )
-    counts = [config[name] for name in _EXPERTS if name in config]
-    if not moe or not all(counts):
-        raise PlanFileError("the model has no MoE layer")
-    experts = counts[0] if counts and type(counts[0]) is int else None
-    return ModelLayers(HiddenLayers(moe), total, experts)
+    experts = [
+        whole_number_under(name, config, least=1, most=limits.MAX_EXPERTS)
+        for name in _EXPERTS
+        if name in config
+    ]
+    if not moe:
+        raise PlanFileError(f"num_hidden_layers is {total}, but none of them is a MoE layer")
+    return ModelLayers(HiddenLayers(moe), total, experts[0] if experts else None)
 
 
 def _setting(config: dict[str, Any], name: str, default: int | None = None, least: int = 0) -> int:
-    value = config.get(name, default)
-    if type(value) is not int or not least <= value <= limits.MAX_HIDDEN_LAYERS:
+    return whole_number_under(
+        name, config, least=least, most=limits.MAX_HIDDEN_LAYERS, default=default
+    )
+
+
+def _flagged_layers(config: dict[str, Any], flags: list[Any], total: int) -> list[int]:
+    """The layers whose flag is 1; those before ``first_k_dense_replace`` must have 0."""
+    if len(flags) != total:
         raise PlanFileError(
-            f"{name} is {kind_of(value)}; expected a whole number from {least} to "
-            f"{limits.MAX_HIDDEN_LAYERS}"
+            f"moe_layer_freq has {count(len(flags), 'flag')}, but num_hidden_layers is {total}"
         )
-    return value
+    for layer, flag in enumerate(flags):
+        if type(flag) not in (int, bool) or flag not in (0, 1):
+            raise PlanFileError(
+                f"moe_layer_freq: layer {layer} has {kind_of(flag)}; expected 0 or 1"
+            )
+    moe = [layer for layer, flag in enumerate(flags) if flag]
+    dense = 0
+    if config.get("first_k_dense_replace") is not None:
+        dense = _setting(config, "first_k_dense_replace")
+    if moe and moe[0] < dense:
+        raise PlanFileError(
+            f"moe_layer_freq has 1 for layer {moe[0]}, but first_k_dense_replace is {dense}: by "
+            f"that, the first MoE layer is {dense} or a later one",
+            hint=_GIVE_LAYERS,
+        )
+    return moe
 
 
 def _dense_layers(config: dict[str, Any]) -> set[int]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb.errors import LoadError, LoadTypeError
+from eplb.engines.json_values import object_with
+from eplb.errors import EplbError, LoadError, LoadTypeError
 from eplb.inputs.loads import as_array
+from eplb.storage.decode import bytes_of, text_of
+from eplb.storage.json_text import parse_json
 
 if TYPE_CHECKING:
     import re
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy.typing as npt
@@ -39,6 +44,24 @@ def rank_files(folder: Path, name: re.Pattern[str]) -> list[Path]:
                 f"rank {rank} is missing: there are files of {len(found)} ranks, the last is {last}"
             )
     return [found[rank] for rank in range(len(found))]
+
+
+@contextmanager
+def named_in_errors(path: Path) -> Iterator[None]:
+    """Lets errors begin with the name of the file that they are about."""
+    try:
+        yield
+    except EplbError as error:
+        raise error.within(path.name, kind=LoadError) from error
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        EplbError: it has none.
+    """
+    return object_with("the file", parse_json(text_of(bytes_of(path)).encode()), ())
 
 
 def token_counts(place: str, values: Any) -> npt.NDArray[np.uint64]:

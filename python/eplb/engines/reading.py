@@ -11,7 +11,8 @@ from eplb.engines.all_engines import FORMATS, check_ending
 from eplb.engines.json_values import kind_of
 from eplb.engines.layers import HiddenLayers
 from eplb.errors import EplbError, Parameter, PlanFileError
-from eplb.inputs.sizes import whole_number
+from eplb.inputs.sizes import check_slots, whole_number
+from eplb.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,9 @@ def load_engine_file(
             named = HiddenLayers.all_of(len(table))
         if wanted is not None:
             table, named = _selected(table, named, wanted), wanted
-        return EngineFile(table, _gpus(gpus, decoded), named)
+        on = _gpus(gpus, decoded)
+        check_slots(len(table[0]), on)
+        return EngineFile(table, on, named)
     except EplbError as error:
         raise error.within(str(source), kind=PlanFileError) from error
 
@@ -83,7 +86,7 @@ def _gpus(num_gpus: int | None, decoded: DecodedPlacement) -> int:
         )
     if decoded.num_gpus not in (None, gpus):
         raise PlanFileError(
-            f"the file is for {decoded.num_gpus} devices, not for ",
+            f"the file is for {count(decoded.num_gpus, 'device')}, not for ",
             Parameter("num_gpus", str(gpus)),
         )
     return gpus
@@ -119,7 +122,8 @@ def _checked_table(decoded: DecodedPlacement) -> list[list[int]]:
             raise PlanFileError(f"layer {layer}: expected a list of slots, found {kind_of(row)}")
         if len(row) != len(rows[0]):
             raise PlanFileError(
-                f"layer {layer} has {len(row)} slots, but layer {labels[0]} has {len(rows[0])}"
+                f"layer {layer} has {count(len(row), 'slot')}, but layer {labels[0]} has "
+                f"{len(rows[0])}"
             )
     if len(rows) * len(rows[0]) > limits.MAX_PLACEMENT_SLOTS:
         raise PlanFileError(f"it has more than {limits.MAX_PLACEMENT_SLOTS} slots")

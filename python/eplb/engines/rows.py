@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: What says which hidden layers the rows are.
 _NAME_LAYERS: list[Part] = ["give ", Parameter("layers"), " or ", Parameter("config")]
 
+_SEVERAL = ("have", "they", "dense layers")
+
 
 @dataclass(frozen=True)
 class PlacedLayers:
@@ -74,9 +76,9 @@ class Target:
         Raises:
             PlanFileError: the engine could not use the placement.
         """
-        if self.num_experts not in (None, placed.num_experts):
+        if self.num_experts is not None and self.num_experts != placed.num_experts:
             raise PlanFileError(
-                f"the model has {self.num_experts} experts per layer, but the plan has "
+                f"the model has {count(self.num_experts, 'expert')} per layer, but the plan has "
                 f"{placed.num_experts}; is this the config.json of another model?"
             )
         rows = _rows(placed, self.format, self.layers, self.num_hidden_layers)
@@ -135,8 +137,9 @@ def _rows(
             notes.append(f"{unnamed} of the plan left out: not named as MoE layers")
         lost = _lost_load(placed, unnamed)
     if covers == "moe" and layers is None and (idle := _idle(placed)):
+        have, they, dense = ("has", "it", "a dense layer") if len(idle) == 1 else _SEVERAL
         raise PlanFileError(
-            f"{idle} of the plan have no load, so they may be dense layers; {name} wants only MoE "
+            f"{idle} of the plan {have} no load, so {they} may be {dense}; {name} wants only MoE "
             "layers",
             hint=_NAME_LAYERS,
         )
@@ -185,7 +188,8 @@ def _with_dense_layers(
         if total is not None:
             rows = count(placed.num_layers, "layer")
             raise PlanFileError(
-                f"the plan has {rows}, but the model has {total} hidden layers", hint=_NAME_LAYERS
+                f"the plan has {rows}, but the model has {count(total, 'hidden layer')}",
+                hint=_NAME_LAYERS,
             )
         notes.append(
             f"{HiddenLayers.all_of(placed.num_layers)} are the plan's, because no others were named; "

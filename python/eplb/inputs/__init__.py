@@ -1,1 +1,1 @@
-"""What users give: loads as arrays, lists or tensors; sizes."""
+"""What users give: loads as arrays, lists or tensors; sizes; names."""

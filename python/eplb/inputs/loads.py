@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from os import PathLike
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from eplb import _core
 from eplb.errors import LoadError, LoadTypeError
 from eplb.inputs import tensors
-from eplb.text import short, type_name
+from eplb.text import count, short, type_name
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,6 +58,11 @@ def as_array(load: Any) -> tuple[npt.NDArray[Any], str | None]:
             return load, bits_of
     if isinstance(load, (list, tuple)):
         return _list_array(load), None
+    if isinstance(load, (str, PathLike)):
+        raise LoadTypeError(
+            f"expected integers or floats as loads, got {type(load).__name__}; "
+            "eplb.load_files.read_loads(file).table are the loads of a file"
+        )
     if "numpy.ma" in sys.modules and isinstance(
         load, np.ma.MaskedArray
     ):  # else it is imported here
@@ -116,7 +122,8 @@ def _list_array(load: list[Any] | tuple[Any, ...]) -> npt.NDArray[Any]:
     for layer, row in enumerate(rows):
         if len(row) != len(rows[0]):
             raise LoadError(
-                f"the loads are ragged: layer {layer} has {len(row)} loads, layer 0 {len(rows[0])}"
+                f"the loads are ragged: layer {layer} has {count(len(row), 'load')}, "
+                f"layer 0 has {len(rows[0])}"
             )
     integers = all(type(cell) is int for row in rows for cell in row)
     for layer, row in enumerate(rows):

@@ -9,7 +9,7 @@ from typing import Any
 
 from eplb import _core
 from eplb.errors import EplbError, Parameter, TopologyError
-from eplb.text import short
+from eplb.text import count, short
 
 
 def whole_number(name: str, value: Any, error: type[EplbError] = TopologyError) -> int:
@@ -47,6 +47,26 @@ def real_number(name: str, value: Any) -> float:
         return float(number)
     except OverflowError:
         return math.inf if value > 0 else -math.inf
+
+
+def check_slots(slots: int, num_gpus: int) -> None:
+    """Refuses a number of GPUs over which a table's slots cannot be divided.
+
+    Raises:
+        TopologyError: the hint names the nearest numbers of GPUs that can be.
+    """
+    if slots % num_gpus == 0:
+        return
+    small = [size for size in range(1, math.isqrt(slots) + 1) if slots % size == 0]
+    sizes = sorted({*small, *(slots // size for size in small)})
+    near = [max(size for size in sizes if size < num_gpus)]
+    near += [size for size in sizes if size > num_gpus][:1]
+    first, *others = (Parameter("num_gpus", str(size)) for size in near)
+    raise TopologyError(
+        f"its layers have {count(slots, 'slot')}, which cannot be divided over ",
+        Parameter("num_gpus", short(num_gpus)),
+        hint=["try ", first, *(part for other in others for part in (" or ", other))],
+    )
 
 
 def topology(

@@ -1,7 +1,7 @@
 """Loads from files and directories, from any writer.
 
 Tables are .npy, .npz, .csv, .json, .pt or standard input, told by their first bytes, then by their
-ending; dumps of engines are recognised. Integers stay exact.
+ending; dumps of engines are recognised. A row ``[experts]`` is one layer. Integers stay exact.
 """
 
 from eplb.load_files.reading import WRITERS, FileLoads, read_loads, read_windows

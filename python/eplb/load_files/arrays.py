@@ -25,7 +25,7 @@ def load_array(values: Any) -> npt.NDArray[Any]:
         raise LoadError(f"expected a table of loads, found {_kind(values)}")
     cells = values.size if isinstance(values, np.ndarray) else values.numel()
     if cells > limits.MAX_LOADS:
-        raise LoadError(f"it holds {cells} loads; at most {limits.MAX_LOADS} are read")
+        raise LoadError(f"it holds {count(cells, 'load')}; at most {limits.MAX_LOADS} are read")
     array, bits_of = as_array(values)
     if 0 in array.strides and array.size > 1:
         raise LoadError(
@@ -39,8 +39,11 @@ def _kind(values: Any) -> str:
 
 
 def _list_array(values: list[Any]) -> npt.NDArray[Any]:
-    """Nested lists of two or three levels, cell by cell."""
+    """Nested lists of one to three levels, cell by cell."""
     first = values[0] if values else None
+    if isinstance(first, (int, float)):
+        row: npt.NDArray[Any] = _list_array([values])[0]
+        return row
     if not (isinstance(first, list) and first and isinstance(first[0], list)):
         _refuse_many_cells(values)
         return as_array(values)[0]
@@ -59,7 +62,9 @@ def _list_array(values: list[Any]) -> npt.NDArray[Any]:
         except (LoadError, LoadTypeError) as error:
             raise LoadError(f"window {window}: {error}") from error
         if (width := windows[-1].shape[1]) != (wanted := windows[0].shape[1]):
-            raise LoadError(f"window {window} has {width} experts, but window 0 has {wanted}")
+            raise LoadError(
+                f"window {window} has {count(width, 'expert')}, but window 0 has {wanted}"
+            )
     if len({table.dtype for table in windows}) == 1:
         return np.stack(windows)
     # Among floats, an integer must be exact.
@@ -74,6 +79,13 @@ def _refuse_many_cells(rows: list[Any]) -> None:
             f"its lists hold {cells} loads; at most {limits.MAX_LIST_LOADS} are read from lists",
             hint=["use an array"],
         )
+
+
+def as_layers(array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    """A row of loads as a table of one layer, with a note; any other array as it is."""
+    if array.ndim != 1 or array.size == 0:
+        return array, ()
+    return array[np.newaxis], (f"one row, read as one layer: [{array.size}] to [1, {array.size}]",)
 
 
 def check_loads(array: npt.NDArray[Any]) -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from eplb.engines.all_engines import DUMPS
 from eplb.engines.engine import FileDump, FolderDump
 from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter
+from eplb.inputs.names import unknown
 from eplb.inputs.windows import summed
 from eplb.load_files import load_history
-from eplb.load_files.arrays import check_loads, load_array
+from eplb.load_files.arrays import as_layers, check_loads, load_array
 from eplb.load_files.plausibility import refuse_expert_ids
 from eplb.load_files.select import select
 from eplb.storage.decode import bytes_of, values_of
@@ -85,7 +86,7 @@ def read_loads(
         source: ``.npy``, ``.npz``, ``.pt`` (needs torch), ``.json`` (lists of lists), ``.csv``
             (a row per layer), or a dump of an engine: SGLang's recorder (``.pt``), TensorRT-LLM's
             statistics (a directory; needs safetensors), MindIE's hotspots (a directory), a load
-            history (``.json``).
+            history (``.json``). One row ``[experts]`` is one layer.
         key: which array of an ``.npz``, which entry of a JSON object or a ``.pt`` dict, ``decode``
             or ``prefill`` for MindIE. By default the only one, or the one named ``counts``,
             ``load`` or ``logical_count``.
@@ -97,19 +98,19 @@ def read_loads(
         OSError: it cannot be read.
     """
     if written_by is not None and written_by not in WRITERS:
-        raise LoadError(f"unknown load format {written_by!r}; choose from {', '.join(WRITERS)}")
+        raise unknown("written_by", written_by, WRITERS, kind=LoadError)
     name = "standard input" if source == "-" else str(source)
     try:
         if source != "-" and Path(source).is_dir():
             decoded = _folder(Path(source), key, written_by)
         else:
             decoded = _file(source, key, written_by, trust=trust)
-        array = load_array(decoded.values)
+        array, row = as_layers(load_array(decoded.values))
         check_loads(array)
         if not trust:
             refuse_expert_ids(array)
         windows = tuple(array) if array.ndim == 3 else (array,)
-        return FileLoads(windows, decoded.notes, decoded.layers)
+        return FileLoads(windows, decoded.notes + row, decoded.layers)
     except EplbError as error:
         raise error.within(name, kind=LoadError) from error
     except LoadTypeError as error:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from eplb.engines.engine import DecodedLoads
 from eplb.errors import LoadError, Parameter
+from eplb.inputs.names import unknown
 from eplb.text import short
 
 if TYPE_CHECKING:
@@ -46,16 +47,16 @@ def select(values: Any, key: str | None) -> DecodedLoads:
     for names, what in _OTHERS.items():
         if names <= values.keys():
             raise LoadError(f"this is {what}, not a load table; are the arguments swapped?")
+    if not values:
+        raise LoadError("it has no table")
     if key is not None:
         if key in values:
             return _named(values, key)
-        raise LoadError(f"it has no {key!r}; it has {_names(values)}")
+        raise unknown("key", key, map(str, values), kind=LoadError)
     if rows := _layers(values):
         return DecodedLoads(list(rows.values()), tuple(rows))
     if len(values) == 1:
         return _named(values, next(iter(values)))
-    if not values:
-        raise LoadError("it has no table")
     known = [name for name in KEYS if name in values]
     if len(known) != 1:
         raise LoadError(
@@ -86,4 +87,4 @@ def _layers(values: dict[Any, Any]) -> dict[int, Any]:
 
 def _names(values: Mapping[Any, Any]) -> str:
     names = [repr(str(name)[:40]) for name in list(values)[:8]]
-    return ", ".join(names) + (", ..." if len(values) > len(names) else "") if names else "nothing"
+    return ", ".join(names) + (", ..." if len(values) > len(names) else "")

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eplb.errors import PlanFileError
+from eplb.inputs.names import nearest
 from eplb.text import short, type_name
 
 
@@ -20,7 +21,9 @@ def check_keys(what: str, values: Any, keys: set[str]) -> None:
     if not isinstance(values, dict):
         raise PlanFileError(f"{what} must be an object with keys, got {type(values).__name__}")
     if missing := sorted(keys - values.keys()):
-        raise PlanFileError(f"{what} lacks {', '.join(missing)}")
+        near = nearest(missing[0], values.keys() - keys)
+        hint = [] if near is None else [f"is its key {near!r} a misspelt {missing[0]}?"]
+        raise PlanFileError(f"{what} lacks {', '.join(missing)}", hint=hint)
     if unknown := sorted(map(_key, values.keys() - keys)):
         raise PlanFileError(f"{what} has unknown keys: {', '.join(unknown)[:200]}")
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from eplb import limits
 from eplb.errors import LoadError, Parameter
 from eplb.inputs.loads import MAX_LOAD
+from eplb.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +60,7 @@ def csv_table(text: str, *, trust: bool = False) -> npt.NDArray[Any]:
         cells += len(rows[-1])
         if len(rows[-1]) != len(rows[0]):
             raise LoadError(
-                f"line {line} has {len(rows[-1])} columns, but line {lines[0]} has {len(rows[0])}"
+                f"line {line} has {count(len(rows[-1]), 'column')}, but line {lines[0]} has {len(rows[0])}"
             )
         if len(rows) > limits.MAX_ROWS or cells > limits.MAX_LOADS:
             raise LoadError(

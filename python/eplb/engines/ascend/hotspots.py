@@ -20,11 +20,12 @@ import numpy.typing as npt
 from eplb import limits
 from eplb.engines.ascend import placement
 from eplb.engines.engine import DecodedLoads
-from eplb.engines.ranks import RANK, rank_files, token_counts
+from eplb.engines.json_values import kind_of, whole_number_under
+from eplb.engines.ranks import RANK, json_object, named_in_errors, rank_files, token_counts
 from eplb.errors import EplbError, LoadError, Parameter
+from eplb.inputs.names import unknown
 from eplb.storage.csv_text import csv_table
 from eplb.storage.decode import bytes_of, text_of
-from eplb.storage.json_text import parse_json
 from eplb.text import count
 
 CONFIG = "model_gen_config.json"
@@ -64,7 +65,7 @@ def read(folder: Path, stage: str | None = None) -> DecodedLoads:
     if not stages:
         raise LoadError("it has neither decode_0.csv nor prefill_0.csv")
     if stage is not None and stage not in stages:
-        raise LoadError(f"it has no {stage!r}; it has {' and '.join(stages)}")
+        raise unknown("key", stage, stages, kind=LoadError)
     if stage is None and len(stages) > 1:
         raise LoadError(
             f"it has {' and '.join(stages)}", hint=["choose one with ", Parameter("key")]
@@ -98,13 +99,13 @@ def _rank_0(folder: Path, stage: str) -> Path:
 def _tables(files: list[Path]) -> list[npt.NDArray[np.uint64]]:
     """The table of each rank."""
     tables: list[npt.NDArray[np.uint64]] = []
+    total = 0
     for path in files:
-        try:
+        with named_in_errors(path):
             table = csv_table(text_of(bytes_of(path)), trust=True)
-        except EplbError as error:
-            raise error.within(path.name, kind=LoadError) from error
         tables.append(token_counts(path.name, table))
-        if sum(table.size for table in tables) > limits.MAX_LOADS:
+        total += tables[-1].size
+        if total > limits.MAX_LOADS:
             raise LoadError(f"its files have more than {limits.MAX_LOADS} loads")
     return tables
 
@@ -115,8 +116,8 @@ def _layers(files: list[Path], stage: str) -> DecodedLoads:
     for path, table in zip(files, tables, strict=True):
         if len(table) != len(tables[0]):
             raise LoadError(
-                f"{path.name} has {len(table)} rows, but {files[0].name} has {len(tables[0])}; without "
-                f"{CONFIG} rows are layers"
+                f"{path.name} has {count(len(table), 'row')}, but {files[0].name} has "
+                f"{len(tables[0])}; without {CONFIG} rows are layers"
             )
     if len(tables[0]) > _MOST_LAYERS:
         raise LoadError(
@@ -137,7 +138,8 @@ def _matrices(folder: Path, files: list[Path], stage: str, config: _Config) -> D
     if matrices == 0:
         shortest = min(map(len, tables))
         raise LoadError(
-            f"its files have {shortest} rows, but {CONFIG} says {config.num_layers} layers"
+            f"its files have {count(shortest, 'row')}, but {CONFIG} says "
+            f"{count(config.num_layers, 'layer')}"
         )
     slots = np.concatenate([table[:rows] for table in tables], axis=1)
     slots = slots.reshape(matrices, config.num_layers, -1)
@@ -161,7 +163,8 @@ def _experts(folder: Path, slots: npt.NDArray[Any], config: _Config) -> npt.NDAr
     if config.expert_map is None:
         if width != config.num_experts:
             raise LoadError(
-                f"its files have {width} columns, but {CONFIG} says {config.num_experts} experts"
+                f"its files have {count(width, 'column')}, but {CONFIG} says "
+                f"{count(config.num_experts, 'expert')}"
             )
         return slots
     path = folder / config.expert_map
@@ -178,7 +181,9 @@ def _experts(folder: Path, slots: npt.NDArray[Any], config: _Config) -> npt.NDAr
     # Shared experts follow the routed ones, and are left out.
     most = int(phy2log.max()) + 1
     if most < config.num_experts:
-        raise LoadError(f"{path.name} has {most} experts, but {CONFIG} says {config.num_experts}")
+        raise LoadError(
+            f"{path.name} has {count(most, 'expert')}, but {CONFIG} says {config.num_experts}"
+        )
     loads = np.zeros((matrices, layers, most), slots.dtype)
     for matrix in range(matrices):
         np.add.at(loads[matrix], (np.arange(layers)[:, None], phy2log), slots[matrix])
@@ -197,23 +202,19 @@ def _phy2log(path: Path) -> npt.NDArray[np.int64]:
 def _config(path: Path) -> _Config | None:
     if not path.is_file():
         return None
-    values = parse_json(text_of(bytes_of(path)).encode())
-    if not isinstance(values, dict):
-        raise LoadError(f"{CONFIG} must be an object with keys")
-    name = values.get("eplb_expert_map_file")
-    if name is not None and not isinstance(name, str):
-        raise LoadError(f"{CONFIG}: 'eplb_expert_map_file' must be a path")
-    return _Config(
-        _number(values, "num_moe_layers", 1),
-        _number(values, "num_of_experts", 1),
-        max(0, _number(values, "num_dangling_shared_experts", -1, default=0)),
-        # A path on another machine: only its last part counts, in this folder.
-        None if name is None else Path(name.replace("\\", "/")).name,
-    )
-
-
-def _number(values: dict[str, Any], name: str, least: int, default: int | None = None) -> int:
-    value = values.get(name, default)
-    if type(value) is not int or not least <= value <= 2**20:
-        raise LoadError(f"{CONFIG}: {name!r} must be a whole number from {least}")
-    return value
+    with named_in_errors(path):
+        values = json_object(path)
+        layers, experts, shared = (
+            whole_number_under(name, values, least=least, most=most, default=default)
+            for name, least, most, default in (
+                ("num_moe_layers", 1, limits.MAX_HIDDEN_LAYERS, None),
+                ("num_of_experts", 1, limits.MAX_EXPERTS, None),
+                ("num_dangling_shared_experts", -1, limits.MAX_EXPERTS, 0),
+            )
+        )
+        name = values.get("eplb_expert_map_file")
+        if name is not None and not isinstance(name, str):
+            raise LoadError(f"eplb_expert_map_file is {kind_of(name)}; expected a path")
+    # MindIE writes -1 for none. The path is one on another machine: only its last part counts.
+    file = None if name is None else Path(name.replace("\\", "/")).name
+    return _Config(layers, experts, max(0, shared), file)

@@ -7,6 +7,7 @@ from typing import Any
 from eplb.engines.engine import DecodedPlacement, PlacementRows
 from eplb.engines.json_values import filled_list, json_bytes, json_values, object_with, same
 from eplb.errors import Parameter, PlanFileError
+from eplb.text import count
 
 
 def write(rows: PlacementRows, _ending: str) -> bytes:
@@ -32,7 +33,8 @@ def write(rows: PlacementRows, _ending: str) -> bytes:
             }
         )
     rows.notes.append(
-        f"vllm-ascend takes it as eplb_config.expert_map_path, on {rows.num_gpus} devices; "
+        "vllm-ascend takes it as eplb_config.expert_map_path, on "
+        f"{count(rows.num_gpus, 'device')}; "
         f"layer_id 0 to {len(layer_list) - 1} count only the MoE layers"
     )
     return json_bytes({"moe_layer_count": len(layer_list), "layer_list": layer_list})
@@ -79,7 +81,9 @@ def read(content: bytes, _ending: str) -> DecodedPlacement:
         same(f"{what}: device_count", layer["device_count"], len(devices))
         num_gpus = num_gpus or len(devices)
         if len(devices) != num_gpus:
-            raise PlanFileError(f"{what} has {len(devices)} devices, but layer 0 has {num_gpus}")
+            raise PlanFileError(
+                f"{what} has {count(len(devices), 'device')}, but layer 0 has {num_gpus}"
+            )
         rows.append(_devices_row(place, devices))
     return DecodedPlacement(rows, num_gpus=num_gpus)
 
@@ -94,7 +98,7 @@ def _devices_row(layer: int, devices: list[Any]) -> list[Any]:
         held.append(filled_list(f"{what}: device_expert", values["device_expert"]))
         if len(held[-1]) != len(held[0]):
             raise PlanFileError(
-                f"{what} has {len(held[-1])} experts, but device 0 has {len(held[0])}"
+                f"{what} has {count(len(held[-1]), 'expert')}, but device 0 has {len(held[0])}"
             )
         if any(type(expert) is not int for expert in held[-1]):
             raise PlanFileError(f"{what}: device_expert must hold only numbers of experts")

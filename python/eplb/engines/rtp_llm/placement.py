@@ -20,7 +20,7 @@ def write(rows: PlacementRows, _ending: str) -> bytes:
     if redundant > rows.num_experts:
         most = Parameter("num_replicas", str(2 * rows.num_experts))
         raise PlanFileError(
-            f"the plan has {redundant} redundant slots for {count(rows.num_experts, 'expert')}; RTP-LLM takes "
+            f"the plan has {count(redundant, 'redundant slot')} for {count(rows.num_experts, 'expert')}; RTP-LLM takes "
             "at most as many redundant slots as experts",
             hint=["plan with at most ", most],
         )
@@ -40,7 +40,7 @@ def read(content: bytes, _ending: str) -> DecodedPlacement:
     experts = {cell for cell in rows[0] if type(cell) is int} if _has_row(rows) else set()
     if experts and len(rows[0]) > 2 * len(experts):
         raise PlanFileError(
-            f"it has {len(rows[0])} slots for {count(len(experts), 'expert')}; RTP-LLM takes at most as many "
+            f"it has {count(len(rows[0]), 'slot')} for {count(len(experts), 'expert')}; RTP-LLM takes at most as many "
             "redundant slots as experts"
         )
     return DecodedPlacement(rows)

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from eplb import limits
 from eplb.engines.engine import DecodedLoads
-from eplb.engines.ranks import RANK, rank_files, token_counts
+from eplb.engines.json_values import whole_number_under
+from eplb.engines.ranks import RANK, json_object, named_in_errors, rank_files, token_counts
 from eplb.errors import LoadError
-from eplb.storage.decode import bytes_of, decoded, text_of
-from eplb.storage.json_text import parse_json
+from eplb.storage.decode import bytes_of, decoded
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def read(folder: Path, key: str | None = None) -> DecodedLoads:
                 )
             if counts.shape != (experts,):
                 raise LoadError(
-                    f"{path.name}: {name} has shape {list(counts.shape)}, but {META} says {experts} experts"
+                    f"{path.name}: {name} has shape {list(counts.shape)}, but {META} says "
+                    f"{count(experts, 'expert')}"
                 )
             total += experts
             if total > limits.MAX_LOADS:
@@ -78,11 +79,10 @@ def read(folder: Path, key: str | None = None) -> DecodedLoads:
 
 
 def _num_experts(path: Path) -> int:
-    meta = parse_json(text_of(bytes_of(path)).encode())
-    experts = meta.get("num_experts") if isinstance(meta, dict) else None
-    if type(experts) is not int or not 0 < experts <= limits.MAX_LOADS:
-        raise LoadError(f"{META}: it has no valid 'num_experts'")
-    return experts
+    with named_in_errors(path):
+        return whole_number_under(
+            "num_experts", json_object(path), least=1, most=limits.MAX_EXPERTS
+        )
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -8,7 +8,7 @@ from eplb.engines.json_values import kind_of, object_with, refuse_other_keys
 from eplb.engines.layers import in_words
 from eplb.engines.trtllm.yaml_text import yaml_values
 from eplb.errors import PlanFileError
-from eplb.text import short
+from eplb.text import count, short
 
 _SLOTS, _ASSIGNMENTS, _UPDATES = (
     "num_slots",
@@ -55,7 +55,9 @@ def read(content: bytes, _ending: str) -> DecodedPlacement:
                 f"{_ASSIGNMENTS}: {short(layer)} is not the number of a hidden layer"
             )
         if not isinstance(row, list) or len(row) != values[_SLOTS]:
-            length = f"has {len(row)} slots" if isinstance(row, list) else f"is {kind_of(row)}"
+            length = (
+                f"has {count(len(row), 'slot')}" if isinstance(row, list) else f"is {kind_of(row)}"
+            )
             raise PlanFileError(
                 f"layer {layer} {length}, but {_SLOTS} is {kind_of(values[_SLOTS])}"
             )
