@@ -255,7 +255,7 @@ def test_windows_are_planned_for_the_next(run: Any) -> None:
     for files in ("windows.npy", "first.npy second.npy"):
         line = f"plan {files} --gpus 4 --replicas 20"
         code, out, err = run(line)
-        assert (code, timeless(out), err) == (0, f"{plan}\n", "")
+        assert (code, timeless(out), err) == (0, f"{plan}\n{NOT_WRITTEN}", "")
         values = json.loads(run(line, "--json")[1])
         assert (values["digest"], values["notes"]) == (plan.digest(), [])
         summed = json.loads(run(f"{line} --policy minimax --json")[1])

@@ -66,7 +66,14 @@ def test_max_moves_is_a_share_or_a_number() -> None:
     assert (fewest.plan.phy2log == PLAN.phy2log).all()
     assert len(fewest.transfers()) == 0
     assert str(fewest.transfers()) == "No transfers"
-    for limit, most in ((2, 2), (0.1, 2), (np.int64(3), 3), (np.float32(0.25), 5), (1.0, 20)):
+    limits: list[tuple[Any, int]] = [
+        (2, 2),
+        (0.1, 2),
+        (np.int64(3), 3),
+        (np.float32(0.25), 5),
+        (1.0, 20),
+    ]
+    for limit, most in limits:
         update = eplb.replan(history(), PLAN, max_moves=limit, **price)
         assert update.copies.max() <= most
     assert eplb.replan(history(), PLAN, max_copies=3, **price).copies.sum() <= 3

@@ -88,13 +88,19 @@ def test_the_placement_in_force_may_be_an_engine_s(run: Any) -> None:
         assert json.loads(run(f"{line} {gpus}")[1])["digest"] == ALL.plan.digest()
     # All hidden layers are in the loads, MoE layers in the file.
     np.save("hidden.npy", np.insert(WINDOWS, [0, 0], 0, axis=1))
-    PLAN.save("map.json", "vllm-ascend", layers=[2, 3, 4])
-    out = run("replan hidden.npy --previous map.json --previous-format vllm-ascend --json")[1]
-    values = json.loads(out)
-    assert values["phy2log"] == ALL.plan.phy2log.tolist()
-    assert values["notes"] == [
-        "layers 0, 1 of the loads left out: the placement does not have them"
-    ]
+    PLAN.save("map.json", "vllm-ascend")
+    PLAN.save("map.yaml", "trtllm", layers=[2, 3, 4])
+    for previous in (
+        "map.json --previous-format vllm-ascend --layers 2-4",
+        "map.yaml --previous-format trtllm --gpus 4",
+    ):
+        values = json.loads(run(f"replan hidden.npy --previous {previous} --json")[1])
+        assert values["phy2log"] == ALL.plan.phy2log.tolist()
+        left_out = "layers 0, 1 of the loads left out: the placement does not have them"
+        assert values["notes"] == [left_out]
+    message = run("replan hidden.npy --previous map.json --previous-format vllm-ascend")[2]
+    assert "map.json has 3 layers, but the loads have 5" in message
+    assert "hint: give --layers or --config" in message
 
 
 def test_what_is_not_known_is_said(run: Any) -> None:
