@@ -1,4 +1,4 @@
-"""The fewest buffers, and then the fewest steps, of any list of transfers: all of them are tried."""
+"""The fewest buffers, and then the fewest steps, of any list of transfers. All are tried."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def is_valid(now: Map, before: Map, after: Map) -> bool:
 
 
 def can_overwrite(cell: Cell, now: Map, written: Iterable[Cell]) -> bool:
-    """Whether a cell is empty, or a copy of its expert is in a cell that the step does not write."""
+    """Whether a cell is empty, or its expert has a copy that the step does not overwrite."""
     busy = {cell, *written}
     held = now.get(cell)
     return held is None or any(e == held and c not in busy for c, e in now.items())
@@ -169,7 +169,7 @@ def check_independence(batch: list[Transfer], now: Map) -> None:
 
 
 def check_eagerness(batch: list[Transfer], now: Map, left: dict[Cell, int]) -> None:
-    """All that can be written without a buffer is; buffers are for cycles of last copies only."""
+    """What can do without a buffer has none and is first. Buffers are for cycles of last copies."""
     later = set(left) - {t.destination for t in batch}
     direct = direct_cells(batch)
     assert not any(can_overwrite(cell, now, direct) for cell in later)
