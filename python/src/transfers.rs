@@ -12,9 +12,10 @@ const COLUMNS: usize = 9;
 /// An int64 array `[transfers, columns]`: layer, step, expert, source GPU, source slot, destination
 /// GPU, destination slot, overwritten expert, whether buffered; -1 is none.
 ///
-/// `before` is `[layers, old slots]`, and `after` is `[layers, slots]`. A destination slot is an index
-/// in a row of `after`. A source slot is `gpu * wider + position`, where `wider` is the larger number
-/// of slots per GPU: an index in a row of either array, if their GPUs have equally many slots.
+/// `before` is `[layers, old slots]`, and `after` is `[layers, slots]`. A destination slot is an
+/// index in a row of `after`. A source slot is `gpu * wider + position`, where `wider` is the
+/// larger number of slots per GPU: an index in a row of either array, if their GPUs have equally
+/// many slots.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over arguments")]
 pub(crate) fn transfers<'py>(

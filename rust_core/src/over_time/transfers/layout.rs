@@ -14,8 +14,8 @@ pub(super) enum Distance {
     OtherNode,
 }
 
-/// A GPU has a cell for each position that it has in either placement. Cells are in the order of GPUs
-/// and positions.
+/// A GPU has a cell for each position that it has in either placement. Cells are in the order of
+/// GPUs and positions.
 #[derive(Debug)]
 pub(super) struct Layout {
     old_gpus: usize,

@@ -7,13 +7,14 @@
 //!
 //! What can never be written that way are cycles. Say that n experts never become safe. Each keeps
 //! one cell that waits. An expert can only arrive in cells that wait, because it would be safe
-//! otherwise. There are n such cells, and each of the n experts needs at least one: so each has exactly
-//! one, and these cells form cycles. An expert in a cycle has one place to go to, so the expert
-//! whose copy is there is given, and so on: it is known from the beginning which cells can form a
-//! cycle ([`Pending::cycles`]). If one expert of a cycle has a second copy, that copy can wait
-//! instead, and the cycle is never closed. If none has, all its cells must be written at once: the
-//! first step that overwrites the last copy of an expert must bring it to its one other place, which
-//! overwrites the next last copy. All of them need a buffer then, so no list has fewer buffers.
+//! otherwise. There are n such cells, and each of the n experts needs at least one: so each has
+//! exactly one, and these cells form cycles. An expert in a cycle has one place to go to, so the
+//! expert whose copy is there is given, and so on: it is known from the beginning which cells can
+//! form a cycle ([`Pending::cycles`]). If one expert of a cycle has a second copy, that copy can
+//! wait instead, and the cycle is never closed. If none has, all its cells must be written at once:
+//! the first step that overwrites the last copy of an expert must bring it to its one other place,
+//! which overwrites the next last copy. All of them need a buffer then, so no list has fewer
+//! buffers.
 
 use std::cmp::Reverse;
 
@@ -31,8 +32,8 @@ pub(super) struct Write {
     pub(super) buffered: bool,
 }
 
-/// The writes of a layer, in the order of steps and cells. Time O(cells + experts), O(n log n) for n
-/// writes, and O(buffered writes * buffered steps).
+/// The writes of a layer, in the order of steps and cells. Time O(cells + experts), O(n log n) for
+/// n writes, and O(buffered writes * buffered steps).
 pub(super) fn schedule(change: &Change, layout: &Layout) -> Vec<Write> {
     let pending = Pending::new(change);
     if pending.cells.is_empty() {
@@ -108,8 +109,8 @@ impl<'a> Pending<'a> {
         self.copies[expert] > 0 && !self.settled[expert]
     }
 
-    /// The expert that must be safe before this one can arrive, if its only destination holds a copy
-    /// that may have to wait.
+    /// The expert that must be safe before this one can arrive, if its only destination holds a
+    /// copy that may have to wait.
     fn needs(&self, expert: usize) -> Option<usize> {
         if !self.has_to_wait(expert) || self.arrivals[expert] != 1 {
             return None;
@@ -117,8 +118,8 @@ impl<'a> Pending<'a> {
         self.endangered(self.arrival[expert])
     }
 
-    /// The cycles of experts that need each other, each as the cells that they arrive in. No cell is
-    /// in two of them.
+    /// The cycles of experts that need each other, each as the cells that they arrive in. No cell
+    /// is in two of them.
     fn cycles(&self) -> Vec<Vec<u32>> {
         let mut cycles = Vec::new();
         let mut walk_of = vec![usize::MAX; self.settled.len()];

@@ -64,24 +64,26 @@ fn a_swap_with_a_spare_copy_takes_two_steps_and_no_buffer() {
 
 #[test]
 fn the_second_copy_waits_where_it_closes_no_cycle() {
-    // 0 and 1 change places, and 2 comes to the other copy of 0, which is to go as well.
-    let found = list(&[[0, 3], [1, 2], [0, 4]], &[[1, 3], [0, 2], [2, 4]], 1);
+    // 0 and 1 change places, and 2 comes to the other copy of 0.
+    let found = list(&[[0], [1], [0], [2], [3]], &[[1], [0], [2], [3], [3]], 1);
     let expected = [
         "step 0: 1 from 1.0 to 0.0 over 0",
         "step 1: 0 from 2.0 to 1.0 over 1",
-        "step 2: 2 from 1.1 to 2.0 over 0",
+        "step 2: 2 from 3.0 to 2.0 over 0",
+        "step 3: 3 from 4.0 to 3.0 over 2",
     ];
     assert_eq!(found, expected);
 }
 
 #[test]
-fn the_copy_with_the_most_urgent_new_expert_does_not_wait() {
-    // 1 is safe: it may come late. 2 is not: others wait for it.
-    let found = list(&[[0, 6], [0, 3], [2, 4], [1, 5]], &[[1, 6], [2, 3], [0, 4], [1, 5]], 1);
+fn the_copy_that_others_wait_for_does_not_wait() {
+    // 1 has other copies: it may come late. 2 has none: its old slot waits for it.
+    let found = list(&[[0], [0], [2], [1], [4], [4], [3]], &[[2], [1], [0], [1], [0], [4], [3]], 1);
     let expected = [
-        "step 0: 2 from 2.0 to 1.0 over 0",
-        "step 1: 0 from 0.0 to 2.0 over 2",
-        "step 2: 1 from 3.0 to 0.0 over 0",
+        "step 0: 2 from 2.0 to 0.0 over 0",
+        "step 0: 0 from 1.0 to 4.0 over 4",
+        "step 1: 1 from 3.0 to 1.0 over 0",
+        "step 1: 0 from 4.0 to 2.0 over 2",
     ];
     assert_eq!(found, expected);
 }

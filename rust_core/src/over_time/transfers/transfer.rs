@@ -26,14 +26,14 @@ pub struct Transfer {
     pub step: usize,
     /// The logical expert whose weights are copied.
     pub expert: usize,
-    /// A slot that holds the expert before the step. None if no slot holds it: the weights must then
-    /// be loaded from storage.
+    /// A slot that holds the expert before the step. None if no slot holds it: the weights must
+    /// then be loaded from storage.
     pub source: Option<Slot>,
     /// The slot that the expert comes into.
     pub destination: Slot,
     /// The expert that the map before the step has in the destination. None if the slot is empty.
     pub overwrites: Option<usize>,
-    /// Whether the weights arrive in a buffer on the destination's GPU, and are copied into the slot
-    /// only when the map is switched.
+    /// Whether the weights arrive in a buffer on the destination's GPU, and are copied into the
+    /// slot only when the map is switched.
     pub buffered: bool,
 }
