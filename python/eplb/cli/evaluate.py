@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+_SELECT: list[Part] = [
+    "give ",
+    Parameter("layers"),
+    " or ",
+    Parameter("config"),
+    " to say which hidden layers are MoE layers",
+]
+
 
 def evaluate_command(
     placement: Annotated[
@@ -77,17 +85,10 @@ def evaluate_command(
     placed, named = _placement(placement, format, gpus, layers or read.layers)
     table, left_out = _rows_of(read.table, placed.num_layers, named)
     if len(table) != placed.num_layers:
-        # Layers can be selected from all loads, but only from files that say which these are.
-        can_select = len(table) > placed.num_layers or (
-            format != "plan" and FORMATS[format].rows != "moe"
-        )
-        raise _other_layers(
-            placement,
-            placed.num_layers,
-            len(table),
-            named,
-            can_select=can_select and layers is None,
-        )
+        # Layers are selected from the loads, or from a file that says which hidden layers it has.
+        helps = len(table) > placed.num_layers or _names_layers(format)
+        hint = _SELECT if helps and layers is None else []
+        raise _other_layers(placement, placed.num_layers, len(table), named, hint)
     plan = eplb.evaluate(placed, table)
     notes = [*read.notes, *left_out]
     if as_json:
@@ -110,20 +111,22 @@ def _placement(
     """A placement, and the hidden layer of each of its rows, if it is known."""
     if format == "plan":
         return eplb.load_plan(path), layers
-    chosen = None if format in FORMATS and FORMATS[format].rows == "moe" else layers
+    chosen = layers if _names_layers(format) else None
     plan, named = eplb.Plan.from_engine_file(path, format, num_gpus=gpus, layers=chosen)
     return plan, named or layers
 
 
+def _names_layers(format: str) -> bool:  # noqa: A002
+    return format in FORMATS and FORMATS[format].rows != "moe"
+
+
 def _other_layers(
-    path: str, placed: int, loads: int, named: Sequence[int] | None, *, can_select: bool
+    path: str, placed: int, loads: int, named: Sequence[int] | None, hint: list[Part]
 ) -> eplb.LoadError:
     """The error for loads of another number of layers than the placement has."""
     which = f" ({HiddenLayers(named)})" if named is not None and len(named) == placed else ""
-    options: list[Part] = ["give ", Parameter("layers"), " or ", Parameter("config")]
     return eplb.LoadError(
-        f"{path} has {count(placed, 'layer')}{which}, but the loads have {loads}",
-        hint=[*options, " to say which hidden layers are MoE layers"] if can_select else [],
+        f"{path} has {count(placed, 'layer')}{which}, but the loads have {loads}", hint=hint
     )
 
 
