@@ -41,7 +41,7 @@ def object_with(what: str, values: Any, keys: tuple[str, ...]) -> dict[str, Any]
     if not isinstance(values, dict):
         raise PlanFileError(f"{what} must be an object with keys, found {kind_of(values)}")
     if missing := [key for key in keys if key not in values]:
-        near = nearest(missing[0], values.keys() - set(keys))
+        near = nearest(missing[0], (key for key in values if key not in keys))
         hint = [] if near is None else [f"is its key {near!r} a misspelt {missing[0]}?"]
         raise PlanFileError(f"{what} lacks {', '.join(missing)}", hint=hint)
     return values

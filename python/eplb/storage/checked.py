@@ -21,7 +21,7 @@ def check_keys(what: str, values: Any, keys: set[str]) -> None:
     if not isinstance(values, dict):
         raise PlanFileError(f"{what} must be an object with keys, got {type(values).__name__}")
     if missing := sorted(keys - values.keys()):
-        near = nearest(missing[0], values.keys() - keys)
+        near = nearest(missing[0], (key for key in values if key not in keys))
         hint = [] if near is None else [f"is its key {near!r} a misspelt {missing[0]}?"]
         raise PlanFileError(f"{what} lacks {', '.join(missing)}", hint=hint)
     if unknown := sorted(map(_key, values.keys() - keys)):
