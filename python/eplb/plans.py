@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    from eplb.engines.layers import HiddenLayers
+    from eplb.engines.hidden_layers import HiddenLayers
     from eplb.engines.rows import PlacedLayers, Target
     from eplb.plan_tables import IntTable
     from eplb.storage.plan_file import PlanContent

@@ -1,6 +1,6 @@
 //! Where the replicas of a node are while they are placed and moved.
 
-use crate::replicas::by_expert::{ByExpert, Replica};
+use crate::sorted_replicas::by_expert::{ByExpert, Replica};
 
 /// Replicas on GPUs. A GPU never holds two replicas of one expert.
 #[derive(Debug, Default, Clone)]

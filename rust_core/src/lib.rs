@@ -15,9 +15,9 @@ mod placement;
 mod planner;
 mod problem;
 mod published;
-mod replicas;
 mod replicate;
 pub mod sampling;
+mod sorted_replicas;
 mod verify;
 
 // The tests inside the crate share these problems with those outside, which know it by its name.

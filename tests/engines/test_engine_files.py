@@ -25,7 +25,7 @@ from eplb.engines import (
     moe_layers_of,
 )
 from eplb.engines import load_engine_file as load_engine_table
-from eplb.engines.layers import hidden_layer_count
+from eplb.engines.hidden_layers import hidden_layer_count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

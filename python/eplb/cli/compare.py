@@ -24,7 +24,7 @@ from eplb.cli.options import (
     spell,
 )
 from eplb.cli.output import WIDTH, busy, say
-from eplb.cli.screen import spare_notes
+from eplb.cli.plan_text import spare_notes
 from eplb.engines import METRICS
 from eplb.load_files import read_loads
 from eplb.planning import HISTORY_POLICIES

@@ -21,7 +21,7 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import say
 from eplb.cli.placements import read_placement, rows_of
-from eplb.cli.screen import lines_of, metric_lines, plan_values
+from eplb.cli.plan_text import lines_of, metric_lines, plan_values
 from eplb.engines import FORMATS, HiddenLayers, moe_layers_of
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.windows import summed

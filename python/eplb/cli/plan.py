@@ -32,7 +32,7 @@ from eplb.cli.options import (
     gap,
 )
 from eplb.cli.output import busy, say
-from eplb.cli.screen import lines_of, metric_lines, plan_values, spare_notes
+from eplb.cli.plan_text import lines_of, metric_lines, plan_values, spare_notes
 from eplb.cli.targets import checked_target, refuse_to_overwrite
 from eplb.load_files import read_windows
 from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS

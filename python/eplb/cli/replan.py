@@ -31,7 +31,7 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import busy, say
 from eplb.cli.placements import read_placement, rows_of
-from eplb.cli.screen import lines_of, plan_values
+from eplb.cli.plan_text import lines_of, plan_values
 from eplb.cli.targets import checked_target, refuse_to_overwrite
 from eplb.engines import FORMAT_NAMES, moe_layers_of
 from eplb.errors import Parameter

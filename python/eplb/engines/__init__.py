@@ -6,7 +6,7 @@ A *MoE layer* is a hidden layer with experts; a plan has a row for each MoE laye
 """
 
 from eplb.engines.all_engines import DUMPS, ENGINES, FORMAT_NAMES, FORMATS, METRICS
-from eplb.engines.layers import HiddenLayers
+from eplb.engines.hidden_layers import HiddenLayers
 from eplb.engines.model_config import ModelLayers, moe_layers_of
 from eplb.engines.reading import EngineFile, load_engine_file
 

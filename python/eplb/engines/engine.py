@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from eplb.engines.layers import HiddenLayers
+    from eplb.engines.hidden_layers import HiddenLayers
 
 
 @dataclass(frozen=True)

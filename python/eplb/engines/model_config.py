@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eplb import limits
+from eplb.engines.hidden_layers import HiddenLayers
 from eplb.engines.json_values import kind_of, object_with, whole_number_under
-from eplb.engines.layers import HiddenLayers
 from eplb.errors import EplbError, Parameter, Part, PlanFileError
 from eplb.storage.json_text import parse_json
 from eplb.text import count, short

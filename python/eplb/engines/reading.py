@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from eplb import limits
 from eplb.engines.all_engines import FORMATS, check_ending
+from eplb.engines.hidden_layers import HiddenLayers
 from eplb.engines.json_values import kind_of
-from eplb.engines.layers import HiddenLayers
 from eplb.errors import EplbError, Parameter, PlanFileError
 from eplb.inputs.sizes import check_slots, whole_number
 from eplb.text import count

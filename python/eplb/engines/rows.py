@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from eplb.engines.all_engines import FORMATS, check_ending
 from eplb.engines.engine import PlacementRows
-from eplb.engines.layers import HiddenLayers, hidden_layer_count
+from eplb.engines.hidden_layers import HiddenLayers, hidden_layer_count
 from eplb.engines.model_config import moe_layers_of
 from eplb.errors import Parameter, Part, PlanFileError
 from eplb.text import count

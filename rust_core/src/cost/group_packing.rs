@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 
 use crate::greedy::Greedy;
-use crate::replicas::by_slot::Item;
+use crate::sorted_replicas::by_slot::Item;
 
 /// A way to put items in bins.
 #[derive(Debug, Clone, PartialEq, Eq)]

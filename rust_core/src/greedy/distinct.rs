@@ -3,7 +3,7 @@
 
 use crate::kernel::tournament::{Bins, Trees, with_bins};
 use crate::layout::{Layout, holds};
-use crate::replicas::by_expert::{ByExpert, Replica};
+use crate::sorted_replicas::by_expert::{ByExpert, Replica};
 
 /// Places replicas, in buffers that are reused.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ pub(crate) mod tests;
 
 use crate::kernel::lanes::{LANES, first};
 use crate::kernel::tournament::{Bins, Trees, with_bins};
-use crate::replicas::by_slot::Item;
+use crate::sorted_replicas::by_slot::Item;
 
 /// Packs items, in buffers that are reused.
 #[derive(Debug, Default)]

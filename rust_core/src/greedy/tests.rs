@@ -4,7 +4,7 @@
 use super::distinct::DistinctGreedy;
 use crate::layout::Layout;
 use crate::problems::SplitMix64;
-use crate::replicas::by_expert::ByExpert;
+use crate::sorted_replicas::by_expert::ByExpert;
 
 /// Fails unless every GPU holds as many different experts as it has slots, heaviest first, and
 /// what is known of it is true.

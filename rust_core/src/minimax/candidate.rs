@@ -1,7 +1,7 @@
 //! A candidate: replicas and where they are. A portfolio keeps the best one.
 
 use crate::layout::Layout;
-use crate::replicas::by_expert::ByExpert;
+use crate::sorted_replicas::by_expert::ByExpert;
 
 /// The replicas of a node's experts on its GPUs.
 #[derive(Debug, Default, Clone)]

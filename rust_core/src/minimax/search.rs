@@ -11,7 +11,7 @@ use crate::cost::bounds::crowded;
 use crate::greedy::distinct::DistinctGreedy;
 use crate::kernel::probe::{Probe, Silent, Step};
 use crate::minimax::budget::SLOTS_OF_MANY_TRANSFERS;
-use crate::replicas::by_expert::ByExpert;
+use crate::sorted_replicas::by_expert::ByExpert;
 
 /// Searches node after node in the same buffers.
 #[derive(Debug, Default)]

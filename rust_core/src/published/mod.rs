@@ -9,8 +9,8 @@ use crate::kernel::probe::{Probe, Silent};
 use crate::layer_planner::{Layer, LayerPlanner};
 use crate::placement::tables::LayerTables;
 use crate::problem::topology::Topology;
-use crate::replicas::by_slot::{BySlot, Item};
 use crate::replicate::Replication;
+use crate::sorted_replicas::by_slot::{BySlot, Item};
 
 use swaps::Refinement;
 

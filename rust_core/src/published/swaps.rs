@@ -1,7 +1,7 @@
 //! The swap refinement of `adaptive`: exchanges between the heaviest and the lightest bin.
 
 use crate::kernel::probe::{Peak, Probe, Step};
-use crate::replicas::by_slot::Item;
+use crate::sorted_replicas::by_slot::Item;
 
 /// Exchanges items between bins, in buffers that are reused.
 #[derive(Debug, Default)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from eplb import limits
 from eplb.engines.engine import DecodedPlacement, PlacementRows
+from eplb.engines.hidden_layers import in_words
 from eplb.engines.json_values import kind_of, object_with, refuse_other_keys
-from eplb.engines.layers import in_words
 from eplb.engines.trtllm.yaml_text import yaml_values
 from eplb.errors import PlanFileError
 from eplb.text import count, short

@@ -5,7 +5,7 @@
 use crate::kernel::index_set::IndexSet;
 use crate::kernel::load_keys::LoadKeys;
 use crate::layout::{Layout, holds, settle};
-use crate::replicas::by_expert::ByExpert;
+use crate::sorted_replicas::by_expert::ByExpert;
 
 /// Reassigns columns of a layout, in buffers that are reused.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! Swaps: one replica of the busiest GPU for one of another GPU.
 
 use crate::layout::Layout;
-use crate::replicas::by_expert::ByExpert;
+use crate::sorted_replicas::by_expert::ByExpert;
 
 /// Looks for a replica of the busiest GPU, `from`, and one of another GPU, whose swap brings `from` to
 /// `target` or nearer to it, and the other GPU not above it.

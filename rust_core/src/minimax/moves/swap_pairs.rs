@@ -2,7 +2,7 @@
 
 use crate::layout::Layout;
 use crate::minimax::budget::MOST_SLOTS_FOR_PAIRS;
-use crate::replicas::by_expert::ByExpert;
+use crate::sorted_replicas::by_expert::ByExpert;
 
 /// Finds them, in buffers that are reused.
 #[derive(Debug, Default)]

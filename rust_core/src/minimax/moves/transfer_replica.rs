@@ -4,7 +4,7 @@
 use crate::layout::Layout;
 use crate::minimax::candidate::Candidate;
 use crate::problem::share::packing_load;
-use crate::replicas::by_expert::{ByExpert, Replica};
+use crate::sorted_replicas::by_expert::{ByExpert, Replica};
 
 /// A replica to give up, and the expert that gets its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

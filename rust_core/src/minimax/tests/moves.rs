@@ -8,7 +8,7 @@ use crate::minimax::moves::swap;
 use crate::minimax::moves::swap_pairs::SwapPairs;
 use crate::minimax::moves::transfer_replica;
 use crate::problems::SplitMix64;
-use crate::replicas::by_expert::ByExpert;
+use crate::sorted_replicas::by_expert::ByExpert;
 
 #[test]
 fn a_sweep_tells_whether_it_changed_a_load() {
