@@ -2,7 +2,9 @@
 
 mod problems;
 
-use eplb_core::{Error, ErrorKind, MAX_EXPERTS, MAX_REPLICAS, Part, Place, Topology};
+use eplb_core::{
+    Cluster, Error, ErrorKind, Gpu, GpuState, MAX_EXPERTS, MAX_REPLICAS, Part, Place, Topology,
+};
 use problems::{SplitMix64, sizes_of};
 
 fn of(sizes: [u64; 5]) -> Result<Topology, Error> {
@@ -160,4 +162,23 @@ fn hints_work_when_followed() {
         assert!(!error.advice().is_empty(), "{error}");
     }
     assert!(followed > 3000 && accepted > 1000, "{followed} hints, {accepted} accepted");
+}
+
+#[test]
+fn a_cluster_of_equal_gpus_is_a_topology_and_another_is_refused() {
+    let cluster = Cluster::uniform(4, 3, 2).unwrap();
+    let made = Topology::of_cluster(8, 2, cluster.clone()).unwrap();
+    assert_eq!(made, of([8, 12, 2, 2, 4]).unwrap());
+    for change in [
+        |gpu: &mut Gpu| gpu.slots = 4,
+        |gpu: &mut Gpu| gpu.speed *= 2,
+        |gpu: &mut Gpu| gpu.state = GpuState::Dead,
+        |gpu: &mut Gpu| gpu.node = 1,
+    ] {
+        let mut gpus = cluster.gpus().to_vec();
+        change(&mut gpus[1]);
+        let error = Topology::of_cluster(8, 2, Cluster::new(gpus).unwrap()).unwrap_err();
+        assert!(error.to_string().starts_with("the GPUs of the cluster are not equal"), "{error}");
+    }
+    assert!(Topology::of_cluster(13, 1, cluster).is_err());
 }

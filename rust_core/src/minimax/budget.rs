@@ -37,7 +37,7 @@ pub(super) struct Budget {
     pub(super) settled: Gap,
     /// Sweeps that reassign columns, for each layout.
     pub(super) sweeps: usize,
-    /// Swaps for each layout.
+    /// Turns of swapping for each layout; a turn makes one swap, or aims lower.
     pub(super) swaps: usize,
     /// Replicas or pairs compared while a layout is improved, for each slot.
     pub(super) work_per_slot: u64,
