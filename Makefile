@@ -11,7 +11,7 @@ OUT := build
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core/Cargo.toml \
 	rust_core/README.md $(shell find rust_core/src python/src -type f)
 
-.PHONY: help demo test verify lint bench bench-peers bench-instructions quality picture docs fuzz mutants mutants-changed wheel clean
+.PHONY: help demo test verify lint bench bench-peers bench-instructions quality quality-over-time picture docs fuzz mutants mutants-changed wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-19s%s\n", $$1, $$2 }'
@@ -48,11 +48,15 @@ bench-peers: $(STAMPS)/package $(STAMPS)/test ## Time the planners of released e
 bench-instructions: $(STAMPS)/package $(STAMPS)/test ## Count instructions, tell what rose (valgrind; RECORD=1, PROFILE=1, STRICT=1)
 	@$(RUN_BENCH)/instructions.py $(if $(RECORD),--record) $(if $(PROFILE),--profile) $(if $(STRICT),--strict)
 
-picture: $(STAMPS)/package $(STAMPS)/test ## Draw docs/gpu-loads.png, from a real load
+picture: $(STAMPS)/package $(STAMPS)/test ## Draw docs/gpu-loads.png and docs/over-time.png, from real loads
 	@$(BIN)/python docs/picture.py docs/gpu-loads.png
+	@$(BIN)/python docs/picture_over_time.py docs/over-time.png
 
 quality: $(STAMPS)/package $(STAMPS)/test ## Measure how good plans are, beside released planners (wheels: 400 MB) and proven optima (minutes; RECORD=1 keeps the optima)
 	@PYTHONPATH=tests/helpers:tests/bench $(BIN)/python tests/quality/quality.py $(if $(RECORD),--record)
+
+quality-over-time: $(STAMPS)/package $(STAMPS)/test ## Measure next-window balance and moves on real sequences, beside released planners (minutes)
+	@PYTHONPATH=tests/helpers:tests/bench $(BIN)/python tests/quality/next_window.py
 
 docs: ## Build the documentation of the Rust crate, warnings being errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --package eplb-core --no-deps --locked

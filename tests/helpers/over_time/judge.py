@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from eplb import _core
@@ -30,6 +30,13 @@ class Score:
 def topology(sequence: Sequence) -> _core.Topology:
     experts = sequence.windows.shape[2]
     return _core.Topology(experts, sequence.num_replicas, 1, 1, sequence.num_gpus)
+
+
+class Planner(Protocol):
+    """What is judged: it sees windows, and gives plans."""
+
+    def observe(self, window: Counts) -> None: ...
+    def __call__(self, previous: Slots | None, /) -> Slots: ...
 
 
 class OverTime:
@@ -64,7 +71,7 @@ class DeepSeek:
         return _core.plan(self.loads, self.topology, "deepseek", "default", None, 1)[0].phy2log()
 
 
-def score(sequence: Sequence, planner: OverTime | DeepSeek) -> Score:
+def score(sequence: Sequence, planner: Planner) -> Score:
     """The score of a planner that plans after each window, from the eighth on."""
     previous, cells, moved = None, [], []
     for index, window in enumerate(sequence.windows[:-1]):
