@@ -25,6 +25,7 @@ from eplb.migration import Migration
 from eplb.planning import POLICIES, evaluate, plan, verify
 from eplb.plans import Plan, load_plan
 from eplb.replanning import replan
+from eplb.transfers import Transfers
 from eplb.window_figures import WindowFigures
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = [
     "Plan",
     "PlanFileError",
     "TopologyError",
+    "Transfers",
     "VerificationError",
     "WindowFigures",
     "__version__",

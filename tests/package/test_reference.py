@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 PAGE = (ROOT / "docs" / "reference.md").read_text()
 SPANS = set(re.findall(r"`([^`]+)`", PAGE))
+#: Classes whose members are on the page.
+CLASSES = {
+    kind.__name__: kind for kind in (eplb.Plan, eplb.LoadHistory, eplb.Migration, eplb.Transfers)
+}
 
 
 def public_names() -> Iterator[str]:
@@ -28,9 +32,10 @@ def public_names() -> Iterator[str]:
     for module in (engines, load_files, plots, sampling):
         for name in module.__all__:
             yield f"{module.__name__}.{name}{parameters(getattr(module, name))}"
-    for name in dir(eplb.Plan):
-        if not name.startswith("_"):
-            yield f"Plan.{name}{parameters(getattr(eplb.Plan, name), of_class=True)}"
+    for kind in CLASSES.values():
+        for name in dir(kind):
+            if not name.startswith("_"):
+                yield f"{kind.__name__}.{name}{parameters(getattr(kind, name), of_class=True)}"
 
 
 def parameters(value: Any, *, of_class: bool = False) -> str:
@@ -53,7 +58,10 @@ def test_the_page_has_every_public_name(name: str) -> None:
 
 
 def test_every_name_on_the_page_is_there() -> None:
-    paths = {found[0] for span in SPANS if (found := re.match(r"(eplb|Plan)(\.\w+)+", span))}
-    assert len(paths) > 60
+    roots: dict[str, Any] = {"eplb": eplb, **CLASSES}
+    pattern = rf"({'|'.join(roots)})(\.\w+)+"
+    paths = {found[0] for span in SPANS if (found := re.match(pattern, span))}
+    assert len(paths) > 90
     for path in paths:
-        reduce(getattr, path.split(".")[1:], eplb if path.startswith("eplb") else eplb.Plan)
+        first, *rest = path.split(".")
+        reduce(getattr, rest, roots[first])
