@@ -42,6 +42,20 @@ def test_the_picture_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (ROOT / "docs" / "gpu-loads.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_picture_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is drawn, from a short sequence here, and names the means of its lines."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    picture = runpy.run_path(str(ROOT / "docs" / "picture_over_time.py"))
+    sequence = picture["v2_lite_blocks"](3, windows=8)
+    above, below = picture["figure_of"](sequence).axes
+    for axes, scale, width in ((above, 1, 5e-4), (below, 1, 0.05)):
+        for line, text in zip(axes.get_lines(), axes.get_legend().get_texts(), strict=False):
+            drawn = [y for y in line.get_ydata() if y == y]  # noqa: PLR0124 - NaN: no moves yet
+            said = float(text.get_text().split()[-1].removesuffix("%")) * scale
+            assert said == pytest.approx(sum(drawn) / len(drawn), abs=width * 1.01)
+    assert (ROOT / "docs" / "over-time.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_console_examples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
