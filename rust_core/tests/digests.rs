@@ -2,7 +2,12 @@
 
 mod problems;
 
-use eplb_core::{CanonicalLoads, Effort, Options, Placement, Policy};
+use std::sync::Arc;
+
+use eplb_core::{
+    CanonicalLoads, Effort, HistoryOptions, LoadHistory, MigrationOptions, Options, Placement,
+    Policy, Previous, Problem, replan,
+};
 use problems::{PUBLISHED, SplitMix64, canonical, certified, plan, sizes_of, topology};
 
 /// Sizes for the battery of digests: L, P, groups, nodes, G.
@@ -52,9 +57,30 @@ const MINIMAX: [[&str; 2]; 11] = [
     ["aa733140cabc1561", "71a8bce54f0d093d"],
 ];
 
+/// Over time, for the same sizes: of a history of three windows, its plan, and the update after a
+/// fourth window.
+const OVER_TIME: [[&str; 3]; 11] = [
+    ["397f2555240bad7e", "149b82caba935a46", "bb094993ca08fbae"],
+    ["a30c8850b98935bf", "77f67b77023f2ac5", "6ccc1fce3dae9c29"],
+    ["8c74ce8b56bf6320", "150724ce7e79b174", "3761e3ffa728fc03"],
+    ["13ddad53be5dfc0f", "5b64dd30a25d4c23", "a50ebf1dbfbcdd85"],
+    ["13ddad53be5dfc0f", "6ff2f7ed721a9297", "39ef1066787fc003"],
+    ["db8426c2f5fe8b65", "e02ad5af9af06338", "463c0d43b154386a"],
+    ["2c5ebdcf3f6fc9eb", "db39c7666e2a6922", "5ef753139a6bc894"],
+    ["0ffc74f92845b9f6", "9839dba1813e976c", "2d95d382b1a067f2"],
+    ["0ffc74f92845b9f6", "9a6be806b20df9d3", "51226df1a8be4f3c"],
+    ["0ffc74f92845b9f6", "c7cba9dbfe80a396", "dd9f4e74b23a6497"],
+    ["a0263287372fa671", "5f0703cd8d4ae42f", "134c8d68d3a0952a"],
+];
+
 /// Twelve layers, from loads of one bit, full of ties, to loads of 64, skewed more and more.
 fn battery_loads(i: usize) -> CanonicalLoads {
-    let mut stream = SplitMix64(i as u64);
+    window(i, i as u64)
+}
+
+/// The same of any seed.
+fn window(i: usize, seed: u64) -> CanonicalLoads {
+    let mut stream = SplitMix64(seed);
     let load = |bits: u64| stream.next_u64() >> (64 - bits) >> stream.below(1 + bits / 8);
     let experts = BATTERY[i][0];
     let bits = (1..=12).flat_map(|layer| (0..experts).map(move |_| layer * 64 / 12));
@@ -70,6 +96,30 @@ fn answers_of_minimax_are_those_of_every_build() {
             let plan = certified(&battery_loads(i), &topology(&sizes_of(sizes)), options, 2);
             plan.unwrap().0.digest()
         });
+        assert_eq!(found, digests, "{sizes:?}");
+    }
+}
+
+#[test]
+fn answers_over_time_are_those_of_every_build() {
+    for (i, (sizes, digests)) in BATTERY.into_iter().zip(OVER_TIME).enumerate() {
+        let sizes = sizes_of(sizes);
+        let topology = topology(&sizes);
+        let options = HistoryOptions::default();
+        let mut history = LoadHistory::new(12, topology.num_experts(), options).unwrap();
+        for seed in 0..3 {
+            history.observe(&window(i, 100 + seed), 2).unwrap();
+        }
+        let problem =
+            Problem::of_history(&Arc::new(history.clone()), &topology, Policy::MultiWindow);
+        let planned = eplb_core::plan(&problem.unwrap(), 2).unwrap().into_placement();
+        let digest = history.digest();
+        history.observe(&window(i, 103), 1).unwrap();
+        let (num_slots, num_gpus) = (topology.num_replicas(), topology.num_gpus());
+        let previous = Previous { phy2log: planned.phy2log(), num_slots, num_gpus };
+        let options = MigrationOptions::default();
+        let update = replan(&history, &topology, Some(previous), options, 2).unwrap();
+        let found = [digest, planned.digest(), update.placement.digest()];
         assert_eq!(found, digests, "{sizes:?}");
     }
 }

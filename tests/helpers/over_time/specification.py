@@ -462,11 +462,15 @@ def _heaviest(experts: list[int], expected: list[int], replicas: list[int]) -> i
     return best
 
 
+#: What a move of a new plan must be worth, in millionths of the norm for all slots.
+COLD_PRICE = 1000
+
+
 def cold(history: History, num_slots: int, gpus: int) -> list[int]:
     """The plan of a layer without a previous placement."""
     slots = cold_slots(history, num_slots, gpus)
     state = State(wholes(history, gpus), slots, gpus, [0] * len(history.rows[0]), 1)
-    return search(state, 4 * num_slots, 0)[0].slots
+    return search(state, 4 * num_slots, COLD_PRICE)[0].slots
 
 
 def repair(state: State, cells: list[list[int]], experts: list[int]) -> State:
