@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from eplb.errors import LoadError
 from eplb.inputs.tensors import from_array
+from eplb.inputs.windows import has_windows
 from eplb.plan_tables import static_width
 from eplb.planning import plan
 
@@ -34,7 +36,7 @@ def rebalance_experts(
         num_groups: groups of experts.
         num_nodes: nodes; if ``num_groups % num_nodes != 0``, groups and nodes are ignored.
         num_gpus: GPUs, G; a multiple of ``num_nodes``.
-        policy: as in :func:`eplb.plan`.
+        policy: a name in ``eplb.POLICIES``.
         effort: how long ``"minimax"`` searches.
         target_gap: ``"minimax"`` stops searching a layer when its gap falls below this.
         log2phy_width: ``"max"``, the largest count, or ``"static"``, P - L + 1.
@@ -50,6 +52,11 @@ def rebalance_experts(
     Source: DeepSeek's EPLB (github.com/deepseek-ai/EPLB); none of its code is used.
     """
     is_static = static_width(log2phy_width)
+    if has_windows(weight):
+        raise LoadError(
+            "the weight has three axes; expected [layers, experts]",
+            hint=["sum the windows, or use eplb.plan or eplb.replan"],
+        )
     made = plan(
         weight,
         num_gpus=num_gpus,
