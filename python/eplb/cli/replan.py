@@ -33,7 +33,7 @@ from eplb.cli.output import busy, say
 from eplb.cli.placements import read_placement, rows_of
 from eplb.cli.plan_text import lines_of, plan_values
 from eplb.cli.targets import checked_target, refuse_to_overwrite
-from eplb.engines import FORMAT_NAMES, moe_layers_of
+from eplb.engines import FORMAT_NAMES, expert_bytes_of, moe_layers_of
 from eplb.errors import Parameter
 from eplb.load_files import read_windows
 
@@ -104,7 +104,10 @@ def replan_command(
     ] = None,
     expert_bytes: Annotated[
         int | None,
-        number("--expert-bytes", "Bytes of the weights of one expert of one layer."),
+        number(
+            "--expert-bytes",
+            "Bytes of the weights of one expert of one layer; by default those that --config says.",
+        ),
     ] = None,
     bandwidth: Annotated[
         float | None,
@@ -137,6 +140,7 @@ def replan_command(
         goal = checked_target(out, format, layers, num_hidden_layers, config)
     if bandwidth is not None and not 0 < bandwidth < float("inf"):
         raise eplb.EplbError(f"--bandwidth {bandwidth} is out of range; expected more than 0")
+    expert_bytes = _expert_bytes(expert_bytes, config, needed=bandwidth is not None)
     read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
     hidden = [*moe_layers_of(config).moe] if config is not None else layers
     try:
@@ -195,6 +199,18 @@ def _history(file: str | None) -> eplb.LoadHistory:
     if file is None or not Path(file).exists():
         return eplb.LoadHistory()
     return eplb.LoadHistory.from_file(file)
+
+
+def _expert_bytes(given: int | None, config: str | None, *, needed: bool) -> int | None:
+    """Bytes of an expert, as given, or as the config says; None if they are not needed."""
+    if given is not None or config is None:
+        return given
+    try:
+        return expert_bytes_of(config)
+    except eplb.PlanFileError:
+        if needed:
+            raise
+        return None
 
 
 def _seconds(copies: Transfers, bandwidth: float | None) -> float | None:

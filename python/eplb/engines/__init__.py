@@ -6,6 +6,7 @@ A *MoE layer* is a hidden layer with experts; a plan has a row for each MoE laye
 """
 
 from eplb.engines.all_engines import DUMPS, ENGINES, FORMAT_NAMES, FORMATS, METRICS
+from eplb.engines.expert_bytes import expert_bytes_of
 from eplb.engines.hidden_layers import HiddenLayers
 from eplb.engines.model_config import ModelLayers, moe_layers_of
 from eplb.engines.reading import EngineFile, load_engine_file
@@ -19,6 +20,7 @@ __all__ = [
     "EngineFile",
     "HiddenLayers",
     "ModelLayers",
+    "expert_bytes_of",
     "load_engine_file",
     "moe_layers_of",
 ]

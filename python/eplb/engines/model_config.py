@@ -1,7 +1,8 @@
-"""Which hidden layers of a model are MoE layers, by its ``config.json``."""
+"""A model's ``config.json``: which hidden layers are MoE layers."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from eplb.storage.json_text import parse_json
 from eplb.text import count, short
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from os import PathLike
 
 # Values of model_type for models with experts in every hidden layer.
@@ -46,21 +48,31 @@ def moe_layers_of(config_path: str | PathLike[str]) -> ModelLayers:
     Raises:
         PlanFileError: the file does not say. OSError: it cannot be read.
     """
-    path = Path(config_path)
-    with path.open("rb") as stream:
+    with config_of(config_path) as config:
+        return _model_layers(config)
+
+
+@contextmanager
+def config_of(path: str | PathLike[str]) -> Iterator[dict[str, Any]]:
+    """The settings of a language model in its ``config.json``; errors within name the file.
+
+    Raises:
+        PlanFileError: it is not an object. OSError: it cannot be read.
+    """
+    with Path(path).open("rb") as stream:
         content = stream.read(limits.MAX_CONFIG_BYTES + 1)
     try:
         if len(content) > limits.MAX_CONFIG_BYTES:
             raise PlanFileError(f"it holds more than {limits.MAX_CONFIG_BYTES} bytes")
-        return _model_layers(parse_json(content))
+        config = object_with("the configuration", parse_json(content), ())
+        if "num_hidden_layers" not in config and isinstance(config.get("text_config"), dict):
+            config = config["text_config"]  # a multimodal model
+        yield config
     except EplbError as error:
         raise error.within(str(path)) from error
 
 
-def _model_layers(values: Any) -> ModelLayers:
-    config = object_with("the configuration", values, ())
-    if "num_hidden_layers" not in config and isinstance(config.get("text_config"), dict):
-        config = config["text_config"]  # a multimodal model
+def _model_layers(config: dict[str, Any]) -> ModelLayers:
     total = _setting(config, "num_hidden_layers", least=1)
     if isinstance(flags := config.get("moe_layer_freq"), list):
         moe = _flagged_layers(config, flags, total)

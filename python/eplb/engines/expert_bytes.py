@@ -1,0 +1,81 @@
+"""How many bytes the weights of one expert are, by the model's ``config.json``."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from eplb.engines.json_values import kind_of, whole_number_under
+from eplb.engines.model_config import config_of
+from eplb.errors import Parameter, Part, PlanFileError
+from eplb.text import short
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+# Bytes of a number.
+_DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# An expert has a gate, an up and a down projection.
+_MATRICES = 3
+# No model is so wide.
+_MOST = 2**20
+_GIVE: list[Part] = ["give ", Parameter("expert_bytes"), " instead"]
+
+
+def expert_bytes_of(config_path: str | PathLike[str]) -> int:
+    """Bytes of the weights of one expert of one layer, scales included.
+
+    That is three matrices of ``hidden_size`` times ``moe_intermediate_size`` (``intermediate_size``
+    in models without dense layers), in the ``dtype`` of the model, or quantised as fp8 or mxfp4.
+
+    Raises:
+        PlanFileError: the file does not say, or names a quantisation that is not known here.
+        OSError: it cannot be read.
+    """
+    with config_of(config_path) as config:
+        width = "moe_intermediate_size"
+        if width not in config:
+            width = "intermediate_size"
+        hidden = whole_number_under("hidden_size", config, least=1, most=_MOST)
+        inner = whole_number_under(width, config, least=1, most=_MOST)
+        return _MATRICES * _matrix_bytes(config, hidden, inner)
+
+
+def _matrix_bytes(config: dict[str, Any], hidden: int, inner: int) -> int:
+    quantised = config.get("quantization_config")
+    if quantised is None:
+        return hidden * inner * _number_bytes(config)
+    method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+    if method == "mxfp4":
+        # Half a byte, and a scale of one byte for each block of 32 in a row.
+        return int(hidden * inner * Fraction(1, 2)) + hidden * -(-inner // 32)
+    if method == "fp8":
+        return hidden * inner + _scale_bytes(quantised.get("weight_block_size"), hidden, inner)
+    raise PlanFileError(
+        f"its quant_method is {kind_of(method)}; expected fp8 or mxfp4, or no quantization_config",
+        hint=_GIVE,
+    )
+
+
+def _scale_bytes(block: Any, hidden: int, inner: int) -> int:
+    """A float32 for each block, or for the whole matrix."""
+    if block is None:
+        return 4
+    if (
+        not isinstance(block, list)
+        or len(block) != 2
+        or any(type(size) is not int or size < 1 for size in block)
+    ):
+        raise PlanFileError(f"weight_block_size is {short(block)}; expected two sizes", hint=_GIVE)
+    rows, columns = block
+    blocks = [-(-size // of) for size, of in ((hidden, int(rows)), (inner, int(columns)))]
+    return 4 * blocks[0] * blocks[1]
+
+
+def _number_bytes(config: dict[str, Any]) -> int:
+    dtype = config.get("dtype", config.get("torch_dtype"))
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise PlanFileError(
+            f"its dtype is {kind_of(dtype)}; expected {', '.join(_DTYPES)}", hint=_GIVE
+        )
+    return _DTYPES[dtype]
