@@ -60,17 +60,17 @@ const MINIMAX: [[&str; 2]; 11] = [
 /// Over time, for the same sizes: of a history of three windows, its plan, and the update after a
 /// fourth window.
 const OVER_TIME: [[&str; 3]; 11] = [
-    ["397f2555240bad7e", "149b82caba935a46", "bb094993ca08fbae"],
-    ["a30c8850b98935bf", "77f67b77023f2ac5", "6ccc1fce3dae9c29"],
-    ["8c74ce8b56bf6320", "150724ce7e79b174", "3761e3ffa728fc03"],
-    ["13ddad53be5dfc0f", "5b64dd30a25d4c23", "a50ebf1dbfbcdd85"],
-    ["13ddad53be5dfc0f", "6ff2f7ed721a9297", "39ef1066787fc003"],
-    ["db8426c2f5fe8b65", "e02ad5af9af06338", "463c0d43b154386a"],
-    ["2c5ebdcf3f6fc9eb", "db39c7666e2a6922", "5ef753139a6bc894"],
-    ["0ffc74f92845b9f6", "9839dba1813e976c", "2d95d382b1a067f2"],
-    ["0ffc74f92845b9f6", "9a6be806b20df9d3", "51226df1a8be4f3c"],
-    ["0ffc74f92845b9f6", "c7cba9dbfe80a396", "dd9f4e74b23a6497"],
-    ["a0263287372fa671", "5f0703cd8d4ae42f", "134c8d68d3a0952a"],
+    ["f804616a6e55d942", "149b82caba935a46", "bb094993ca08fbae"],
+    ["59dc5560f5b48cbc", "77f67b77023f2ac5", "6ccc1fce3dae9c29"],
+    ["706f35389729b2af", "150724ce7e79b174", "3761e3ffa728fc03"],
+    ["df2773e5e0a22b4f", "5b64dd30a25d4c23", "a50ebf1dbfbcdd85"],
+    ["df2773e5e0a22b4f", "6ff2f7ed721a9297", "39ef1066787fc003"],
+    ["ca447e7189716bcd", "e02ad5af9af06338", "463c0d43b154386a"],
+    ["4b2227b3a71f4836", "db39c7666e2a6922", "5ef753139a6bc894"],
+    ["16770ce5ff53364a", "9839dba1813e976c", "2d95d382b1a067f2"],
+    ["16770ce5ff53364a", "9a6be806b20df9d3", "51226df1a8be4f3c"],
+    ["16770ce5ff53364a", "c7cba9dbfe80a396", "dd9f4e74b23a6497"],
+    ["5463b04ca4f82ba8", "5f0703cd8d4ae42f", "134c8d68d3a0952a"],
 ];
 
 /// Twelve layers, from loads of one bit, full of ties, to loads of 64, skewed more and more.

@@ -189,6 +189,24 @@ impl LayerHistory {
         weights
     }
 
+    /// Appends all that is remembered as bytes, for a digest.
+    pub(crate) fn write_bytes(&self, bytes: &mut Vec<u8>) {
+        bytes.extend((self.rows.len() as u64).to_le_bytes());
+        for row in &self.rows {
+            // Four bytes at a time: faster than a chain of iterators over bytes.
+            let start = bytes.len();
+            bytes.resize(start + 4 * row.len(), 0);
+            for (place, share) in bytes[start..].chunks_exact_mut(4).zip(row) {
+                place.copy_from_slice(&share.to_le_bytes());
+            }
+        }
+        bytes.extend(self.weights.iter().flat_map(|weight| weight.to_le_bytes()));
+        bytes.extend((self.nearest.len() as u64).to_le_bytes());
+        bytes.extend(self.nearest.iter().flat_map(|distance| distance.to_le_bytes()));
+        bytes.extend(self.usual.to_le_bytes());
+        bytes.push(u8::from(self.shifted));
+    }
+
     /// The history in plain numbers.
     pub(crate) fn state(&self) -> LayerState {
         LayerState {

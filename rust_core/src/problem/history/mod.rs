@@ -126,29 +126,24 @@ impl LoadHistory {
     }
 
     /// A short hash of the options and all that is remembered: the first 16 hex digits of SHA-256
-    /// over a version tag and the numbers of [`HistoryState`] in order, as little-endian u64. Every
-    /// list comes after its length. Processes that plan together compare it.
+    /// over a version tag and the numbers of [`HistoryState`] in order, little-endian, each as wide as
+    /// it is there, and `rows`, `decay` and lengths as u64. Every list comes after its length.
+    /// Processes that plan together compare it. Time O(layers * rows * experts).
     #[must_use]
     pub fn digest(&self) -> String {
-        let mut numbers = vec![u64::from(self.options.rows), u64::from(self.options.decay)];
-        numbers.extend([self.experts as u64, self.layers.len() as u64]);
-        for layer in &self.layers {
-            let LayerState { rows, weights, nearest, usual, shifted } = layer.history.state();
-            numbers.push(rows.len() as u64);
-            numbers.extend(rows.iter().flatten().map(|&share| u64::from(share)));
-            numbers.extend(weights);
-            numbers.push(nearest.len() as u64);
-            numbers.extend(nearest.iter().map(|&distance| u64::from(distance)));
-            numbers.extend([u64::from(usual), u64::from(shifted)]);
-            numbers.extend(&layer.newest);
-            numbers.push(i64::from(layer.exponent) as u64);
+        let mut hash = Sha256::new_with_prefix(b"eplb history 1\n");
+        let sizes = [u64::from(self.options.rows), u64::from(self.options.decay)];
+        for size in [sizes[0], sizes[1], self.experts as u64, self.layers.len() as u64] {
+            hash.update(size.to_le_bytes());
         }
-        let bytes: Vec<u8> = numbers.into_iter().flat_map(u64::to_le_bytes).collect();
-        let mut hash = Sha256::new_with_prefix(
-            b"eplb history 1
-",
-        );
-        hash.update(&bytes);
+        let mut bytes = Vec::new();
+        for layer in &self.layers {
+            layer.history.write_bytes(&mut bytes);
+            bytes.extend(layer.newest.iter().flat_map(|load| load.to_le_bytes()));
+            bytes.extend(layer.exponent.to_le_bytes());
+            hash.update(&bytes);
+            bytes.clear();
+        }
         let hash: [u8; 32] = hash.finalize().into();
         hash[..8].iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
     }
