@@ -130,7 +130,7 @@ fn tiny_instances() -> Vec<Sizes> {
 #[test]
 fn bounds_are_those_of_brute_force() {
     let mut stream = SplitMix64(1);
-    let mut kinds = [0; 5];
+    let mut kinds = [0; Bound::ALL.len()];
     for sizes in tiny_instances() {
         for kind in 0..ROW_KINDS * 12 {
             let row = row(&mut stream, kind % ROW_KINDS, sizes.num_experts as usize);

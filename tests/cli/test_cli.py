@@ -21,6 +21,7 @@ from engine_files import load_engine_file
 from eplb import cli
 from eplb.analysis.comparison import compare
 from eplb.cli.compare import comparison_text
+from eplb.cli.program import COMMANDS
 from eplb.engines import FORMATS, METRICS
 from eplb.load_files import read_loads
 from eplb.planning import EFFORTS
@@ -32,6 +33,7 @@ from paths import ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+NAMES = [name for name, *_ in COMMANDS]
 COMMAND = [sys.executable, "-m", "eplb.cli"]
 LOADS = np.random.default_rng(7).integers(1, 1000, (5, 16))
 PLAN = eplb.plan(LOADS, num_gpus=4, num_replicas=20)
@@ -836,7 +838,7 @@ def test_version(run: Any) -> None:
     assert run("--version") == (0, f"eplb {eplb.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["plan", "compare", "evaluate", "verify", "sample"])
+@pytest.mark.parametrize("command", NAMES)
 def test_help_has_an_example_that_works(command: str, run: Any) -> None:
     code, out, err = run(command, "--help")
     assert (code, err) == (0, "")
@@ -857,7 +859,7 @@ def test_help_says_what_the_words_mean(run: Any) -> None:
 def test_without_a_command_there_is_help(run: Any) -> None:
     code, out, err = run("")
     assert (code, out) == (2, "")
-    for command in ("plan", "compare", "evaluate", "verify", "sample"):
+    for command in NAMES:
         assert f"\n  {command} " in err
     assert run("--help") == (0, err, "")
 

@@ -23,6 +23,7 @@ import pytest
 import torch
 from counts import COUNTS
 from eplb import cli
+from eplb.cli import program
 from eplb.storage import plan_file
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -304,8 +305,9 @@ def test_every_argument_may_be_strange(name: str, what: str) -> None:
             raise
 
 
+COMMANDS = [name for name, *_ in program.COMMANDS]
 WORDS = [
-    *("plan", "compare", "evaluate", "verify", "sample", "--json", "--help", "--version", "--from"),
+    *(*COMMANDS, "--json", "--help", "--version", "--from", "--previous", "--history", "--out"),
     *("--gpus", "--nodes", "--groups", "--replicas", "--redundant", "--policy", "--effort"),
     *("--trust-loads", "--layer", "--model", "--seed", "--layers", "--experts", "--metric"),
     *("0", "1", "2", "8", "-1", "1e9", "18446744073709551616", "minimax", "deepseek", "table"),

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.comparison import Comparison, Row, compare
+from eplb.cli.figures import spare_notes
 from eplb.cli.options import (
     AsJson,
     Gpus,
@@ -24,7 +25,6 @@ from eplb.cli.options import (
     spell,
 )
 from eplb.cli.output import WIDTH, busy, say
-from eplb.cli.plan_text import spare_notes
 from eplb.engines import METRICS
 from eplb.load_files import read_loads
 from eplb.planning import HISTORY_POLICIES

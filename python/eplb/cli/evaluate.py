@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import eplb
+from eplb.cli.figures import lines_of, metric_lines, plan_values
 from eplb.cli.options import (
     AsJson,
     Config,
@@ -21,7 +22,6 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import say
 from eplb.cli.placements import read_placement, rows_of
-from eplb.cli.plan_text import lines_of, metric_lines, plan_values
 from eplb.engines import FORMATS, HiddenLayers, moe_layers_of
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.windows import summed

@@ -10,6 +10,7 @@ import typer
 
 import eplb
 from eplb.analysis.comparison import sizes_of
+from eplb.cli.figures import lines_of, metric_lines, plan_values, spare_notes
 from eplb.cli.options import (
     AsJson,
     Config,
@@ -32,7 +33,6 @@ from eplb.cli.options import (
     gap,
 )
 from eplb.cli.output import busy, say
-from eplb.cli.plan_text import lines_of, metric_lines, plan_values, spare_notes
 from eplb.cli.targets import checked_target, refuse_to_overwrite
 from eplb.load_files import read_windows
 from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS

@@ -47,18 +47,16 @@ def _eplb(
         raise typer.Exit(BAD_INPUT)
 
 
-for _name, _command, _example in (
+#: Name, function, and arguments of the example in its help.
+COMMANDS = (
     ("plan", plan_command, "loads.npy --gpus 32 --redundant 32 --out plan.json"),
-    (
-        "replan",
-        replan_command,
-        "newest.npy --previous plan.json --history history.json --out plan.json",
-    ),
+    ("replan", replan_command, "loads.npy --previous plan.json --out next.json"),
     ("compare", compare_command, "loads.npy --gpus 32 --replicas 288"),
     ("evaluate", evaluate_command, "plan.json loads.npy"),
     ("verify", verify_command, "plan.json loads.npy"),
     ("sample", sample_command, "--model deepseek-v3 --seed 7 --out loads.npy"),
-):
+)
+for _name, _command, _example in COMMANDS:
     app.command(_name, epilog=f"Example: eplb {_name} {_example}")(_command)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import eplb
+from eplb.cli.figures import lines_of, plan_values
 from eplb.cli.options import (
     AsJson,
     Config,
@@ -31,7 +32,6 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import busy, say
 from eplb.cli.placements import read_placement, rows_of
-from eplb.cli.plan_text import lines_of, plan_values
 from eplb.cli.targets import checked_target, refuse_to_overwrite
 from eplb.engines import FORMAT_NAMES, expert_bytes_of, moe_layers_of
 from eplb.errors import Parameter

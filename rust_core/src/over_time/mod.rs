@@ -10,12 +10,12 @@
 
 mod cold;
 mod error;
+#[cfg(test)]
+mod exhaustive;
 mod fleet;
 pub(crate) mod multiwindow;
 mod objective;
 pub(crate) mod previous;
-#[cfg(test)]
-mod reference;
 mod repair;
 pub(crate) mod replan;
 mod screen;

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use super::exhaustive::Exhaustive;
 use super::fleet::Fleet;
 use super::objective::{Objective, mean_and_deviation, potential, potential_of_any, power, slope};
-use super::reference::Exhaustive;
 use super::screen::Screen;
 use super::search::{Limits, MoveFinder, Step, improve};
 use super::state::{EMPTY, Move, State};
