@@ -46,6 +46,7 @@ class LoadHistory:
         self._decay = _in_65536ths(decay)
         self._windows = 0
         self._history: _core.LoadHistory | None = None
+        self._digest = (0, "")  # after how many windows, and what it is
         _core.LoadHistory(1, 1, min(self._rows, 2**31), self._decay)  # checks the options
 
     def observe(self, load: Any, *, threads: int = 1) -> None:
@@ -123,7 +124,11 @@ class LoadHistory:
         Raises:
             LoadError: no window has been observed.
         """
-        return self.core().digest()
+        windows, digest = self._digest
+        if windows != self._windows or not digest:
+            windows, digest = self._windows, self.core().digest()
+            self._digest = windows, digest
+        return digest
 
     def copy(self) -> Self:
         """A history that learns on its own from now on."""

@@ -10,6 +10,7 @@ from eplb import _core
 from eplb.errors import EplbError
 from eplb.inputs.sizes import whole_number
 from eplb.plan_tables import read_only
+from eplb.plans import Plan
 from eplb.summary import ratio, row
 from eplb.text import count
 from eplb.transfers import Transfers
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from eplb.plan_tables import FloatTable, IntTable
-    from eplb.plans import Plan
 
 
 class Migration:
@@ -33,13 +33,13 @@ class Migration:
         update: _core.Migration,
         previous: IntTable,
         previous_gpus: int,
-        before: Plan | None,
+        newest: _core.Loads,
     ) -> None:
         self._plan = plan
         self._update = update
         self._previous = previous
         self._previous_gpus = previous_gpus
-        self._before = before
+        self._newest = newest
 
     @property
     def plan(self) -> Plan:
@@ -60,7 +60,15 @@ class Migration:
 
         None if it was not a whole placement: some expert had no slot.
         """
-        return self._before
+        topology = self._plan.placement.topology
+        try:
+            sizes = _core.Topology(
+                topology.num_experts, self._previous.shape[1], 1, 1, self._previous_gpus
+            )
+            placement = _core.Placement.from_phy2log(sizes, self._previous)
+        except EplbError:
+            return None
+        return Plan(placement, loads=self._newest)
 
     @property
     def copies(self) -> IntTable:
@@ -136,10 +144,11 @@ class Migration:
         layers = self._plan.loaded_layers
         if len(layers) == 0:
             return [row("newest window", "no load")]
-        if self._before is None:
+        before = self.before
+        if before is None:
             lines = [row("newest window", "the placement in force lacked experts")]
         else:
-            lines = [row("newest window", f"{_figures(self._before, layers)} as placed")]
+            lines = [row("newest window", f"{_figures(before, layers)} as placed")]
         return [*lines, row("", f"{_figures(self._plan, layers)} after the update")]
 
 

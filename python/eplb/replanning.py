@@ -126,8 +126,7 @@ def replan(
         },
         made_from=MadeFrom(history.windows, history.digest()),
     )
-    before = _before(table, gpus_before, sizes, newest)
-    return Migration(plan, update, table, gpus_before, before)
+    return Migration(plan, update, table, gpus_before, newest)
 
 
 def _table_of(
@@ -159,22 +158,6 @@ def _table_of(
             hint=["give ", Parameter("previous_gpus"), " if it was for another number of GPUs"],
         )
     return table, gpus
-
-
-def _before(table: IntTable, gpus: int, sizes: _core.Topology, newest: _core.Loads) -> Plan | None:
-    """The placement in force under the newest window, if it is a whole one."""
-    try:
-        before = topology(
-            num_experts=sizes.num_experts,
-            num_replicas=table.shape[1],
-            num_groups=1,
-            num_nodes=1,
-            num_gpus=gpus,
-        )
-        placement = _core.Placement.from_phy2log(before, table)
-    except EplbError:
-        return None
-    return Plan(placement, loads=newest)
 
 
 def _number(name: str, value: Any) -> int:

@@ -124,7 +124,7 @@ fn answers_over_time_are_those_of_every_build() {
     }
 }
 
-/// Sizes with many ways to search: few and many slots a GPU, no spare slots and many, groups.
+/// Sizes with many ways to search: few and many slots per GPU, no redundant slots and many, groups.
 const SEARCHED: [[u64; 5]; 14] = [
     [12, 16, 1, 1, 4],
     [12, 16, 4, 2, 8],

@@ -11,7 +11,7 @@ use problems::{
     sizes_of, topology,
 };
 
-/// Fails unless twin and crate place every copy of every layer alike.
+/// Fails unless the reference and the crate place every replica of every layer alike.
 fn assert_as_reference(loads: &CanonicalLoads, sizes: &Sizes) {
     for policy in PUBLISHED {
         let plan = plan(loads, sizes, policy);
@@ -239,7 +239,7 @@ fn powers_of_two_and_types_change_no_plan() {
     }
 }
 
-/// With no spares both policies pack the same copies, and swaps raise no peak.
+/// Without redundant slots both policies pack the same replicas, and swaps raise no peak.
 #[test]
 fn swaps_raise_no_peak() {
     let mut stream = SplitMix64(7);

@@ -27,7 +27,7 @@ fn every_plan_is_accepted() {
     }
 }
 
-/// Small plans of two layers: global, one GPU, one slot a GPU, hierarchical, with the fallback.
+/// Small plans of two layers: global, one GPU, one slot per GPU, hierarchical, and global because groups cannot be divided.
 fn small_plans() -> Vec<(Placement, Certificate, CanonicalLoads)> {
     let mut plans = Vec::new();
     let mut stream = SplitMix64(2);

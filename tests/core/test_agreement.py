@@ -7,51 +7,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import eplb
 import numpy as np
 import problems
 import pytest
 import specification as spec
-import torch
 from counts import COUNTS
 from hypothesis import given
+from implementations import IMPLEMENTATIONS, POLICIES, TABLES, Policy
+from implementations import disagreement as disagreement_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Tables = tuple[list[list[int]], list[list[int]], list[list[int]]]
-
-TABLES = ("phy2log", "rank", "logcnt")
-POLICIES: tuple[spec.Policy, ...] = ("deepseek", "adaptive")
 #: Rows of an example: many where there are many examples anyway.
 MOST_ROWS = 100 if problems.DEEP else 8
 
 
-def torch_tables(loads: npt.NDArray[Any], sizes: dict[str, Any], policy: spec.Policy) -> Tables:
-    """phy2log, rank and logcnt of the batched path."""
-    in_order = [sizes[name] for name in ("num_replicas", "num_groups", "num_nodes", "num_gpus")]
-    phy2log, log2phy, logcnt = eplb.rebalance_experts_batched(
-        torch.from_numpy(loads), *in_order, policy=policy
-    )
-    slots = torch.arange(phy2log.shape[1]).unsqueeze(1)
-    own = log2phy.gather(1, phy2log.unsqueeze(2).expand(-1, -1, log2phy.shape[2]))
-    # Each slot is said to be one copy of its expert, and nothing else is said.
-    assert ((own == slots).sum(dim=2) == 1).all()
-    assert int((log2phy >= 0).sum()) == phy2log.numel()
-    return phy2log.tolist(), (own == slots).int().argmax(dim=2).tolist(), logcnt.tolist()
-
-
-def disagreement(loads: npt.NDArray[Any], sizes: dict[str, Any], policy: spec.Policy) -> str:
-    """What is not alike, with the first layer where it is not; nothing where all are."""
+def disagreement(loads: npt.NDArray[Any], sizes: dict[str, Any], policy: Policy) -> str:
+    """Where some implementation differs from the specification; nothing if nowhere."""
     expected = spec.plan(loads.tolist(), **sizes, policy=policy)
-    plan = eplb.plan(loads, **sizes, policy=policy)
-    core = plan.phy2log.tolist(), plan.rank.tolist(), plan.logcnt.tolist()
-    for who, tables in (("core", core), ("torch", torch_tables(loads, sizes, policy))):
-        for name, ours, wanted in zip(TABLES, tables, expected, strict=True):
-            for row, mine, right in zip(loads.tolist(), ours, wanted, strict=True):
-                if mine != right:
-                    return f"{who}, {policy}: {name} of {row} with {sizes}: {mine}, not {right}"
-    return ""
+    others = [who for who in IMPLEMENTATIONS if who != "specification"]
+    said = (disagreement_of(who, expected, loads, sizes, policy) for who in others)
+    return next(filter(None, said), "")
 
 
 @pytest.mark.parametrize("sizes_kind", problems.SIZES)

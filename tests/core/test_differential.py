@@ -12,6 +12,7 @@ from eplb import _core
 from eplb.inputs.loads import canonical_loads
 from hypothesis import given
 from hypothesis import strategies as st
+from implementations import disagreement
 from problems import at_most
 from strategies import LOADS, POLICIES, Problem, problems
 
@@ -23,11 +24,10 @@ def test_core_equals_specification(problem: Problem) -> None:
     for policy in POLICIES:
         plan = eplb.plan(load, policy=policy, **sizes)
         canonical = [spec.canonical_row(row)[0] for row in load]
+        expected = spec.plan(load, **sizes, policy=policy)
+        assert disagreement("core", expected, np.array(load), sizes, policy) == ""
         for layer, row in enumerate(canonical):
-            phy2log, rank, logcnt = spec.plan_layer(row, **sizes, policy=policy)
-            assert plan.phy2log[layer].tolist() == phy2log
-            assert plan.rank[layer].tolist() == rank
-            assert plan.logcnt[layer].tolist() == logcnt
+            phy2log, _, logcnt = (table[layer] for table in expected)
             assert plan.certificate.gpu_load()[layer].tolist() == spec.gpu_loads(
                 phy2log, logcnt, row, sizes["num_gpus"]
             )
@@ -42,13 +42,13 @@ def test_core_equals_specification(problem: Problem) -> None:
 
 
 def test_control_another_slot_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    planned = spec.plan_layer
+    planned = spec.plan
 
     def planted(*arguments: Any, **options: Any) -> Any:
         phy2log, rank, logcnt = planned(*arguments, **options)
-        return phy2log[1:] + phy2log[:1], rank, logcnt
+        return [row[1:] + row[:1] for row in phy2log], rank, logcnt
 
-    monkeypatch.setattr(spec, "plan_layer", planted)
+    monkeypatch.setattr(spec, "plan", planted)
     with pytest.raises(AssertionError):
         test_core_equals_specification()
 

@@ -41,25 +41,7 @@ def peak(w: spec.Row | tuple[int, ...], counts: spec.Row) -> Fraction:
     return max(spec.averages(w, counts))
 
 
-# --- Golden vectors and the published example -------------------------------------------------
-
-
-def test_all_golden_rows(golden: Any) -> None:
-    compared = 0
-    for config in json.loads(str(golden["meta"])):
-        name = config["name"]
-        replicas, groups, nodes, gpus = (
-            config[f"num_{x}"] for x in ("replicas", "groups", "nodes", "gpus")
-        )
-        load = golden[f"{name}.weight"].tolist()
-        for policy in POLICIES:
-            want = [golden[f"{name}.{policy}.{x}"].tolist() for x in ("phy2log", "rank", "logcnt")]
-            got = spec.plan(load, replicas, groups, nodes, gpus, policy)
-            layers = zip(zip(*got, strict=True), zip(*want, strict=True), strict=True)
-            for layer, (got_rows, want_rows) in enumerate(layers):
-                assert got_rows == want_rows, (name, policy, layer)
-                compared += 1
-    assert compared == 624
+# --- The published example -------------------------------------------------
 
 
 def test_golden_rows_tell_the_policies_apart(golden: Any) -> None:

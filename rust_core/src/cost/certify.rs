@@ -23,7 +23,7 @@ pub fn certify(placement: &Placement, loads: &CanonicalLoads) -> Result<Certific
     Ok(certify_with(placement, loads, &nothing, 1))
 }
 
-/// The same, with what planning has found out about each layer.
+/// The same, with the findings of planning about each layer.
 pub(crate) fn certify_with(
     placement: &Placement,
     loads: &CanonicalLoads,

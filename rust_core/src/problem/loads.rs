@@ -155,7 +155,7 @@ fn unfilled(values: usize, layers: usize, experts: usize) -> Error {
         .expected("layers * experts loads, with at least one layer and one expert")
 }
 
-/// Fills `canonical` and returns the row's exponent, or the index of the first load that is none.
+/// Fills `canonical` and returns the row's exponent, or the index of the first invalid load.
 fn canonical_row<T: Load>(row: &[T], canonical: &mut [u64]) -> Result<i32, usize> {
     let (mut largest, mut valid) = (0, true);
     for (load, out) in row.iter().zip(canonical.iter_mut()) {

@@ -13,7 +13,8 @@ use crate::problem::topology::Topology;
 pub enum Policy {
     /// DeepSeek's published algorithm: Adams' method, greedy packing.
     DeepSeek,
-    /// The seed's: Adams' method with a look-ahead tail, greedy packing, swap refinement.
+    /// The baseline of this project: Adams' method with another rule for the last replicas, greedy
+    /// packing, swaps.
     Adaptive,
     /// The least largest GPU load that a search finds, no two replicas of an expert on one GPU.
     Minimax,

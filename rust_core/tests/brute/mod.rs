@@ -40,11 +40,11 @@ pub(crate) fn least(
     least
 }
 
-/// Adams' bound: the least largest copy over all ways to share out the spare slots.
+/// Adams' bound: the least largest copy over all ways to share out the redundant slots.
 pub(crate) fn best_copies(row: &[u64], slots: usize) -> u128 {
-    let spares = slots - row.len();
+    let redundant = slots - row.len();
     let ascending = |receivers: &[usize]| receivers.is_sorted();
-    least(spares, row.len(), &ascending, &|receivers| {
+    least(redundant, row.len(), &ascending, &|receivers| {
         let copies = |expert: usize| 1 + receivers.iter().filter(|&&e| e == expert).count();
         (row.iter().enumerate())
             .map(|(expert, &w)| packing_load(w.into(), copies(expert) as u128))

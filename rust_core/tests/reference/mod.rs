@@ -110,7 +110,7 @@ fn adams(w: &[u128], counts: &[u128]) -> usize {
     choice(w, counts, |r| r)
 }
 
-/// The seed's tail step: Adams' candidate or Sainte-Lague's, by the peaks they would leave.
+/// The baseline's tail step: Adams' candidate or Sainte-Lague's, by the peaks they would leave.
 fn tail_choice(w: &[u128], counts: &[u128]) -> usize {
     let (d, s) = (adams(w, counts), choice(w, counts, |r| 2 * r - 1));
     let mut averages: Vec<Fraction> = w.iter().copied().zip(counts.iter().copied()).collect();
@@ -129,10 +129,11 @@ fn tail_choice(w: &[u128], counts: &[u128]) -> usize {
 fn replicate(w: &[u128], slots: usize, adaptive: bool) -> (Vec<usize>, Vec<usize>, Vec<u128>) {
     let mut expert: Vec<usize> = (0..w.len()).collect();
     let (mut rank, mut counts) = (vec![0; w.len()], vec![1; w.len()]);
-    let spares = slots - w.len();
-    let tail = if adaptive { spares.div_ceil(10).max(1) } else { 0 };
-    for step in 0..spares {
-        let chosen = if step < spares - tail { adams(w, &counts) } else { tail_choice(w, &counts) };
+    let redundant = slots - w.len();
+    let tail = if adaptive { redundant.div_ceil(10).max(1) } else { 0 };
+    for step in 0..redundant {
+        let chosen =
+            if step < redundant - tail { adams(w, &counts) } else { tail_choice(w, &counts) };
         expert.push(chosen);
         rank.push(counts[chosen] as usize);
         counts[chosen] += 1;

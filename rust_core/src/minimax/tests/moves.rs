@@ -120,8 +120,9 @@ fn swaps_are_those_of_the_naive_reference() {
         'pairs: for &a in layout.on(from) {
             for b in a + 1..replicas.sorted.len() as u32 {
                 let drop = replicas.load(a) - replicas.load(b);
-                let twins = replicas.sorted[a as usize].first == replicas.sorted[b as usize].first;
-                if twins || drop + lightest > target {
+                let same_expert =
+                    replicas.sorted[a as usize].first == replicas.sorted[b as usize].first;
+                if same_expert || drop + lightest > target {
                     continue;
                 }
                 compared += 1;
