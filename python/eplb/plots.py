@@ -33,7 +33,7 @@ def picture_path(path: str | PathLike[str]) -> Path:
     """The path of a picture.
 
     Raises:
-        EplbError: the ending is unknown, matplotlib is not installed, or there is no such folder.
+        EplbError: the ending is unknown, matplotlib is not installed, or the folder does not exist.
     """
     where = Path(path)
     if where.suffix not in ENDINGS:

@@ -395,7 +395,7 @@ enum Windows<'py> {
     Many(PyRef<'py, LoadHistory>),
 }
 
-/// A placement, and its certificate where making it took the bounds anyway.
+/// A placement, and its certificate if planning found the bounds anyway.
 #[pyfunction]
 #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over arguments")]
 fn plan(

@@ -67,7 +67,7 @@ impl fmt::Display for Place {
 pub enum Part {
     /// Words.
     Text(String),
-    /// A parameter, and its value where the message gives one: `num_gpus=32`.
+    /// A parameter, and its value if the message gives one: `num_gpus=32`.
     Parameter {
         /// The name, as in [`crate::Sizes`] and [`crate::Options`].
         name: &'static str,
@@ -214,7 +214,7 @@ impl Error {
         parts
     }
 
-    /// What to do instead; empty where nothing is known.
+    /// What to do instead; empty if nothing is known.
     #[must_use]
     pub fn advice(&self) -> &[Part] {
         &self.0.hint

@@ -56,7 +56,7 @@ def compare_command(
     experts = read.experts
     with sizes.spelled_in_errors(experts), busy("planning by every policy"):
         comparison = compare(read.loads, **sizes.arguments(experts))
-    # None where no layer has load.
+    # None if no layer has load.
     worst = max(row.figures.balancedness_worst or 1.0 for row in comparison.rows)
     notes = [
         *read.notes,

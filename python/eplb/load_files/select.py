@@ -36,7 +36,7 @@ def select(values: Any, key: str | None) -> DecodedLoads:
         key: the name; by default the only one, or the one among ``KEYS``.
 
     Raises:
-        LoadError: there is no such name, or it is not clear which one.
+        LoadError: the name is unknown, or it is not clear which one.
     """
     if not isinstance(values, dict):
         if key is not None:

@@ -164,8 +164,8 @@ mod tests {
     use super::best_packings;
     use crate::problems::SplitMix64;
 
-    /// The peaks of all ways to put the groups from `next` on on nodes, where those with as many as they
-    /// hold are full, and a group goes to no more than one of the empty nodes.
+    /// The peaks of all ways to put the groups from `next` on on nodes. A node with as many as it holds
+    /// is full, and a group goes to at most one of the empty nodes.
     fn all_packings(groups: &[u64], next: usize, nodes: &mut Vec<Vec<u64>>, peaks: &mut Vec<u64>) {
         if next == groups.len() {
             peaks.push(nodes.iter().map(|node| node.iter().sum()).max().unwrap());

@@ -46,7 +46,7 @@ pub struct MigrationOptions {
     /// The same for a layer whose traffic has shifted, or of which experts had no replica: 0.6 of the
     /// slots by default.
     pub max_moves_after_shift: MoveLimit,
-    /// The most copies of all layers, spent where they gain most. The default is no such limit.
+    /// The most copies of all layers, spent where they gain most. By default there is no such limit.
     pub max_copies: Option<u64>,
 }
 

@@ -26,9 +26,9 @@ const LAST_INDEX: i32 = (1 << INDEX_BITS) - 1;
 pub(crate) struct Screen<const N: usize> {
     /// The experts of the slots as they were when their numbers here were made.
     slots: Vec<u16>,
-    /// Shares of replicas, where the mean GPU has 4096 times the scale of the row, `[experts]`.
+    /// Shares of replicas, `[experts]`: the mean GPU has 4096 times the scale of the row.
     shares: Vec<[i16; N]>,
-    /// Slopes of the potential in the loads, where the largest of all is from 1024 to 2047, `[gpus]`.
+    /// Slopes of the potential in the loads, `[gpus]`: the largest of all is from 1024 to 2047.
     slopes: Vec<[i16; N]>,
     slope_shift: u32,
     /// [`part_of`] the replicas of each expert.

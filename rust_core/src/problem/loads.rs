@@ -39,7 +39,7 @@ impl CanonicalLoads {
         Self::new_on_threads(loads, layers, experts, 1)
     }
 
-    /// The same on up to so many threads (0 is as 1), where there are so many loads that it pays.
+    /// The same on up to so many threads (0 is as 1), if there are so many loads that it pays.
     ///
     /// # Errors
     /// Those of [`Self::new`].

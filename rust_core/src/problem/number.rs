@@ -10,7 +10,7 @@ pub trait Load: sealed::Sealed + Copy + Sync + std::fmt::Display {
     /// Whether a key is the load itself.
     const INTEGER: bool;
 
-    /// A key that orders loads like their values, and nothing else; `None` where the value is
+    /// A key that orders loads like their values, and nothing else; `None` if the value is
     /// negative, infinite or NaN.
     fn key(self) -> Option<u64>;
 

@@ -78,8 +78,8 @@ impl FromStr for Policy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Effort {
-    /// Greedy packing and a little polish. Where experts are in one group it is never worse than
-    /// [`Policy::DeepSeek`] but where that puts two replicas of an expert on one GPU.
+    /// Greedy packing and a few moves. With one group it is never worse than [`Policy::DeepSeek`],
+    /// unless that puts two replicas of an expert on one GPU.
     Fast,
     /// For a planner in a serving loop.
     #[default]
@@ -108,13 +108,12 @@ impl Effort {
         Self::ALL.map(Self::name)
     }
 
-    /// The gap to the lower bound at which the search of a layer stops, if the user names none: for
-    /// [`Self::Best`] 0, else 0.05 %, but with more than 64 slots 0.1 % where a GPU has 6 or 7 of
-    /// them, 0.25 % where it has 5, 0.5 % where it has fewer, and for [`Self::Fast`], where experts
-    /// are in one group, 0.25 % at least.
+    /// The default gap to the lower bound at which the search of a layer stops: 0 for
+    /// [`Self::Best`], otherwise 0.05 %. With more than 64 slots it is 0.1 % at 6 or 7 slots per GPU,
+    /// 0.25 % at 5, 0.5 % at fewer, and for [`Self::Fast`] with one group at least 0.25 %.
     ///
     /// The fewer slots, the fewer ways to fill a GPU up evenly: what a few exchanges reach with eight
-    /// slots takes ten times as long with five. In small problems that is still no time at all.
+    /// slots takes ten times as long with five. Small problems take no time in any case.
     #[must_use]
     pub fn target_gap(self, topology: &Topology) -> f64 {
         let small = topology.num_replicas() <= 64;

@@ -1,6 +1,6 @@
 //! Quotients of integers as floats, correctly rounded, without float arithmetic.
 
-/// `numerator / denominator * 2^exponent` as the nearest f64, ties to even; infinite where it is
+/// `numerator / denominator * 2^exponent` as the nearest f64, ties to even; infinite if it is
 /// beyond the largest. The denominator is not 0 and below 2^127.
 #[must_use]
 pub fn rounded_quotient(numerator: u128, denominator: u128, exponent: i32) -> f64 {

@@ -52,7 +52,7 @@ pub(super) fn outliers(key: u64, [fewest, most]: [u64; 2], experts: usize) -> Ve
     multiples
 }
 
-/// Gives each outlier so many times the mean of all, or less where the outliers of a layer would
+/// Gives each outlier so many times the mean of all, or less if the outliers of a layer would
 /// carry more than half of its load.
 pub(super) fn set_outliers(weights: &mut [u64], multiples: &[u64]) {
     let usual = weights.iter().zip(multiples).filter(|&(_, &multiple)| multiple == 0);

@@ -70,8 +70,8 @@ fn least_countable(loads: &[u64], topology: &Topology, at_least: u128) -> u128 {
     allowed
 }
 
-/// The slots that replicas of at most `t` take at least, where at most `bigs` are above `small`; an
-/// expert may have a fraction of its replicas big.
+/// The slots that replicas of at most `t` take at least, if at most `bigs` of them are above `small`.
+/// An expert may have a fraction of its replicas big.
 ///
 /// An expert takes `b` slots if no replica of it is big, else `a` with as many bigs. Bigs at a price
 /// each cost what they save at most: the least over all prices of what bigs at this price save
@@ -115,8 +115,8 @@ fn least_largest_share(loads: &[u64], slots: u128) -> u128 {
     enough
 }
 
-/// The least load of the heaviest GPU over all ways to put experts on GPUs, where there is one replica
-/// of each; or a bound of it.
+/// The least load of the heaviest GPU over all ways to put experts on GPUs, if there is one replica of
+/// each; or a bound of it.
 fn packing(loads: &[u64], topology: &Topology) -> u128 {
     if topology.num_replicas() > loads.len() {
         return 0;
@@ -138,8 +138,8 @@ fn least_heaviest_node(loads: &[u64], topology: &Topology) -> u128 {
     least_heaviest(groups, nodes)
 }
 
-/// The least load of the heaviest bin over all ways to put items into bins, where these are two a
-/// bin or few enough to enumerate; else what the pigeonhole principle says of it.
+/// The least load of the heaviest bin over all ways to put items into bins, if there are two items per
+/// bin or the ways are few enough to enumerate; otherwise a bound by the pigeonhole principle.
 fn least_heaviest(mut items: Vec<u128>, bins: usize) -> u128 {
     items.sort_unstable();
     let per_bin = items.len() / bins;

@@ -29,7 +29,7 @@ pub(crate) fn sequences(steps: &[(Step, Peak)]) -> impl Iterator<Item = &[(Step,
     steps.chunk_by(move |_, next| !begins(next.0))
 }
 
-/// Fails where a step raised the peak; returns how many steps there were, and how many lowered it.
+/// Fails if a step raised the peak; returns how many steps there were, and how many lowered it.
 pub(crate) fn assert_never_rises(steps: &[(Step, Peak)]) -> (usize, usize) {
     let (mut all, mut lower) = (0, 0);
     for pair in sequences(steps).flat_map(|sequence| sequence.windows(2)) {

@@ -17,7 +17,7 @@ fn a_sweep_tells_whether_it_changed_a_load() {
     for _ in 0..2000 {
         let (load, counts, gpus) = odd_counts(&mut stream);
         let (_, replicas, mut layout) = placed(&load, &counts, gpus);
-        // Away from what greedy packing makes, where columns hardly overlap.
+        // Unlike what greedy packing makes: its columns hardly overlap.
         for _ in 0..stream.below(40) {
             let [a, b] = [0; 2].map(|_| stream.below(replicas.sorted.len() as u64) as u32);
             let [on_a, on_b] = [a, b].map(|index| layout.home[index as usize] as usize);
@@ -82,7 +82,7 @@ fn transfers_are_what_they_say() {
             assert_eq!(Some(transfer.peak), peak, "{load:?} {counts:?} {transfer:?}");
             applied += 1;
         }
-        // The best of them, where not all are wanted.
+        // The best of them, if not all are wanted.
         let all = transfers.clone();
         for wanted in [0, 1, all.len() / 2, all.len()] {
             transfer_replica::list(&before, &load, from, wanted, &mut transfers);

@@ -141,7 +141,7 @@ impl LayerHistory {
         let row = self.rows.remove(merged);
         let ratio = ((other << 32) / (weight + other).max(1)) as i64;
         for (share, &theirs) in self.rows[into].iter_mut().zip(&row) {
-            // Rounded down, also where the difference is negative.
+            // Rounded down, also if the difference is negative.
             let difference = i64::from(theirs) - i64::from(*share);
             *share = (i64::from(*share) + ((difference * ratio) >> 32)) as u32;
         }
