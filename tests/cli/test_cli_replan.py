@@ -81,6 +81,16 @@ def test_options_reach_the_planner(run: Any) -> None:
         assert json.loads(out)["digest"] == wanted.plan.digest(), options
 
 
+def test_windows_are_merged(run: Any) -> None:
+    read = eplb.load_files.read_loads("all.npy").merged(3)
+    wanted = eplb.replan(read.loads, PLAN)
+    values = json.loads(run("replan all.npy --previous plan.json --windows 3 --json")[1])
+    assert values["digest"] == wanted.plan.digest()
+    values = json.loads(run("plan all.npy --gpus 4 --redundant 4 --windows 3 --json")[1])
+    assert values["digest"] == eplb.plan(read.loads, num_gpus=4, num_replicas=20).digest()
+    assert "--windows 0 is too small" in run("plan all.npy --gpus 4 --windows 0")[2]
+
+
 def test_the_placement_in_force_may_be_an_engine_s(run: Any) -> None:
     PLAN.save("vllm.json", "vllm")
     line = "replan all.npy --previous vllm.json --previous-format vllm --json"

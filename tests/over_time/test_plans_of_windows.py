@@ -144,3 +144,34 @@ def test_an_empty_slot_is_one_everywhere() -> None:
     assert "1 empty slot" in str(plan)
     with pytest.raises(eplb.PlanFileError, match="slot 2 is empty"):
         plan.save("plan.json", "sglang")
+
+
+def test_passes_are_merged_into_windows_of_about_equal_load(tmp_path: Path) -> None:
+    passes = np.random.default_rng(2).integers(0, 50, (100, 2, 8))
+    passes[40:60] = 0
+    passes[70:] *= 3
+    np.save(tmp_path / "passes.npy", passes)
+    read = eplb.load_files.read_loads(tmp_path / "passes.npy")
+    merged = read.merged(10)
+    assert len(merged.windows) == 10
+    assert (merged.table == passes.sum(axis=0)).all()
+    loads = [int(window.sum()) for window in merged.windows]
+    assert max(loads) < 1.5 * min(loads)
+    # They are consecutive: each begins where the one before ends.
+    ends = np.cumsum(loads)
+    assert set(ends.tolist()) <= set(np.cumsum(passes.sum(axis=(1, 2))).tolist())
+    # Floats are merged alike, and few windows stay as they are.
+    np.save(tmp_path / "floats.npy", passes.astype(float))
+    floats = eplb.load_files.read_loads(tmp_path / "floats.npy").merged(10)
+    assert all((a == b).all() for a, b in zip(floats.windows, merged.windows, strict=True))
+    assert len(read.merged(100).windows) == 100
+    assert len(read.merged(1).windows) == 1
+    # A window of more than its part leaves fewer.
+    passes[0, 0, 0] = 10**6
+    np.save(tmp_path / "passes.npy", passes)
+    assert len(eplb.load_files.read_loads(tmp_path / "passes.npy").merged(10).windows) < 10
+    np.save(tmp_path / "passes.npy", passes * 0)
+    assert len(eplb.load_files.read_loads(tmp_path / "passes.npy").merged(10).windows) == 100
+    for wrong, error in ((0, EplbError), (2.5, EplbError), ("2", TypeError)):
+        with pytest.raises(error, match="windows"):
+            read.merged(wrong)  # type: ignore[arg-type]

@@ -110,6 +110,13 @@ LoadsPaths = Annotated[
         "an engine's dump, or - for standard input. Several files are windows, oldest first.",
     ),
 ]
+Windows = Annotated[
+    int | None,
+    number(
+        "--windows",
+        "Merge the windows, for example the passes of a recorder, into N of about equal load.",
+    ),
+]
 WrittenBy = Annotated[
     str | None,
     typer.Option(

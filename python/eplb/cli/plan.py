@@ -29,6 +29,7 @@ from eplb.cli.options import (
     SizeOptions,
     Threads,
     Trust,
+    Windows,
     WrittenBy,
     gap,
 )
@@ -90,6 +91,7 @@ def plan_command(
     ] = None,
     metric: Metric = None,
     threads: Threads = 1,
+    windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
     trust_loads: Trust = False,
@@ -102,6 +104,8 @@ def plan_command(
     goal = checked_target(out, format, layers, num_hidden_layers, config)
     picture = None if plot is None else _picture(plot)
     read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
+    if windows is not None:
+        read = read.merged(windows)
     experts = read.experts
     with sizes.spelled_in_errors(experts), busy("planning"):
         start = time.perf_counter()

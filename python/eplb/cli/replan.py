@@ -25,6 +25,7 @@ from eplb.cli.options import (
     SizeOptions,
     Threads,
     Trust,
+    Windows,
     WrittenBy,
     gap,
     number,
@@ -127,6 +128,7 @@ def replan_command(
     num_hidden_layers: HiddenLayers = None,
     config: Config = None,
     threads: Threads = 1,
+    windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
     trust_loads: Trust = False,
@@ -142,6 +144,8 @@ def replan_command(
         raise eplb.EplbError(f"--bandwidth {bandwidth} is out of range; expected more than 0")
     expert_bytes = _expert_bytes(expert_bytes, config, needed=bandwidth is not None)
     read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
+    if windows is not None:
+        read = read.merged(windows)
     hidden = [*moe_layers_of(config).moe] if config is not None else layers
     try:
         placed, named = read_placement(
@@ -149,11 +153,11 @@ def replan_command(
         )
     except eplb.EplbError as error:
         raise error.renamed(_of_previous) from error
-    windows, left_out = rows_of(
+    rows, left_out = rows_of(
         read.windows, placed.num_layers, named, previous, previous_format, chosen=hidden is not None
     )
     remembered = _history(history)
-    remembered.observe(windows, threads=threads)
+    remembered.observe(rows, threads=threads)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     experts = read.experts
     with sizes.spelled_in_errors(experts), busy("planning"):

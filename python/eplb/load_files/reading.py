@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ from eplb.engines.all_engines import DUMPS
 from eplb.engines.engine import FileDump, FolderDump
 from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter
 from eplb.inputs.names import unknown
-from eplb.inputs.windows import summed
+from eplb.inputs.sizes import whole_number
+from eplb.inputs.windows import merged, summed
 from eplb.load_files import load_history
 from eplb.load_files.arrays import as_layers, check_loads, load_array
 from eplb.load_files.plausibility import refuse_expert_ids
@@ -64,6 +65,18 @@ class FileLoads:
         """
         table: npt.NDArray[Any] = summed(self.loads)
         return table
+
+    def merged(self, count: int) -> FileLoads:
+        """The same loads in at most ``count`` windows of about equal load.
+
+        Raises:
+            EplbError, TypeError: ``count`` is not a positive whole number. LoadError: a sum is too
+                large, or some windows have integers and some have floats.
+        """
+        number = whole_number("windows", count, EplbError)
+        if len({window.dtype.kind in "iu" for window in self.windows}) > 1:
+            raise LoadError("some windows have integers and some have floats")
+        return replace(self, windows=tuple(merged(self.windows, number)))
 
     @property
     def experts(self) -> int:
