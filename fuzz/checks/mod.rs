@@ -4,6 +4,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod loads;
+pub(crate) mod over_time;
 pub(crate) mod plan;
 pub(crate) mod tables;
 

@@ -32,6 +32,11 @@ fn loads() {
 }
 
 #[test]
+fn over_time() {
+    replay("over_time", checks::over_time::check);
+}
+
+#[test]
 fn plan() {
     replay("plan", checks::plan::check);
 }
@@ -70,6 +75,7 @@ fn short_inputs() {
         for byte in [0, 1, 0x7f, 0x80, 0xff] {
             checks::certificate::check(&vec![byte; length]);
             checks::loads::check(&vec![byte; length]);
+            checks::over_time::check(&vec![byte; length]);
             checks::plan::check(&vec![byte; length]);
             checks::tables::check(&vec![byte; length]);
         }

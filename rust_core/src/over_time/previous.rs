@@ -74,6 +74,18 @@ impl Previous<'_> {
         &self.phy2log[layer * self.num_slots..][..self.num_slots]
     }
 
+    /// Slots that get an expert which their GPU did not hold, in any of its old slots: the weight
+    /// copies of an update.
+    pub(crate) fn copies(&self, layer: usize, fleet: &Fleet, slots: &[u16]) -> u64 {
+        let mut held = self.row(layer).chunks_exact(self.num_slots / self.num_gpus);
+        let arrived = |gpu: usize| {
+            let held = held.next().unwrap_or_default();
+            let new = slots[fleet.slots(gpu)].iter().filter(|&&expert| expert != EMPTY);
+            new.filter(|&&expert| !held.contains(&i64::from(expert))).count() as u64
+        };
+        (0..fleet.gpus()).map(arrived).sum()
+    }
+
     /// Slots that are empty only because they held a second replica keep it: its weights are there.
     pub(crate) fn restore_duplicates(&self, layer: usize, fleet: &Fleet, slots: &mut [u16]) {
         let held = self.row(layer).chunks_exact(self.num_slots / self.num_gpus);
@@ -181,17 +193,4 @@ pub(crate) fn align(old: &[u16], slots: &mut [u16], fleet: &Fleet) {
         }
         new.copy_from_slice(&aligned);
     }
-}
-
-/// Slots that get an expert which their GPU did not hold: the weight copies of an update.
-pub(crate) fn copies(old: &[u16], new: &[u16], fleet: &Fleet) -> u64 {
-    let arrived = |gpu: usize| {
-        let range = fleet.slots(gpu);
-        let (old, new) = (&old[range.clone()], &new[range]);
-        if old == new {
-            return 0;
-        }
-        new.iter().filter(|&&expert| expert != EMPTY && !old.contains(&expert)).count()
-    };
-    (0..fleet.gpus()).map(|gpu| arrived(gpu) as u64).sum()
 }

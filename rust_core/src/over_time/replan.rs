@@ -6,7 +6,7 @@ use crate::over_time::error;
 use crate::over_time::fleet::Fleet;
 use crate::over_time::multiwindow::{self, logical};
 use crate::over_time::objective::Objective;
-use crate::over_time::previous::{Previous, align, copies, zones_of_experts};
+use crate::over_time::previous::{Previous, align, zones_of_experts};
 use crate::over_time::repair;
 use crate::over_time::screen::Screen;
 use crate::over_time::search::{Limits, Step, improve};
@@ -175,16 +175,17 @@ impl Planned {
             }
         }
         let end = steps.last().map_or(objective, |step| step.before - step.gain);
-        let copies = match &held {
+        if let Some(held) = &held {
+            align(held, &mut slots, fleet);
+        }
+        let copies = match previous {
             None => slots.iter().filter(|&&expert| expert != EMPTY).count() as u64,
-            Some(held) => {
-                align(held, &mut slots, fleet);
-                copies(held, &slots, fleet)
+            Some(previous) => {
+                let copies = previous.copies(layer, fleet, &slots);
+                previous.restore_duplicates(layer, fleet, &mut slots);
+                copies
             }
         };
-        if let Some(previous) = previous {
-            previous.restore_duplicates(layer, fleet, &mut slots);
-        }
         let objective = [objective, end];
         (slots, LayerMigration { copies, objective, shifted: false, kept: copies == 0 })
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::exhaustive::Exhaustive;
 use super::fleet::Fleet;
 use super::objective::{Objective, mean_and_deviation, potential, potential_of_any, power, slope};
+use super::previous::Previous;
 use super::screen::Screen;
 use super::search::{Limits, MoveFinder, Step, improve};
 use super::state::{EMPTY, Move, State};
@@ -73,6 +74,15 @@ fn assert_valid(fleet: &Fleet, slots: &[u16]) {
         held.sort_unstable();
         assert!(held.windows(2).all(|pair| pair[0] != pair[1]), "GPU {gpu} holds an expert twice");
     }
+}
+
+/// Slots that get an expert which their GPU did not hold.
+fn arrivals(old: &[u16], new: &[u16], fleet: &Fleet) -> usize {
+    let arrived = |&slot: &usize| {
+        let held = &old[fleet.slots(fleet.gpu_of(slot))];
+        new[slot] != EMPTY && !held.contains(&new[slot])
+    };
+    (0..fleet.num_slots()).filter(arrived).count()
 }
 
 fn assert_same<const N: usize>(state: &State<'_, N>, fresh: &State<'_, N>) {
@@ -214,7 +224,7 @@ fn lost_experts_get_the_slots_that_cost_least() {
         let mut state = State::new(&fleet, &objective, slots.clone(), vec![0; fleet.experts()]);
         repair::place(&mut state, &unplaced).expect("there are enough slots");
         assert_valid(&fleet, &state.slots);
-        assert_eq!(previous::copies(&slots, &state.slots, &fleet), unplaced.len() as u64);
+        assert_eq!(arrivals(&slots, &state.slots, &fleet), unplaced.len());
     }
 }
 
@@ -225,8 +235,22 @@ fn experts_that_stay_keep_their_slots() {
     let mut new = [2, 3, 0, EMPTY, 7, 6, 8, 5];
     previous::align(&old, &mut new, &fleet);
     assert_eq!(new, [0, 3, 2, EMPTY, 8, 5, 6, 7]);
-    assert_eq!(previous::copies(&old, &new, &fleet), 2);
+    assert_eq!(arrivals(&old, &new, &fleet), 2);
     let mut fuller = [3, 2, 1, 0, 4, 5, 6, 7];
     previous::align(&old, &mut fuller, &fleet);
     assert_eq!(fuller, [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+/// An expert in a slot that its GPU loses is there: to keep it, or to bring it back, is no copy.
+#[test]
+fn what_a_gpu_holds_in_a_slot_that_it_loses_is_no_copy() {
+    let fleet = one_zone(4, vec![0..2, 2..4]);
+    let previous = Previous { phy2log: &[0, 1, 2, 3, 0, 2], num_slots: 6, num_gpus: 2 };
+    let held = previous.slots(0, &fleet).expect("experts are known");
+    assert_eq!(held, [0, 1, 3, 0]);
+    assert_eq!(previous.copies(0, &fleet, &held), 0);
+    assert_eq!(previous.copies(0, &fleet, &[0, 2, 3, 2]), 0);
+    assert_eq!(previous.copies(0, &fleet, &[3, 1, 1, EMPTY]), 2);
+    let smaller = Previous { phy2log: &[0, 1], num_slots: 2, num_gpus: 1 };
+    assert_eq!(smaller.copies(0, &fleet, &[1, 2, 0, 1]), 3);
 }
