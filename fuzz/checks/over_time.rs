@@ -1,7 +1,7 @@
 //! Histories of any windows, and updates of any placement in force: refused with reason, or valid,
 //! within all limits, and the same on several threads.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use eplb_core::{
     CanonicalLoads, HistoryOptions, LoadHistory, Migration, MigrationOptions, MoveLimit, Previous,
@@ -163,12 +163,10 @@ impl Held {
 
     /// What a GPU holds, nothing if it is new.
     fn on(&self, layer: usize, gpu: usize) -> &[i64] {
-        match gpu < self.num_gpus {
-            true => {
-                &self.phy2log[layer * self.num_slots + gpu * self.per_gpu()..][..self.per_gpu()]
-            }
-            false => &[],
+        if gpu >= self.num_gpus {
+            return &[];
         }
+        &self.phy2log[layer * self.num_slots + gpu * self.per_gpu()..][..self.per_gpu()]
     }
 }
 
@@ -240,7 +238,7 @@ fn check_limits(
         assert!(made.objective[1] <= made.objective[0]);
         assert_eq!(made.shifted, history.shifted()[layer]);
         let Some(held) = held else { continue };
-        let there: HashSet<i64> =
+        let there: BTreeSet<i64> =
             (0..topology.num_gpus()).flat_map(|gpu| held.on(layer, gpu)).copied().collect();
         let there = there.iter().filter(|&&expert| expert >= 0).count();
         // With fewer slots on a GPU than before some experts may have to leave.
@@ -271,7 +269,7 @@ fn check_transfers(previous: Previous<'_>, made: &Migration, topology: &Topology
     let list = transfers(previous, made.placement.phy2log(), topology).expect("both fit");
     let (slots, per_gpu) = (topology.num_replicas(), topology.slots_per_gpu());
     let old_per_gpu = previous.num_slots / previous.num_gpus;
-    let mut written = HashSet::new();
+    let mut written = BTreeSet::new();
     for (layer, row) in made.placement.phy2log().chunks_exact(slots).enumerate() {
         let old = &previous.phy2log[layer * previous.num_slots..][..previous.num_slots];
         for (slot, &expert) in row.iter().enumerate() {
