@@ -242,9 +242,10 @@ fn check_limits(
             (0..topology.num_gpus()).flat_map(|gpu| held.on(layer, gpu)).copied().collect();
         let there = there.iter().filter(|&&expert| expert >= 0).count();
         // With fewer slots on a GPU than before some experts may have to leave.
-        let unplaced = match held.per_gpu() <= topology.slots_per_gpu() {
-            true => topology.num_experts() - there,
-            false => topology.num_experts(),
+        let unplaced = if held.per_gpu() <= topology.slots_per_gpu() {
+            topology.num_experts() - there
+        } else {
+            topology.num_experts()
         };
         let mut most = copies(options.max_moves);
         if unplaced > 0 || made.shifted {
