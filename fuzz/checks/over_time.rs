@@ -188,6 +188,7 @@ fn options(bytes: &mut Bytes<'_>) -> MigrationOptions {
         max_moves,
         max_moves_after_shift,
         max_copies: (bytes.below(2) == 1).then(|| bytes.below(60)),
+        fill: false,
     }
 }
 

@@ -220,6 +220,7 @@ def replan(
     max_moves_after_shift: int | tuple[int] | None = None,
     max_copies: int | None = None,
     threads: int = 1,
+    fill: bool = False,
 ) -> Migration: ...
 def transfers(
     before: npt.NDArray[np.int64],

@@ -106,6 +106,7 @@ def replan(
         table,
         gpus_before,
         threads=threads,
+        fill=True,
         **options,  # type: ignore[arg-type]
     )
     newest = core.newest()

@@ -163,7 +163,7 @@ impl From<MoveLimit> for core::MoveLimit {
 /// `move_price` is in millionths; limits are numbers of copies, or `(share,)` in millionths.
 #[pyfunction]
 #[pyo3(signature = (history, topology, previous=None, previous_gpus=0, move_price=10_000,
-    max_moves=None, max_moves_after_shift=None, max_copies=None, threads=1))]
+    max_moves=None, max_moves_after_shift=None, max_copies=None, threads=1, fill=false))]
 #[expect(clippy::too_many_arguments, reason = "the options of Python's replan")]
 #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over arguments")]
 pub(crate) fn replan(
@@ -177,8 +177,9 @@ pub(crate) fn replan(
     max_moves_after_shift: Option<MoveLimit>,
     max_copies: Option<u64>,
     threads: usize,
+    fill: bool,
 ) -> PyResult<Migration> {
-    let mut options = core::MigrationOptions { move_price, max_copies, ..Default::default() };
+    let mut options = core::MigrationOptions { move_price, max_copies, fill, ..Default::default() };
     if let Some(limit) = max_moves {
         options.max_moves = limit.into();
     }

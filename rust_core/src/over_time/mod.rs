@@ -4,7 +4,8 @@
 //! weights. A placement is judged by its GPU loads in all rows ([`objective`]) and improved by moves
 //! that are worth their price ([`search`]): estimates for all moves around a busy GPU ([`screen`]),
 //! exact gains for the best of them ([`state`]). It begins with the placement in force ([`previous`],
-//! [`repair`]) or with a new one ([`cold`], for the policy [`multiwindow`]). The weight copies from
+//! [`repair`]) or with a new one ([`cold`], for the policy [`multiwindow`]). Slots that would stay
+//! empty get an expert ([`mod@fill`]). The weight copies from
 //! one placement to the next are put in steps ([`transfers`](mod@transfers)). All numbers are
 //! integers: equal histories give equal plans.
 
@@ -12,6 +13,7 @@ mod cold;
 mod error;
 #[cfg(test)]
 mod exhaustive;
+mod fill;
 mod fleet;
 pub(crate) mod multiwindow;
 mod objective;

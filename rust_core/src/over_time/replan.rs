@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Place, parameter};
 use crate::kernel::threads::share_out;
 use crate::over_time::error;
+use crate::over_time::fill::fill as fill_empty;
 use crate::over_time::fleet::Fleet;
 use crate::over_time::multiwindow::{self, logical};
 use crate::over_time::objective::Objective;
@@ -48,6 +49,9 @@ pub struct MigrationOptions {
     pub max_moves_after_shift: MoveLimit,
     /// The most copies of all layers, spent where they gain most. By default there is no such limit.
     pub max_copies: Option<u64>,
+    /// Whether slots that would stay empty get an expert, whatever the limits are: engines need one in
+    /// every slot. By default they do.
+    pub fill: bool,
 }
 
 impl Default for MigrationOptions {
@@ -57,6 +61,7 @@ impl Default for MigrationOptions {
             max_moves: MoveLimit::Share(200_000),
             max_moves_after_shift: MoveLimit::Share(600_000),
             max_copies: None,
+            fill: true,
         }
     }
 }
@@ -138,7 +143,8 @@ pub fn replan(
     for ((layer, planned), mut tables) in
         planned.into_iter().enumerate().zip(placement.layers_mut())
     {
-        let (slots, result) = planned.finish(&fleet, previous, layer);
+        let newest = history.layer(layer).rows().last();
+        let (slots, result) = planned.finish(&fleet, previous, layer, options.fill, newest);
         for (slot, expert) in tables.phy2log.iter_mut().zip(slots) {
             *slot = logical(expert);
         }
@@ -166,6 +172,8 @@ impl Planned {
         fleet: &Fleet,
         previous: Option<Previous<'_>>,
         layer: usize,
+        fill: bool,
+        newest: Option<&Vec<u32>>,
     ) -> (Vec<u16>, LayerMigration) {
         let Self { held, start: mut slots, objective, steps } = self;
         for step in &steps {
@@ -178,13 +186,18 @@ impl Planned {
         if let Some(held) = &held {
             align(held, &mut slots, fleet);
         }
+        if let Some(previous) = previous {
+            previous.restore_duplicates(layer, fleet, &mut slots);
+        }
+        if let (Some(held), true) = (&held, fill && slots.contains(&EMPTY)) {
+            // Groups are where the search left them: on their nodes.
+            let zones = zones_of_experts(layer, &slots, fleet).unwrap_or_default();
+            let equal = vec![1; fleet.experts()];
+            fill_empty(&mut slots, held, fleet, &zones, newest.unwrap_or(&equal));
+        }
         let copies = match previous {
             None => slots.iter().filter(|&&expert| expert != EMPTY).count() as u64,
-            Some(previous) => {
-                let copies = previous.copies(layer, fleet, &slots);
-                previous.restore_duplicates(layer, fleet, &mut slots);
-                copies
-            }
+            Some(previous) => previous.copies(layer, fleet, &slots),
         };
         let objective = [objective, end];
         (slots, LayerMigration { copies, objective, shifted: false, kept: copies == 0 })
