@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     from eplb.plan_tables import FloatTable, IntTable
 
 
+@dataclass(frozen=True)
+class MigrationColumns:
+    """What the core says of each layer, as plain values, for pickle."""
+
+    copies: list[int]
+    objective: list[tuple[int, int]]
+    shifted: list[bool]
+    kept: list[bool]
+
+
 class Migration:
     """A plan for the windows to come, and what it changes. :func:`eplb.replan` makes it.
 
@@ -30,16 +41,17 @@ class Migration:
     def __init__(
         self,
         plan: Plan,
-        update: _core.Migration,
+        update: _core.Migration | MigrationColumns,
         previous: IntTable,
         previous_gpus: int,
-        newest: _core.Loads,
+        newest: _core.Loads | None,
     ) -> None:
         self._plan = plan
         self._update = update
         self._previous = previous
         self._previous_gpus = previous_gpus
         self._newest = newest
+        self._before: Plan | None = None  # of a migration that was pickled
 
     @property
     def plan(self) -> Plan:
@@ -60,6 +72,8 @@ class Migration:
 
         None if it was not a whole placement: some expert had no slot.
         """
+        if self._newest is None:
+            return self._before
         topology = self._plan.placement.topology
         try:
             sizes = _core.Topology(
@@ -113,6 +127,11 @@ class Migration:
         )
         return Transfers(table, expert_bytes)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        update, before = self._update, self.before
+        columns = MigrationColumns(update.copies, update.objective, update.shifted, update.kept)
+        return _restored, (self._plan, columns, self._previous, self._previous_gpus, before)
+
     def __repr__(self) -> str:
         copies = count(int(self.copies.sum()), "copy", "copies")
         return f"<eplb.Migration to {self._plan.digest()}: {copies}>"
@@ -136,7 +155,9 @@ class Migration:
         if copies.any():
             at = int(self.gain.argmax())
             figures = f"mean {self.gain.mean():.2%}, largest {self.gain[at]:.2%} (layer {at})"
-            lines.append(row("gain", f"{figures} of the norm on the history"))
+            lines.append(row("gain", f"{figures} on the history"))
+            price = float(plan.options.get("move_price", 0)) * copies.sum() / slots
+            lines.append(row("", f"the price of these copies: {price:.2%}"))
         return "\n".join([*lines, *self._newest_window(), row("digest", plan.digest())])
 
     def _newest_window(self) -> list[str]:
@@ -149,7 +170,20 @@ class Migration:
             lines = [row("newest window", "the placement in force lacked experts")]
         else:
             lines = [row("newest window", f"{_figures(before, layers)} as placed")]
-        return [*lines, row("", f"{_figures(self._plan, layers)} after the update")]
+        return [*lines, row("", f"{_figures(self._plan, layers)} as updated")]
+
+
+def _restored(
+    plan: Plan,
+    columns: MigrationColumns,
+    previous: IntTable,
+    previous_gpus: int,
+    before: Plan | None,
+) -> Migration:
+    """A migration from a pickle."""
+    made = Migration(plan, columns, read_only(previous), previous_gpus, None)
+    made._before = before  # noqa: SLF001
+    return made
 
 
 def _figures(plan: Plan, layers: IntTable) -> str:

@@ -272,7 +272,6 @@ def certified_for(plan: Plan, loads: _core.Loads) -> Plan:
         loads=loads,
         certificate=_core.certify(plan.placement, loads),
         options=plan.options,
-        made_from=plan.made_from,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,6 +76,8 @@ def replan(
 
     Time of a layer is O(slots * rows) for each move. The GIL is released.
     """
+    if isinstance(load, Plan):
+        raise EplbError("the loads are a plan; are the arguments swapped?")
     threads = min(whole_number("threads", threads, EplbError), MAX_THREADS)
     history = history_of(load, threads)
     core = history.core()
@@ -142,6 +145,16 @@ def _table_of(
                 hint=["leave out ", Parameter("previous_gpus")],
             )
         return previous.phy2log, previous.num_gpus
+    if isinstance(previous, Migration):
+        raise EplbError(
+            Parameter("previous"), " is an update", hint=["give the plan in it: update.plan"]
+        )
+    if previous is None or isinstance(previous, (str, Path)):
+        raise EplbError(
+            Parameter("previous"),
+            f" is {short(previous)}; expected a plan, or a table [layers, slots]",
+            hint=["read a plan file with eplb.load_plan, an engine's with Plan.from_engine_file"],
+        )
     table = integer_table("previous", previous)
     if previous_gpus is None:
         if num_gpus is None:
@@ -163,7 +176,9 @@ def _table_of(
 
 def _number(name: str, value: Any) -> int:
     """A number of copies: from 0."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value == 0:
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value <= 0:
+        if value < 0:
+            raise EplbError(Parameter(name, short(value)), " is too small; expected at least 0")
         return 0
     return whole_number(name, value, EplbError)
 

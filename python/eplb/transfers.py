@@ -37,6 +37,19 @@ _GIB = 2**30
 _MOST_LINES = 8
 
 
+def check_ending(path: str | PathLike[str]) -> None:
+    """Refuses a file name that transfers cannot be written to.
+
+    Raises:
+        EplbError
+    """
+    from pathlib import Path
+
+    if Path(path).suffix not in (".json", ".npy", ".csv"):
+        name = Path(path).name
+        raise EplbError(f"{name!r} is not a file name for transfers; expected .json, .npy or .csv")
+
+
 class Transfers:
     """The weight copies of an update, in steps. :meth:`eplb.Migration.transfers` makes it.
 
@@ -120,20 +133,19 @@ class Transfers:
 
         from eplb.storage.atomic import write_whole
 
+        check_ending(path)
         file = Path(path)
-        write_whole(file, self._encode(file.suffix, file.name))
+        write_whole(file, self._encode(file.suffix))
 
-    def _encode(self, ending: str, name: str) -> bytes:
+    def _encode(self, ending: str) -> bytes:
         if ending == ".json":
             return (json.dumps(self.to_dict()) + "\n").encode()
         if ending == ".csv":
             lines = [",".join(COLUMNS), *(",".join(map(str, r)) for r in self._table.tolist())]
             return ("\n".join(lines) + "\n").encode()
-        if ending == ".npy":
-            stream = io.BytesIO()
-            np.save(stream, self.table)
-            return stream.getvalue()
-        raise EplbError(f"{name!r} is not a file name for transfers; expected .json, .npy or .csv")
+        stream = io.BytesIO()
+        np.save(stream, self.table)
+        return stream.getvalue()
 
     def __repr__(self) -> str:
         steps = count(self.steps, "step")
@@ -154,13 +166,13 @@ class Transfers:
         source = self._column("source_gpu")
         within = int((source == self._column("destination_gpu")).sum())
         buffered, stored = int(self._column("buffered").sum()), int((source < 0).sum())
-        lines = []
+        lines = [row("steps", f"at most {self.steps} a layer")] if len(self) else []
         if (num_bytes := self.num_bytes) is not None:
-            busiest = (self.busiest_gpu_bytes() or 0) / _GIB
+            busiest = f"{(self.busiest_gpu_bytes() or 0) / _GIB:.2f} GiB"
             lines.append(
                 row(
                     "bytes",
-                    f"{num_bytes / _GIB:.2f} GiB; the busiest GPU sends or receives {busiest:.2f}",
+                    f"{num_bytes / _GIB:.2f} GiB; the busiest GPU sends or receives {busiest}",
                 )
             )
         if within:

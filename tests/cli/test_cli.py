@@ -644,7 +644,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "evaluate lists.json loads.npy --format vllm",
         r"^lists\.json: the file does not say for how many GPUs it is\nhint: give --gpus",
     ),
-    "no such folder": (f"{PLANNED} --out no/plan.json", r"^no/plan\.json: No such file"),
+    "no such folder": (
+        f"{PLANNED} --out no/plan.json",
+        r"^--out no/plan\.json: its folder does not exist",
+    ),
     "out is a folder": (f"{PLANNED} --out folder.json", r"^folder\.json: Is a directory"),
     "no plan": (
         "verify bad.json loads.npy",
@@ -652,9 +655,9 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "an engine's file for a plan": (
         "verify sglang.json loads.npy",
-        r"^sglang\.json: this is not a plan file: .*\nhint: .* eplb evaluate --format",
+        r"^sglang\.json: this is not a plan file: .*\nhint: .* --format",
     ),
-    "the same of evaluate": ("evaluate sglang.json loads.npy", r"hint: .* eplb evaluate --format"),
+    "the same of evaluate": ("evaluate sglang.json loads.npy", r"hint: .* --format"),
     "a picture for a plan": (
         "verify picture.png loads.npy",
         r"^picture\.png: it is not valid JSON: its bytes are not UTF-8 text$",

@@ -15,6 +15,7 @@ USUAL = RANDOM.lognormal(5, 1, (3, 16))
 WINDOWS = (USUAL * RANDOM.lognormal(0, 0.4, (8, 3, 16))).astype(np.int64)
 PLAN = eplb.plan(WINDOWS[:6], num_gpus=4, num_replicas=20)
 ALL = eplb.replan(WINDOWS, PLAN)
+NOT_WRITTEN = "not written; --out FILE writes the new plan"
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,23 @@ def test_a_history_file_is_begun_and_goes_on(run: Any) -> None:
     assert eplb.LoadHistory.from_file("history.json").windows == 8
 
 
+def test_plan_begins_a_history_that_replan_goes_on_with(run: Any) -> None:
+    run("plan seen.npy --gpus 4 --redundant 4 --history history.json --out first.json")
+    first = eplb.load_plan("first.json")
+    assert first == eplb.plan(WINDOWS[:7], num_gpus=4, num_replicas=20)
+    line = "replan newest.npy --previous first.json --history history.json --json"
+    wanted = eplb.replan(WINDOWS, first)
+    values = json.loads(run(line)[1])
+    assert values["digest"] == wanted.plan.digest()
+    made_from = wanted.plan.made_from
+    assert made_from is not None
+    assert values["history"] == {"windows": 8, "history": made_from.history}
+    assert (
+        "plans loads, not a history"
+        in run("plan seen.npy --gpus 4 --history h.json --policy minimax")[2]
+    )
+
+
 def test_options_reach_the_planner(run: Any) -> None:
     for options, expected in (
         ("--max-moves 2", {"max_moves": 2}),
@@ -107,7 +125,7 @@ def test_the_placement_in_force_may_be_an_engine_s(run: Any) -> None:
         values = json.loads(run(f"replan hidden.npy --previous {previous} --json")[1])
         assert values["phy2log"] == ALL.plan.phy2log.tolist()
         left_out = "layers 0, 1 of the loads left out: the placement does not have them"
-        assert values["notes"] == [left_out]
+        assert values["notes"] == [left_out, NOT_WRITTEN]
     message = run("replan hidden.npy --previous map.json --previous-format vllm-ascend")[2]
     assert "map.json has 3 layers, but the loads have 5" in message
     assert "hint: give --layers or --config" in message
@@ -150,7 +168,24 @@ def test_the_bytes_of_an_expert_are_given_or_in_the_config(run: Any) -> None:
         ("replan all.npy --previous plan.json --transfers t.txt", "'t.txt' is not a file name"),
         ("replan all.npy --previous plan.json --out all.npy", "--out all.npy would overwrite the"),
         ("replan all.npy --previous plan.json --history all.npy", "--history all.npy would overwr"),
-        ("replan all.npy --previous plan.json --history plan.json", "plan.json: the history"),
+        (
+            "replan all.npy --previous plan.json --history plan.json",
+            "would overwrite the placement",
+        ),
+        (
+            "replan all.npy --previous plan.json --history other.json",
+            "this is a plan, not a history",
+        ),
+        ("replan other.json --previous plan.json", "other.json: this is a plan, not a load table"),
+        ("replan all.npy --previous plan.json --out o.json --transfers o.json", "are one file"),
+        ("replan all.npy --previous plan.json --out o.json --history o.json", "are one file"),
+        (
+            "replan all.npy --previous plan.json --transfers plan.json",
+            "would overwrite the placement",
+        ),
+        ("replan all.npy --previous plan.json --out no/o.json", "its folder does not exist"),
+        ("replan all.npy --previous plan.json --history h.npz", "is not a file name for a history"),
+        ("replan all.npy --previous plan.json --previous-gpus 4", "contains its own sizes"),
         ("replan all.npy --previous plan.json --redundant 9", "--redundant 9 (25 slots)"),
         ("replan all.npy --previous vllm.json --previous-format vllm", "--gpus"),
         ("replan all.npy --previous plan.json --previous-format x", "unknown --previous-format"),
@@ -158,6 +193,7 @@ def test_the_bytes_of_an_expert_are_given_or_in_the_config(run: Any) -> None:
 )
 def test_a_mistake_is_one_line(line: str, message: str, run: Any, folder: Path) -> None:
     PLAN.save("vllm.json", "vllm")
+    PLAN.save("other.json")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     code, out, err = run(line)
     assert (code, out) == (2, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import eplb
@@ -195,7 +196,9 @@ def test_transfers_are_a_table_and_files(tmp_path: Path) -> None:
         ({"previous_gpus": 4}, EplbError, "previous_gpus is for a table; a plan knows its GPUs"),
         ({"previous": [[1, 2]], "num_gpus": 2}, VerificationError, "1 layers; expected 3"),
         ({"previous": [1, 2], "num_gpus": 2}, VerificationError, "previous has shape"),
-        ({"previous": "x", "num_gpus": 2}, VerificationError, "previous has shape"),
+        ({"previous": "x.json", "num_gpus": 2}, EplbError, "previous is 'x.json'; expected a plan"),
+        ({"previous": None, "num_gpus": 2}, EplbError, "previous is None; expected a plan"),
+        ({"load": PLAN}, EplbError, "the loads are a plan; are the arguments swapped"),
         (
             {"previous": np.full((3, 20), 16), "num_gpus": 4},
             VerificationError,
@@ -206,7 +209,7 @@ def test_transfers_are_a_table_and_files(tmp_path: Path) -> None:
         ({"move_price": -0.1}, EplbError, "move_price=-0.1 is out of range; expected a share"),
         ({"move_price": float("nan")}, EplbError, "move_price=nan is out of range"),
         ({"move_price": "1"}, TypeError, "move_price must be a number"),
-        ({"max_moves": -1}, EplbError, "max_moves=-1 is too small"),
+        ({"max_moves": -1}, EplbError, "max_moves=-1 is too small; expected at least 0"),
         ({"max_moves": -0.5}, EplbError, "max_moves=-0.5 is out of range"),
         ({"max_moves": 10**400}, EplbError, "max_moves=.* is too large"),
         ({"max_moves": None}, TypeError, "max_moves must be"),
@@ -223,6 +226,17 @@ def test_bad_arguments(change: dict[str, Any], error: type[Exception], message: 
     arguments: dict[str, Any] = {"load": history(), "previous": PLAN} | change
     with pytest.raises(error, match=message):
         eplb.replan(**arguments)
+
+
+def test_an_update_in_the_place_of_a_plan_and_through_pickle() -> None:
+    update = eplb.replan(history(), PLAN)
+    with pytest.raises(EplbError, match="previous is an update; give the plan in it"):
+        eplb.replan(history(), update)
+    again = pickle.loads(pickle.dumps(update))
+    assert (again.plan, str(again)) == (update.plan, str(update))
+    assert again.transfers().to_dict() == update.transfers().to_dict()
+    for name in ("copies", "gain", "shifted", "kept", "previous"):
+        assert (getattr(again, name) == getattr(update, name)).all()
 
 
 def test_expert_bytes_are_a_positive_number() -> None:

@@ -110,6 +110,15 @@ LoadsPaths = Annotated[
         "an engine's dump, or - for standard input. Several files are windows, oldest first.",
     ),
 ]
+HistoryFile = Annotated[
+    str | None,
+    typer.Option(
+        "--history",
+        metavar="FILE",
+        help="What is remembered of past windows (.json): read if it is there, and written with "
+        "these windows. Give each window once.",
+    ),
+]
 Windows = Annotated[
     int | None,
     number(

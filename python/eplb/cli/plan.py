@@ -11,12 +11,14 @@ import typer
 import eplb
 from eplb.analysis.comparison import sizes_of
 from eplb.cli.figures import lines_of, metric_lines, plan_values, spare_notes
+from eplb.cli.histories import history_with
 from eplb.cli.options import (
     AsJson,
     Config,
     Gpus,
     Groups,
     HiddenLayers,
+    HistoryFile,
     Key,
     Layers,
     LoadsPaths,
@@ -34,7 +36,7 @@ from eplb.cli.options import (
     gap,
 )
 from eplb.cli.output import busy, say
-from eplb.cli.targets import checked_target, refuse_to_overwrite
+from eplb.cli.targets import check_outputs, checked_target
 from eplb.load_files import read_windows
 from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS
 from eplb.summary import LARGE_GAP
@@ -91,6 +93,7 @@ def plan_command(
     ] = None,
     metric: Metric = None,
     threads: Threads = 1,
+    history: HistoryFile = None,
     windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
@@ -100,17 +103,18 @@ def plan_command(
     """Plan which experts get replicas, and which GPU holds what."""
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     inputs = [*(("the loads", place) for place in loads), ("the config", config)]
-    refuse_to_overwrite(inputs, {"--out": out, "--plot": plot})
+    check_outputs(inputs, {"--out": out, "--plot": plot, "--history": history})
     goal = checked_target(out, format, layers, num_hidden_layers, config)
     picture = None if plot is None else _picture(plot)
     read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
     if windows is not None:
         read = read.merged(windows)
+    remembered = None if history is None else history_with(history, read.loads, threads)
     experts = read.experts
     with sizes.spelled_in_errors(experts), busy("planning"):
         start = time.perf_counter()
         made = eplb.plan(
-            read.loads,
+            read.loads if remembered is None else remembered,
             policy=policy,
             effort=effort,
             target_gap=target_gap,
@@ -123,6 +127,8 @@ def plan_command(
         notes.append("some gap is large; --effort best searches longer")
     if goal is not None:
         notes += made.write(goal.for_layers(read.layers))
+    if remembered is not None and history is not None:
+        remembered.save(history)
     if picture is not None:
         from eplb.plots import plot_plan
 
@@ -136,7 +142,7 @@ def plan_command(
         *lines_of("planned in", [f"{seconds * 1000:.2f} ms"]),
         *lines_of("note", notes),
         *lines_of("note", [] if out else ["not written; --out FILE writes the plan"]),
-        *lines_of("written to", [file for file in (out, plot) if file is not None]),
+        *lines_of("written to", [file for file in (out, plot, history) if file is not None]),
     ]
     say("\n".join(lines))
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import eplb
 from eplb.cli.figures import lines_of, plan_values
+from eplb.cli.histories import history_with
 from eplb.cli.options import (
     AsJson,
     Config,
     HiddenLayers,
+    HistoryFile,
     Key,
     Layers,
     LoadsPaths,
@@ -33,10 +35,11 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import busy, say
 from eplb.cli.placements import read_placement, rows_of
-from eplb.cli.targets import checked_target, refuse_to_overwrite
+from eplb.cli.targets import check_outputs, checked_target
 from eplb.engines import FORMAT_NAMES, expert_bytes_of, moe_layers_of
 from eplb.errors import Parameter
 from eplb.load_files import read_windows
+from eplb.transfers import check_ending
 
 if TYPE_CHECKING:
     from eplb.transfers import Transfers
@@ -67,15 +70,7 @@ def replan_command(
         int | None,
         number("--previous-gpus", "GPUs of the placement in force, if neither it nor --gpus says."),
     ] = None,
-    history: Annotated[
-        str | None,
-        typer.Option(
-            "--history",
-            metavar="FILE",
-            help="What is remembered of past windows (.json): read if it is there, and written "
-            "with the new windows.",
-        ),
-    ] = None,
+    history: HistoryFile = None,
     gpus: Annotated[int | None, number("--gpus", "GPUs of all nodes, if they change.")] = None,
     replicas: Replicas = None,
     redundant: Redundant = None,
@@ -136,7 +131,11 @@ def replan_command(
 ) -> None:
     """Update the placement in force for the windows to come, with few moves."""
     inputs = [*(("the loads", place) for place in loads), ("the config", config)]
-    refuse_to_overwrite(inputs, {"--out": out, "--transfers": transfers, "--history": history})
+    outputs = {"--out": out, "--transfers": transfers, "--history": history}
+    check_outputs(inputs, outputs)
+    check_outputs([("the placement in force", previous)], {**outputs, "--out": None})
+    if transfers is not None:
+        check_ending(transfers)
     goal = None
     if out is not None or format != "plan" or num_hidden_layers is not None:
         goal = checked_target(out, format, layers, num_hidden_layers, config)
@@ -147,6 +146,10 @@ def replan_command(
     if windows is not None:
         read = read.merged(windows)
     hidden = [*moe_layers_of(config).moe] if config is not None else layers
+    if previous_format == "plan" and previous_gpus is not None:
+        raise eplb.EplbError(
+            "a plan file contains its own sizes", hint=["leave out --previous-gpus"]
+        )
     try:
         placed, named = read_placement(
             previous, previous_format, previous_gpus or gpus, hidden or read.layers
@@ -156,8 +159,7 @@ def replan_command(
     rows, left_out = rows_of(
         read.windows, placed.num_layers, named, previous, previous_format, chosen=hidden is not None
     )
-    remembered = _history(history)
-    remembered.observe(rows, threads=threads)
+    remembered = history_with(history, rows, threads)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     experts = read.experts
     with sizes.spelled_in_errors(experts), busy("planning"):
@@ -173,14 +175,17 @@ def replan_command(
         seconds = time.perf_counter() - start
     copies = update.transfers(expert_bytes)
     notes = [*read.notes, *left_out]
-    if goal is not None:
-        notes += update.plan.write(goal.for_layers(read.layers))
     if transfers is not None:
         copies.save(transfers)
+    if goal is not None:
+        notes += update.plan.write(goal.for_layers(read.layers))
+    else:
+        notes.append("not written; --out FILE writes the new plan")
     if history is not None:
         remembered.save(history)
     if as_json:
-        say(json.dumps({**_values(update, copies, bandwidth), "out": out, "notes": notes}))
+        files = {"out": out, "transfers_file": transfers, "history_file": history}
+        say(json.dumps({**_values(update, copies, bandwidth), **files, "notes": notes}))
         return
     lines = [
         str(update),
@@ -197,12 +202,6 @@ def _of_previous(parameter: Parameter) -> Parameter:
     """Parameters of the placement in force, which has options of its own."""
     own = {"format": "previous_format"}
     return Parameter(own.get(parameter.name, parameter.name), parameter.value)
-
-
-def _history(file: str | None) -> eplb.LoadHistory:
-    if file is None or not Path(file).exists():
-        return eplb.LoadHistory()
-    return eplb.LoadHistory.from_file(file)
 
 
 def _expert_bytes(given: int | None, config: str | None, *, needed: bool) -> int | None:
@@ -234,15 +233,19 @@ def _time_lines(copies: Transfers, bandwidth: float | None) -> list[str]:
 
 def _values(update: eplb.Migration, copies: Transfers, bandwidth: float | None) -> dict[str, Any]:
     """An update as plain values, for JSON."""
-    before = update.before
+    before, made_from = update.before, update.plan.made_from
     return {
         **plan_values(update.plan),
         "previous": None if before is None else plan_values(before),
+        "history": None if made_from is None else asdict(made_from),
         "copies": update.copies.tolist(),
         "gain": update.gain.tolist(),
         "shifted": update.shifted.tolist(),
         "kept": update.kept.tolist(),
         "transfers": len(copies),
+        "steps": copies.steps,
+        "buffered": int(copies.table["buffered"].sum()),
         "bytes": copies.num_bytes,
+        "busiest_gpu_bytes": copies.busiest_gpu_bytes(),
         "seconds": _seconds(copies, bandwidth),
     }

@@ -38,10 +38,8 @@ def checked_target(
     return target(out, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config)
 
 
-def refuse_to_overwrite(
-    inputs: Iterable[tuple[str, str | None]], outputs: dict[str, str | None]
-) -> None:
-    """Refuses output files that are inputs, or lie in them.
+def check_outputs(inputs: Iterable[tuple[str, str | None]], outputs: dict[str, str | None]) -> None:
+    """Refuses output files that are inputs or lie in them, that are one file, or have no folder.
 
     Args:
         inputs: what each is, and its path.
@@ -50,10 +48,20 @@ def refuse_to_overwrite(
     Raises:
         EplbError
     """
+    places = list(inputs)
+    taken: dict[Path, str] = {}
     for option, file in outputs.items():
-        for what, place in inputs:
-            if file is not None and place is not None and _holds(place, file):
+        if file is None:
+            continue
+        for what, place in places:
+            if place is not None and _holds(place, file):
                 raise eplb.EplbError(f"{option} {file} would overwrite {what}; give another file")
+        path = Path(file).resolve()
+        if path in taken:
+            raise eplb.EplbError(f"{taken[path]} and {option} are one file, {file}; give two")
+        taken[path] = option
+        if not path.parent.is_dir():
+            raise eplb.EplbError(f"{option} {file}: its folder does not exist")
 
 
 def _holds(place: str, file: str) -> bool:

@@ -18,6 +18,8 @@ KEYS = ("counts", "load", "logical_count")
 # Other files, by their keys.
 _OTHERS = {
     frozenset({"phy2log", "logcnt"}): "a plan",
+    frozenset({"format", "decay", "layers"}): "a history",
+    frozenset({"format", "columns", "rows"}): "a list of transfers",
     frozenset({"plan", "phy2log"}): "a plan",
     frozenset({"physical_to_logical_map"}): "a placement of SGLang",
     frozenset({"moe_layer_count", "layer_list"}): "a placement of vllm-ascend",

@@ -72,6 +72,8 @@ def from_dict(values: Any) -> HistoryContent:
         PlanFileError: a key is missing, unknown, or of the wrong type, shape or range.
         LoadError: the values are not those of a history. EplbError: an option is out of range.
     """
+    if isinstance(values, dict) and "phy2log" in values:
+        raise PlanFileError("this is a plan, not a history; are the arguments swapped?")
     check_keys("the history", values, _KEYS)
     said = values["format"], values["version"]
     if (type(said[0]), type(said[1])) != (str, int) or said != (FORMAT, VERSION):
