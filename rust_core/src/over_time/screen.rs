@@ -7,7 +7,9 @@
 //! Loops over GPUs, experts or slots are written so that compilers make vector instructions of them.
 
 use crate::over_time::objective::{Cells, slope};
+use crate::over_time::search::LeastGains;
 use crate::over_time::state::{EMPTY, Move, State};
+use crate::over_time::swap_bound::SwapBound;
 
 /// The most swaps of a scan that are evaluated exactly.
 const MAX_SWAPS: usize = 320;
@@ -41,6 +43,7 @@ pub(crate) struct Screen<const N: usize> {
     /// the slots of each expert.
     felt: Vec<i32>,
     felt_sum: Vec<u64>,
+    bound: SwapBound<N>,
     around: Around,
     swaps: Vec<u64>,
     reassignments: Vec<u64>,
@@ -123,6 +126,7 @@ impl<const N: usize> Screen<N> {
             curvature: vec![0; gpus],
             felt: vec![0; state.slots.len()],
             felt_sum: vec![0; experts],
+            bound: SwapBound::default(),
             around: Around::default(),
             swaps: Vec::new(),
             reassignments: Vec::new(),
@@ -145,7 +149,9 @@ impl<const N: usize> Screen<N> {
         for gpu in gpus.clone() {
             self.largest_load[gpu] = state.load[gpu].iter().copied().max().unwrap_or(0);
         }
-        let steepest = slope(self.largest_load.iter().copied().max().unwrap_or(0));
+        let largest = self.largest_load.iter().copied().max().unwrap_or(0);
+        self.bound.update(state, largest, gpus.clone(), experts);
+        let steepest = slope(largest);
         let shift = (u64::BITS - steepest.leading_zeros()).saturating_sub(11);
         if shift == self.slope_shift {
             gpus.for_each(|gpu| self.feel(state, gpu));
@@ -177,13 +183,13 @@ impl<const N: usize> Screen<N> {
         }
     }
 
-    /// The move around this GPU with the largest exact gain per copy, of those that look best and
-    /// take no more copies than are left, and its gain. Ties: swaps first, then lower indices.
+    /// The move around this GPU with the largest exact gain per copy, of those that look best, and its
+    /// gain, if that is enough. Ties: swaps first, then lower indices.
     pub(crate) fn best_move(
         &mut self,
         state: &State<'_, N>,
         busy: usize,
-        copies_left: u64,
+        least: LeastGains,
     ) -> Option<(Move, u64)> {
         self.look_around(state, busy);
         self.swaps.clear();
@@ -193,13 +199,26 @@ impl<const N: usize> Screen<N> {
         self.screen_reassignments_elsewhere(state, busy);
         keep_best(&mut self.swaps, MAX_SWAPS);
         keep_best(&mut self.reassignments, MAX_REASSIGNMENTS);
+        // What looks best comes first: then few others can be better.
+        if let Some(best) = (0..self.swaps.len()).max_by_key(|&index| self.swaps[index]) {
+            self.swaps.swap(0, best);
+        }
         let first = state.fleet.slots(busy).start as u32;
         let swap = |(position, slot): (u32, u32)| Move::Swap(first + position, slot);
         let reassign = |(slot, expert): (u32, u32)| Move::Reassign(slot, expert as u16);
         let swaps = self.swaps.iter().map(|&candidate| swap(indices(candidate)));
         let reassignments =
             self.reassignments.iter().map(|&candidate| reassign(indices(candidate)));
-        best(state, swaps.chain(reassignments), copies_left)
+        let at_most = |step: Move| match step {
+            Move::Swap(a, b) => self.bound.gain_at_most(state, a as usize, b as usize),
+            Move::Reassign(..) => u64::MAX,
+        };
+        best(state, swaps.chain(reassignments), least, at_most)
+    }
+
+    #[cfg(test)]
+    pub(super) fn gain_at_most(&self, state: &State<'_, N>, a: usize, b: usize) -> u64 {
+        self.bound.gain_at_most(state, a, b)
     }
 
     /// The small numbers around a GPU.
@@ -436,27 +455,35 @@ fn swap_estimate(less: i16, more: i16, curvature: i16, other_curvature: i16) -> 
     i32::from(less) - i32::from(more) - (bent >> 3)
 }
 
-/// The move with the largest exact gain per copy that takes no more copies than are left. Ties: swaps
-/// first, then lower indices.
+/// The move with the largest exact gain per copy, and its gain, if that is enough. Ties: swaps first,
+/// then lower indices. A move is evaluated if its gain, `at_most` this, could be the largest.
 pub(crate) fn best<const N: usize>(
     state: &State<'_, N>,
     moves: impl Iterator<Item = Move>,
-    copies_left: u64,
+    least: LeastGains,
+    at_most: impl Fn(Move) -> u64,
 ) -> Option<(Move, u64)> {
     let order = |step: Move| match step {
         Move::Swap(a, b) => (false, a, b),
         Move::Reassign(slot, expert) => (true, slot, u32::from(expert)),
     };
+    // What a gain must be now, by the copies of the move.
+    let mut needed = least;
     let mut best: Option<(Move, u64, u64)> = None;
     for step in moves {
         let copies = state.copies(step);
-        let Some(gain) = state.gain(step).filter(|_| copies <= copies_left) else { continue };
+        let needs = needed[copies as usize];
+        if at_most(step) < needs {
+            continue;
+        }
+        let Some(gain) = state.gain(step).filter(|&gain| gain >= needs) else { continue };
         let better = best.is_none_or(|(other, other_gain, other_copies)| {
-            let (mine, theirs) = (gain * other_copies, other_gain * copies);
-            mine > theirs || (mine == theirs && order(step) < order(other))
+            gain * other_copies > other_gain * copies || order(step) < order(other)
         });
         if better {
             best = Some((step, gain, copies));
+            let as_good = |others: u64| (gain * others).div_ceil(copies);
+            needed = [0, 1, 2].map(|others| least[others].max(as_good(others as u64)));
         }
     }
     best.map(|(step, gain, _)| (step, gain))
