@@ -51,7 +51,11 @@ pub(crate) fn potential_of_any<const N: usize>(load: &Cells<N>) -> u64 {
 /// rounded up.
 #[inline]
 pub(crate) fn share<const N: usize>(load: &Cells<N>, replicas: u32) -> Cells<N> {
-    let reciprocal = (1_u64 << 32).div_ceil(u64::from(replicas.max(1)));
+    // Most experts have one replica, and a division takes as long as a row.
+    if replicas <= 1 {
+        return *load;
+    }
+    let reciprocal = u64::from(u32::MAX / replicas) + 1;
     load.map(|x| ((u64::from(x) * reciprocal) >> 32) as u32)
 }
 

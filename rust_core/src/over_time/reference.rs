@@ -2,8 +2,8 @@
 //! screened one, slow and plain.
 
 use crate::over_time::screen::best;
-use crate::over_time::search::{LeastGains, MoveFinder};
-use crate::over_time::state::{EMPTY, Move, State};
+use crate::over_time::search::MoveFinder;
+use crate::over_time::state::{EMPTY, LeastGains, Move, State};
 
 /// Evaluates every move.
 pub(crate) struct Exhaustive;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::over_time::screen::Screen;
-use crate::over_time::state::{EMPTY, Move, State};
+use crate::over_time::state::{EMPTY, LeastGains, Move, State};
 
 /// The GPUs of a zone around which a move is looked for.
 const BUSIEST: usize = 2;
@@ -17,9 +17,6 @@ pub(crate) struct Limits {
     /// objective.
     pub(crate) price: u32,
 }
-
-/// What a move must gain to be made, by the weight copies that it takes: none, one or two.
-pub(crate) type LeastGains = [u64; 3];
 
 impl Limits {
     /// What moves must gain if so many copies are left: a part of the norm is 8 times that part of the

@@ -16,6 +16,9 @@ pub(crate) enum Move {
     Reassign(u32, u16),
 }
 
+/// What a move must gain to be made, by the weight copies that it takes: none, one or two.
+pub(crate) type LeastGains = [u64; 3];
+
 /// Experts in slots, with the loads that follow.
 #[derive(Debug, Clone)]
 pub(crate) struct State<'a, const N: usize> {
