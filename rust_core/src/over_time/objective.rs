@@ -114,9 +114,13 @@ impl<const N: usize> Objective<N> {
     pub(crate) fn shift_of_shares(&self, replicas: &[u32]) -> u32 {
         let mut shift = 0;
         for (cells, &replicas) in self.cells.iter().zip(replicas) {
+            let limit = (u64::from(replicas.max(1)) << 18).min(1 << 32);
+            // No cell is above their union, which vector instructions make.
+            if cells.iter().fold(0, |union, &cell| union | cell) >> shift < limit {
+                continue;
+            }
             let largest = cells.iter().copied().max().unwrap_or(0);
-            let replicas = u64::from(replicas.max(1));
-            while largest >> shift >= (replicas << 18).min(1 << 32) {
+            while largest >> shift >= limit {
                 shift += 1;
             }
         }

@@ -79,7 +79,7 @@ struct Others {
 }
 
 /// On its own, this is an instruction for eight products. In a loop, compilers widen what stays the same
-/// before it, and then need ten times as many.
+/// before it, and then need several times as many.
 #[inline(never)]
 fn dot<const N: usize>(a: &[i16; N], b: &[i16; N]) -> i32 {
     let products = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b));
@@ -96,7 +96,7 @@ fn to_near_i16(x: i32) -> i16 {
     x.clamp(-32768, 32767) as i16
 }
 
-/// `x / divisor`, in 32 bits if they are enough: that takes a third of the time.
+/// `x / divisor`, in 32 bits if they are enough, which many processors divide faster.
 #[inline]
 fn quotient(x: u64, divisor: u32) -> u64 {
     match u32::try_from(x) {

@@ -92,7 +92,7 @@ impl<'a, const N: usize> State<'a, N> {
                 *load = plus(load, &self.share[expert as usize]);
             }
         }
-        if self.load.iter().flatten().any(|&load| load >= 1 << 18) {
+        if self.load.iter().flatten().fold(0, |union, &load| union | load) >= 1 << 18 {
             return false;
         }
         self.potential = self.load.iter().map(potential).collect();

@@ -3,7 +3,8 @@
 //! Loads are cut to 16 bits, downwards, and the powers of what a swap leaves are computed in 16 bits, a
 //! vector of rows at a time. Every step rounds towards a larger gain, so the bound holds whatever the
 //! loads are; it is within a few thousandths of the potential of the busiest GPU. Of the swaps that
-//! look good, it leaves few to evaluate: without it, a replan with nothing to do takes a third longer.
+//! look good, it leaves few to evaluate: a replan of 8 rows with nothing to do takes 7 % fewer
+//! instructions.
 
 use crate::over_time::objective::Cells;
 use crate::over_time::state::{EMPTY, State};
