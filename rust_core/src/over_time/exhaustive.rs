@@ -3,14 +3,19 @@
 
 use crate::over_time::screen::best;
 use crate::over_time::search::MoveFinder;
-use crate::over_time::state::{EMPTY, Move, State};
+use crate::over_time::state::{EMPTY, LeastGains, Move, State};
 
 /// Evaluates every move.
 pub(crate) struct Exhaustive;
 
 impl<const N: usize> MoveFinder<N> for Exhaustive {
-    fn best_move(&mut self, state: &State<'_, N>, busy: usize, copies: u64) -> Option<(Move, u64)> {
-        best(state, moves(state, busy).into_iter(), copies)
+    fn best_move(
+        &mut self,
+        state: &State<'_, N>,
+        busy: usize,
+        least: LeastGains,
+    ) -> Option<(Move, u64)> {
+        best(state, moves(state, busy).into_iter(), least, |_| u64::MAX)
     }
 
     fn follow(&mut self, _: &State<'_, N>, _: &[usize], _: &[u16]) {}

@@ -51,7 +51,11 @@ pub(crate) fn potential_of_any<const N: usize>(load: &Cells<N>) -> u64 {
 /// rounded up.
 #[inline]
 pub(crate) fn share<const N: usize>(load: &Cells<N>, replicas: u32) -> Cells<N> {
-    let reciprocal = (1_u64 << 32).div_ceil(u64::from(replicas.max(1)));
+    // Most experts have one replica, and a division takes as long as a row.
+    if replicas <= 1 {
+        return *load;
+    }
+    let reciprocal = u64::from(u32::MAX / replicas) + 1;
     load.map(|x| ((u64::from(x) * reciprocal) >> 32) as u32)
 }
 
@@ -110,9 +114,13 @@ impl<const N: usize> Objective<N> {
     pub(crate) fn shift_of_shares(&self, replicas: &[u32]) -> u32 {
         let mut shift = 0;
         for (cells, &replicas) in self.cells.iter().zip(replicas) {
+            let limit = (u64::from(replicas.max(1)) << 18).min(1 << 32);
+            // No cell is above their union, which vector instructions make.
+            if cells.iter().fold(0, |union, &cell| union | cell) >> shift < limit {
+                continue;
+            }
             let largest = cells.iter().copied().max().unwrap_or(0);
-            let replicas = u64::from(replicas.max(1));
-            while largest >> shift >= (replicas << 18).min(1 << 32) {
+            while largest >> shift >= limit {
                 shift += 1;
             }
         }

@@ -243,12 +243,12 @@ fn update_rows<const N: usize>(
     let objective = Objective::<N>::new(history, &history.planning_weights(), fleet.gpus());
     let zone_of_expert = zones_of_experts(layer, &held, fleet)?;
     let unplaced = repair::unplaced(fleet, &objective, &held);
-    let mut state = State::new(fleet, &objective, held.clone(), zone_of_expert.clone());
+    let mut state = State::new(fleet, &objective, held.clone(), zone_of_expert);
     let mut limit = options.max_moves;
     if !unplaced.is_empty() {
         repair::place(&mut state, &unplaced).map_err(|expert| no_room(layer, expert))?;
         // Anew, for the headroom.
-        state = State::new(fleet, &objective, state.slots, zone_of_expert);
+        state = State::new(fleet, &objective, state.slots, state.zone_of_expert);
     }
     if history.shifted() || !unplaced.is_empty() {
         limit = options.max_moves_after_shift;

@@ -7,19 +7,16 @@
 //! Loops over GPUs, experts or slots are written so that compilers make vector instructions of them.
 
 use crate::over_time::objective::{Cells, slope};
-use crate::over_time::state::{EMPTY, Move, State};
+use crate::over_time::state::{EMPTY, LeastGains, Move, State};
+use crate::over_time::swap_bound::SwapBound;
 
 /// The most swaps of a scan that are evaluated exactly.
 const MAX_SWAPS: usize = 320;
 /// The most reassignments of a scan that are evaluated exactly.
 const MAX_REASSIGNMENTS: usize = 32;
-/// Slots of the busy GPU that are judged together as receivers of a replica elsewhere.
-const LANES: usize = 16;
-/// A load that no estimate survives.
-const BLOCKED: i32 = 1 << 20;
-/// Positions in a GPU and experts are below 2^14: an estimate, above, and the position fit 31 bits.
-const INDEX_BITS: u32 = 14;
-const LAST_INDEX: i32 = (1 << INDEX_BITS) - 1;
+/// GPUs that are screened together: numbers of 16 bits that fill a vector.
+const LANES: usize = 8;
+type Lanes = [i16; LANES];
 
 /// What a layer's state looks like in small numbers.
 #[derive(Debug)]
@@ -32,7 +29,7 @@ pub(crate) struct Screen<const N: usize> {
     slopes: Vec<[i16; N]>,
     slope_shift: u32,
     /// [`part_of`] the replicas of each expert.
-    parts: Vec<i32>,
+    parts: Vec<i16>,
     largest_load: Vec<u32>,
     /// Slopes times loads, `[gpus]`, and `7 * 2^39` divided by that.
     pull: Vec<u64>,
@@ -41,31 +38,49 @@ pub(crate) struct Screen<const N: usize> {
     /// the slots of each expert.
     felt: Vec<i32>,
     felt_sum: Vec<u64>,
+    bound: SwapBound<N>,
     around: Around,
     swaps: Vec<u64>,
     reassignments: Vec<u64>,
 }
 
 /// What a scan knows of the moves around one GPU; all loads as the felt ones of [`Screen`], shifted
-/// right so that the pull of that GPU is below 2^15.
+/// right so that the pull of that GPU is below 2^15. GPUs of the zone are lanes, up to whole blocks.
 #[derive(Debug, Default)]
 struct Around {
     shift: u32,
-    /// The curvature of each GPU of the zone, 3.5 / pull, in 2^-19, 16383 at most.
+    /// The curvature of each GPU of the zone, 3.5 / pull, in 2^-19, 16383 at most, `[lanes]`.
     curvature: Vec<i16>,
     /// What the busy GPU would feel of a replica of each expert, `[experts]`.
     at_busy: Vec<i16>,
-    /// What each GPU of the zone would feel of the busy GPU's slots, `[busy slots][gpus]`.
+    /// What each GPU of the zone would feel of the busy GPU's slots, `[busy slots][lanes]`.
     elsewhere: Vec<i16>,
-    /// `at_busy`, and what is felt at home, of slots of the zone, `[position in the GPU][gpus]`.
-    swap_in: Vec<i16>,
-    at_home: Vec<i16>,
-    /// Of one more replica of each expert: what it takes from the others, what the busy GPU would feel.
-    relief: Vec<i16>,
+    /// The slots of the zone, `[blocks of lanes][position in the GPU]`, and the largest load that is felt
+    /// at home.
+    others: Vec<Others>,
+    most_at_home: i16,
+    /// Of one more replica on the busy GPU: what that GPU would feel, and what it takes from the others
+    /// minus that, `[experts]`.
     added: Vec<i16>,
-    best: Vec<i32>,
+    worth: Vec<i16>,
+    /// The same for one more replica elsewhere of what the busy GPU holds, `[busy slots][lanes]`, and the
+    /// largest worth on each GPU.
+    added_elsewhere: Vec<i16>,
+    worth_elsewhere: Vec<i16>,
+    most_worth: Vec<i16>,
 }
 
+/// A slot of each GPU of a block: what the busy GPU would feel of it, and what is felt at home. A slot
+/// that cannot be exchanged weighs nothing there and too much at home.
+#[derive(Debug, Clone, Copy)]
+struct Others {
+    swap_in: Lanes,
+    at_home: Lanes,
+}
+
+/// On its own, this is an instruction for eight products. In a loop, compilers widen what stays the same
+/// before it, and then need several times as many.
+#[inline(never)]
 fn dot<const N: usize>(a: &[i16; N], b: &[i16; N]) -> i32 {
     let products = a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b));
     products.fold(0, i32::wrapping_add)
@@ -75,19 +90,34 @@ fn to_i16(x: i64) -> i16 {
     x.clamp(-32768, 32767) as i16
 }
 
+/// The nearest number of 16 bits: an instruction for eight of them.
+#[inline]
+fn to_near_i16(x: i32) -> i16 {
+    x.clamp(-32768, 32767) as i16
+}
+
+/// `x / divisor`, in 32 bits if they are enough, which many processors divide faster.
+#[inline]
+fn quotient(x: u64, divisor: u32) -> u64 {
+    match u32::try_from(x) {
+        Ok(x) => u64::from(x / divisor),
+        Err(_) => x / u64::from(divisor),
+    }
+}
+
 fn quantised<const N: usize>(share: &Cells<N>) -> [i16; N] {
     share.map(|x| (x >> 4).min(32767) as i16)
 }
 
 /// 1 / (replicas + 1) in 2^-15.
-fn part_of(replicas: u32) -> i32 {
-    (32768 / (replicas + 1)) as i32
+fn part_of(replicas: u32) -> i16 {
+    (32768 / (replicas + 1)).min(32767) as i16
 }
 
 /// What a felt load of `x` becomes if one more replica takes its part.
 #[inline]
-fn shared(x: i16, part: i32) -> i32 {
-    i32::from(x) - ((i32::from(x) * part) >> 15)
+fn shared(x: i16, part: i16) -> i16 {
+    x.wrapping_sub(((i32::from(x) * i32::from(part)) >> 15) as i16)
 }
 
 /// A candidate that sorts by its estimate, then by its indices, lower ones first.
@@ -99,6 +129,10 @@ fn candidate(estimate: i32, first: usize, second: usize) -> u64 {
 fn indices(candidate: u64) -> (u32, u32) {
     let indices = ((1 << 40) - 1) ^ (candidate & ((1 << 40) - 1));
     ((indices >> 20) as u32, (indices & 0xf_ffff) as u32)
+}
+
+fn estimate_of(candidate: u64) -> i32 {
+    (candidate >> 40) as i32
 }
 
 /// The best few, in no order.
@@ -123,6 +157,7 @@ impl<const N: usize> Screen<N> {
             curvature: vec![0; gpus],
             felt: vec![0; state.slots.len()],
             felt_sum: vec![0; experts],
+            bound: SwapBound::default(),
             around: Around::default(),
             swaps: Vec::new(),
             reassignments: Vec::new(),
@@ -145,7 +180,9 @@ impl<const N: usize> Screen<N> {
         for gpu in gpus.clone() {
             self.largest_load[gpu] = state.load[gpu].iter().copied().max().unwrap_or(0);
         }
-        let steepest = slope(self.largest_load.iter().copied().max().unwrap_or(0));
+        let largest = self.largest_load.iter().copied().max().unwrap_or(0);
+        self.bound.update(state, largest, gpus.clone(), experts);
+        let steepest = slope(largest);
         let shift = (u64::BITS - steepest.leading_zeros()).saturating_sub(11);
         if shift == self.slope_shift {
             gpus.for_each(|gpu| self.feel(state, gpu));
@@ -177,13 +214,13 @@ impl<const N: usize> Screen<N> {
         }
     }
 
-    /// The move around this GPU with the largest exact gain per copy, of those that look best and
-    /// take no more copies than are left, and its gain. Ties: swaps first, then lower indices.
+    /// The move around this GPU with the largest exact gain per copy, of those that look best, and its
+    /// gain, if that is enough. Ties: swaps first, then lower indices.
     pub(crate) fn best_move(
         &mut self,
         state: &State<'_, N>,
         busy: usize,
-        copies_left: u64,
+        least: LeastGains,
     ) -> Option<(Move, u64)> {
         self.look_around(state, busy);
         self.swaps.clear();
@@ -193,13 +230,26 @@ impl<const N: usize> Screen<N> {
         self.screen_reassignments_elsewhere(state, busy);
         keep_best(&mut self.swaps, MAX_SWAPS);
         keep_best(&mut self.reassignments, MAX_REASSIGNMENTS);
+        // What looks best comes first: then few others can be better.
+        if let Some(best) = (0..self.swaps.len()).max_by_key(|&index| self.swaps[index]) {
+            self.swaps.swap(0, best);
+        }
         let first = state.fleet.slots(busy).start as u32;
         let swap = |(position, slot): (u32, u32)| Move::Swap(first + position, slot);
         let reassign = |(slot, expert): (u32, u32)| Move::Reassign(slot, expert as u16);
         let swaps = self.swaps.iter().map(|&candidate| swap(indices(candidate)));
         let reassignments =
             self.reassignments.iter().map(|&candidate| reassign(indices(candidate)));
-        best(state, swaps.chain(reassignments), copies_left)
+        let at_most = |step: Move| match step {
+            Move::Swap(a, b) => self.bound.gain_at_most(state, a as usize, b as usize),
+            Move::Reassign(..) => u64::MAX,
+        };
+        best(state, swaps.chain(reassignments), least, at_most)
+    }
+
+    #[cfg(test)]
+    pub(super) fn gain_at_most(&self, state: &State<'_, N>, a: usize, b: usize) -> u64 {
+        self.bound.gain_at_most(state, a, b)
     }
 
     /// The small numbers around a GPU.
@@ -207,36 +257,40 @@ impl<const N: usize> Screen<N> {
         let Self { around, .. } = self;
         let shift = (u64::BITS - self.pull[busy].leading_zeros()).saturating_sub(15);
         let zone = state.fleet.zone(state.fleet.zone_of(busy));
+        let lanes = zone.len().next_multiple_of(LANES);
         around.shift = shift;
         around.curvature.clear();
         around.curvature.extend(
             zone.clone().map(|gpu| ((self.curvature[gpu] << shift) >> 21).min(16383) as i16),
         );
+        around.curvature.resize(lanes, 0);
         let slopes = &self.slopes[busy];
-        let small = |x: i32| to_i16(i64::from(x >> shift));
+        let small = |x: i32| to_near_i16(x >> shift);
         around.at_busy.clear();
         around.at_busy.extend(self.shares.iter().map(|share| small(dot(slopes, share))));
         around.elsewhere.clear();
-        for slot in state.fleet.slots(busy) {
+        for (position, slot) in state.fleet.slots(busy).enumerate() {
             let share = match state.slots[slot] {
                 EMPTY => [0; N],
                 expert => self.shares[expert as usize],
             };
             let slopes = &self.slopes[zone.clone()];
             around.elsewhere.extend(slopes.iter().map(|slopes| small(dot(slopes, &share))));
+            around.elsewhere.resize((position + 1) * lanes, 0);
         }
-        // A slot that cannot be exchanged weighs nothing there and too much at home.
-        let lanes = zone.len() * state.fleet.most_slots(state.fleet.zone_of(busy));
-        around.swap_in.clear();
-        around.swap_in.resize(lanes, 0);
-        around.at_home.clear();
-        around.at_home.resize(lanes, i16::MIN);
+        let most_slots = state.fleet.most_slots(state.fleet.zone_of(busy));
+        let none = Others { swap_in: [0; LANES], at_home: [i16::MIN; LANES] };
+        around.others.clear();
+        around.others.resize(lanes / LANES * most_slots, none);
+        around.most_at_home = 0;
         for (lane, gpu) in zone.clone().enumerate().filter(|&(_, gpu)| gpu != busy) {
-            for (position, slot) in state.fleet.slots(gpu).enumerate() {
-                let at = position * zone.len() + lane;
-                around.at_home[at] = small(self.felt[slot]);
+            let others = &mut around.others[lane / LANES * most_slots..];
+            for (slot, others) in state.fleet.slots(gpu).zip(others) {
+                let felt = small(self.felt[slot]);
+                others.at_home[lane % LANES] = felt;
+                around.most_at_home = around.most_at_home.max(felt);
                 if let Some(&felt) = around.at_busy.get(state.slots[slot] as usize) {
-                    around.swap_in[at] = felt;
+                    others.swap_in[lane % LANES] = felt;
                 }
             }
         }
@@ -244,7 +298,9 @@ impl<const N: usize> Screen<N> {
             for gpu in state.gpus_of(expert).filter(|&gpu| gpu != busy && zone.contains(&gpu)) {
                 let held = &state.slots[state.fleet.slots(gpu)];
                 if let Some(position) = held.iter().position(|&held| held == expert) {
-                    around.at_home[position * zone.len() + gpu - zone.start] = i16::MIN;
+                    let lane = gpu - zone.start;
+                    let others = &mut around.others[lane / LANES * most_slots + position];
+                    others.at_home[lane % LANES] = i16::MIN;
                 }
             }
         }
@@ -254,35 +310,25 @@ impl<const N: usize> Screen<N> {
     fn screen_swaps(&mut self, state: &State<'_, N>, busy: usize) {
         let Self { around, swaps, felt, .. } = self;
         let zone = state.fleet.zone(state.fleet.zone_of(busy));
-        let lanes = zone.len();
         let curvature_here = around.curvature[busy - zone.start];
         for (position, slot) in state.fleet.slots(busy).enumerate() {
-            let here = to_i16(i64::from(felt[slot] >> around.shift));
-            let there = &around.elsewhere[position * lanes..][..lanes];
-            around.best.clear();
-            around.best.resize(lanes, 0);
-            let columns =
-                around.swap_in.chunks_exact(lanes).zip(around.at_home.chunks_exact(lanes));
-            for (index, (swap_in, at_home)) in columns.enumerate() {
-                let index = LAST_INDEX - index as i32;
-                let numbers = swap_in.iter().zip(at_home).zip(there).zip(&around.curvature);
-                for ((((&swap_in, &at_home), &there), &curvature), best) in
-                    numbers.zip(&mut around.best)
-                {
-                    let estimate = swap_estimate(
-                        here.saturating_sub(swap_in),
-                        there.saturating_sub(at_home),
-                        curvature_here,
-                        curvature,
-                    );
-                    *best = (*best).max(estimate.max(0) << INDEX_BITS | index);
-                }
-            }
-            for (gpu, &best) in zone.clone().zip(&around.best) {
-                let (estimate, index) = (best >> INDEX_BITS, LAST_INDEX - (best & LAST_INDEX));
-                if estimate > 0 && !state.holds(gpu, state.slots[slot]) {
-                    let other = state.fleet.slots(gpu).start + index as usize;
-                    swaps.push(candidate(estimate, position, other));
+            let expert = state.slots[slot];
+            let here = to_near_i16(felt[slot] >> around.shift);
+            // Whether all estimates have 16 bits: almost always.
+            let narrow = here.checked_add(around.most_at_home).is_some();
+            for (block, curvature) in around.curvature.as_chunks().0.iter().enumerate() {
+                let (others, there) = around.block(block, position);
+                let curvatures = (&[curvature_here; LANES], curvature);
+                let best = if narrow {
+                    best_swaps(here, others, there, curvatures)
+                } else {
+                    best_wide_swaps(here, others, there, curvatures)
+                };
+                for (gpu, (estimate, other)) in (zone.start + block * LANES..).zip(best) {
+                    if estimate > 0 && !state.holds(gpu, expert) {
+                        let other = state.fleet.slots(gpu).start + other;
+                        swaps.push(candidate(estimate, position, other));
+                    }
                 }
             }
         }
@@ -295,130 +341,249 @@ impl<const N: usize> Screen<N> {
             return 0;
         }
         let felt = i64::from(self.felt[slot]);
-        let others = self.felt_sum[expert as usize] as i64 - felt;
-        let replicas = i64::from(state.replicas[expert as usize]);
+        let others = self.felt_sum[expert as usize] - self.felt[slot] as u64;
+        let each = quotient(others, state.replicas[expert as usize] - 1);
         // Rounded down, also below 0.
-        i32::from(to_i16((felt - others / (replicas - 1)) >> self.around.shift))
+        i32::from(to_i16((felt - each as i64) >> self.around.shift))
     }
 
     /// What one more replica of an expert takes from the others.
     fn relief(&self, expert: usize) -> i16 {
         let felt = (self.felt_sum[expert] >> self.around.shift) as i64;
-        to_i16((felt * i64::from(self.parts[expert])) >> 15)
+        // Below 2^60: a sum of felt loads is below 2^45.
+        to_i16(felt.wrapping_mul(i64::from(self.parts[expert])) >> 15)
     }
 
     /// For each slot of the busy GPU that can lose its expert, the best new one in each half of all
     /// experts.
     fn screen_reassignments_here(&mut self, state: &State<'_, N>, busy: usize) {
         let zone = state.fleet.zone_of(busy);
-        let mut relief = std::mem::take(&mut self.around.relief);
-        relief.clear();
-        relief.extend((0..state.fleet.experts()).map(|expert| self.relief(expert)));
+        if !state.fleet.slots(busy).any(|slot| state.can_give(slot)) {
+            return;
+        }
+        self.weigh_experts(state, busy);
+        let curvature = self.around.curvature[busy - state.fleet.zone(zone).start];
+        let half = state.fleet.experts() / 2;
+        for slot in state.fleet.slots(busy).filter(|&slot| state.can_give(slot)) {
+            let given = self.given(state, slot);
+            let here = to_near_i16(self.felt[slot] >> self.around.shift);
+            let Around { worth, added, .. } = &self.around;
+            for experts in [0..half, half..worth.len()] {
+                let mut best = (0, 0);
+                let numbers = worth[experts.clone()].iter().zip(&added[experts.clone()]);
+                for (expert, (&worth, &added)) in experts.zip(numbers) {
+                    // Most cannot be better, whatever is bent.
+                    let straight = given.wrapping_add(i32::from(worth));
+                    if straight > best.0 {
+                        let estimate = straight - bend(here.saturating_sub(added), curvature);
+                        if estimate > best.0 {
+                            best = (estimate, expert);
+                        }
+                    }
+                }
+                if best.0 > 0 {
+                    self.reassignments.push(candidate(best.0, slot, best.1));
+                }
+            }
+        }
+    }
+
+    /// What one more replica of each expert would be worth on the busy GPU: too little to be possible
+    /// for those that cannot come.
+    fn weigh_experts(&mut self, state: &State<'_, N>, busy: usize) {
+        let zone = state.fleet.zone_of(busy);
+        let mut worth = std::mem::take(&mut self.around.worth);
+        let Around { at_busy, added, .. } = &mut self.around;
+        added.clear();
+        added.extend(at_busy.iter().zip(&self.parts).map(|(&felt, &part)| shared(felt, part)));
+        worth.clear();
+        worth.extend((0..state.fleet.experts()).map(|expert| self.relief(expert)));
+        for (worth, &added) in worth.iter_mut().zip(&self.around.added) {
+            *worth = worth.saturating_sub(added);
+        }
         if state.fleet.num_zones() > 1 {
-            for (relief, &other) in relief.iter_mut().zip(&state.zone_of_expert) {
+            for (worth, &other) in worth.iter_mut().zip(&state.zone_of_expert) {
                 if other as usize != zone {
-                    *relief = i16::MIN;
+                    *worth = i16::MIN;
                 }
             }
         }
         for &expert in &state.slots[state.fleet.slots(busy)] {
             if expert != EMPTY {
-                relief[expert as usize] = i16::MIN;
+                worth[expert as usize] = i16::MIN;
             }
         }
-        self.around.relief = relief;
-        let Around { at_busy, added, .. } = &mut self.around;
-        added.clear();
-        let felt = at_busy.iter().zip(&self.parts);
-        added.extend(felt.map(|(&felt, &part)| shared(felt, part) as i16));
-        let curvature = self.around.curvature[busy - state.fleet.zone(zone).start];
-        let half = state.fleet.experts() / 2;
-        for slot in state.fleet.slots(busy).filter(|&slot| state.can_give(slot)) {
-            let given = self.given(state, slot);
-            let here = to_i16(i64::from(self.felt[slot] >> self.around.shift));
-            let Around { relief, added, .. } = &self.around;
-            for experts in [0..half, half..relief.len()] {
-                let first = experts.start;
-                let mut best = 0;
-                let numbers = relief[experts.clone()].iter().zip(&added[experts]);
-                for (index, (&relief, &added)) in (0..).zip(numbers) {
-                    let bent = bend(here.saturating_sub(added), curvature);
-                    let estimate = given + i32::from(relief) - i32::from(added) - bent;
-                    best = best.max(estimate.max(0) << INDEX_BITS | (LAST_INDEX - index));
-                }
-                let (estimate, index) = (best >> INDEX_BITS, LAST_INDEX - (best & LAST_INDEX));
-                if estimate > 0 {
-                    let expert = first + index as usize;
-                    self.reassignments.push(candidate(estimate, slot, expert));
-                }
-            }
-        }
+        self.around.worth = worth;
     }
 
     /// For each other slot that can lose its expert, the best expert of the busy GPU to have a
     /// replica there.
     fn screen_reassignments_elsewhere(&mut self, state: &State<'_, N>, busy: usize) {
+        self.weigh_gpus(state, busy);
         let zone = state.fleet.zone(state.fleet.zone_of(busy));
-        let busy_slots = state.fleet.slots(busy);
-        let chunks = busy_slots.len().div_ceil(LANES);
-        let Around { elsewhere, .. } = &self.around;
-        let mut relief = vec![[0; LANES]; chunks];
-        let mut added = vec![[BLOCKED; LANES]; chunks * zone.len()];
-        for (position, slot) in busy_slots.clone().enumerate() {
-            let expert = state.slots[slot];
-            if expert == EMPTY {
-                continue;
-            }
-            let (chunk, lane) = (position / LANES, position % LANES);
-            relief[chunk][lane] = i32::from(self.relief(expert as usize));
-            let part = self.parts[expert as usize];
-            let felt = &elsewhere[position * zone.len()..][..zone.len()];
-            for (added, &felt) in added[chunk * zone.len()..].iter_mut().zip(felt) {
-                added[lane] = shared(felt, part);
-            }
-            for gpu in state.gpus_of(expert).filter(|gpu| zone.contains(gpu)) {
-                added[chunk * zone.len() + gpu - zone.start][lane] = BLOCKED;
-            }
-        }
-        for (index, gpu) in zone.clone().enumerate().filter(|&(_, gpu)| gpu != busy) {
-            let curvature = self.around.curvature[index];
-            for slot in state.fleet.slots(gpu).filter(|&slot| state.can_give(slot)) {
+        let first = state.fleet.slots(busy).start;
+        // What an estimate must be to be among the best few.
+        let mut least = 1;
+        for (lane, gpu) in zone.clone().enumerate().filter(|&(_, gpu)| gpu != busy) {
+            let curvature = self.around.curvature[lane];
+            let most = i32::from(self.around.most_worth[lane]);
+            for slot in state.fleet.slots(gpu) {
+                let home = to_near_i16(self.felt[slot] >> self.around.shift);
+                // At most all that is felt at home is given.
+                if i32::from(home) + most < least || !state.can_give(slot) {
+                    continue;
+                }
                 let given = self.given(state, slot);
-                let home = i32::from(to_i16(i64::from(self.felt[slot] >> self.around.shift)));
-                let mut best = (0, 0);
-                for (chunk, relief) in relief.iter().enumerate() {
-                    let added = &added[chunk * zone.len() + index];
-                    let (estimate, lane) = best_lane(given, home, curvature, relief, added);
-                    if estimate > best.0 {
-                        best = (estimate, chunk * LANES + lane);
+                if given + most < least {
+                    continue;
+                }
+                let (estimate, position) = self.around.best_taken(given, home, curvature, lane);
+                if estimate >= least {
+                    let expert = state.slots[first + position];
+                    self.reassignments.push(candidate(estimate, slot, expert as usize));
+                    if self.reassignments.len() == 2 * MAX_REASSIGNMENTS {
+                        keep_best(&mut self.reassignments, MAX_REASSIGNMENTS);
+                        least = self
+                            .reassignments
+                            .iter()
+                            .map(|&kept| estimate_of(kept))
+                            .min()
+                            .unwrap_or(1);
                     }
                 }
-                if best.0 > 0 {
-                    let expert = state.slots[busy_slots.start + best.1];
-                    self.reassignments.push(candidate(best.0, slot, expert as usize));
-                }
             }
         }
+    }
+
+    /// What one more replica of each expert of the busy GPU would be worth on each GPU of the zone: too
+    /// little to be possible where there is one.
+    fn weigh_gpus(&mut self, state: &State<'_, N>, busy: usize) {
+        let zone = state.fleet.zone(state.fleet.zone_of(busy));
+        let lanes = self.around.curvature.len();
+        let mut worth = std::mem::take(&mut self.around.worth_elsewhere);
+        let mut added = std::mem::take(&mut self.around.added_elsewhere);
+        let mut most = std::mem::take(&mut self.around.most_worth);
+        worth.clear();
+        added.clear();
+        most.clear();
+        most.resize(lanes, i16::MIN);
+        for (position, slot) in state.fleet.slots(busy).enumerate() {
+            let expert = state.slots[slot];
+            if expert == EMPTY {
+                worth.resize(worth.len() + lanes, i16::MIN);
+                added.resize(added.len() + lanes, 0);
+                continue;
+            }
+            let relief = self.relief(expert as usize);
+            let part = self.parts[expert as usize];
+            for felt in self.around.elsewhere[position * lanes..][..lanes].as_chunks().0 {
+                let numbers = one_more(felt, part, relief);
+                added.extend(numbers.added);
+                worth.extend(numbers.worth);
+            }
+            let worth = &mut worth[position * lanes..];
+            for gpu in state.gpus_of(expert).filter(|gpu| zone.contains(gpu)) {
+                worth[gpu - zone.start] = i16::MIN;
+            }
+            for (most, &worth) in most.iter_mut().zip(&*worth) {
+                *most = (*most).max(worth);
+            }
+        }
+        self.around.worth_elsewhere = worth;
+        self.around.added_elsewhere = added;
+        self.around.most_worth = most;
     }
 }
 
-/// The largest estimate of a slot that loses its expert, over the experts that it could get, and the
-/// first lane that has it. 0 stands for all that are not positive.
-#[inline]
-fn best_lane(
-    given: i32,
-    home: i32,
-    curvature: i16,
-    relief: &[i32; LANES],
-    added: &[i32; LANES],
-) -> (i32, usize) {
-    let mut best = 0;
-    for lane in 0..LANES {
-        let change = (home - added[lane]).clamp(-32768, 32767) as i16;
-        let estimate = given + relief[lane] - added[lane] - bend(change, curvature);
-        best = best.max(estimate.max(0) << 4 | (LANES - 1 - lane) as i32);
+impl Around {
+    /// The slots of a block of GPUs, and what these would feel of a slot of the busy GPU.
+    fn block(&self, block: usize, position: usize) -> (&[Others], &Lanes) {
+        let blocks = self.curvature.len() / LANES;
+        let slots = self.others.len() / blocks;
+        let there = &self.elsewhere.as_chunks().0[position * blocks + block];
+        (&self.others[block * slots..][..slots], there)
     }
-    (best >> 4, LANES - 1 - (best & 15) as usize)
+
+    /// The largest estimate of a slot that loses its expert, over the experts of the busy GPU that it
+    /// could get, and the first position there that has it. 0 stands for all that are not positive.
+    fn best_taken(&self, given: i32, home: i16, curvature: i16, lane: usize) -> (i32, usize) {
+        let lanes = self.curvature.len();
+        let mut best = (0, 0);
+        let rows =
+            self.worth_elsewhere.chunks_exact(lanes).zip(self.added_elsewhere.chunks_exact(lanes));
+        for (position, (worth, added)) in rows.enumerate() {
+            let straight = given.wrapping_add(i32::from(worth[lane]));
+            if straight > best.0 {
+                let estimate = straight - bend(home.saturating_sub(added[lane]), curvature);
+                if estimate > best.0 {
+                    best = (estimate, position);
+                }
+            }
+        }
+        best
+    }
+}
+
+/// What GPUs would feel of one more replica of an expert, and its worth there.
+struct OneMore {
+    added: Lanes,
+    worth: Lanes,
+}
+
+/// See [`dot`] for why this is on its own.
+#[inline(never)]
+fn one_more(felt: &Lanes, part: i16, relief: i16) -> OneMore {
+    let added = felt.map(|felt| shared(felt, part));
+    OneMore { added, worth: added.map(|added| relief.wrapping_sub(added)) }
+}
+
+/// The best swap of a slot of the busy GPU with each GPU of a block: its estimate, 0 if none looks good,
+/// and the position there. Takes slots for which no estimate is beyond 16 bits.
+#[inline(never)]
+fn best_swaps(
+    here: i16,
+    others: &[Others],
+    there: &Lanes,
+    (curvature_here, curvature): (&Lanes, &Lanes),
+) -> [(i32, usize); LANES] {
+    let (mut best, mut position) = ([0; LANES], [0; LANES]);
+    for (index, others) in (0..).zip(others) {
+        let mut estimate = [0_i16; LANES];
+        for lane in 0..LANES {
+            let less = here.saturating_sub(others.swap_in[lane]);
+            let more = there[lane].saturating_sub(others.at_home[lane]);
+            let bent = bend_of_swap(less, more, curvature_here[lane], curvature[lane]);
+            // What saturates is below 0 anyway.
+            estimate[lane] = less.saturating_sub(more).saturating_sub(to_near_i16(bent));
+        }
+        for lane in 0..LANES {
+            position[lane] = if estimate[lane] > best[lane] { index } else { position[lane] };
+            best[lane] = best[lane].max(estimate[lane]);
+        }
+    }
+    std::array::from_fn(|lane| (i32::from(best[lane]), position[lane] as usize))
+}
+
+/// The same for any slot.
+fn best_wide_swaps(
+    here: i16,
+    others: &[Others],
+    there: &Lanes,
+    (curvature_here, curvature): (&Lanes, &Lanes),
+) -> [(i32, usize); LANES] {
+    let mut best = [(0, 0); LANES];
+    for (index, others) in others.iter().enumerate() {
+        for (lane, best) in best.iter_mut().enumerate() {
+            let less = here.saturating_sub(others.swap_in[lane]);
+            let more = there[lane].saturating_sub(others.at_home[lane]);
+            let bent = bend_of_swap(less, more, curvature_here[lane], curvature[lane]);
+            let estimate = i32::from(less) - i32::from(more) - bent;
+            if estimate > best.0 {
+                *best = (estimate, index);
+            }
+        }
+    }
+    best
 }
 
 /// The second order of the estimate: 3.5 * x^2 / pull.
@@ -428,35 +593,42 @@ fn bend(x: i16, curvature: i16) -> i32 {
     (i32::from(square) * i32::from(curvature)) >> 3
 }
 
-/// What a swap gains: one GPU loses `less`, as it feels it, the other gets `more`.
+/// The second order of a swap: one GPU loses `less`, as it feels it, the other gets `more`.
 #[inline]
-fn swap_estimate(less: i16, more: i16, curvature: i16, other_curvature: i16) -> i32 {
+fn bend_of_swap(less: i16, more: i16, curvature: i16, other_curvature: i16) -> i32 {
     let square = |x: i16| i32::from(((i32::from(x) * i32::from(x)) >> 16) as i16);
-    let bent = square(less) * i32::from(curvature) + square(more) * i32::from(other_curvature);
-    i32::from(less) - i32::from(more) - (bent >> 3)
+    (square(less) * i32::from(curvature) + square(more) * i32::from(other_curvature)) >> 3
 }
 
-/// The move with the largest exact gain per copy that takes no more copies than are left. Ties: swaps
-/// first, then lower indices.
+/// The move with the largest exact gain per copy, and its gain, if that is enough. Ties: swaps first,
+/// then lower indices. A move is evaluated if its gain, `at_most` this, could be the largest.
 pub(crate) fn best<const N: usize>(
     state: &State<'_, N>,
     moves: impl Iterator<Item = Move>,
-    copies_left: u64,
+    least: LeastGains,
+    at_most: impl Fn(Move) -> u64,
 ) -> Option<(Move, u64)> {
     let order = |step: Move| match step {
         Move::Swap(a, b) => (false, a, b),
         Move::Reassign(slot, expert) => (true, slot, u32::from(expert)),
     };
+    // What a gain must be now, by the copies of the move.
+    let mut needed = least;
     let mut best: Option<(Move, u64, u64)> = None;
     for step in moves {
         let copies = state.copies(step);
-        let Some(gain) = state.gain(step).filter(|_| copies <= copies_left) else { continue };
+        let needs = needed[copies as usize];
+        if at_most(step) < needs {
+            continue;
+        }
+        let Some(gain) = state.gain(step).filter(|&gain| gain >= needs) else { continue };
         let better = best.is_none_or(|(other, other_gain, other_copies)| {
-            let (mine, theirs) = (gain * other_copies, other_gain * copies);
-            mine > theirs || (mine == theirs && order(step) < order(other))
+            gain * other_copies > other_gain * copies || order(step) < order(other)
         });
         if better {
             best = Some((step, gain, copies));
+            let as_good = |others: u64| (gain * others).div_ceil(copies);
+            needed = [0, 1, 2].map(|others| least[others].max(as_good(others as u64)));
         }
     }
     best.map(|(step, gain, _)| (step, gain))

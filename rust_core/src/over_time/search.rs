@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::over_time::screen::Screen;
-use crate::over_time::state::{EMPTY, Move, State};
+use crate::over_time::state::{EMPTY, LeastGains, Move, State};
 
 /// The GPUs of a zone around which a move is looked for.
 const BUSIEST: usize = 2;
@@ -19,10 +19,18 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Whether a move gains enough: a part of the norm is 8 times that part of the objective.
-    pub(crate) fn allow(self, gain: u64, copies: u64, objective: u64, slots: usize) -> bool {
-        let gained = u128::from(gain) * 1_000_000 * slots as u128;
-        gained >= 8 * u128::from(self.price) * u128::from(copies) * u128::from(objective)
+    /// What moves must gain if so many copies are left: a part of the norm is 8 times that part of the
+    /// objective.
+    pub(crate) fn least_gains(self, left: u64, objective: u64, slots: usize) -> LeastGains {
+        let least = |copies: u64| {
+            if copies == 0 || copies > left {
+                return u64::MAX;
+            }
+            let price = 8 * u128::from(self.price) * u128::from(copies) * u128::from(objective);
+            let gain = price.div_ceil(1_000_000 * slots as u128);
+            u64::try_from(gain).map_or(u64::MAX, |gain| gain.max(1))
+        };
+        [0, 1, 2].map(least)
     }
 }
 
@@ -37,17 +45,27 @@ pub(crate) struct Step {
     pub(crate) before: u64,
 }
 
-/// Finds the best move around a GPU that takes at most so many copies, and its gain.
+/// Finds the best move around a GPU that gains enough, and its gain.
 pub(crate) trait MoveFinder<const N: usize> {
-    fn best_move(&mut self, state: &State<'_, N>, busy: usize, copies: u64) -> Option<(Move, u64)>;
+    fn best_move(
+        &mut self,
+        state: &State<'_, N>,
+        busy: usize,
+        least: LeastGains,
+    ) -> Option<(Move, u64)>;
 
     /// A move changed the loads of these GPUs and the shares of these experts.
     fn follow(&mut self, state: &State<'_, N>, gpus: &[usize], experts: &[u16]);
 }
 
 impl<const N: usize> MoveFinder<N> for Screen<N> {
-    fn best_move(&mut self, state: &State<'_, N>, busy: usize, copies: u64) -> Option<(Move, u64)> {
-        Screen::best_move(self, state, busy, copies)
+    fn best_move(
+        &mut self,
+        state: &State<'_, N>,
+        busy: usize,
+        least: LeastGains,
+    ) -> Option<(Move, u64)> {
+        Screen::best_move(self, state, busy, least)
     }
 
     fn follow(&mut self, state: &State<'_, N>, gpus: &[usize], experts: &[u16]) {
@@ -68,17 +86,16 @@ pub(crate) fn improve<const N: usize>(
     let mut idle = vec![false; state.fleet.gpus()];
     while left > 0 {
         let before = state.total();
+        let least = limits.least_gains(left, before, state.fleet.num_slots());
         let mut found = None;
         for busy in busiest(state) {
             if idle[busy] {
                 continue;
             }
-            if let Some((action, gain)) = finder.best_move(state, busy, left) {
+            if let Some((action, gain)) = finder.best_move(state, busy, least) {
                 let copies = state.copies(action);
-                if limits.allow(gain, copies, before, state.fleet.num_slots()) {
-                    found = Some((busy, Step { action, copies, gain, before }));
-                    break;
-                }
+                found = Some((busy, Step { action, copies, gain, before }));
+                break;
             }
             idle[busy] = true;
         }

@@ -16,6 +16,9 @@ pub(crate) enum Move {
     Reassign(u32, u16),
 }
 
+/// What a move must gain to be made, by the weight copies that it takes: none, one or two.
+pub(crate) type LeastGains = [u64; 3];
+
 /// Experts in slots, with the loads that follow.
 #[derive(Debug, Clone)]
 pub(crate) struct State<'a, const N: usize> {
@@ -89,7 +92,7 @@ impl<'a, const N: usize> State<'a, N> {
                 *load = plus(load, &self.share[expert as usize]);
             }
         }
-        if self.load.iter().flatten().any(|&load| load >= 1 << 18) {
+        if self.load.iter().flatten().fold(0, |union, &load| union | load) >= 1 << 18 {
             return false;
         }
         self.potential = self.load.iter().map(potential).collect();
