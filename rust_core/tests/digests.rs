@@ -5,8 +5,8 @@ mod problems;
 use std::sync::Arc;
 
 use eplb_core::{
-    CanonicalLoads, Effort, HistoryOptions, LoadHistory, MigrationOptions, Options, Placement,
-    Policy, Previous, Problem, replan,
+    CanonicalLoads, Effort, HistoryOptions, LoadHistory, MigrationOptions, MoveLimit, Options,
+    Placement, Policy, Previous, Problem, replan,
 };
 use problems::{PUBLISHED, SplitMix64, canonical, certified, plan, sizes_of, topology};
 
@@ -73,6 +73,38 @@ const OVER_TIME: [[&str; 3]; 11] = [
     ["5463b04ca4f82ba8", "5f0703cd8d4ae42f", "134c8d68d3a0952a"],
 ];
 
+/// Of twenty windows, whose traffic shifts at the ninth, and at the fifteenth to what is still known:
+/// which layers shift, the copies of each update, and the history and the update after some.
+const SHIFTS: [(usize, [bool; 3]); 1] = [(8, [true; 3])];
+const COPIES: [[u64; 3]; 20] = [
+    [24, 24, 24],
+    [2, 0, 1],
+    [2, 2, 2],
+    [0, 2, 0],
+    [0, 0, 2],
+    [2, 0, 1],
+    [0, 0, 2],
+    [0, 0, 2],
+    [7, 8, 8],
+    [2, 2, 1],
+    [2, 1, 2],
+    [2, 0, 0],
+    [2, 2, 0],
+    [2, 2, 0],
+    [2, 2, 2],
+    [2, 0, 1],
+    [2, 2, 2],
+    [2, 1, 2],
+    [2, 2, 2],
+    [0, 2, 0],
+];
+const LONG_HISTORIES: [[&str; 2]; 4] = [
+    ["79d76b91282e6b49", "230dd07ca0509546"],
+    ["e106ee3a2520fb7d", "9fab1ea8b875aea3"],
+    ["824759f1ebcdb37c", "7041e269a9478015"],
+    ["31f550bb9cf63fd3", "f80a9b7c79be74e9"],
+];
+
 /// Twelve layers, from loads of one bit, full of ties, to loads of 64, skewed more and more.
 fn battery_loads(i: usize) -> CanonicalLoads {
     window(i, i as u64)
@@ -122,6 +154,60 @@ fn answers_over_time_are_those_of_every_build() {
         let found = [digest, planned.digest(), update.placement.digest()];
         assert_eq!(found, digests, "{sizes:?}");
     }
+}
+
+/// Eight windows of one kind, six of another, and six of the first again, in three layers of 16
+/// experts: rows are merged, and the traffic shifts to what is new, and back to what is known.
+fn changing_windows() -> Vec<CanonicalLoads> {
+    let mut stream = SplitMix64(7);
+    let kinds: [Vec<u64>; 2] =
+        std::array::from_fn(|_| (0..48).map(|_| 1 << stream.below(11)).collect());
+    let mut windows = Vec::new();
+    for (kind, count) in [(0, 8), (1, 6), (0, 6)] {
+        for _ in 0..count {
+            let load = |&mean: &u64| 16 * mean + stream.below(2 + 4 * mean);
+            let loads: Vec<u64> = kinds[kind].iter().map(load).collect();
+            windows.push(canonical(&loads, 16));
+        }
+    }
+    windows
+}
+
+#[test]
+fn over_time_long_histories_and_their_updates_are_those_of_every_build() {
+    let topology = topology(&sizes_of([16, 24, 1, 1, 8]));
+    let mut history = LoadHistory::new(3, 16, HistoryOptions { rows: 5, decay: 60_000 }).unwrap();
+    let mut slots: Vec<i64> = Vec::new();
+    let (mut shifts, mut copies, mut digests) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, loads) in changing_windows().iter().enumerate() {
+        history.observe(loads, 1).unwrap();
+        assert_eq!(history.rows(), [(index + 1).min(5); 3]);
+        if history.shifted() != [false; 3] {
+            shifts.push((index, history.shifted()));
+        }
+        let previous = Previous { phy2log: &slots, num_slots: 24, num_gpus: 8 };
+        let options = MigrationOptions {
+            max_moves: MoveLimit::Number(2),
+            max_moves_after_shift: MoveLimit::Number(9),
+            max_copies: (index % 4 == 3).then_some(3),
+            ..MigrationOptions::default()
+        };
+        let update =
+            replan(&history, &topology, (index > 0).then_some(previous), options, 1).unwrap();
+        slots = update.placement.phy2log().to_vec();
+        let moved = [0, 1, 2].map(|layer| update.layers[layer].copies);
+        assert_eq!(
+            update.layers.iter().map(|layer| layer.shifted).collect::<Vec<_>>(),
+            history.shifted()
+        );
+        copies.push(moved);
+        if index % 6 == 1 {
+            digests.push([history.digest(), update.placement.digest()]);
+        }
+    }
+    assert_eq!(shifts, SHIFTS.map(|(index, layers)| (index, layers.to_vec())));
+    assert_eq!(copies, COPIES);
+    assert_eq!(digests, LONG_HISTORIES);
 }
 
 /// Sizes with many ways to search: few and many slots per GPU, no redundant slots and many, groups.

@@ -109,12 +109,15 @@ impl<const N: usize> Objective<N> {
         Self { cells: self.cells.chunks_exact(group_size).map(sum).collect() }
     }
 
-    /// The fewest halvings for which every expert's load, shared by its replicas, is below 2^18, and
-    /// below 2^32 as a whole.
+    /// The fewest halvings for which every expert's load is below 2^18 for each of its replicas, and
+    /// all loads of a row are below 2^32 together: so is what a GPU can get, whoever has how many
+    /// replicas.
     pub(crate) fn shift_of_shares(&self, replicas: &[u32]) -> u32 {
         let mut shift = 0;
+        let mut together = [0; N];
         for (cells, &replicas) in self.cells.iter().zip(replicas) {
-            let limit = (u64::from(replicas.max(1)) << 18).min(1 << 32);
+            together = std::array::from_fn(|row| together[row] + cells[row]);
+            let limit = u64::from(replicas.max(1)) << 18;
             // No cell is above their union, which vector instructions make.
             if cells.iter().fold(0, |union, &cell| union | cell) >> shift < limit {
                 continue;
@@ -123,6 +126,9 @@ impl<const N: usize> Objective<N> {
             while largest >> shift >= limit {
                 shift += 1;
             }
+        }
+        while together.iter().any(|&sum: &u64| sum >> shift >= 1 << 32) {
+            shift += 1;
         }
         shift
     }

@@ -294,3 +294,38 @@ fn spend(planned: &mut [Planned], most: u64) {
         planned.steps.truncate(taken);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Planned, spend};
+    use crate::over_time::search::Step;
+    use crate::over_time::state::Move;
+
+    fn planned(steps: &[(u64, u64, u64)]) -> Planned {
+        let step =
+            |&(copies, gain, before)| Step { action: Move::Swap(0, 1), copies, gain, before };
+        Planned { steps: steps.iter().map(step).collect(), ..Planned::default() }
+    }
+
+    fn taken(layers: &[&[(u64, u64, u64)]], most: u64) -> Vec<usize> {
+        let mut layers: Vec<Planned> = layers.iter().map(|steps| planned(steps)).collect();
+        spend(&mut layers, most);
+        layers.iter().map(|layer| layer.steps.len()).collect()
+    }
+
+    #[test]
+    fn copies_are_spent_where_they_gain_most() {
+        let same: &[_] = &[(1, 10, 100), (1, 5, 90)];
+        // Ties: the lower layer.
+        assert_eq!(taken(&[same, same], 1), [1, 0]);
+        assert_eq!(taken(&[same, same], 3), [2, 1]);
+        assert_eq!(taken(&[same, same], 9), [2, 2]);
+        assert_eq!(taken(&[same, same], 0), [0, 0]);
+        // Relative to the objective, per copy.
+        assert_eq!(taken(&[same, &[(1, 6, 50)]], 1), [0, 1]);
+        assert_eq!(taken(&[same, &[(2, 19, 100)]], 2), [2, 0]);
+        assert_eq!(taken(&[same, &[(2, 21, 100)]], 2), [0, 1]);
+        // A layer whose next step takes more than is left is done, others go on.
+        assert_eq!(taken(&[&[(2, 90, 100), (1, 9, 10)], same], 1), [0, 1]);
+    }
+}

@@ -88,7 +88,7 @@ impl<'a, const N: usize> State<'a, N> {
         for (slot, &expert) in self.slots.iter().enumerate() {
             if expert != EMPTY {
                 let load = &mut self.load[self.fleet.gpu_of(slot)];
-                // Shares are below 2^18, and a GPU has 2^14 slots at most: the sum fits.
+                // All loads of a row are below 2^32 together: the sum fits.
                 *load = plus(load, &self.share[expert as usize]);
             }
         }

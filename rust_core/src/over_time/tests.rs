@@ -10,6 +10,7 @@ use super::screen::Screen;
 use super::search::{Limits, MoveFinder, Step, improve};
 use super::state::{EMPTY, Move, State};
 use super::{cold, previous, repair};
+use crate::error::Place;
 use crate::problem::history::layer::{HistoryOptions, LayerHistory, MAX_WEIGHT, ONE, shares};
 use crate::problems::{ROW_KINDS, SplitMix64, row};
 
@@ -145,6 +146,27 @@ fn weights_of_a_history_without_decay_end_at_the_largest() {
     Objective::<4>::new(&layer, &weights, 1 << 20);
 }
 
+/// With the most GPUs, and the largest weight: whatever a GPU gets, its load is below 2^32.
+#[test]
+fn all_loads_of_a_row_fit_together() {
+    let options = HistoryOptions::default();
+    let mut layer = LayerHistory::default();
+    layer.observe(&[3 << 37, 1 << 37, 1 << 37, 1 << 37], options);
+    let largest = Objective::<4>::new(&layer, &[MAX_WEIGHT], 1 << 20);
+    let together = |replicas| {
+        let shift = largest.shift_of_shares(&[replicas; 4]);
+        let all: u64 = largest.shifted(shift).iter().map(|cells| u64::from(cells[0])).sum();
+        (shift, all)
+    };
+    let (shift, all) = together(1 << 18);
+    assert!(shift > 0 && (1 << 31..1 << 32).contains(&all), "{all} after {shift}");
+    assert_eq!(together(1 << 20), (shift, all));
+    let (shift, all) = together(1);
+    assert!((1 << 18..1 << 20).contains(&all), "{all} after {shift}");
+    let few = Objective::<4>::new(&layer, &[MAX_WEIGHT], 1 << 14);
+    assert_eq!(few.shift_of_shares(&[1 << 13; 4]), 0);
+}
+
 #[test]
 fn every_step_gains_what_it_says_and_leaves_a_valid_placement() {
     let mut stream = SplitMix64(2);
@@ -260,4 +282,44 @@ fn what_a_gpu_holds_in_a_slot_that_it_loses_is_no_copy() {
     assert_eq!(previous.copies(0, &fleet, &[3, 1, 1, EMPTY]), 2);
     let smaller = Previous { phy2log: &[0, 1], num_slots: 2, num_gpus: 1 };
     assert_eq!(smaller.copies(0, &fleet, &[1, 2, 0, 1]), 3);
+}
+
+#[test]
+fn a_gpu_with_fewer_slots_keeps_experts_that_have_no_other_replica() {
+    let fleet = one_zone(5, vec![0..2, 2..4]);
+    let slots = |phy2log: &[i64]| {
+        let previous = Previous { phy2log, num_slots: 6, num_gpus: 2 };
+        previous.slots(0, &fleet).expect("experts are known")
+    };
+    // In the last slot that is empty or has an expert with another replica, if there is one.
+    assert_eq!(slots(&[0, 1, 2, 0, 1, -1]), [0, 2, 0, 1]);
+    assert_eq!(slots(&[-1, 1, 2, 0, 3, 4]), [2, 1, 0, 3]);
+    assert_eq!(slots(&[0, 0, 1, 2, 3, 1]), [0, EMPTY, 2, 3]);
+}
+
+#[test]
+fn sizes_of_a_previous_placement_are_checked() {
+    let layers = |entries: usize, num_slots, num_gpus| {
+        Previous { phy2log: &vec![0; entries], num_slots, num_gpus }.layers().ok()
+    };
+    assert_eq!([layers(6, 6, 2), layers(12, 6, 3), layers(6, 6, 6)], [Some(1), Some(2), Some(1)]);
+    for (entries, num_slots, num_gpus) in
+        [(0, 6, 2), (7, 6, 2), (6, 6, 4), (6, 6, 0), (6, 0, 2), (6, 0, 0)]
+    {
+        assert_eq!(layers(entries, num_slots, num_gpus), None);
+    }
+}
+
+#[test]
+fn unknown_experts_are_refused_where_they_are() {
+    let fleet = one_zone(5, vec![0..2, 2..4]);
+    for expert in [5, 65_535, -2, i64::MAX, i64::MIN] {
+        // Also on a GPU that is there no more.
+        let phy2log = [0, 1, 2, 3, 4, -1, 0, 1, 2, 3, 4, expert];
+        let previous = Previous { phy2log: &phy2log, num_slots: 6, num_gpus: 3 };
+        assert!(previous.slots(0, &fleet).is_ok());
+        let error = previous.slots(1, &fleet).expect_err("there are experts 0 to 4");
+        assert_eq!(error.place(), Place::slot(1, 5));
+        assert!(error.to_string().contains(&format!("unknown expert {expert};")), "{error}");
+    }
 }

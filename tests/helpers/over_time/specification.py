@@ -126,8 +126,10 @@ def share(whole: list[int], replicas: int) -> list[int]:
 def shift_of_shares(cells: list[list[int]], replicas: list[int]) -> int:
     shift = 0
     for whole, count in zip(cells, replicas, strict=True):
-        while max(whole) >> shift >= min(max(1, count) << 18, 2**32):
+        while max(whole) >> shift >= max(1, count) << 18:
             shift += 1
+    while max(map(sum, zip(*cells, strict=True))) >> shift >= 2**32:
+        shift += 1
     return shift
 
 
