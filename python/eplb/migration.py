@@ -12,7 +12,6 @@ from eplb.errors import EplbError
 from eplb.inputs.sizes import whole_number
 from eplb.plan_tables import read_only
 from eplb.plans import Plan
-from eplb.summary import ratio, row
 from eplb.text import count
 from eplb.transfers import Transfers
 
@@ -137,6 +136,8 @@ class Migration:
         return f"<eplb.Migration to {self._plan.digest()}: {copies}>"
 
     def __str__(self) -> str:
+        from eplb.summary import row
+
         plan, copies, kept = self._plan, self.copies, int(self.kept.sum())
         slots = plan.num_layers * plan.num_replicas
         slots_on_gpus = f"{count(plan.num_replicas, 'slot')} on {count(plan.num_gpus, 'GPU')}"
@@ -162,6 +163,8 @@ class Migration:
 
     def _newest_window(self) -> list[str]:
         """What the two placements reach on the newest window."""
+        from eplb.summary import row
+
         layers = self._plan.loaded_layers
         if len(layers) == 0:
             return [row("newest window", "no load")]
@@ -187,5 +190,7 @@ def _restored(
 
 
 def _figures(plan: Plan, layers: IntTable) -> str:
+    from eplb.summary import ratio
+
     values = plan.balancedness[layers]
     return f"balancedness mean {ratio(values.mean())}, worst {ratio(values.min())}"

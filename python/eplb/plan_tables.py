@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from eplb.storage.plan_file import MadeFrom
+    from eplb.storage.made_from import MadeFrom
 
     IntTable = npt.NDArray[np.int64]
     FloatTable = npt.NDArray[np.float64]

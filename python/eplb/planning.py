@@ -13,7 +13,7 @@ from eplb.inputs.names import unknown
 from eplb.inputs.sizes import real_number, topology, whole_number
 from eplb.inputs.windows import canonical_windows, has_windows, summed, windows_of
 from eplb.plans import Plan, certified_for
-from eplb.storage.plan_file import MadeFrom
+from eplb.storage.made_from import MadeFrom
 from eplb.text import count, short
 from eplb.window_figures import WindowFigures
 
@@ -125,7 +125,7 @@ def _what_to_plan(
 ) -> tuple[_core.Loads | _core.LoadHistory, _core.Loads, MadeFrom]:
     """What the core plans; the loads that the plan is certified for; what to say of it."""
     if policy in HISTORY_POLICIES:
-        history = history_of(load, threads)
+        history = history_of(load, threads).copy()  # windows that come meanwhile leave it alone
         core = history.core()
         return core, core.newest(), MadeFrom(history.windows, history.digest())
     if isinstance(load, LoadHistory):

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb import _core
-from eplb.errors import EplbError, Parameter, TopologyError
+from eplb.errors import EplbError, Parameter, TopologyError, VerificationError
 from eplb.history import history_of
 from eplb.inputs.sizes import real_number, topology, whole_number
 from eplb.migration import Migration
+from eplb.plan_tables import read_only
 from eplb.planning import DEFAULT_POLICY_OVER_TIME, MAX_THREADS
 from eplb.plans import Plan, integer_table
-from eplb.storage.plan_file import MadeFrom
+from eplb.storage.made_from import MadeFrom
 from eplb.text import short
 
 if TYPE_CHECKING:
@@ -79,10 +80,15 @@ def replan(
     if isinstance(load, Plan):
         raise EplbError("the loads are a plan; are the arguments swapped?")
     threads = min(whole_number("threads", threads, EplbError), MAX_THREADS)
-    history = history_of(load, threads)
+    history = history_of(load, threads).copy()  # windows that come meanwhile leave it alone
     core = history.core()
     table, gpus_before = _table_of(previous, num_gpus, previous_gpus)
     if isinstance(previous, Plan):
+        if previous.num_experts != core.experts:
+            raise VerificationError(
+                f"the previous plan has {previous.num_experts} experts, but the loads have "
+                f"{core.experts}"
+            )
         num_groups = previous.num_groups if num_groups is None else num_groups
         num_nodes = previous.num_nodes if num_nodes is None else num_nodes
     gpus = gpus_before if num_gpus is None else whole_number("num_gpus", num_gpus)
@@ -155,7 +161,7 @@ def _table_of(
             f" is {short(previous)}; expected a plan, or a table [layers, slots]",
             hint=["read a plan file with eplb.load_plan, an engine's with Plan.from_engine_file"],
         )
-    table = integer_table("previous", previous)
+    table = read_only(integer_table("previous", previous).copy())  # the caller may go on writing
     if previous_gpus is None:
         if num_gpus is None:
             raise TopologyError(

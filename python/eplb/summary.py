@@ -14,7 +14,7 @@ from eplb.text import count
 
 if TYPE_CHECKING:
     from eplb.plan_tables import FloatTable, IntTable, PlanTables
-    from eplb.storage.plan_file import MadeFrom
+    from eplb.storage.made_from import MadeFrom
 
 
 def summary(plan: PlanTables) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 
 from eplb.errors import EplbError
 from eplb.plan_tables import read_only
-from eplb.summary import row
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -163,6 +162,8 @@ class Transfers:
 
     def lines(self) -> list[str]:
         """What the transfers cost, a line each."""
+        from eplb.summary import row
+
         source = self._column("source_gpu")
         within = int((source == self._column("destination_gpu")).sum())
         buffered, stored = int(self._column("buffered").sum()), int((source < 0).sum())

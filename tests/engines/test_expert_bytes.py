@@ -63,7 +63,8 @@ def test_known_models(config: dict[str, Any], expected: int, tmp_path: Path) -> 
         ({"moe_intermediate_size": 0}, "moe_intermediate_size is 0"),
         ({"quantization_config": {"quant_method": "awq"}}, "quant_method is 'awq'; expected fp8"),
         ({"quantization_config": {}}, "quant_method is null"),
-        ({"quantization_config": 4}, "quant_method is 4"),
+        ({"quantization_config": 4}, "quantization_config is 4; expected an object"),
+        ({"quantization_config": "fp8"}, "quantization_config is 'fp8'; expected an object"),
         (
             {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}},
             r"weight_block_size is \[128\]; expected two sizes",

@@ -219,13 +219,22 @@ def test_transfers_are_a_table_and_files(tmp_path: Path) -> None:
         ({"threads": 0}, EplbError, "threads=0 is too small"),
         ({"load": eplb.LoadHistory()}, eplb.LoadError, "no window"),
         ({"load": np.ones((2, 16))}, VerificationError, "3 layers; expected 2"),
-        ({"load": np.ones((3, 15))}, VerificationError, "unknown expert 15"),
+        ({"load": np.ones((3, 15))}, VerificationError, "has 16 experts, but the loads have 15"),
     ],
 )
 def test_bad_arguments(change: dict[str, Any], error: type[Exception], message: str) -> None:
     arguments: dict[str, Any] = {"load": history(), "previous": PLAN} | change
     with pytest.raises(error, match=message):
         eplb.replan(**arguments)
+
+
+def test_the_table_in_force_may_change_afterwards() -> None:
+    placed = PLAN.phy2log.copy()
+    update = eplb.replan(history(), placed, num_gpus=4, move_price=0)
+    before = update.transfers().to_dict()
+    placed[:] = update.plan.phy2log
+    assert update.transfers().to_dict() == before
+    assert not update.previous.flags.writeable
 
 
 def test_an_update_in_the_place_of_a_plan_and_through_pickle() -> None:

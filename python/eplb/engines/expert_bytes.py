@@ -45,7 +45,11 @@ def _matrix_bytes(config: dict[str, Any], hidden: int, inner: int) -> int:
     quantised = config.get("quantization_config")
     if quantised is None:
         return hidden * inner * _number_bytes(config)
-    method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+    if not isinstance(quantised, dict):
+        raise PlanFileError(
+            f"its quantization_config is {kind_of(quantised)}; expected an object", hint=_GIVE
+        )
+    method = quantised.get("quant_method")
     if method == "mxfp4":
         # Half a byte, and a scale of one byte for each block of 32 in a row.
         return int(hidden * inner * Fraction(1, 2)) + hidden * -(-inner // 32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from eplb.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
     import numpy.typing as npt
 
@@ -119,6 +119,8 @@ def merged(windows: Sequence[npt.NDArray[Any]], count: int) -> list[npt.NDArray[
         windows: ``[layers, experts]`` each, of one kind: all integers, or all floats.
         count: at least 1.
     """
+    from fractions import Fraction
+
     loads = [_total(window) for window in windows]
     total = sum(loads)
     if len(windows) <= count or not total:
@@ -134,6 +136,8 @@ def merged(windows: Sequence[npt.NDArray[Any]], count: int) -> list[npt.NDArray[
 
 def _total(window: npt.NDArray[Any]) -> Fraction:
     """All load of a window, exactly."""
+    from fractions import Fraction
+
     if window.dtype.kind in "iu":
         return Fraction(sum(map(int, window.sum(axis=1, dtype=object))))
     return sum(map(Fraction, window.ravel().tolist()), Fraction(0))

@@ -30,6 +30,7 @@ from eplb.errors import EplbError, Parameter, PlanFileError, VerificationError
 from eplb.inputs.sizes import topology
 from eplb.storage.checked import check_keys, integers_of, size_of
 from eplb.storage.json_text import parse_json
+from eplb.storage.made_from import MadeFrom
 from eplb.storage.npy import read_npz
 from eplb.text import short
 
@@ -57,16 +58,6 @@ _COLUMNS = (
 # Columns that are plain lists in the dict.
 _LISTS = ("bound", "beaten_by_duplicates", "gap")
 _CERTIFICATE_KEYS = {"loads_sha256", *_COLUMNS}
-
-
-@dataclass(frozen=True)
-class MadeFrom:
-    """What a plan was made from."""
-
-    #: Windows of loads that were planned for.
-    windows: int
-    #: Digest of the history; None if the loads, or the sum of the windows, were planned.
-    history: str | None = None
 
 
 @dataclass(frozen=True)
