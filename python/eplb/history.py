@@ -8,7 +8,7 @@ import numpy as np
 
 from eplb import _core
 from eplb.errors import EplbError, LoadError, Parameter
-from eplb.inputs.sizes import real_number, whole_number
+from eplb.inputs.sizes import real_number, thread_count, whole_number
 from eplb.inputs.windows import canonical_windows
 from eplb.text import count, short
 
@@ -65,7 +65,7 @@ class LoadHistory:
 
         Time of a window is O(layers * rows * experts). The GIL is released.
         """
-        threads = min(whole_number("threads", threads, EplbError), 1024)
+        threads = thread_count(threads)
         windows = canonical_windows(load, threads)
         if self._history is None:
             layers, experts = windows[0].layers, windows[0].experts

@@ -10,7 +10,7 @@ from eplb.errors import EplbError, Parameter
 from eplb.history import LoadHistory, history_of
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.names import unknown
-from eplb.inputs.sizes import real_number, topology, whole_number
+from eplb.inputs.sizes import real_number, thread_count, topology
 from eplb.inputs.windows import canonical_windows, has_windows, summed, windows_of
 from eplb.plans import Plan, certified_for
 from eplb.storage.made_from import MadeFrom
@@ -34,9 +34,6 @@ DEFAULT_POLICY = "minimax"
 
 #: The policy of `plan` for a history, or loads of several windows.
 DEFAULT_POLICY_OVER_TIME = "multiwindow"
-
-#: More threads than this are not started.
-MAX_THREADS = 1024
 
 
 def plan(
@@ -93,7 +90,7 @@ def plan(
     Time is O(layers * P * (log P + c)) for c different numbers of replicas, and what the effort
     adds. The GIL is released.
     """
-    threads = min(whole_number("threads", threads, EplbError), MAX_THREADS)
+    threads = thread_count(threads)
     over_time = isinstance(load, LoadHistory) or has_windows(load)
     if policy is None:
         policy = DEFAULT_POLICY_OVER_TIME if over_time else DEFAULT_POLICY

@@ -10,10 +10,10 @@ import numpy as np
 from eplb import _core
 from eplb.errors import EplbError, Parameter, TopologyError, VerificationError
 from eplb.history import history_of
-from eplb.inputs.sizes import real_number, topology, whole_number
+from eplb.inputs.sizes import real_number, thread_count, topology, whole_number
 from eplb.migration import Migration
 from eplb.plan_tables import read_only
-from eplb.planning import DEFAULT_POLICY_OVER_TIME, MAX_THREADS
+from eplb.planning import DEFAULT_POLICY_OVER_TIME
 from eplb.plans import Plan, integer_table
 from eplb.storage.made_from import MadeFrom
 from eplb.text import short
@@ -79,7 +79,7 @@ def replan(
     """
     if isinstance(load, Plan):
         raise EplbError("the loads are a plan; are the arguments swapped?")
-    threads = min(whole_number("threads", threads, EplbError), MAX_THREADS)
+    threads = thread_count(threads)
     history = history_of(load, threads).copy()  # windows that come meanwhile leave it alone
     core = history.core()
     table, gpus_before = _table_of(previous, num_gpus, previous_gpus)
@@ -181,12 +181,8 @@ def _table_of(
 
 
 def _number(name: str, value: Any) -> int:
-    """A number of copies: from 0."""
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value <= 0:
-        if value < 0:
-            raise EplbError(Parameter(name, short(value)), " is too small; expected at least 0")
-        return 0
-    return whole_number(name, value, EplbError)
+    """A number of copies."""
+    return whole_number(name, value, EplbError, least=0)
 
 
 def _share(name: str, value: Any) -> int:

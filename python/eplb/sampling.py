@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from eplb import _core
 from eplb.errors import EplbError, Parameter
 from eplb.inputs.names import unknown
-from eplb.inputs.sizes import whole_number
+from eplb.inputs.sizes import real_number, whole_number
 from eplb.text import short
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
 __all__ = ["FAMILIES", "PRESETS", "Preset", "family", "sample"]
@@ -103,7 +101,7 @@ def sample(
         given,
         _optional("top_k", top_k),
         whole_number("tokens", tokens, EplbError),
-        None if spread is None else _real_number("spread", spread),
+        None if spread is None else real_number("spread", spread),
         None if outliers is None else _from_zero("outliers", outliers, most_outliers),
         1 if windows is None else whole_number("windows", windows, EplbError),
         whole_number("domains", domains, EplbError),
@@ -148,15 +146,6 @@ def _checked_name(what: str, name: Any, names: Any) -> str:
 
 def _optional(name: str, value: Any) -> int | None:
     return None if value is None else whole_number(name, value, EplbError)
-
-
-def _real_number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name} must be a number, got {short(value)} ({type(value).__name__})")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
 
 
 def _from_zero(name: str, value: Any, most: int) -> int:

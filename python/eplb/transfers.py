@@ -32,8 +32,6 @@ COLUMNS = (
     "buffered",
 )
 _GIB = 2**30
-# More transfers than this are not printed one by one.
-_MOST_LINES = 8
 
 
 def check_ending(path: str | PathLike[str]) -> None:

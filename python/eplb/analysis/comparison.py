@@ -11,7 +11,7 @@ from eplb.errors import EplbError
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.sizes import topology
 from eplb.inputs.windows import has_windows, summed
-from eplb.planning import POLICIES, plan, policies_for
+from eplb.planning import HISTORY_POLICIES, POLICIES, plan, policies_for
 from eplb.plans import certified_for
 
 if TYPE_CHECKING:
@@ -125,11 +125,12 @@ def compare(
     on the sum of the windows. The default placement ignores groups, so its gap is to the bound of a
     plan without groups.
     """
-    judged = canonical_loads(summed(load), threads)
+    total = summed(load)
+    judged = canonical_loads(total, threads)
 
     def make(policy: str) -> Plan:
         return plan(
-            load,
+            load if policy in HISTORY_POLICIES else total,
             num_gpus=num_gpus,
             num_replicas=num_replicas,
             num_groups=num_groups,

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import math
 import operator
-from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from eplb import _core
 from eplb.errors import EplbError, Parameter, TopologyError
 from eplb.text import count, short
 
+#: More threads than this are not started.
+MAX_THREADS = 1024
 
-def whole_number(name: str, value: Any, error: type[EplbError] = TopologyError) -> int:
-    """``value`` as an int from 1 to 2**62.
+
+def thread_count(threads: Any) -> int:
+    """How many threads to start if a user asks for ``threads``.
+
+    Raises:
+        EplbError: fewer than 1, or a float; TypeError: it is not a number.
+    """
+    return min(whole_number("threads", threads, EplbError), MAX_THREADS)
+
+
+def whole_number(
+    name: str, value: Any, error: type[EplbError] = TopologyError, *, least: int = 1
+) -> int:
+    """``value`` as an int from ``least`` to 2**62.
 
     Raises:
         error: it is out of range or a float; TypeError: it is not a number.
@@ -27,8 +42,8 @@ def whole_number(name: str, value: Any, error: type[EplbError] = TopologyError) 
             raise error(Parameter(name), f" must be a whole number, got {value!r}") from None
         kind = type(value).__name__
         raise TypeError(f"{name} must be a whole number, got {short(value)} ({kind})") from None
-    if number < 1:
-        raise error(Parameter(name, short(number)), " is too small; expected at least 1")
+    if number < least:
+        raise error(Parameter(name, short(number)), f" is too small; expected at least {least}")
     if number > 2**62:
         raise error(Parameter(name, short(number)), " is too large; expected at most 2**62")
     return number
@@ -41,7 +56,8 @@ def real_number(name: str, value: Any) -> float:
         TypeError: it is not a real number.
     """
     number: Any = value
-    if isinstance(number, bool) or not isinstance(number, Real):
+    plain = isinstance(number, (int, float, np.integer, np.floating))
+    if isinstance(number, bool) or not plain:
         raise TypeError(f"{name} must be a number, got {short(value)} ({type(value).__name__})")
     try:
         return float(number)

@@ -32,6 +32,24 @@ def _key(key: Any) -> str:
     return key if isinstance(key, str) else short(key)
 
 
+def check_format(values: dict[str, Any], name: str, versions: tuple[int, ...]) -> int:
+    """The version in a file of this format, which says both.
+
+    Raises:
+        PlanFileError: it is another format, or a version that is not one of these.
+    """
+    said, version = values["format"], values["version"]
+    # Look at the types first: an array is not simply equal or unequal.
+    plain = type(said) is str and type(version) is int
+    if plain and said == name and version in versions:
+        return int(version)
+    expected = " or ".join(map(str, versions))
+    raise PlanFileError(
+        f"unknown format {short(said)} version {short(version)}; "
+        f"expected {name!r} version {expected}"
+    )
+
+
 def size_of(values: dict[str, Any], name: str) -> int:
     """The positive whole number ``values[name]``.
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from eplb import _core, limits
 from eplb.errors import EplbError, PlanFileError
-from eplb.storage.checked import check_keys, integers_of, size_of
+from eplb.storage.checked import check_format, check_keys, integers_of, size_of
 from eplb.storage.json_text import parse_json
 from eplb.text import short
 
@@ -75,12 +75,7 @@ def from_dict(values: Any) -> HistoryContent:
     if isinstance(values, dict) and "phy2log" in values:
         raise PlanFileError("this is a plan, not a history; are the arguments swapped?")
     check_keys("the history", values, _KEYS)
-    said = values["format"], values["version"]
-    if (type(said[0]), type(said[1])) != (str, int) or said != (FORMAT, VERSION):
-        raise PlanFileError(
-            f"unknown format {short(said[0])} version {short(said[1])}; "
-            f"expected {FORMAT!r} version {VERSION}"
-        )
+    check_format(values, FORMAT, (VERSION,))
     rows, decay = _number(values, "rows"), _number(values, "decay")
     layers = values["layers"]
     if not isinstance(layers, list):

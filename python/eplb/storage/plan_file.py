@@ -28,7 +28,7 @@ import numpy as np
 from eplb import _core, limits
 from eplb.errors import EplbError, Parameter, PlanFileError, VerificationError
 from eplb.inputs.sizes import topology
-from eplb.storage.checked import check_keys, integers_of, size_of
+from eplb.storage.checked import check_format, check_keys, integers_of, size_of
 from eplb.storage.json_text import parse_json
 from eplb.storage.made_from import MadeFrom
 from eplb.storage.npy import read_npz
@@ -141,15 +141,7 @@ def _version(values: Any) -> int:
     """The version of a plan file; the newest one if it does not say, so that keys lack."""
     if not isinstance(values, dict) or not {"format", "version"} <= values.keys():
         return VERSION
-    format_, version = values["format"], values["version"]
-    # Look at the types first: an array is not simply equal or unequal.
-    plain = type(format_) is str and type(version) is int
-    if plain and format_ == FORMAT and version in (1, VERSION):
-        return int(version)
-    raise PlanFileError(
-        f"unknown format {short(format_)} version {short(version)}; "
-        f"expected {FORMAT!r} version 1 or {VERSION}"
-    )
+    return check_format(values, FORMAT, (1, VERSION))
 
 
 def _options(values: dict[str, Any]) -> dict[str, Any]:
