@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,13 +48,16 @@ class LoadHistory:
         self._windows = 0
         self._history: _core.LoadHistory | None = None
         self._digest = (0, "")  # after how many windows, and what it is
-        _core.LoadHistory(1, 1, min(self._rows, 2**31), self._decay)  # checks the options
+        self._lock = Lock()  # windows that are observed together stay together
+        if self._rows >= 2**32:
+            raise EplbError(Parameter("rows", str(self._rows)), " is too large; expected at most 32")
+        _core.LoadHistory(1, 1, self._rows, self._decay)  # checks the options
 
     def observe(self, load: Any, *, threads: int = 1) -> None:
         """Learns from a window of loads, or several, which must be newer than all before.
 
         A layer without load in a window learns nothing from it. If a window is invalid, the history
-        stays as it was.
+        stays as it was. Threads may call it at once: the windows of a call stay together.
 
         Args:
             load: ``[layers, experts]``, or ``[windows, layers, experts]``, oldest first: anything
@@ -67,12 +71,15 @@ class LoadHistory:
         """
         threads = thread_count(threads)
         windows = canonical_windows(load, threads)
-        if self._history is None:
-            layers, experts = windows[0].layers, windows[0].experts
-            self._history = _core.LoadHistory(layers, experts, self._rows, self._decay)
-        for window in windows:  # all have the shape of the first, which is checked before it counts
-            self._history.observe(window, threads)
-        self._windows += len(windows)
+        with self._lock:
+            history = self._history
+            if history is None:
+                layers, experts = windows[0].layers, windows[0].experts
+                history = _core.LoadHistory(layers, experts, self._rows, self._decay)
+            for window in windows:  # all have the shape of the first, which is checked before it counts
+                history.observe(window, threads)
+            self._history = history
+            self._windows += len(windows)
 
     @property
     def rows(self) -> int:
@@ -124,11 +131,13 @@ class LoadHistory:
         Raises:
             LoadError: no window has been observed.
         """
-        windows, digest = self._digest
-        if windows != self._windows or not digest:
-            windows, digest = self._windows, self.core().digest()
-            self._digest = windows, digest
-        return digest
+        core = self.core()
+        with self._lock:
+            windows, digest = self._digest
+            if windows != self._windows:
+                digest = core.digest()
+                self._digest = self._windows, digest
+            return digest
 
     def copy(self) -> Self:
         """A history that learns on its own from now on."""
@@ -185,12 +194,14 @@ class LoadHistory:
     def _content(self) -> HistoryContent:
         from eplb.storage.history_file import HistoryContent
 
-        return HistoryContent(self._rows, self._decay, self._history, self._windows)
+        with self._lock:
+            history = None if self._history is None else self._history.copy()
+            return HistoryContent(self._rows, self._decay, history, self._windows)
 
     @classmethod
     def _of(cls, content: HistoryContent) -> Self:
         made = cls(content.rows, content.decay / _ONE)
-        made._history = None if content.history is None else content.history.copy()
+        made._history = content.history
         made._windows = content.windows
         return made
 

@@ -6,6 +6,8 @@ MAX_FILE_BYTES = 2**30
 MAX_TEXT_BYTES = 2**27
 #: A file holds at most this many loads.
 MAX_LOADS = MAX_FILE_BYTES // 8
+#: A file holds at most this many windows.
+MAX_WINDOWS = 2**20
 #: Nested lists hold at most this many loads: as Python numbers they take many times as much.
 MAX_LIST_LOADS = 2**24
 #: A JSON text has at most this many lists and objects, and this many values.

@@ -99,10 +99,10 @@ class Transfers:
         return None if self._expert_bytes is None else self._busiest() * self._expert_bytes
 
     def _busiest(self) -> int:
-        """The most transfers of a GPU in one direction, without copies within a GPU."""
+        """The most transfers of a GPU in one direction, without those within it or from storage."""
         source, destination = self._column("source_gpu"), self._column("destination_gpu")
-        across = source != destination
-        counts = [np.bincount(gpus[across & (gpus >= 0)]) for gpus in (source, destination)]
+        across = (source != destination) & (source >= 0)
+        counts = [np.bincount(gpus[across]) for gpus in (source, destination)]
         return max((int(gpu.max()) for gpu in counts if gpu.size), default=0)
 
     def _column(self, name: str) -> Table:

@@ -264,6 +264,10 @@ def test_windows_are_planned_for_the_next(run: Any) -> None:
         assert summed["digest"] == PLAN.digest()
     text = run("compare windows.npy --gpus 4")[1]
     assert "\nnote: all figures are of the sum of 2 windows, which all policies but" in text
+    rows = json.loads(run("compare windows.npy --gpus 4 --replicas 20 --json")[1])["rows"]
+    [found] = [row for row in rows if row["name"] == plan.policy]
+    on_sum = eplb.evaluate(plan, windows.sum(axis=0)).balancedness
+    assert found["balancedness_worst"] == on_sum.min() != plan.balancedness.min()
     np.save("other.npy", LOADS[1:])
     err = run("plan first.npy other.npy --gpus 4")[2]
     assert err == "eplb: other.npy: it has 4 layers x 16 experts, but first.npy has 5 x 16\n"
@@ -283,6 +287,8 @@ def test_evaluate_shows_every_window(run: Any) -> None:
         pytest.approx(figures.balancedness[1].mean()),
         None,
     ]
+    worst = [window["balancedness_worst"] for window in values]
+    assert worst == [*figures.balancedness[:2].min(axis=1), None]
 
 
 def test_verify_of_a_plan_from_windows(run: Any) -> None:

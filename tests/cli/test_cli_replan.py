@@ -88,6 +88,7 @@ def test_options_reach_the_planner(run: Any) -> None:
     for options, expected in (
         ("--max-moves 2", {"max_moves": 2}),
         ("--max-moves 10%", {"max_moves": 0.1}),
+        ("--max-moves 1 --max-moves-after-shift 4", {"max_moves": 1, "max_moves_after_shift": 4}),
         ("--max-copies 1", {"max_copies": 1}),
         ("--move-price 0 --max-copies 3", {"move_price": 0, "max_copies": 3}),
         ("--move-price 5%", {"move_price": 0.05}),

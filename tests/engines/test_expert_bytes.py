@@ -33,6 +33,8 @@ GPT_OSS = {
     "quantization_config": {"quant_method": "mxfp4"},
 }
 
+SMALL = {"num_hidden_layers": 61, "hidden_size": 7168, "moe_intermediate_size": 2048}
+
 
 def written(folder: Path, config: Any) -> Path:
     file = folder / "config.json"
@@ -47,6 +49,20 @@ def written(folder: Path, config: Any) -> Path:
         (MIXTRAL, 3 * 4096 * 14336 * 2),
         (GPT_OSS, 3 * (2880 * 2880 // 2 + 2880 * 90)),
         ({"text_config": MIXTRAL}, 3 * 4096 * 14336 * 2),
+        # How weights are stored is said outside of the language model.
+        (
+            {"text_config": SMALL, "quantization_config": {"quant_method": "fp8"}},
+            3 * (7168 * 2048 + 4),
+        ),
+        ({"text_config": SMALL, "torch_dtype": "float32"}, 3 * 7168 * 2048 * 4),
+        # Blocks are of rows and columns: outputs and inputs.
+        (
+            DEEPSEEK_V3
+            | {"quantization_config": {"quant_method": "fp8", "weight_block_size": [1, 100]}},
+            3 * 7168 * 2048 + 4 * (2 * 2048 * 72 + 7168 * 21),
+        ),
+        # Rows are filled up to whole blocks.
+        (GPT_OSS | {"hidden_size": 3, "intermediate_size": 33}, 2 * 33 * 17 + 3 * 2 * 17),
         (MIXTRAL | {"dtype": "float32"}, 3 * 4096 * 14336 * 4),
         (MIXTRAL | {"quantization_config": {"quant_method": "fp8"}}, 3 * (4096 * 14336 + 4)),
     ],

@@ -22,7 +22,7 @@ import pytest
 import torch
 from eplb import LoadError, limits
 from eplb.inputs.windows import sum_of_windows
-from eplb.load_files import read_loads
+from eplb.load_files import read_loads, read_windows
 from histogram import histogram
 from hypothesis import given
 from hypothesis.strategies import DataObject, data, floats, integers, lists, sampled_from
@@ -265,6 +265,24 @@ def test_sums_of_floats_beyond_float64(tmp_path: Path) -> None:
     read = read_loads(written(tmp_path, "a.npy", npy(np.full((2, 1, 3), 1.7e308))))
     with pytest.raises(LoadError, match="layer 0, expert 0: the sum of 2 windows exceeds float64"):
         read.table.sum()
+
+
+def test_notes_of_several_files_are_told_once(tmp_path: Path) -> None:
+    first, second = written(tmp_path, "a.npy", npy(COUNTS[0])), tmp_path / "b.npy"
+    second.write_bytes(npy(COUNTS[1]))
+    read = read_windows([first, second, first])
+    assert len(read.windows) == 3
+    assert len(read.notes) == 1
+
+
+def test_there_are_not_too_many_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes memory of its own."""
+    file = written(tmp_path, "a.npy", npy(np.ones((3, 1, 4))))
+    monkeypatch.setattr("eplb.limits.MAX_WINDOWS", 3)
+    assert len(read_loads(file).windows) == 3
+    monkeypatch.setattr("eplb.limits.MAX_WINDOWS", 2)
+    with pytest.raises(LoadError, match="the loads have 3 windows; at most 2 are read"):
+        read_loads(file)
 
 
 def test_a_bad_cell_is_not_hidden_by_the_sum(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import eplb
@@ -37,6 +38,7 @@ def test_windows_one_by_one_or_together_in_any_type() -> None:
         np.asfortranarray(WINDOWS),
         WINDOWS.tolist(),
         [*WINDOWS],
+        memoryview(WINDOWS),
         tuple(map(torch.tensor, WINDOWS)),
         torch.tensor(WINDOWS),
         torch.tensor(WINDOWS).double(),
@@ -75,6 +77,26 @@ def test_a_copy_learns_on_its_own() -> None:
     assert copy.digest() != history.digest() == seen().digest()
 
 
+def test_windows_of_a_call_stay_together() -> None:
+    """Whatever other threads do meanwhile."""
+    windows = np.random.default_rng(4).integers(0, 1000, (4, 40, 256))
+    calls = 16
+    expected, history = eplb.LoadHistory(), eplb.LoadHistory()
+    for _ in range(calls):
+        expected.observe(windows)
+    with ThreadPoolExecutor(8) as pool:
+        for call in [pool.submit(history.observe, windows) for _ in range(calls)]:
+            call.result()
+    assert (history.windows, history.digest()) == (calls * 4, expected.digest())
+
+
+def test_a_list_that_contains_itself() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(LoadError, match="more than 3 axes"):
+        eplb.LoadHistory().observe(endless)
+
+
 def test_a_wrong_window_leaves_the_history_as_it_was() -> None:
     history = seen()
     bad: list[tuple[Any, str]] = [
@@ -84,7 +106,8 @@ def test_a_wrong_window_leaves_the_history_as_it_was() -> None:
         ([], "empty"),
         (np.ones((0, 3, 8)), "0 windows"),
         (np.ones(8), r"shape \(8,\)"),
-        (np.ones((1, 1, 3, 8)), "shape"),
+        (np.ones((1, 1, 3, 8)), "the loads have 4 axes; expected"),
+        ([[[[1]]]], "the loads have more than 3 axes; expected"),
     ]
     for windows, message in bad:
         with pytest.raises(LoadError, match=message):
@@ -99,7 +122,7 @@ def test_a_wrong_window_leaves_the_history_as_it_was() -> None:
     [
         ({"rows": 2}, EplbError, "rows=2 is out of range; expected 3 to 32"),
         ({"rows": 33}, EplbError, "rows=33"),
-        ({"rows": 2**40}, EplbError, "out of range"),
+        ({"rows": 2**40}, EplbError, "rows=1099511627776 is too large; expected at most 32"),
         ({"rows": 3.5}, EplbError, "rows must be a whole number"),
         ({"rows": "3"}, TypeError, "rows must be a whole number"),
         ({"decay": 0}, EplbError, "decay=0 is out of range; expected 1/65536 to 1"),
@@ -162,6 +185,7 @@ BAD_FILES: dict[str, tuple[Any, str]] = {
     "shifted": (changed("layers", 0, "shifted", to=1), "shifted is 1; expected true or false"),
     "newest": (changed("layers", 0, "newest", 0, to=2**50), "layer 0: a newest window"),
     "exponent": (changed("layers", 0, "exponent", to=2**31), "exponent must be integers"),
+    "no layers, but windows": (changed("layers", to=[]), "no layers; expected windows and num_exp"),
     "windows": (changed("windows", to=0), "windows must be a positive whole number"),
 }
 
@@ -184,3 +208,21 @@ def test_files_that_are_no_json(tmp_path: Path) -> None:
         file.write_bytes(content)
         with pytest.raises(PlanFileError, match=r"history\.json: it is"):
             eplb.LoadHistory.from_file(file)
+
+
+def test_only_files_that_can_be_read_again_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history, file = seen(), tmp_path / "history.json"
+    history.save(file)
+    content = file.read_bytes()
+    for name, limit in (("TEXT_BYTES", len(content)), ("JSON_VALUES", content.count(b","))):
+        monkeypatch.setattr(f"eplb.limits.MAX_{name}", limit)
+        history.save(file)
+        assert eplb.LoadHistory.from_file(file) == history
+        monkeypatch.setattr(f"eplb.limits.MAX_{name}", limit - 1)
+        with pytest.raises(EplbError, match="the history is too large for a file: at most"):
+            history.save(file)
+        with pytest.raises(PlanFileError, match="more than"):
+            eplb.LoadHistory.from_file(file)
+        monkeypatch.undo()

@@ -87,6 +87,23 @@ def test_max_moves_is_a_share_or_a_number() -> None:
     assert eplb.replan(burst, PLAN, max_moves=2, max_moves_after_shift=2).copies.max() <= 2
 
 
+def test_a_plan_says_with_which_options_it_was_made() -> None:
+    defaults = {
+        "move_price": 0.01,
+        "max_moves": 0.2,
+        "max_moves_after_shift": None,
+        "max_copies": None,
+    }
+    assert eplb.replan(history(), PLAN).plan.options == defaults
+    given: dict[str, Any] = {
+        "move_price": 0,
+        "max_moves": 3,
+        "max_moves_after_shift": 0.5,
+        "max_copies": 7,
+    }
+    assert eplb.replan(history(), PLAN, **given).plan.options == given
+
+
 def test_a_high_price_keeps_everything() -> None:
     assert eplb.replan(history(), PLAN, move_price=100).kept.all()
 
@@ -253,3 +270,25 @@ def test_expert_bytes_are_a_positive_number() -> None:
     for wrong, error in ((0, EplbError), (-1, EplbError), (1.5, EplbError), ("1", TypeError)):
         with pytest.raises(error, match="expert_bytes"):
             update.transfers(wrong)  # type: ignore[arg-type]
+
+
+def test_what_transfers_cost() -> None:
+    """Only bytes between GPUs count for the busiest GPU; the rest is told beside."""
+    placed = [[0, 1, -1, -1, -1, -1]]  # Experts 2 and 3 are lost.
+    update = eplb.replan([[1, 2, 3, 4]], placed, num_gpus=2, max_moves=0)
+    transfers = update.transfers(2**30)
+    table = transfers.table
+    stored = table["source_gpu"] < 0
+    assert {*table["expert"][stored].tolist()} == {2, 3}
+    between = ~stored & (table["source_gpu"] != table["destination_gpu"])
+    received = max(np.bincount(table["destination_gpu"][between], minlength=1))
+    assert transfers.busiest_gpu_bytes() == int(received) * 2**30
+    lines = transfers.lines()
+    assert f"  from storage  {stored.sum()} transfers: no GPU has these experts" in lines
+    # Fewer, larger GPUs: what is on a GPU that stays is copied within it or not at all.
+    half = eplb.replan(history(), PLAN, num_gpus=2, max_moves=0).transfers(1)
+    table = half.table
+    within = int((table["source_gpu"] == table["destination_gpu"]).sum())
+    assert (f"  within a GPU  {within} transfer" in "\n".join(half.lines())) == (within > 0)
+    sent = np.bincount(table["source_gpu"][table["source_gpu"] != table["destination_gpu"]])
+    assert half.busiest_gpu_bytes() >= sent.max(initial=0)

@@ -196,6 +196,15 @@ def test_small_lists_have_the_fewest_buffers(data: st.DataObject) -> None:
     assert steps <= max((t.step + 1 for t in found), default=0) <= steps + 2
 
 
+def test_a_gpu_that_leaves_and_duplicates_that_stay() -> None:
+    """A case in which a copy was once counted twice: three GPUs become two."""
+    placed = np.array([[0, 2, 1, 0, 3, 2, 0, 2, 3]])
+    update = eplb.replan(np.ones((1, 4)), placed, previous_gpus=3, num_gpus=2)
+    found = update.transfers().table
+    within = (found["source_gpu"] == found["destination_gpu"]).sum()
+    assert len(found) - within <= update.copies.sum() <= len(found)
+
+
 def test_nothing_to_copy_is_an_empty_table() -> None:
     topology = _core.Topology(2, 2, 1, 1, 2)
     row = as_table([[0, 1]])

@@ -91,10 +91,18 @@ def replan_command(
             "--max-moves",
             metavar="N",
             parser=share_or_number,
-            help="The most copies of a layer: a number, or a share of its slots such as 0.2 or 20%. "
-            "Three times as many after a shift of the traffic.",
+            help="The most copies of a layer: a number, or a share of its slots such as 0.2 or 20%.",
         ),
     ] = "0.2",
+    max_moves_after_shift: Annotated[
+        Any,
+        typer.Option(
+            "--max-moves-after-shift",
+            metavar="N",
+            parser=share_or_number,
+            help="The same after a shift of the traffic; by default three times as many.",
+        ),
+    ] = None,
     max_copies: Annotated[
         int | None, number("--max-copies", "The most copies of all layers.")
     ] = None,
@@ -169,6 +177,7 @@ def replan_command(
             placed,
             move_price=move_price,
             max_moves=max_moves,
+            max_moves_after_shift=max_moves_after_shift,
             max_copies=max_copies,
             **sizes.arguments(experts),
         )

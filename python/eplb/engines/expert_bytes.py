@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from eplb.engines.json_values import kind_of, whole_number_under
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
 # Bytes of a number.
 _DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
-# An expert has a gate, an up and a down projection.
-_MATRICES = 3
 # No model is so wide.
 _MOST = 2**20
 _GIVE: list[Part] = ["give ", Parameter("expert_bytes"), " instead"]
@@ -38,30 +35,32 @@ def expert_bytes_of(config_path: str | PathLike[str]) -> int:
             width = "intermediate_size"
         hidden = whole_number_under("hidden_size", config, least=1, most=_MOST)
         inner = whole_number_under(width, config, least=1, most=_MOST)
-        return _MATRICES * _matrix_bytes(config, hidden, inner)
+        # A gate, an up and a down projection.
+        shapes = [(inner, hidden), (inner, hidden), (hidden, inner)]
+        return sum(_matrix_bytes(config, rows, columns) for rows, columns in shapes)
 
 
-def _matrix_bytes(config: dict[str, Any], hidden: int, inner: int) -> int:
+def _matrix_bytes(config: dict[str, Any], rows: int, columns: int) -> int:
     quantised = config.get("quantization_config")
     if quantised is None:
-        return hidden * inner * _number_bytes(config)
+        return rows * columns * _number_bytes(config)
     if not isinstance(quantised, dict):
         raise PlanFileError(
             f"its quantization_config is {kind_of(quantised)}; expected an object", hint=_GIVE
         )
     method = quantised.get("quant_method")
     if method == "mxfp4":
-        # Half a byte, and a scale of one byte for each block of 32 in a row.
-        return int(hidden * inner * Fraction(1, 2)) + hidden * -(-inner // 32)
+        # Blocks of 32 in a row: half a byte each, and a scale of one byte.
+        return rows * -(-columns // 32) * 17
     if method == "fp8":
-        return hidden * inner + _scale_bytes(quantised.get("weight_block_size"), hidden, inner)
+        return rows * columns + _scale_bytes(quantised.get("weight_block_size"), rows, columns)
     raise PlanFileError(
         f"its quant_method is {kind_of(method)}; expected fp8 or mxfp4, or no quantization_config",
         hint=_GIVE,
     )
 
 
-def _scale_bytes(block: Any, hidden: int, inner: int) -> int:
+def _scale_bytes(block: Any, rows: int, columns: int) -> int:
     """A float32 for each block, or for the whole matrix."""
     if block is None:
         return 4
@@ -71,9 +70,7 @@ def _scale_bytes(block: Any, hidden: int, inner: int) -> int:
         or any(type(size) is not int or size < 1 for size in block)
     ):
         raise PlanFileError(f"weight_block_size is {short(block)}; expected two sizes", hint=_GIVE)
-    rows, columns = block
-    blocks = [-(-size // of) for size, of in ((hidden, int(rows)), (inner, int(columns)))]
-    return 4 * blocks[0] * blocks[1]
+    return 4 * -(-rows // int(block[0])) * -(-columns // int(block[1]))
 
 
 def _number_bytes(config: dict[str, Any]) -> int:

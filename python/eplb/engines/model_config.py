@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _ALL_MOE = ("gpt_oss", "granitemoe", "mixtral", "minimax_m2", "olmoe", "phimoe")
 # Names of the number of logical experts.
 _EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
+# Settings of how weights are stored.
+_STORED = ("dtype", "torch_dtype", "quantization_config")
 _GIVE_LAYERS: list[Part] = ["give ", Parameter("layers"), " instead"]
 
 
@@ -66,7 +68,9 @@ def config_of(path: str | PathLike[str]) -> Iterator[dict[str, Any]]:
             raise PlanFileError(f"it holds more than {limits.MAX_CONFIG_BYTES} bytes")
         config = object_with("the configuration", parse_json(content), ())
         if "num_hidden_layers" not in config and isinstance(config.get("text_config"), dict):
-            config = config["text_config"]  # a multimodal model
+            # A multimodal model: how weights are stored is said for all of it.
+            stored = {name: config[name] for name in _STORED if name in config}
+            config = {**stored, **config["text_config"]}
         yield config
     except EplbError as error:
         raise error.within(str(path)) from error

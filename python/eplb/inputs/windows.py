@@ -25,9 +25,12 @@ def has_windows(load: Any) -> bool:
     return _axes(load) == 3
 
 
-def _axes(load: Any) -> int:
+def _axes(load: Any, depth: int = 0) -> int:
+    """The axes of loads, as their first cell tells."""
     if isinstance(load, (list, tuple)):
-        return 1 + (_axes(load[0]) if load else 0)
+        if depth == 3:  # too many; a list may even contain itself
+            return 1
+        return 1 + (_axes(load[0], depth + 1) if load else 0)
     axes = getattr(load, "ndim", 0)
     return axes if isinstance(axes, int) else 0
 
@@ -36,11 +39,16 @@ def windows_of(load: Any) -> list[Any]:
     """The windows of loads with three axes, oldest first; other loads are one window.
 
     Raises:
-        LoadError: there is no window.
+        LoadError: there is no window, or there are more axes.
     """
-    if not has_windows(load):
+    if (axes := _axes(load)) > 3:
+        raise LoadError(
+            f"the loads have {'more than 3' if isinstance(load, (list, tuple)) else axes} axes; "
+            "expected [layers, experts] or [windows, layers, experts]"
+        )
+    if axes < 3:
         return [load]
-    windows = list(load)
+    windows = list(np.asarray(load) if isinstance(load, memoryview) else load)
     if not windows:
         raise LoadError("the loads have 0 windows; expected at least 1")
     return windows
@@ -171,14 +179,15 @@ def _sum_of_integers(array: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def _sum_of_floats(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """The float64 nearest to each exact sum, for any order of the windows."""
     windows, layers, experts = array.shape
-    total = np.empty((layers, experts))
-    for layer, expert in np.ndindex(layers, experts):
+    total = np.empty(layers * experts)
+    for cell, loads in enumerate(array.reshape(windows, -1).T.tolist()):
         try:
-            total[layer, expert] = math.fsum(array[:, layer, expert].tolist())
+            total[cell] = math.fsum(loads)
         except OverflowError:
+            layer, expert = divmod(cell, experts)
             raise LoadError(
                 f"layer {layer}, expert {expert}: the sum of {windows} windows exceeds float64",
                 layer=layer,
                 expert=expert,
             ) from None
-    return total
+    return total.reshape(layers, experts)

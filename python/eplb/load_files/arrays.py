@@ -92,6 +92,9 @@ def check_loads(array: npt.NDArray[Any]) -> None:
     """Refuses a wrong shape, and loads that are negative or not finite."""
     if array.ndim not in (2, 3) or array.size == 0:
         raise LoadError(f"the loads have shape {list(array.shape)}; {_SHAPES}")
+    if array.ndim == 3 and array.shape[0] > limits.MAX_WINDOWS:
+        most = limits.MAX_WINDOWS
+        raise LoadError(f"the loads have {array.shape[0]} windows; at most {most} are read")
     bad = array < 0
     if array.dtype.kind == "f":
         bad |= ~np.isfinite(array)

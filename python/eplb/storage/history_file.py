@@ -81,6 +81,8 @@ def from_dict(values: Any) -> HistoryContent:
     if not isinstance(layers, list):
         raise PlanFileError(f"layers must be a list, got {type(layers).__name__}")
     if not layers:
+        if (values["num_experts"], values["windows"]) != (0, 0):
+            raise PlanFileError("it has no layers; expected windows and num_experts to be 0")
         return HistoryContent(rows, decay, None, 0)
     experts, windows = size_of(values, "num_experts"), size_of(values, "windows")
     states, newest, exponents = [], [], []
@@ -126,8 +128,19 @@ def _number(values: dict[str, Any], name: str) -> int:
 
 
 def encode(content: HistoryContent) -> bytes:
-    """The bytes of the file."""
-    return (json.dumps(to_dict(content), separators=(",", ":")) + "\n").encode()
+    """The bytes of the file.
+
+    Raises:
+        EplbError: the file would be too large to be read again.
+    """
+    text = json.dumps(to_dict(content), separators=(",", ":")) + "\n"
+    if len(text) > limits.MAX_TEXT_BYTES or text.count(",") > limits.MAX_JSON_VALUES:
+        raise EplbError(
+            f"the history is too large for a file: at most {limits.MAX_TEXT_BYTES} bytes and "
+            f"{limits.MAX_JSON_VALUES} values are read again",
+            hint=["pickle it instead"],
+        )
+    return text.encode()
 
 
 def read(path: Path) -> HistoryContent:

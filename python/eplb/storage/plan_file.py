@@ -20,6 +20,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,8 @@ _COLUMNS = (
 )
 # Columns that are plain lists in the dict.
 _LISTS = ("bound", "beaten_by_duplicates", "gap")
+# A name in a file is printed, so it is not longer.
+_LONGEST_NAME = 80
 _CERTIFICATE_KEYS = {"loads_sha256", *_COLUMNS}
 
 
@@ -116,7 +119,7 @@ def from_dict(values: Any) -> PlanContent:
     version = _version(values)
     check_keys("the plan", values, _KEYS_OF_VERSION_1 | (_NEW_KEYS if version > 1 else set()))
     policy = values["policy"]
-    if policy is not None and not isinstance(policy, str):
+    if policy is not None and not _is_name(policy):
         raise PlanFileError(f"policy is {short(policy)}; expected a name or null")
     options, made_from = ({}, None) if version == 1 else (_options(values), _made_from(values))
     if values.get("cluster") is not None:
@@ -146,14 +149,26 @@ def _version(values: Any) -> int:
 
 def _options(values: dict[str, Any]) -> dict[str, Any]:
     options = values["options"]
-    plain = (str, int, float, bool, type(None))
     if not isinstance(options, dict) or not all(
-        isinstance(name, str) and isinstance(value, plain) for name, value in options.items()
+        _is_name(name) and _is_option(value) for name, value in options.items()
     ):
         raise PlanFileError(
             f"options is {short(options)}; expected an object of numbers, names or null"
         )
     return dict(options)
+
+
+def _is_option(value: Any) -> bool:
+    if isinstance(value, (bool, type(None))):
+        return True
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return abs(value) < 2**63 if type(value) is int else _is_name(value)
+
+
+def _is_name(value: Any) -> bool:
+    """Whether it is a name that can be printed."""
+    return isinstance(value, str) and len(value) <= _LONGEST_NAME and value.isprintable()
 
 
 def _made_from(values: dict[str, Any]) -> MadeFrom | None:
@@ -162,7 +177,9 @@ def _made_from(values: dict[str, Any]) -> MadeFrom | None:
         return None
     check_keys("made_from", said, {"windows", "history"})
     history = said["history"]
-    if history is not None and not isinstance(history, str):
+    if history is not None and (
+        not isinstance(history, str) or re.fullmatch("[0-9a-f]{16}", history) is None
+    ):
         raise PlanFileError(f"history is {short(history)}; expected a digest or null")
     return MadeFrom(size_of(said, "windows"), history)
 
