@@ -23,13 +23,13 @@ ROOT = Path(__file__).parents[2]
 ALLOWED_SHARE, ALLOWED_SECONDS = 0.1, 30e-6
 
 
-def measure(case: Case, rounds: int = ROUNDS) -> Measured:
-    """What Python adds as a share of what it may add: the median batch."""
+def measure(case: Case, rounds: int = ROUNDS, profile: str = "bench") -> Measured:
+    """What Python adds as a share of what it may add: the median batch. Cargo builds with a profile."""
     python, rust = PLANNERS[case.planner], OPTIONS[case.planner]
     batches = case.batches(1)
     timed = alternately({case.planner: python}, batches, case.sizes, rounds=1)[case.planner]
     in_python, in_rust = (Timed([[] for _ in batches]) for _ in range(2))
-    with rust_process() as process:
+    with rust_process(profile) as process:
         for _ in range(rounds):
             for i, load in enumerate(batches):
                 in_python.seconds[i] += turn(python, load, case.sizes)[0]
@@ -48,11 +48,11 @@ def measure(case: Case, rounds: int = ROUNDS) -> Measured:
     return Measured(figures, details)
 
 
-def executable() -> Path:
+def executable(profile: str = "bench") -> Path:
     """The Rust counterpart, built."""
     command = ["cargo", "bench", "--package", "eplb-core", "--bench", "given", "--no-run"]
     run = subprocess.run(
-        [*command, "--locked", "--quiet", "--message-format=json"],
+        [*command, f"--profile={profile}", "--locked", "--quiet", "--message-format=json"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -64,10 +64,10 @@ def executable() -> Path:
 
 
 @contextmanager
-def rust_process() -> Iterator[subprocess.Popen[str]]:
+def rust_process(profile: str) -> Iterator[subprocess.Popen[str]]:
     """The counterpart, waiting for problems."""
     pipe = subprocess.PIPE
-    with subprocess.Popen([executable()], stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen([executable(profile)], stdin=pipe, stdout=pipe, text=True) as process:
         yield process
 
 
