@@ -20,6 +20,7 @@ DEEP = (
     "core/test_optima.py",
     "core/test_builds.py",
     "core/test_peers.py",
+    "over_time/test_exact_search.py",
 )
 #: What was counted -> the least that will do.
 LEAST = {

@@ -50,7 +50,9 @@ class LoadHistory:
         self._digest = (0, "")  # after how many windows, and what it is
         self._lock = Lock()  # windows that are observed together stay together
         if self._rows >= 2**32:
-            raise EplbError(Parameter("rows", str(self._rows)), " is too large; expected at most 32")
+            raise EplbError(
+                Parameter("rows", str(self._rows)), " is too large; expected at most 32"
+            )
         _core.LoadHistory(1, 1, self._rows, self._decay)  # checks the options
 
     def observe(self, load: Any, *, threads: int = 1) -> None:
@@ -76,7 +78,9 @@ class LoadHistory:
             if history is None:
                 layers, experts = windows[0].layers, windows[0].experts
                 history = _core.LoadHistory(layers, experts, self._rows, self._decay)
-            for window in windows:  # all have the shape of the first, which is checked before it counts
+            for (
+                window
+            ) in windows:  # all have the shape of the first, which is checked before it counts
                 history.observe(window, threads)
             self._history = history
             self._windows += len(windows)

@@ -82,18 +82,17 @@ def test_every_move_is_evaluated_as_specified(
             assert after.list() == plain.after(best[0]).slots
 
 
-#: Points of mean balancedness that the core may be below the exact search, if not 0.5. On this sequence
-#: it is 0.8 below (0.5 on all layers): in every third step the screen leaves out the best move,
-#: because of the swaps of two slots on the same two GPUs it keeps one.
-BELOW = {"gpt-oss, in the order of the file": 0.9}
+#: With the deep profile, all layers; otherwise every fourth one, of which fewer than ten are left.
+DEEP = settings.get_current_profile_name() == "deep"
+EVERY, BELOW = (1, 0.5) if DEEP else (4, 0.6)
 
 
 @pytest.mark.parametrize("name", FLOORS)
 def test_the_next_window_is_as_balanced_as_by_the_exact_search(name: str) -> None:
-    """All windows of every fourth layer; both begin with the first plan of the core."""
+    """All windows; both begin with the first plan of the core."""
     sequence, _ = FLOORS[name]
-    some = Sequence(sequence.windows[:, ::4], sequence.num_replicas, sequence.num_gpus)
+    some = Sequence(sequence.windows[:, ::EVERY], sequence.num_replicas, sequence.num_gpus)
     ours, exact = score(some, OverTime(some)), score(some, ExactSearch(some))
-    assert ours.mean >= exact.mean - BELOW.get(name, 0.5)
+    assert ours.mean >= exact.mean - BELOW
     # Both move equally much: no more than a point apart.
     assert abs(ours.moved - exact.moved) <= 1

@@ -38,7 +38,7 @@ def test_windows_one_by_one_or_together_in_any_type() -> None:
         np.asfortranarray(WINDOWS),
         WINDOWS.tolist(),
         [*WINDOWS],
-        memoryview(WINDOWS),
+        memoryview(WINDOWS),  # type: ignore[arg-type]  # numpy has no stub of the buffer protocol
         tuple(map(torch.tensor, WINDOWS)),
         torch.tensor(WINDOWS),
         torch.tensor(WINDOWS).double(),

@@ -104,6 +104,20 @@ def test_every_decision_of_an_update_is_equal(data: st.DataObject) -> None:
 
 
 @given(st.data())
+@settings(max_examples=40)
+def test_every_decision_among_many_swaps_is_equal(data: st.DataObject) -> None:
+    """So many that those are chosen which look best."""
+    experts, gpus = data.draw(st.integers(9, 12)), data.draw(st.integers(4, 5))
+    per_gpu = data.draw(st.integers(9, experts))
+    assert per_gpu * per_gpu * gpus > 320
+    core, plain = observed(*data.draw(histories(experts)))
+    if not plain.rows:
+        return
+    slots = data.draw(placements(experts, gpus, per_gpu))
+    check(core, plain, slots, gpus, (6, 6), data.draw(st.sampled_from([0, 10_000])))
+
+
+@given(st.data())
 @settings(max_examples=100)
 def test_every_decision_with_groups_on_nodes_is_equal(data: st.DataObject) -> None:
     nodes, size = 2, data.draw(st.integers(1, 3))

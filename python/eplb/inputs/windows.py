@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 
 
 def has_windows(load: Any) -> bool:
-    """Whether loads have three axes: an array, a tensor, nested lists, or a list of tables."""
-    return _axes(load) == 3
+    """Whether loads have three axes: an array, a tensor, nested lists, or a list of tables.
+
+    Raises:
+        LoadError: they have more.
+    """
+    if (axes := _axes(load)) > 3:
+        raise LoadError(
+            f"the loads have {'more than 3' if isinstance(load, (list, tuple)) else axes} axes; "
+            "expected [layers, experts] or [windows, layers, experts]"
+        )
+    return axes == 3
 
 
 def _axes(load: Any, depth: int = 0) -> int:
@@ -39,14 +48,9 @@ def windows_of(load: Any) -> list[Any]:
     """The windows of loads with three axes, oldest first; other loads are one window.
 
     Raises:
-        LoadError: there is no window, or there are more axes.
+        LoadError: there is no window.
     """
-    if (axes := _axes(load)) > 3:
-        raise LoadError(
-            f"the loads have {'more than 3' if isinstance(load, (list, tuple)) else axes} axes; "
-            "expected [layers, experts] or [windows, layers, experts]"
-        )
-    if axes < 3:
+    if not has_windows(load):
         return [load]
     windows = list(np.asarray(load) if isinstance(load, memoryview) else load)
     if not windows:

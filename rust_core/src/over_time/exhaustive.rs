@@ -15,7 +15,7 @@ impl<const N: usize> MoveFinder<N> for Exhaustive {
         busy: usize,
         least: LeastGains,
     ) -> Option<(Move, u64)> {
-        best(state, moves(state, busy).into_iter(), least, |_| u64::MAX)
+        best(state, moves(state, busy).into_iter(), least)
     }
 
     fn follow(&mut self, _: &State<'_, N>, _: &[usize], _: &[u16]) {}

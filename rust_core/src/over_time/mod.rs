@@ -2,12 +2,12 @@
 //!
 //! A [`LoadHistory`](crate::LoadHistory) keeps a few rows of merged windows for each layer, with
 //! weights. A placement is judged by its GPU loads in all rows ([`objective`]) and improved by moves
-//! that are worth their price ([`search`]): estimates for all moves around a busy GPU ([`screen`]),
-//! bounds ([`swap_bound`]) and exact gains ([`state`]) for the best of them. It begins with the
-//! placement in force ([`previous`], [`repair`]) or with a new one ([`cold`], for the policy
-//! [`multiwindow`]). Slots that would stay empty get an expert ([`mod@fill`]). The weight copies from
-//! one placement to the next are put in steps ([`transfers`](mod@transfers)). All numbers are
-//! integers: equal histories give equal plans.
+//! that are worth their price ([`search`]): estimates for all moves around a busy GPU ([`screen`]), and
+//! exact gains ([`state`]) for the best of them. It begins with the placement in force
+//! ([`previous`], [`repair`]) or with a new one ([`cold`], for the policy [`multiwindow`]). Slots
+//! that would stay empty get an expert ([`mod@fill`]). The weight copies from one placement to the
+//! next are put in steps ([`transfers`](mod@transfers)). All numbers are integers: equal histories
+//! give equal plans.
 
 mod cold;
 mod error;
@@ -23,7 +23,6 @@ pub(crate) mod replan;
 mod screen;
 mod search;
 mod state;
-mod swap_bound;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transfers;

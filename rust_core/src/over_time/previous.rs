@@ -80,7 +80,11 @@ impl Previous<'_> {
         let mut held = self.row(layer).chunks_exact(self.num_slots / self.num_gpus);
         let arrived = |gpu: usize| {
             let held = held.next().unwrap_or_default();
-            let new = slots[fleet.slots(gpu)].iter().filter(|&&expert| expert != EMPTY);
+            let new = &slots[fleet.slots(gpu)];
+            if held.iter().copied().eq(new.iter().map(|&expert| i64::from(expert))) {
+                return 0; // most GPUs: quickly
+            }
+            let new = new.iter().filter(|&&expert| expert != EMPTY);
             new.filter(|&&expert| !held.contains(&i64::from(expert))).count() as u64
         };
         (0..fleet.gpus()).map(arrived).sum()

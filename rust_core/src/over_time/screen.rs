@@ -8,12 +8,13 @@
 
 use crate::over_time::objective::{Cells, slope};
 use crate::over_time::state::{EMPTY, LeastGains, Move, State};
-use crate::over_time::swap_bound::SwapBound;
 
 /// The most swaps of a scan that are evaluated exactly.
 const MAX_SWAPS: usize = 320;
 /// The most reassignments of a scan that are evaluated exactly.
 const MAX_REASSIGNMENTS: usize = 32;
+/// A move is not evaluated if its estimate is below this part of what it must gain.
+const PART_OF_GAIN: u64 = 2;
 /// GPUs that are screened together: numbers of 16 bits that fill a vector.
 const LANES: usize = 8;
 type Lanes = [i16; LANES];
@@ -38,7 +39,6 @@ pub(crate) struct Screen<const N: usize> {
     /// the slots of each expert.
     felt: Vec<i32>,
     felt_sum: Vec<u64>,
-    bound: SwapBound<N>,
     around: Around,
     swaps: Vec<u64>,
     reassignments: Vec<u64>,
@@ -59,6 +59,8 @@ struct Around {
     /// at home.
     others: Vec<Others>,
     most_at_home: i16,
+    /// What an estimate must be, by the weight copies of the move; 1 at least.
+    least: [i32; 3],
     /// Of one more replica on the busy GPU: what that GPU would feel, and what it takes from the others
     /// minus that, `[experts]`.
     added: Vec<i16>,
@@ -76,6 +78,25 @@ struct Around {
 struct Others {
     swap_in: Lanes,
     at_home: Lanes,
+}
+
+/// Every swap of a busy GPU with another one, estimated as 0.
+fn all_swaps<const N: usize>(state: &State<'_, N>, busy: usize, swaps: &mut Vec<u64>) {
+    let zone = state.fleet.zone(state.fleet.zone_of(busy));
+    for gpu in zone.filter(|&gpu| gpu != busy) {
+        for other in state.fleet.slots(gpu) {
+            let theirs = state.slots[other];
+            if state.holds(busy, theirs) {
+                continue;
+            }
+            for (position, slot) in state.fleet.slots(busy).enumerate() {
+                let mine = state.slots[slot];
+                if !state.holds(gpu, mine) && (mine, theirs) != (EMPTY, EMPTY) {
+                    swaps.push(candidate(0, position, other));
+                }
+            }
+        }
+    }
 }
 
 /// On its own, this is an instruction for eight products. In a loop, compilers widen what stays the same
@@ -157,7 +178,6 @@ impl<const N: usize> Screen<N> {
             curvature: vec![0; gpus],
             felt: vec![0; state.slots.len()],
             felt_sum: vec![0; experts],
-            bound: SwapBound::default(),
             around: Around::default(),
             swaps: Vec::new(),
             reassignments: Vec::new(),
@@ -181,7 +201,6 @@ impl<const N: usize> Screen<N> {
             self.largest_load[gpu] = state.load[gpu].iter().copied().max().unwrap_or(0);
         }
         let largest = self.largest_load.iter().copied().max().unwrap_or(0);
-        self.bound.update(state, largest, gpus.clone(), experts);
         let steepest = slope(largest);
         let shift = (u64::BITS - steepest.leading_zeros()).saturating_sub(11);
         if shift == self.slope_shift {
@@ -223,6 +242,7 @@ impl<const N: usize> Screen<N> {
         least: LeastGains,
     ) -> Option<(Move, u64)> {
         self.look_around(state, busy);
+        self.around.least = least.map(|gain| self.least_estimate(gain));
         self.swaps.clear();
         self.reassignments.clear();
         self.screen_swaps(state, busy);
@@ -230,26 +250,24 @@ impl<const N: usize> Screen<N> {
         self.screen_reassignments_elsewhere(state, busy);
         keep_best(&mut self.swaps, MAX_SWAPS);
         keep_best(&mut self.reassignments, MAX_REASSIGNMENTS);
-        // What looks best comes first: then few others can be better.
-        if let Some(best) = (0..self.swaps.len()).max_by_key(|&index| self.swaps[index]) {
-            self.swaps.swap(0, best);
-        }
         let first = state.fleet.slots(busy).start as u32;
         let swap = |(position, slot): (u32, u32)| Move::Swap(first + position, slot);
         let reassign = |(slot, expert): (u32, u32)| Move::Reassign(slot, expert as u16);
         let swaps = self.swaps.iter().map(|&candidate| swap(indices(candidate)));
         let reassignments =
             self.reassignments.iter().map(|&candidate| reassign(indices(candidate)));
-        let at_most = |step: Move| match step {
-            Move::Swap(a, b) => self.bound.gain_at_most(state, a as usize, b as usize),
-            Move::Reassign(..) => u64::MAX,
-        };
-        best(state, swaps.chain(reassignments), least, at_most)
+        best(state, swaps.chain(reassignments), least)
     }
 
-    #[cfg(test)]
-    pub(super) fn gain_at_most(&self, state: &State<'_, N>, a: usize, b: usize) -> u64 {
-        self.bound.gain_at_most(state, a, b)
+    /// What an estimate must be if the move must gain so much.
+    fn least_estimate(&self, gain: u64) -> i32 {
+        // A gain is 8 * slope * load / 2^16; slopes and loads are in units of 2^slope_shift and 2^4.
+        let up = self.around.shift + self.slope_shift;
+        let least = match up.checked_sub(9) {
+            Some(shift) => (gain / PART_OF_GAIN) >> shift,
+            None => (gain / PART_OF_GAIN).saturating_mul(1 << (9 - up)),
+        };
+        i32::try_from(least).unwrap_or(i32::MAX).max(1)
     }
 
     /// The small numbers around a GPU.
@@ -306,10 +324,16 @@ impl<const N: usize> Screen<N> {
         }
     }
 
-    /// For each slot of the busy GPU and each other GPU the slot there that looks best.
+    /// For each slot of the busy GPU and each other GPU the slot there that looks best; all of them if
+    /// they are few.
     fn screen_swaps(&mut self, state: &State<'_, N>, busy: usize) {
         let Self { around, swaps, felt, .. } = self;
         let zone = state.fleet.zone(state.fleet.zone_of(busy));
+        let slots = state.fleet.zone_slots(state.fleet.zone_of(busy));
+        if state.fleet.slots(busy).len() * slots.len() <= MAX_SWAPS {
+            all_swaps(state, busy, swaps);
+            return;
+        }
         let curvature_here = around.curvature[busy - zone.start];
         for (position, slot) in state.fleet.slots(busy).enumerate() {
             let expert = state.slots[slot];
@@ -325,8 +349,12 @@ impl<const N: usize> Screen<N> {
                     best_wide_swaps(here, others, there, curvatures)
                 };
                 for (gpu, (estimate, other)) in (zone.start + block * LANES..).zip(best) {
-                    if estimate > 0 && !state.holds(gpu, expert) {
-                        let other = state.fleet.slots(gpu).start + other;
+                    if estimate < around.least[1] || state.holds(gpu, expert) {
+                        continue;
+                    }
+                    let other = state.fleet.slots(gpu).start + other;
+                    let copies = state.copies(Move::Swap(slot as u32, other as u32));
+                    if estimate >= around.least[copies as usize] {
                         swaps.push(candidate(estimate, position, other));
                     }
                 }
@@ -369,7 +397,7 @@ impl<const N: usize> Screen<N> {
             let here = to_near_i16(self.felt[slot] >> self.around.shift);
             let Around { worth, added, .. } = &self.around;
             for experts in [0..half, half..worth.len()] {
-                let mut best = (0, 0);
+                let mut best = (self.around.least[1] - 1, None);
                 let numbers = worth[experts.clone()].iter().zip(&added[experts.clone()]);
                 for (expert, (&worth, &added)) in experts.zip(numbers) {
                     // Most cannot be better, whatever is bent.
@@ -377,12 +405,12 @@ impl<const N: usize> Screen<N> {
                     if straight > best.0 {
                         let estimate = straight - bend(here.saturating_sub(added), curvature);
                         if estimate > best.0 {
-                            best = (estimate, expert);
+                            best = (estimate, Some(expert));
                         }
                     }
                 }
-                if best.0 > 0 {
-                    self.reassignments.push(candidate(best.0, slot, best.1));
+                if let (estimate, Some(expert)) = best {
+                    self.reassignments.push(candidate(estimate, slot, expert));
                 }
             }
         }
@@ -423,7 +451,7 @@ impl<const N: usize> Screen<N> {
         let zone = state.fleet.zone(state.fleet.zone_of(busy));
         let first = state.fleet.slots(busy).start;
         // What an estimate must be to be among the best few.
-        let mut least = 1;
+        let mut least = self.around.least[1];
         for (lane, gpu) in zone.clone().enumerate().filter(|&(_, gpu)| gpu != busy) {
             let curvature = self.around.curvature[lane];
             let most = i32::from(self.around.most_worth[lane]);
@@ -448,7 +476,7 @@ impl<const N: usize> Screen<N> {
                             .iter()
                             .map(|&kept| estimate_of(kept))
                             .min()
-                            .unwrap_or(1);
+                            .unwrap_or(least);
                     }
                 }
             }
@@ -601,12 +629,11 @@ fn bend_of_swap(less: i16, more: i16, curvature: i16, other_curvature: i16) -> i
 }
 
 /// The move with the largest exact gain per copy, and its gain, if that is enough. Ties: swaps first,
-/// then lower indices. A move is evaluated if its gain, `at_most` this, could be the largest.
+/// then lower indices.
 pub(crate) fn best<const N: usize>(
     state: &State<'_, N>,
     moves: impl Iterator<Item = Move>,
     least: LeastGains,
-    at_most: impl Fn(Move) -> u64,
 ) -> Option<(Move, u64)> {
     let order = |step: Move| match step {
         Move::Swap(a, b) => (false, a, b),
@@ -618,9 +645,6 @@ pub(crate) fn best<const N: usize>(
     for step in moves {
         let copies = state.copies(step);
         let needs = needed[copies as usize];
-        if at_most(step) < needs {
-            continue;
-        }
         let Some(gain) = state.gain(step).filter(|&gain| gain >= needs) else { continue };
         let better = best.is_none_or(|(other, other_gain, other_copies)| {
             gain * other_copies > other_gain * copies || order(step) < order(other)

@@ -205,13 +205,6 @@ fn every_step_gains_what_it_says_and_leaves_a_valid_placement() {
         assert_same(&state, &anew);
         let mut made_anew = Screen::new(&state);
         for gpu in 0..fleet.gpus() {
-            // Whatever a swap gains, its bound is no less.
-            for a in fleet.slots(gpu) {
-                for b in (0..fleet.num_slots()).filter(|&b| fleet.gpu_of(b) != gpu) {
-                    let gain = state.gain(Move::Swap(a as u32, b as u32)).unwrap_or(0);
-                    assert!(gain <= screen.gain_at_most(&state, a, b));
-                }
-            }
             let best = MoveFinder::best_move(&mut made_anew, &state, gpu, [1; 3]);
             assert_eq!(MoveFinder::best_move(&mut screen, &state, gpu, [1; 3]), best);
         }

@@ -7,8 +7,13 @@ It says what the core computes, number for number, and takes no care of time. Li
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
 from math import isqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EMPTY = -1
 
@@ -244,6 +249,7 @@ class Screen:
         loads = state.loads()
         steepest = max(slope(load) for row in loads for load in row)
         shift = max(0, steepest.bit_length() - 11)
+        self.slope_shift = shift
         self.slopes = [[slope(load) >> shift for load in row] for row in loads]
         self.pull = [
             sum(s * (load >> 4) for s, load in zip(slopes, row, strict=True))
@@ -301,16 +307,28 @@ class Screen:
         bent = bend(i16(self.at_home(slot) - added), self.curvature[gpu]) >> 3
         return self.given(slot) + self.relief(expert) - added - bent
 
-    def candidates(self) -> list[Move]:
-        """The moves to be evaluated."""
+    def looks_worth(self, estimate: int, gain: int) -> bool:
+        """Whether a move with this estimate may gain so much: half of that is enough."""
+        up = self.shift + self.slope_shift - 9
+        least = gain // 2 >> up if up >= 0 else gain // 2 << -up
+        return estimate >= max(1, least)
+
+    def candidates(self, least: Callable[[int], int]) -> list[Move]:
+        """The moves to be evaluated, if a move must gain ``least`` by the copies that it takes."""
         state, busy = self.state, self.busy
         swaps, reassignments = [], []
+        zone_slots = sum(len(state.range(gpu)) for gpu in self.zone)
+        few = len(state.range(busy)) * zone_slots <= 320
         for here in state.range(busy):
             for gpu in self.zone:
                 if gpu == busy or state.slots[here] in state.held(gpu):
                     continue
                 there = [s for s in state.range(gpu) if state.slots[s] not in state.held(busy)]
-                swaps += best_of([(self.swap(here, s), Move(False, here, s)) for s in there])
+                moves = [Move(False, here, s) for s in there]
+                if few:
+                    swaps += [(0, m) for m in moves if state.copies(m) > 0]
+                else:
+                    swaps += best_of([(self.swap(m.a, m.b), m) for m in moves])
         half = len(state.whole) // 2
         for slot in filter(state.can_give, state.range(busy)):
             for experts in (range(half), range(half, len(state.whole))):
@@ -333,10 +351,17 @@ class Screen:
                         if expert not in state.held(gpu)
                     ]
                 )
+
+        def looks_good(found: tuple[int, Move]) -> bool:
+            estimate, move = found
+            if few and not move.reassign:
+                return True
+            return self.looks_worth(estimate, least(state.copies(move)))
+
         return [
             move
             for moves, most in ((swaps, 320), (reassignments, 32))
-            for _, move in sorted(moves, key=lambda x: (-x[0], x[1]))[:most]
+            for _, move in sorted(filter(looks_good, moves), key=lambda x: (-x[0], x[1]))[:most]
         ]
 
 
@@ -364,6 +389,12 @@ def best_move(state: State, moves: list[Move], left: int) -> tuple[Move, int] | 
     return best and (best[0], best[1])
 
 
+def least_gain(price: int, left: int, before: int, slots: int, copies: int) -> int:
+    """What a move of so many copies must gain, if so many are left."""
+    gain = -(-8 * price * copies * before // (10**6 * slots))
+    return max(1, gain) if copies <= left else 2**64
+
+
 def search(state: State, copies: int, price: int) -> tuple[State, list[Step]]:
     """Improves a state; ``price`` in millionths of the norm for all slots."""
     steps: list[Step] = []
@@ -376,14 +407,16 @@ def search(state: State, copies: int, price: int) -> tuple[State, list[Step]]:
             gpus = [gpu for gpu in range(state.gpus) if state.zone(gpu) == zone]
             busiest += sorted(gpus, key=lambda gpu: (-potentials[gpu], gpu))[:2]
         found = None
+        least = partial(least_gain, price, copies, before, len(state.slots))
         for busy in sorted(busiest, key=lambda gpu: (-potentials[gpu], gpu)):
             if busy in idle:
                 continue
-            found = best_move(state, Screen(state, busy).candidates(), copies)
+
+            found = best_move(state, Screen(state, busy).candidates(least), copies)
             if found:
                 move, gain = found
                 cost = state.copies(move)
-                if gain * 10**6 * len(state.slots) >= 8 * price * cost * before:
+                if gain >= least(cost):
                     break
             found = None
             idle.add(busy)
