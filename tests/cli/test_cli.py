@@ -133,6 +133,7 @@ def test_plan_as_json(run: Any) -> None:
         **figures(PLAN),
         "unbalanced": figures(trivial()),
         "phy2log": PLAN.phy2log.tolist(),
+        "hidden_layers": None,
         "plot": None,
         "out": "plan.json",
         "notes": [],
@@ -559,10 +560,18 @@ MISTAKES: dict[str, tuple[str, str]] = {
         r"^'a\.json' is not a file name for the format trtllm",
     ),
     "a format without a file": (
-        f"{PLANNED} --format sglang",
-        "^--format needs --out FILE",
+        f"{PLANNED} --format trtllm",
+        "^the trtllm format needs hidden-layer numbers for the plan's 5 layers\nhint: give --layers",
     ),
-    "layers without a file": (f"{PLANNED} --layers 3", "^--layers needs --out FILE"),
+    "layers without a file": (f"{PLANNED} --layers 3", "^1 layer named for a plan of 5\n"),
+    "extra layers of an engine without": (
+        f"{PLANNED} --format sglang --out a.json --extra-layers 61",
+        "^--extra-layers: a file of the format sglang has no .* expected trtllm\nhint: leave out",
+    ),
+    "extra layers that are planned": (
+        f"{PLANNED} --format trtllm --out a.yaml --layers 3-7 --extra-layers 7",
+        "^layer 7 is planned, so not extra\nhint: leave out --extra-layers$",
+    ),
     "layers that are none": (
         f"{PLANNED} --layers 3- --out a.json",
         "'3-' is not a list of layers; expected for example 3-60",
@@ -631,8 +640,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "too many of the best": ("sample --experts 4 --top-k 8", "--top-k"),
     "windows as CSV": ("sample --windows 2", "^CSV has only one window"),
     "layers and a config of evaluate": (
-        "evaluate lists.json loads.npy --format sglang --gpus 1 --layers 0 --config bad.json",
-        "give --layers or --config, not both",
+        "evaluate lists.json loads.npy --gpus 1 --layers 0 --config bad.json",
+        "--config says which layers there are",
     ),
     "too wide a range of layers": (
         f"{PLANNED} --layers 0-16384 --out a.json",
@@ -663,14 +672,16 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "verify sglang.json loads.npy",
         r"^sglang\.json: this is not a plan file: .*\nhint: .* --format",
     ),
-    "the same of evaluate": ("evaluate sglang.json loads.npy", r"hint: .* --format"),
+    "the same of evaluate": (
+        "evaluate sglang.json loads.npy",
+        r"many GPUs it is\nhint: give --gpus",
+    ),
     "a picture for a plan": (
         "verify picture.png loads.npy",
         r"^picture\.png: it is not valid JSON: its bytes are not UTF-8 text$",
     ),
     "out is this folder": (f"{PLANNED} --out .", r"^'\.' is not a file name for the format plan"),
     "no config, nor a file": (f"{PLANNED} --config no.json", r"^no\.json: No such file"),
-    "a config without a file": (f"{PLANNED} --config config.json", "^--config needs --out FILE"),
     "no plan file": ("verify no.json loads.npy", r"^no\.json: No such file"),
     "no plan, binary": (
         "verify loads.npy loads.npy",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.comparison import figures_of, sizes_of
 from eplb.cli.output import WIDTH
-from eplb.engines import METRICS
+from eplb.engines import ENGINE_OF, METRICS
 from eplb.summary import ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import eplb
     from eplb.analysis.comparison import PlanSizes
@@ -30,12 +30,17 @@ def spare_notes(sizes: PlanSizes, worst: float) -> list[str]:
     return [f"{lack}; try --redundant {sizes.num_gpus}"]
 
 
-def metric_lines(plan: eplb.Plan, name: str | None) -> list[str]:
+def engine_named(*names: str | None) -> str | None:
+    """The first of these formats and dumps that an engine has, to know how that one starts."""
+    return next((name for name in names if name in ENGINE_OF), None)
+
+
+def metric_lines(plan: eplb.Plan, name: str | None, engine: str | None) -> list[str]:
     """A line for the metric, if one was given."""
     if name is None:
         return []
     metric = METRICS[name]
-    before, after = metric.of(plan.trivial().gpu_load), metric.of(plan.gpu_load)
+    before, after = metric.of(plan.trivial(engine).gpu_load), metric.of(plan.gpu_load)
     figures = "no load"
     if after is not None and before is not None:
         figures = f"{ratio(after)} (unbalanced {ratio(before)})"
@@ -58,8 +63,10 @@ def _wrapped(name: str, text: str) -> list[str]:
     )
 
 
-def plan_values(plan: eplb.Plan) -> dict[str, Any]:
-    """A plan as plain values, for JSON."""
+def plan_values(
+    plan: eplb.Plan, layers: Sequence[int] | None, engine: str | None
+) -> dict[str, Any]:
+    """A plan as plain values, for JSON; arguments are those of ``summary``."""
     return {
         "policy": plan.policy,
         "digest": plan.digest(),
@@ -67,6 +74,7 @@ def plan_values(plan: eplb.Plan) -> dict[str, Any]:
         "is_global": plan.is_global,
         "loaded_layers": len(plan.loaded_layers),
         **asdict(figures_of(plan)),
-        "unbalanced": asdict(figures_of(plan.trivial())),
+        "unbalanced": asdict(figures_of(plan.trivial(engine))),
+        "hidden_layers": None if layers is None else [*layers],
         "phy2log": plan.phy2log.tolist(),
     }

@@ -190,6 +190,16 @@ Config = Annotated[
         help="The model's config.json, which says which hidden layers are MoE layers.",
     ),
 ]
+ExtraLayers = Annotated[
+    Any,
+    typer.Option(
+        "--extra-layers",
+        metavar="LIST",
+        parser=_layers,
+        help="Further MoE layers that trtllm's file must name, for example 61: those of multi-token "
+        "prediction. By default those that --config says.",
+    ),
+]
 Out = Annotated[str | None, typer.Option("--out", metavar="FILE", help="Write the plan.")]
 OutFormat = Annotated[
     str,
@@ -275,6 +285,7 @@ _OPTIONS = {
     "num_nodes": "--nodes",
     "num_hidden_layers": "--num-hidden-layers",
     "layers": "--layers",
+    "extra_layers": "--extra-layers",
     "config": "--config",
     "format": "--format",
     "key": "--key",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import eplb
-from eplb.engines import FORMATS, HiddenLayers
+from eplb.engines import FORMATS, HiddenLayers, load_engine_file
 from eplb.errors import Parameter, Part
+from eplb.plans import plan_of_engine_file
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -15,18 +17,40 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+@dataclass(frozen=True)
+class ReadPlacement:
+    """A placement from a file."""
+
+    plan: eplb.Plan
+    #: Hidden layer of each row, if it is known.
+    layers: Sequence[int] | None
+    #: What was left out, a line each.
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> Sequence[int] | None:
+        """``layers``, if there are as many as rows."""
+        as_many = self.layers is not None and len(self.layers) == self.plan.num_layers
+        return self.layers if as_many else None
+
+
 def read_placement(
     path: str,
     format: str,  # noqa: A002
     gpus: int | None,
     layers: Sequence[int] | None,
-) -> tuple[eplb.Plan, Sequence[int] | None]:
-    """A placement, and the hidden layer of each of its rows, if it is known."""
+    experts: int,
+    *,
+    groups: int = 1,
+    nodes: int = 1,
+) -> ReadPlacement:
+    """The placement in a file of this format, for loads of so many experts."""
     if format == "plan":
-        return eplb.load_plan(path), layers
+        return ReadPlacement(eplb.load_plan(path), layers)
     chosen = None if format in FORMATS and FORMATS[format].rows == "moe" else layers
-    plan, named = eplb.Plan.from_engine_file(path, format, num_gpus=gpus, layers=chosen)
-    return plan, named or layers
+    file = load_engine_file(path, format, num_gpus=gpus, layers=chosen, num_experts=experts)
+    plan = plan_of_engine_file(path, file, groups, nodes)
+    return ReadPlacement(plan, file.layers or layers, file.notes)
 
 
 def _other_layers(

@@ -10,11 +10,12 @@ import typer
 
 import eplb
 from eplb.analysis.comparison import sizes_of
-from eplb.cli.figures import lines_of, metric_lines, plan_values, spare_notes
+from eplb.cli.figures import engine_named, lines_of, metric_lines, plan_values, spare_notes
 from eplb.cli.histories import history_with
 from eplb.cli.options import (
     AsJson,
     Config,
+    ExtraLayers,
     Gpus,
     Groups,
     HiddenLayers,
@@ -36,10 +37,11 @@ from eplb.cli.options import (
     gap,
 )
 from eplb.cli.output import busy, say
-from eplb.cli.targets import check_outputs, checked_target
+from eplb.cli.targets import check_outputs
+from eplb.engines.target import target
 from eplb.load_files import read_windows
 from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS
-from eplb.summary import LARGE_GAP
+from eplb.summary import LARGE_GAP, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +87,7 @@ def plan_command(
     layers: Layers = None,
     num_hidden_layers: HiddenLayers = None,
     config: Config = None,
+    extra_layers: ExtraLayers = None,
     plot: Annotated[
         str | None,
         typer.Option(
@@ -104,9 +107,19 @@ def plan_command(
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     inputs = [*(("the loads", place) for place in loads), ("the config", config)]
     check_outputs(inputs, {"--out": out, "--plot": plot, "--history": history})
-    goal = checked_target(out, format, layers, num_hidden_layers, config)
+    goal = target(
+        out,
+        format,
+        layers=layers,
+        num_hidden_layers=num_hidden_layers,
+        config=config,
+        extra_layers=extra_layers,
+    )
     picture = None if plot is None else _picture(plot)
     read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
+    goal = goal.for_layers(read.layers)
+    names = goal.hidden_layers(len(read.windows[0]))
+    engine = engine_named(format, written_by)
     if windows is not None:
         read = read.merged(windows)
     remembered = None if history is None else history_with(history, read.loads, threads)
@@ -125,8 +138,7 @@ def plan_command(
     notes = [*read.notes, *sizes.notes(), *spare]
     if made.policy in EFFORT_POLICIES and effort != "best" and made.gap.max() > LARGE_GAP:
         notes.append("some gap is large; --effort best searches longer")
-    if goal is not None:
-        notes += made.write(goal.for_layers(read.layers))
+    notes += made.write(goal)
     if remembered is not None and history is not None:
         remembered.save(history)
     if picture is not None:
@@ -134,11 +146,15 @@ def plan_command(
 
         plot_plan(made, picture)
     if as_json:
-        say(json.dumps({**plan_values(made), "out": out, "plot": plot, "notes": notes}))
+        say(
+            json.dumps(
+                {**plan_values(made, names, engine), "out": out, "plot": plot, "notes": notes}
+            )
+        )
         return
     lines = [
-        str(made),
-        *metric_lines(made, metric),
+        summary(made, names, engine),
+        *metric_lines(made, metric, engine),
         *lines_of("planned in", [f"{seconds * 1000:.2f} ms"]),
         *lines_of("note", notes),
         *lines_of("note", [] if out else ["not written; --out FILE writes the plan"]),
