@@ -207,7 +207,8 @@ class Plan(PlanTables):
                 slot=slot,
             )
         loaded = tuple(self.loaded_layers.tolist()) if self.certified else None
-        return PlacedLayers(self.phy2log.tolist(), self.num_experts, self.num_gpus, loaded)
+        nodes = 1 if self.is_global else self.num_nodes
+        return PlacedLayers(self.phy2log.tolist(), self.num_experts, self.num_gpus, nodes, loaded)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Plan.from_dict, (self.to_dict(),)

@@ -88,6 +88,8 @@ def _made_from(made_from: MadeFrom | None) -> list[str]:
 
 def global_note(groups: int, nodes: int) -> str:
     """Why a plan is global."""
+    if groups == 1:
+        return f"no groups are given, so the {nodes} nodes are ignored"
     divided = f"{count(groups, 'group')} cannot be divided over {nodes} nodes"
     return f"{divided}, so groups and nodes are ignored"
 
@@ -159,6 +161,11 @@ def ratio(value: float) -> str:
     """Four digits; 1.0000 only for exactly 1."""
     text = f"{value:.4f}"
     return ">0.9999" if value < 1 and float(text) == 1 else text
+
+
+def percent(share: float) -> str:
+    """A share in percent, of three digits after the point."""
+    return f"{share:.3%}"
 
 
 #: A larger gap is shown as what may be left to gain.

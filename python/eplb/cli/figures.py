@@ -10,6 +10,7 @@ from eplb.analysis.comparison import figures_of, sizes_of
 from eplb.cli.output import WIDTH
 from eplb.engines import ENGINE_OF, METRICS
 from eplb.summary import ratio
+from eplb.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +29,33 @@ def spare_notes(sizes: PlanSizes, worst: float) -> list[str]:
         return []
     lack = "there are no redundant slots, so no expert has a second replica"
     return [f"{lack}; try --redundant {sizes.num_gpus}"]
+
+
+def group_notes(sizes: PlanSizes, of_model: int | None = None) -> list[str]:
+    """What groups and nodes do not do; ``of_model`` is the number of groups that the config says."""
+    groups, nodes = sizes.num_groups, sizes.num_nodes
+    if of_model is not None and groups not in (1, of_model):
+        model = count(of_model, "group") if of_model > 1 else "no groups"
+        return [f"by its config, the model has {model}, not {groups}"]
+    if groups > 1 and nodes == 1:
+        return [f"--groups {groups} restricts nothing on one node; give --nodes too"]
+    if groups == 1 and nodes > 1:
+        return [f"--nodes {nodes} does nothing without --groups{_groups_for(sizes, of_model)}"]
+    return []
+
+
+def _groups_for(sizes: PlanSizes, of_model: int | None) -> str:
+    """What to give for ``--groups``, which then works."""
+    nodes = sizes.num_nodes
+    if sizes.num_gpus % nodes:
+        return f", and {count(sizes.num_gpus, 'GPU')} cannot be divided over {nodes} nodes"
+    if of_model is None:
+        return "; the model's config.json says how many groups there are (n_group)"
+    if of_model == 1:
+        return "; by its config, the model has no groups"
+    if of_model % nodes or sizes.num_experts % of_model:
+        return f"; the {of_model} groups of the model cannot be divided over {nodes} nodes"
+    return f"; by its config, --groups {of_model} keeps each group of the model on one node"
 
 
 def engine_named(*names: str | None) -> str | None:

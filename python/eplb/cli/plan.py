@@ -10,7 +10,14 @@ import typer
 
 import eplb
 from eplb.analysis.comparison import sizes_of
-from eplb.cli.figures import engine_named, lines_of, metric_lines, plan_values, spare_notes
+from eplb.cli.figures import (
+    engine_named,
+    group_notes,
+    lines_of,
+    metric_lines,
+    plan_values,
+    spare_notes,
+)
 from eplb.cli.histories import history_with
 from eplb.cli.options import (
     AsJson,
@@ -38,6 +45,7 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import busy, say
 from eplb.cli.targets import check_outputs
+from eplb.cli.weights import expert_bytes, weight_notes
 from eplb.engines.target import target
 from eplb.load_files import read_windows
 from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS
@@ -124,7 +132,7 @@ def plan_command(
         read = read.merged(windows)
     remembered = None if history is None else history_with(history, read.loads, threads)
     experts = read.experts
-    with sizes.spelled_in_errors(experts), busy("planning"):
+    with sizes.spelled_in_errors(len(read.windows[0]), experts), busy("planning"):
         start = time.perf_counter()
         made = eplb.plan(
             read.loads if remembered is None else remembered,
@@ -134,8 +142,13 @@ def plan_command(
             **sizes.arguments(experts),
         )
         seconds = time.perf_counter() - start
-    spare = spare_notes(sizes_of(made), float(made.balancedness.min()))
-    notes = [*read.notes, *sizes.notes(), *spare]
+    made_sizes = sizes_of(made)
+    notes = [
+        *read.notes,
+        *group_notes(made_sizes, goal.num_groups),
+        *spare_notes(made_sizes, float(made.balancedness.min())),
+        *weight_notes(made_sizes, expert_bytes(config)),
+    ]
     if made.policy in EFFORT_POLICIES and effort != "best" and made.gap.max() > LARGE_GAP:
         notes.append("some gap is large; --effort best searches longer")
     notes += made.write(goal)

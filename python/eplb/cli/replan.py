@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import eplb
-from eplb.cli.figures import engine_named, lines_of, plan_values
+from eplb.analysis.comparison import sizes_of
+from eplb.cli.figures import engine_named, group_notes, lines_of, plan_values
 from eplb.cli.histories import history_with
 from eplb.cli.options import (
     AsJson,
@@ -37,7 +38,8 @@ from eplb.cli.options import (
 from eplb.cli.output import busy, say
 from eplb.cli.placements import read_placement, rows_of
 from eplb.cli.targets import check_outputs
-from eplb.engines import FORMAT_NAMES, expert_bytes_of, placement_format_of
+from eplb.cli.weights import expert_bytes as bytes_of_expert
+from eplb.engines import FORMAT_NAMES, placement_format_of
 from eplb.engines.target import target
 from eplb.errors import Parameter
 from eplb.load_files import read_windows
@@ -160,7 +162,7 @@ def replan_command(
     )
     if bandwidth is not None and not 0 < bandwidth < float("inf"):
         raise eplb.EplbError(f"--bandwidth {bandwidth} is out of range; expected more than 0")
-    expert_bytes = _expert_bytes(expert_bytes, config, needed=bandwidth is not None)
+    of_expert = bytes_of_expert(config, expert_bytes, needed=bandwidth is not None)
     read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
     if windows is not None:
         read = read.merged(windows)
@@ -191,7 +193,7 @@ def replan_command(
     remembered = history_with(history, rows, threads)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     experts = read.experts
-    with sizes.spelled_in_errors(experts), busy("planning"):
+    with sizes.spelled_in_errors(len(rows[0]), experts), busy("planning"):
         start = time.perf_counter()
         update = eplb.replan(
             remembered,
@@ -203,9 +205,14 @@ def replan_command(
             **sizes.arguments(experts),
         )
         seconds = time.perf_counter() - start
-    copies = update.transfers(expert_bytes)
+    copies = update.transfers(of_expert)
     names, engine = placed.names, engine_named(format, previous_format, written_by)
-    notes = [*read.notes, *placed.notes, *left_out]
+    notes = [
+        *read.notes,
+        *placed.notes,
+        *left_out,
+        *group_notes(sizes_of(update.plan), goal.num_groups),
+    ]
     if transfers is not None:
         copies.save(transfers)
     notes += update.plan.write(goal)
@@ -236,18 +243,6 @@ def _of_previous(parameter: Parameter) -> Parameter:
     """Parameters of the placement in force, which has options of its own."""
     own = {"format": "previous_format"}
     return Parameter(own.get(parameter.name, parameter.name), parameter.value)
-
-
-def _expert_bytes(given: int | None, config: str | None, *, needed: bool) -> int | None:
-    """Bytes of an expert, as given, or as the config says; None if they are not needed."""
-    if given is not None or config is None:
-        return given
-    try:
-        return expert_bytes_of(config)
-    except eplb.PlanFileError:
-        if needed:
-            raise
-        return None
 
 
 def _seconds(copies: Transfers, bandwidth: float | None) -> float | None:

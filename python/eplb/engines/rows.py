@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from eplb.engines.all_engines import FORMATS
 from eplb.engines.engine import PlacementRows
 from eplb.engines.hidden_layers import HiddenLayers
+from eplb.engines.start_placement import by_slot
 from eplb.errors import Parameter, Part, PlanFileError
 from eplb.text import count
 
@@ -29,6 +30,8 @@ class PlacedLayers:
     #: Logical experts per layer.
     num_experts: int
     num_gpus: int
+    #: Nodes that hold whole groups, with equally many experts on each; 1 if the plan has no groups.
+    num_nodes: int
     #: The rows that have load, ascending; None if the loads are not known.
     loaded: tuple[int, ...] | None
 
@@ -116,6 +119,18 @@ def hidden_layers_of(
     raise _misnamed(layers, num_rows, total)
 
 
+def _default_row(placed: PlacedLayers) -> list[int]:
+    """The default placement of a layer: that of each node, if groups stay on nodes."""
+    experts, slots = (
+        size // placed.num_nodes for size in (placed.num_experts, len(placed.phy2log[0]))
+    )
+    return [
+        node * experts + expert
+        for node in range(placed.num_nodes)
+        for expert in by_slot(experts, slots, 1)
+    ]
+
+
 def _misnamed(layers: HiddenLayers, num_layers: int, total: int | None) -> PlanFileError:
     """Another number of layers is named than the plan has."""
     hint: list[Part] = ["name the hidden layer of each layer of the plan"]
@@ -163,7 +178,7 @@ def _with_dense_layers(
         total = layers[-1] + 1
         notes.append(f"layer {layers[-1]} is assumed to be the last hidden layer")
     layers.check_within(total)
-    default = [slot % placed.num_experts for slot in range(len(table[0]))]
+    default = _default_row(placed)
     row_of = dict(zip(layers, table, strict=True))
     if dense := layers.others(total):
         verb = "has" if len(dense) == 1 else "have"
