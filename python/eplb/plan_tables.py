@@ -192,6 +192,21 @@ class PlanTables:
         return read_only(self.certificate.balancedness())
 
     @property
+    def expert_share(self) -> FloatTable:
+        """Load of each expert as a share of its layer's, ``[layers, L]``; 0 in layers without load.
+
+        Raises:
+            EplbError: the loads themselves are not known, as for a plan from a file.
+        """
+        if self._loads is None:
+            raise EplbError(
+                "the loads of this plan are not known", hint=["use eplb.evaluate(plan, load)"]
+            )
+        loads = self._loads.values().astype(np.float64)
+        total = np.maximum(loads.sum(axis=1, keepdims=True), 1)
+        return read_only(loads / total)
+
+    @property
     def lower_bound(self) -> FloatTable:
         """The least that the busiest GPU of any plan of these sizes carries, ``[layers]``."""
         return read_only(self.certificate.lower_bound_in_units())

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import torch
 from engine_files import load_engine_file
 from eplb import cli
 from eplb.analysis.comparison import compare
+from eplb.analysis.layer_figures import layer_figures
 from eplb.cli.compare import comparison_text
 from eplb.cli.program import COMMANDS
 from eplb.engines import FORMATS, METRICS
@@ -134,6 +136,7 @@ def test_plan_as_json(run: Any) -> None:
         "unbalanced": figures(trivial()),
         "phy2log": PLAN.phy2log.tolist(),
         "hidden_layers": None,
+        "layers": json.loads(json.dumps([asdict(layer) for layer in layer_figures(PLAN)])),
         "plot": None,
         "out": "plan.json",
         "notes": [],

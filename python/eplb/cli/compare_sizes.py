@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import eplb
 from eplb.analysis.size_comparison import SizeComparison, SizesRow
 from eplb.cli.options import spell
-from eplb.cli.output import WIDTH, busy, say
+from eplb.cli.output import busy, say, table_text
 from eplb.engines import METRICS
 from eplb.summary import at_most, percent, ratio
 from eplb.text import count
@@ -67,11 +67,7 @@ def _heading(layers: int, experts: int, rows: Sequence[SizesRow]) -> str:
 
 
 def _table(rows: Sequence[SizesRow], metric: str | None) -> str:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1 if metric else 2, 0, 0))
-    for heading in (
+    headings = (
         "GPUs\n",
         "redundant\nslots",
         "slots\nper GPU",
@@ -81,14 +77,9 @@ def _table(rows: Sequence[SizesRow], metric: str | None) -> str:
         "busiest GPU\nof the load",
         "gap\nworst",
         *([f"as\n{metric}"] if metric else []),
-    ):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(*_cells(row, metric))
-    console = Console(width=2 * WIDTH, highlight=False)  # long figures are not cut
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get().rstrip("\n")
+    )
+    cells = [_cells(row, metric) for row in rows]
+    return table_text(headings, cells, space=1 if metric else 2)
 
 
 def _cells(row: SizesRow, metric: str | None) -> list[str]:

@@ -9,12 +9,14 @@ import typer
 
 import eplb
 from eplb.cli.figures import engine_named, lines_of, metric_lines, plan_values
+from eplb.cli.layers_table import layers_table as table_of_layers
 from eplb.cli.options import (
     AsJson,
     Config,
     Groups,
     Key,
     Layers,
+    LayersTable,
     LoadsPath,
     Metric,
     Nodes,
@@ -24,7 +26,7 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import say
 from eplb.cli.placements import read_placement, rows_of
-from eplb.engines import FORMAT_NAMES, placement_format_of
+from eplb.engines import FORMAT_NAMES
 from eplb.engines.target import target
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.windows import summed
@@ -61,33 +63,30 @@ def evaluate_command(
     key: Key = None,
     written_by: WrittenBy = None,
     trust_loads: Trust = False,
+    layers_table: LayersTable = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a placement is worth under other loads."""
     model = target(None, layers=layers, config=config)
     read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
-    hidden = model.for_layers(read.layers).layers
-    if format is None:
-        format = placement_format_of(placement, hidden)  # noqa: A001
-    if format == "plan" and (gpus is not None or (groups, nodes) != (1, 1)):
+    placed = read_placement(
+        placement,
+        format,
+        gpus,
+        model.for_layers(read.layers).layers,
+        read.experts,
+        groups=groups,
+        nodes=nodes,
+    )
+    if placed.format == "plan" and (gpus is not None or (groups, nodes) != (1, 1)):
         raise eplb.EplbError(
             f"{placement} is a plan file, which contains its own sizes",
             hint=["leave out --gpus, --groups and --nodes"],
         )
-    placed = read_placement(
-        placement, format, gpus, hidden, read.experts, groups=groups, nodes=nodes
-    )
-    windows, left_out = rows_of(
-        read.windows,
-        placed.plan.num_layers,
-        placed.layers,
-        placement,
-        format,
-        chosen=model.layers is not None,
-    )
+    windows, left_out = rows_of(read.windows, placed, chosen=model.layers is not None)
     plan = certified_for(placed.plan, canonical_loads(summed(windows)))
     notes = [*read.notes, *placed.notes, *left_out]
-    names, engine = placed.names, engine_named(format, written_by)
+    names, engine = placed.names, engine_named(placed.format, written_by)
     each = None if len(windows) == 1 else eplb.evaluate(placed.plan, windows)
     if each is not None:
         notes.append(f"the figures above are of the sum of {len(windows)} windows")
@@ -101,6 +100,8 @@ def evaluate_command(
         *lines_of("note", notes),
         *([] if each is None else [str(each)]),
     ]
+    if layers_table:
+        lines += ["", table_of_layers(plan, names, engine)]
     say("\n".join(lines))
 
 

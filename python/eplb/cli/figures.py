@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.comparison import figures_of, sizes_of
+from eplb.analysis.layer_figures import layer_figures
 from eplb.cli.output import WIDTH
 from eplb.engines import ENGINE_OF, METRICS
 from eplb.summary import ratio
@@ -104,5 +105,6 @@ def plan_values(
         **asdict(figures_of(plan)),
         "unbalanced": asdict(figures_of(plan.trivial(engine))),
         "hidden_layers": None if layers is None else [*layers],
+        "layers": [asdict(figures) for figures in layer_figures(plan, layers, engine)],
         "phy2log": plan.phy2log.tolist(),
     }

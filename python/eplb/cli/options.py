@@ -235,6 +235,14 @@ OutFormat = Annotated[
         "eplb verify reads it.",
     ),
 ]
+LayersTable = Annotated[
+    bool,
+    typer.Option(
+        "--layers-table",
+        help="Show every layer, the worst first: balancedness before and after, gap, busiest GPU, "
+        "hottest experts.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

@@ -19,6 +19,7 @@ from eplb.cli.figures import (
     spare_notes,
 )
 from eplb.cli.histories import history_with
+from eplb.cli.layers_table import layers_table as table_of_layers
 from eplb.cli.options import (
     AsJson,
     Config,
@@ -29,6 +30,7 @@ from eplb.cli.options import (
     HistoryFile,
     Key,
     Layers,
+    LayersTable,
     LoadsPaths,
     Metric,
     Nodes,
@@ -109,6 +111,7 @@ def plan_command(
     key: Key = None,
     written_by: WrittenBy = None,
     trust_loads: Trust = False,
+    layers_table: LayersTable = False,
     as_json: AsJson = False,
 ) -> None:
     """Plan which experts get replicas, and which GPU holds what."""
@@ -157,7 +160,7 @@ def plan_command(
     if picture is not None:
         from eplb.plots import plot_plan
 
-        plot_plan(made, picture)
+        plot_plan(made, picture, names, engine)
     if as_json:
         say(
             json.dumps(
@@ -173,6 +176,8 @@ def plan_command(
         *lines_of("note", [] if out else ["not written; --out FILE writes the plan"]),
         *lines_of("written to", [file for file in (out, plot, history) if file is not None]),
     ]
+    if layers_table:
+        lines += ["", table_of_layers(made, names, engine)]
     say("\n".join(lines))
 
 

@@ -13,6 +13,7 @@ import eplb
 from eplb.analysis.comparison import sizes_of
 from eplb.cli.figures import engine_named, group_notes, lines_of, plan_values
 from eplb.cli.histories import history_with
+from eplb.cli.layers_table import layers_table as table_of_layers
 from eplb.cli.options import (
     AsJson,
     Config,
@@ -21,6 +22,7 @@ from eplb.cli.options import (
     HistoryFile,
     Key,
     Layers,
+    LayersTable,
     LoadsPaths,
     Out,
     OutFormat,
@@ -39,7 +41,7 @@ from eplb.cli.output import busy, say
 from eplb.cli.placements import read_placement, rows_of
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
-from eplb.engines import FORMAT_NAMES, placement_format_of
+from eplb.engines import FORMAT_NAMES
 from eplb.engines.target import target
 from eplb.errors import Parameter
 from eplb.load_files import read_windows
@@ -143,6 +145,7 @@ def replan_command(
     key: Key = None,
     written_by: WrittenBy = None,
     trust_loads: Trust = False,
+    layers_table: LayersTable = False,
     as_json: AsJson = False,
 ) -> None:
     """Update the placement in force for the windows to come, with few moves."""
@@ -168,28 +171,17 @@ def replan_command(
         read = read.merged(windows)
     chosen, goal = goal.layers is not None, goal.for_layers(read.layers)
     try:
-        if previous_format is None:
-            previous_format = placement_format_of(previous, goal.layers)
-    except eplb.EplbError as error:
-        raise error.renamed(_of_previous) from error
-    if previous_format == "plan" and previous_gpus is not None:
-        raise eplb.EplbError(
-            "a plan file contains its own sizes", hint=["leave out --previous-gpus"]
-        )
-    try:
         placed = read_placement(
             previous, previous_format, previous_gpus or gpus, goal.layers, read.experts
         )
     except eplb.EplbError as error:
         raise error.renamed(_of_previous) from error
-    rows, left_out = rows_of(
-        read.windows,
-        placed.plan.num_layers,
-        placed.layers,
-        previous,
-        previous_format,
-        chosen=chosen,
-    )
+    if placed.format == "plan" and previous_gpus is not None:
+        raise eplb.EplbError(
+            f"{previous} is a plan file, which contains its own sizes",
+            hint=["leave out --previous-gpus"],
+        )
+    rows, left_out = rows_of(read.windows, placed, chosen=chosen)
     remembered = history_with(history, rows, threads)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     experts = read.experts
@@ -206,7 +198,7 @@ def replan_command(
         )
         seconds = time.perf_counter() - start
     copies = update.transfers(of_expert)
-    names, engine = placed.names, engine_named(format, previous_format, written_by)
+    names, engine = placed.names, engine_named(format, placed.format, written_by)
     notes = [
         *read.notes,
         *placed.notes,
@@ -214,7 +206,7 @@ def replan_command(
         *group_notes(sizes_of(update.plan), goal.num_groups),
     ]
     if transfers is not None:
-        copies.save(transfers)
+        notes += _save(copies, transfers, names)
     notes += update.plan.write(goal)
     if out is None:
         notes.append("not written; --out FILE writes the new plan")
@@ -236,6 +228,8 @@ def replan_command(
         *lines_of("note", notes),
         *lines_of("written to", [file for file in (out, transfers, history) if file is not None]),
     ]
+    if layers_table:
+        lines += ["", table_of_layers(update.plan, names, engine)]
     say("\n".join(lines))
 
 
@@ -243,6 +237,12 @@ def _of_previous(parameter: Parameter) -> Parameter:
     """Parameters of the placement in force, which has options of its own."""
     own = {"format": "previous_format"}
     return Parameter(own.get(parameter.name, parameter.name), parameter.value)
+
+
+def _save(copies: Transfers, path: str, names: Sequence[int] | None) -> list[str]:
+    """Writes the weight copies, and says which layers they name."""
+    (copies if names is None else copies.of_hidden_layers(names)).save(path)
+    return [] if names is None else [f"the layers in {path} are hidden layers"]
 
 
 def _seconds(copies: Transfers, bandwidth: float | None) -> float | None:
