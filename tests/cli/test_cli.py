@@ -673,7 +673,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "an engine's file for a plan": (
         "verify sglang.json loads.npy",
-        r"^sglang\.json: this is not a plan file: .*\nhint: .* --format",
+        r"^sglang\.json: this is not a plan file: .*\nhint: .* read by eplb evaluate",
     ),
     "the same of evaluate": (
         "evaluate sglang.json loads.npy",

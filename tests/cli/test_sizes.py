@@ -100,6 +100,8 @@ def test_ignored_nodes_are_told_above_the_figures(run: Any) -> None:
         in run(f"plan {line}")[1]
     )
     assert "\nno groups are given, so the 2 nodes are ignored\n" in run(f"compare {line}")[1]
+    several = json.loads(run("compare loads.npy --gpus 4 --redundant 0,4 --nodes 2 --json")[1])
+    assert [note[:41] for note in several["notes"]] == ["--nodes 2 does nothing without --groups; "]
     run("plan loads.npy --gpus 4 --redundant 4 --out plan.json")
     line = "replan loads.npy --previous plan.json --nodes 2"
     assert "--nodes 2 does nothing without --groups" in " ".join(run(line)[1].split())

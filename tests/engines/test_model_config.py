@@ -93,6 +93,14 @@ FAMILIES: dict[str, tuple[dict[str, Any], list[int]]] = {
     ),
     "Qwen3-Next": ({"model_type": "qwen3_next", "num_experts": 512}, [*range(8)]),
     "InternVL": ({"llm_config": {"model_type": "qwen3_moe", "num_hidden_layers": 8}}, [*range(8)]),
+    "Qwen3-Omni": (
+        {
+            "thinker_config": {
+                "text_config": {"model_type": "qwen3_omni_moe_text", "num_hidden_layers": 8}
+            }
+        },
+        [*range(8)],
+    ),
     "Hunyuan": ({"model_type": "hunyuan_v1_moe", "num_experts": 64}, [*range(8)]),
 }
 
@@ -100,7 +108,7 @@ FAMILIES: dict[str, tuple[dict[str, Any], list[int]]] = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_families(family: str, tmp_path: Path) -> None:
     config, layers = FAMILIES[family]
-    nested = "text_config" in config or "llm_config" in config
+    nested = any(name.endswith("_config") for name in config)
     assert layers_of(tmp_path, **({} if nested else {"num_hidden_layers": 8}), **config) == (
         layers,
         8,

@@ -47,7 +47,6 @@ def test_lists_are_of_moe_layers_unless_the_model_has_others() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("a.npy", "", r"a\.npy: this is not a placement file; expected an ending \.json, \.npz"),
         ("a.json", {}, "it is neither a plan nor a placement of an engine: it is an empty object"),
         (
             "a.json",
@@ -61,6 +60,12 @@ def test_lists_are_of_moe_layers_unless_the_model_has_others() -> None:
 def test_other_files_are_not(name: str, values: Any, message: str) -> None:
     with pytest.raises(PlanFileError, match=message):
         placement_format_of(wrote(values, name))
+
+
+def test_a_file_of_another_ending_is_read_as_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert placement_format_of("missing.npy") == placement_format_of("/dev/fd/63") == "plan"
+    monkeypatch.setattr("eplb.limits.MAX_TEXT_BYTES", 5)
+    assert placement_format_of(wrote(ROWS)) == "plan"
 
 
 @needs_yaml

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import eplb
 from eplb.analysis.size_comparison import SizeComparison, SizesRow
+from eplb.cli.figures import group_notes
 from eplb.cli.options import spell
 from eplb.cli.output import busy, say, table_text
 from eplb.engines import METRICS
@@ -51,6 +52,7 @@ def compare_sizes(
             notes.append(f"impossible: {error.text(spell)}{hint and '; ' + hint}")
     if first is not None and not rows:
         raise first
+    notes += dict.fromkeys(note for row in rows for note in group_notes(row.sizes))
     if len(read.windows) > 1:
         notes.append(f"all figures are of the sum of {len(read.windows)} windows")
     if as_json:

@@ -30,7 +30,7 @@ _GROUPS = ("n_group", "num_expert_group")
 # The number of layers of multi-token prediction.
 _MTP = "num_nextn_predict_layers"
 # Where a multimodal model has the settings of its language model.
-_NESTED = ("text_config", "llm_config", "language_config")
+_NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 # Settings of how weights are stored.
 _STORED = ("dtype", "torch_dtype", "quantization_config")
 
@@ -78,14 +78,18 @@ def config_of(path: str | PathLike[str]) -> Iterator[dict[str, Any]]:
         if len(content) > limits.MAX_CONFIG_BYTES:
             raise PlanFileError(f"it holds more than {limits.MAX_CONFIG_BYTES} bytes")
         config = object_with("the configuration", parse_json(content), ())
-        nested = next((name for name in _NESTED if isinstance(config.get(name), dict)), None)
-        if "num_hidden_layers" not in config and nested is not None:
+        while "num_hidden_layers" not in config and (nested := _nested(config)):
             # A multimodal model: how weights are stored is said for all of it.
             stored = {name: config[name] for name in _STORED if name in config}
-            config = {**stored, **config[nested]}
+            config = {**stored, **nested}
         yield config
     except EplbError as error:
         raise error.within(str(path)) from error
+
+
+def _nested(config: dict[str, Any]) -> dict[str, Any] | None:
+    """The settings of the language model in those of a multimodal one."""
+    return next((config[name] for name in _NESTED if isinstance(config.get(name), dict)), None)
 
 
 def _model_layers(config: dict[str, Any]) -> ModelLayers:

@@ -19,28 +19,24 @@ if TYPE_CHECKING:
 def placement_format_of(path: str | PathLike[str], layers: Sequence[int] | None = None) -> str:
     """The name of a file's format, one of ``FORMAT_NAMES``.
 
-    Lists of layers have two formats: all hidden layers (``rtp-llm``) or MoE layers (``vllm``).
+    A file is taken for a plan unless its ending, or what a JSON file holds, is that of an engine. Lists
+    of layers have two formats: all hidden layers (``rtp-llm``) or MoE layers (``vllm``).
 
     Args:
         path: the file.
         layers: the MoE layers, if they are known; another number of rows is one of all hidden layers.
 
     Raises:
-        PlanFileError: it is no placement that is known here. OSError: it cannot be read.
+        PlanFileError: a JSON file is no placement that is known here. OSError: it cannot be read.
     """
     source = Path(path)
-    if source.suffix == ".npz":
-        return "plan"
     able = [name for name, kind in FORMATS.items() if source.suffix in kind.endings]
-    if source.suffix != ".json" and len(able) == 1:
-        return able[0]
-    if not able:
-        raise PlanFileError(
-            f"{source}: this is not a placement file; expected an ending {', '.join(_endings())}",
-            hint=["are the arguments swapped?"],
-        )
+    if source.suffix != ".json":
+        return able[0] if able else "plan"
     with source.open("rb") as stream:
         content = stream.read(limits.MAX_TEXT_BYTES + 1)
+    if len(content) > limits.MAX_TEXT_BYTES:
+        return "plan"  # no engine's file is so large
     try:
         return _format_of(json_values(content), able, layers)
     except EplbError as error:
@@ -60,9 +56,3 @@ def _format_of(values: Any, able: list[str], layers: Sequence[int] | None) -> st
     of_all = isinstance(values, list) and layers is not None and len(values) != len(layers)
     wanted = "hidden" if of_all else "moe"
     return next((name for name in found if FORMATS[name].rows == wanted), found[0])
-
-
-def _endings() -> list[str]:
-    return sorted(
-        {".json", ".npz", *(ending for kind in FORMATS.values() for ending in kind.endings)}
-    )
