@@ -58,7 +58,10 @@ def _sizes(plan: PlanTables) -> str:
         *_made_from(plan.made_from),
     ]
     if plan.is_global:
-        lines.append(row("groups", global_note(plan.num_groups, plan.num_nodes)))
+        note = global_note(plan.num_groups, plan.num_nodes)
+        lines.append(
+            row("groups", note if plan.num_groups == 1 else note.replace(", ", f",{_MORE}"))
+        )
     elif plan.num_nodes > 1:
         groups = f"{plan.num_groups}, each whole on one of {plan.num_nodes} nodes"
         lines.append(row("groups", groups))

@@ -218,7 +218,8 @@ def test_a_plan_of_minimax_suits_vllm_ascend(run: Any) -> None:
 def test_the_fallback_is_told(run: Any) -> None:
     line = "plan loads.npy --gpus 4 --groups 3 --nodes 2"
     assert (
-        "3 groups cannot be divided over 2 nodes, so groups and nodes are ignored" in run(line)[1]
+        "3 groups cannot be divided over 2 nodes,\n                so groups and nodes are ignored"
+        in run(line)[1]
     )
     assert json.loads(run(line, "--json")[1])["is_global"] is True
 
@@ -569,7 +570,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "layers without a file": (f"{PLANNED} --layers 3", "^1 layer named for a plan of 5\n"),
     "extra layers of an engine without": (
         f"{PLANNED} --format sglang --out a.json --extra-layers 61",
-        "^--extra-layers: a file of the format sglang has no .* expected trtllm\nhint: leave out",
+        "^--extra-layers are written in the format trtllm alone, not in sglang\nhint: leave out",
     ),
     "extra layers that are planned": (
         f"{PLANNED} --format trtllm --out a.yaml --layers 3-7 --extra-layers 7",

@@ -60,7 +60,7 @@ def config_with(groups: int) -> None:
         (
             "--nodes 4",
             2,
-            "--nodes 4 does nothing without --groups; the 2 groups of the model cannot be divided over 4 nodes",
+            "--nodes 4 does nothing without --groups; the 2 groups of the model do not go with 4 nodes",
         ),
         (
             "--nodes 3",
@@ -70,6 +70,13 @@ def config_with(groups: int) -> None:
         ("--groups 4", None, "--groups 4 restricts nothing on one node; give --nodes too"),
         ("--groups 4 --nodes 2", 8, "by its config, the model has 8 groups, not 4"),
         ("--groups 4 --nodes 2", 1, "by its config, the model has no groups, not 4"),
+        (
+            "--groups 8 --nodes 3",
+            8,
+            "--groups 8 and --nodes 3 do nothing; try --nodes 2",
+        ),
+        ("--groups 6 --nodes 4", None, "--groups 6 and --nodes 4 do nothing"),
+        ("--groups 3 --nodes 2", None, "--groups 3 and --nodes 2 do nothing"),
         ("--groups 8 --nodes 2", 8, None),
         ("", 8, None),
     ],
@@ -91,6 +98,16 @@ def test_the_groups_that_are_proposed_work(run: Any) -> None:
     proposed = re.search(r"--groups \d+", note)
     assert proposed
     assert notes(run, f"{line} {proposed[0]}") == []
+
+
+def test_the_nodes_that_are_proposed_work(run: Any) -> None:
+    line = "plan loads.npy --gpus 8 --redundant 0 --groups 8 --nodes"
+    for nodes in (3, 5, 7):  # 2 and 4, 4 and 8, 4 and 8
+        note = notes(run, f"{line} {nodes}")[0]
+        proposed = re.findall(r"(?:try|or) --nodes (\d+)", note)
+        assert proposed
+        for better in proposed:
+            assert "--nodes" not in " ".join(notes(run, f"{line} {better}"))
 
 
 def test_ignored_nodes_are_told_above_the_figures(run: Any) -> None:

@@ -47,13 +47,17 @@ def test_lists_are_of_moe_layers_unless_the_model_has_others() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("a.json", {}, "it is neither a plan nor a placement of an engine: it is an empty object"),
+        ("a.json", {}, "it is an empty object; expected a plan file, or a placement of sglang, "),
         (
             "a.json",
             {"loads": 1},
-            r"an object with the keys \['loads'\]; give format, one of sglang",
+            r"it is an object with the keys \['loads'\]; expected .*; are the arguments swapped",
         ),
-        ("a.json", 3, "it is neither a plan nor a placement of an engine: it is 3"),
+        (
+            "a.json",
+            3,
+            "it is 3; expected a plan file, or a placement of sglang, vllm-ascend, rtp-llm, vllm",
+        ),
         ("a.json", "{", "not valid JSON"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ def group_notes(sizes: PlanSizes, of_model: int | None = None) -> list[str]:
     if of_model is not None and groups not in (1, of_model):
         model = count(of_model, "group") if of_model > 1 else "no groups"
         return [f"by its config, the model has {model}, not {groups}"]
+    if groups > 1 and groups % nodes:
+        return [f"--groups {groups} and --nodes {nodes} do nothing{_nodes_for(sizes)}"]
     if groups > 1 and nodes == 1:
         return [f"--groups {groups} restricts nothing on one node; give --nodes too"]
     if groups == 1 and nodes > 1:
@@ -54,9 +57,25 @@ def _groups_for(sizes: PlanSizes, of_model: int | None) -> str:
         return "; the model's config.json says how many groups there are (n_group)"
     if of_model == 1:
         return "; by its config, the model has no groups"
-    if of_model % nodes or sizes.num_experts % of_model:
-        return f"; the {of_model} groups of the model cannot be divided over {nodes} nodes"
+    if of_model % nodes or sizes.num_experts % of_model or not _distinct(sizes, nodes):
+        return f"; the {of_model} groups of the model do not go with {nodes} nodes"
     return f"; by its config, --groups {of_model} keeps each group of the model on one node"
+
+
+def _nodes_for(sizes: PlanSizes) -> str:
+    """The nearest numbers of nodes that groups and GPUs can be divided over, if there are any."""
+    if sizes.num_experts % sizes.num_groups:
+        return ""
+    fits = math.gcd(sizes.num_gpus, sizes.num_groups)
+    able = [nodes for nodes in range(2, fits + 1) if fits % nodes == 0 and _distinct(sizes, nodes)]
+    near = [nodes for nodes in able if nodes < sizes.num_nodes][-1:]
+    near += [nodes for nodes in able if nodes > sizes.num_nodes][:1]
+    return f"; try {' or '.join(f'--nodes {nodes}' for nodes in near)}" if near else ""
+
+
+def _distinct(sizes: PlanSizes, nodes: int) -> bool:
+    """Whether no GPU has more slots than there are experts for its node."""
+    return sizes.num_replicas // sizes.num_gpus <= sizes.num_experts // nodes
 
 
 def engine_named(*names: str | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from eplb import limits
 from eplb.engines.all_engines import FORMATS
 from eplb.engines.json_values import json_values, kind_of
-from eplb.errors import EplbError, Parameter, PlanFileError
+from eplb.errors import EplbError, PlanFileError
 from eplb.text import short
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ def _format_of(values: Any, able: list[str], layers: Sequence[int] | None) -> st
     if not found:
         keys = f" with the keys {short([*values])}" if isinstance(values, dict) and values else ""
         raise PlanFileError(
-            f"it is neither a plan nor a placement of an engine: it is {kind_of(values)}{keys}",
-            hint=["give ", Parameter("format"), f", one of {', '.join(able)}"],
+            f"it is {kind_of(values)}{keys}; expected a plan file, or a placement of "
+            f"{', '.join(able)}",
+            hint=["are the arguments swapped?"],
         )
     of_all = isinstance(values, list) and layers is not None and len(values) != len(layers)
     wanted = "hidden" if of_all else "moe"

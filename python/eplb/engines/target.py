@@ -141,7 +141,7 @@ def _extra_layers(layers: Sequence[int], format: str) -> HiddenLayers:  # noqa: 
         able = ", ".join(name for name in FORMATS if _names_layers(name))
         raise PlanFileError(
             Parameter("extra_layers"),
-            f": a file of the format {format} has no layers beyond the hidden ones; expected {able}",
+            f" are written in the format {able} alone, not in {format}",
             hint=["leave out ", Parameter("extra_layers")],
         )
     return HiddenLayers.of(layers, "extra_layers")
