@@ -11,6 +11,7 @@ import eplb
 import numpy as np
 import pytest
 from eplb.engines import FORMATS, METRICS
+from safetensors.numpy import save_file
 
 needs_yaml = pytest.mark.skipif(
     importlib.util.find_spec("yaml") is None, reason="PyYAML is not installed"
@@ -88,6 +89,23 @@ def test_unbalanced_is_what_the_engine_starts_with(run: Any) -> None:
     assert plain["balancedness_worst"] == PLAN.trivial().balancedness.min()
 
 
+def test_a_dump_that_is_named_says_how_its_engine_starts(run: Any) -> None:
+    Path("dump").mkdir()
+    Path("dump/meta_info.json").write_text('{"num_experts": 16, "num_experts_per_token": 2}')
+    counts = {f"1_{layer}": row for layer, row in zip(range(2, 7), LOADS, strict=True)}
+    save_file(counts, "dump/rank0.safetensors")
+    start = eplb.evaluate(PLAN, LOADS).trivial("trtllm")
+    note = "the unbalanced placement is the one that trtllm starts with"
+    line = "compare dump --gpus 4 --redundant 4 --from trtllm"
+    found = values(run, line)
+    assert found["rows"][0]["balancedness_worst"] == start.balancedness.min()
+    assert note in found["notes"]
+    several = values(run, "compare dump --gpus 4 --redundant 4,8 --from trtllm")
+    assert several["rows"][0]["unbalanced_mean"] == pytest.approx(start.balancedness.mean())
+    assert note in several["notes"]
+    assert note not in values(run, "compare dump --gpus 4 --redundant 4")["notes"]
+
+
 @needs_yaml
 def test_the_layer_of_multi_token_prediction_is_written(run: Any) -> None:
     printed = " ".join(run(f"{PLANNED} --format trtllm --out placement.yaml")[1].split())
@@ -97,6 +115,24 @@ def test_the_layer_of_multi_token_prediction_is_written(run: Any) -> None:
     assert Path("placement.yaml").read_text() == Path("other.yaml").read_text()
     run(line)
     assert "\n  7: " not in Path("other.yaml").read_text()
+
+
+@needs_yaml
+def test_loads_may_have_the_layer_of_multi_token_prediction(run: Any) -> None:
+    loads = np.vstack([LOADS, LOADS[:1] + 1])
+    np.save("loads.npy", loads)
+    hidden = [2, 3, 4, 5, 6, 7]
+    rows = dict(zip(map(str, hidden), loads.tolist(), strict=True))
+    Path("dump.json").write_text(json.dumps(rows))
+    digest = eplb.plan(loads, num_gpus=4, num_replicas=20).digest()
+    for source in ("loads.npy", "dump.json"):
+        line = f"plan {source} --gpus 4 --redundant 4 --config config.json --format trtllm"
+        found = values(run, f"{line} --out placement.yaml")
+        assert (found["digest"], found["hidden_layers"]) == (digest, hidden)
+        assert "start placement" not in " ".join(found["notes"])
+        line = f"evaluate placement.yaml {source} --gpus 4 --config config.json"
+        assert values(run, line)["digest"] == digest
+        assert values(run, f"evaluate placement.yaml {source} --gpus 4")["digest"] == digest
 
 
 def test_a_format_is_checked_without_a_file(run: Any, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from eplb.analysis.comparison import Comparison, Row, compare
 from eplb.cli.compare_sizes import compare_sizes, shown
-from eplb.cli.figures import engine_named, group_notes, spare_notes
+from eplb.cli.figures import engine_named, group_notes, spare_notes, start_notes
 from eplb.cli.options import (
     AsJson,
     Groups,
@@ -68,6 +68,7 @@ def compare_command(
     notes = [
         *read.notes,
         *group_notes(comparison.sizes),
+        *start_notes(engine),
         *spare_notes(comparison.sizes, worst),
         *_window_notes(len(read.windows)),
         *(

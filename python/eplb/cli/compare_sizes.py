@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import eplb
 from eplb.analysis.size_comparison import SizeComparison, SizesRow
-from eplb.cli.figures import group_notes
+from eplb.cli.figures import group_notes, start_notes
 from eplb.cli.options import spell
 from eplb.cli.output import busy, say, table_text
 from eplb.engines import METRICS
@@ -53,6 +53,7 @@ def compare_sizes(
     if first is not None and not rows:
         raise first
     notes += dict.fromkeys(note for row in rows for note in group_notes(row.sizes))
+    notes += start_notes(engine)
     if len(read.windows) > 1:
         notes.append(f"all figures are of the sum of {len(read.windows)} windows")
     if as_json:

@@ -73,7 +73,7 @@ def evaluate_command(
         placement,
         format,
         gpus,
-        model.for_layers(read.layers).layers,
+        model.for_loads(len(read.windows[0]), read.layers).layers,
         read.experts,
         groups=groups,
         nodes=nodes,

@@ -11,6 +11,7 @@ from eplb.analysis.comparison import figures_of, sizes_of
 from eplb.analysis.layer_figures import layer_figures
 from eplb.cli.output import WIDTH
 from eplb.engines import ENGINE_OF, METRICS
+from eplb.plan_tables import start_of
 from eplb.summary import ratio
 from eplb.text import count
 
@@ -81,6 +82,12 @@ def _distinct(sizes: PlanSizes, nodes: int) -> bool:
 def engine_named(*names: str | None) -> str | None:
     """The first of these formats and dumps that an engine has, to know how that one starts."""
     return next((name for name in names if name in ENGINE_OF), None)
+
+
+def start_notes(engine: str | None) -> list[str]:
+    """That an engine starts in a way of its own, where that is not said beside the figures."""
+    own = start_of(engine) is not start_of(None)
+    return [f"the unbalanced placement is the one that {engine} starts with"] if own else []
 
 
 def metric_lines(plan: eplb.Plan, name: str | None, engine: str | None) -> list[str]:

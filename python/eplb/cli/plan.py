@@ -128,7 +128,7 @@ def plan_command(
     )
     picture = None if plot is None else _picture(plot)
     read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
-    goal = goal.for_layers(read.layers)
+    goal = goal.for_loads(len(read.windows[0]), read.layers)
     names = goal.hidden_layers(len(read.windows[0]))
     engine = engine_named(format, written_by)
     if windows is not None:

@@ -169,7 +169,8 @@ def replan_command(
     read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
     if windows is not None:
         read = read.merged(windows)
-    chosen, goal = goal.layers is not None, goal.for_layers(read.layers)
+    chosen = goal.layers is not None
+    goal = goal.for_loads(len(read.windows[0]), read.layers)
     try:
         placed = read_placement(
             previous, previous_format, previous_gpus or gpus, goal.layers, read.experts

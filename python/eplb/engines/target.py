@@ -39,24 +39,27 @@ class Target:
     #: Groups of experts of the model; None if they are not known.
     num_groups: int | None = None
 
-    def for_layers(self, layers: Sequence[int] | None) -> Target:
-        """The same for loads that name their hidden layers.
+    def for_loads(self, num_rows: int, layers: Sequence[int] | None) -> Target:
+        """The same for loads of so many rows, which may name their hidden layers.
+
+        Loads may have rows for the further layers too.
 
         Raises:
             PlanFileError: the user named other layers.
         """
-        if layers is None:
-            return self
-        named = HiddenLayers(layers)
-        if self.layers is not None and self.layers != tuple(
-            layer for layer in named if layer not in self.extra
-        ):
+        both = None if self.layers is None else HiddenLayers(sorted({*self.layers, *self.extra}))
+        if layers is not None:
+            named = HiddenLayers(layers)
+            if self.layers is None or named in (self.layers, both):
+                extra = HiddenLayers(layer for layer in self.extra if layer not in named)
+                return replace(self, layers=named, extra=extra)
             raise PlanFileError(
                 f"the loads are those of {named}, but {self.layers} are named",
                 hint=["leave out ", Parameter("layers"), " and ", Parameter("config")],
             )
-        extra = HiddenLayers(layer for layer in self.extra if layer not in named)
-        return replace(self, layers=named, extra=extra)
+        if both is not None and both != self.layers and len(both) == num_rows:
+            return replace(self, layers=both, extra=HiddenLayers())
+        return self
 
     def hidden_layers(self, num_rows: int) -> HiddenLayers | None:
         """The hidden layer of each of so many rows of loads, if it is known.
