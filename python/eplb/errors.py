@@ -64,11 +64,11 @@ class EplbError(ValueError):
         return _spelled(self.hint, spell)
 
     def within(
-        self, where: str, *, kind: type[EplbError] | None = None, also: str = ""
+        self, where: str = "", *, kind: type[EplbError] | None = None, also: str = ""
     ) -> EplbError:
         """The same error, of the class ``kind``, with ``where: `` before and ``also`` behind it."""
         return (kind or type(self))(
-            f"{where}: ",
+            f"{where}: " if where else "",
             *self.parts,
             also,
             hint=self.hint,

@@ -16,6 +16,8 @@ from eplb.text import count
 from eplb.transfers import Transfers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from eplb.plan_tables import FloatTable, IntTable
@@ -136,7 +138,11 @@ class Migration:
         return f"<eplb.Migration to {self._plan.digest()}: {copies}>"
 
     def __str__(self) -> str:
-        from eplb.summary import row
+        return self.summary()
+
+    def summary(self, layers: Sequence[int] | None = None) -> str:
+        """The text of ``print(migration)``; ``layers`` is the hidden layer of each row, if known."""
+        from eplb.summary import layers_note, row
 
         plan, copies, kept = self._plan, self.copies, int(self.kept.sum())
         slots = plan.num_layers * plan.num_replicas
@@ -144,6 +150,7 @@ class Migration:
         experts = f"{count(plan.num_experts, 'expert')} in {slots_on_gpus}"
         lines = [
             f"Update of {count(plan.num_layers, 'layer')}: {experts}",
+            *layers_note(layers),
             row("copies", f"{copies.sum()} of {slots} slots ({copies.sum() / slots:.2%})"),
             row("", f"{count(plan.num_layers - kept, 'layer')} changed, {kept} kept"),
         ]
@@ -155,7 +162,10 @@ class Migration:
             lines.append(row("history", f"{windows}, digest {made_from.history}"))
         if copies.any():
             at = int(self.gain.argmax())
-            figures = f"mean {self.gain.mean():.2%}, largest {self.gain[at]:.2%} (layer {at})"
+            names = range(plan.num_layers) if layers is None else layers
+            figures = (
+                f"mean {self.gain.mean():.2%}, largest {self.gain[at]:.2%} (layer {names[at]})"
+            )
             lines.append(row("gain", f"{figures} on the history"))
             price = float(plan.options.get("move_price", 0)) * copies.sum() / slots
             lines.append(row("", f"the price of these copies: {price:.2%}"))

@@ -8,10 +8,11 @@ import numpy as np
 
 from eplb import _core
 from eplb.errors import EplbError
+from eplb.inputs.names import unknown
 from eplb.text import short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
 
@@ -191,6 +192,21 @@ class PlanTables:
         return read_only(self.certificate.balancedness())
 
     @property
+    def expert_share(self) -> FloatTable:
+        """Load of each expert as a share of its layer's, ``[layers, L]``; 0 in layers without load.
+
+        Raises:
+            EplbError: the loads themselves are not known, as for a plan from a file.
+        """
+        if self._loads is None:
+            raise EplbError(
+                "the loads of this plan are not known", hint=["use eplb.evaluate(plan, load)"]
+            )
+        loads = self._loads.values().astype(np.float64)
+        total = np.maximum(loads.sum(axis=1, keepdims=True), 1)
+        return read_only(loads / total)
+
+    @property
     def lower_bound(self) -> FloatTable:
         """The least that the busiest GPU of any plan of these sizes carries, ``[layers]``."""
         return read_only(self.certificate.lower_bound_in_units())
@@ -221,15 +237,38 @@ class PlanTables:
         """Largest GPU load / lower bound - 1, ``[layers]``."""
         return read_only(self.certificate.gap())
 
-    def trivial(self) -> Self:
+    def trivial(self, engine: str | None = None) -> Self:
         """The default placement of engines, without balancing: slot p holds expert p modulo L.
 
         It has the sizes of this plan, without groups, and its loads if they are known.
+
+        Args:
+            engine: one of ``eplb.engines.ENGINE_OF``, for the placement that it starts with itself.
+
+        Raises:
+            EplbError: the engine is unknown.
         """
-        row = np.arange(self.num_replicas, dtype=np.int64) % self.num_experts
         sizes = _core.Topology(self.num_experts, self.num_replicas, 1, 1, self.num_gpus)
-        table = np.tile(row, (self.num_layers, 1))
+        row = start_of(engine)(self.num_experts, self.num_replicas, self.num_gpus)
+        table = np.tile(np.array(row, dtype=np.int64), (self.num_layers, 1))
         return type(self)(_core.Placement.from_phy2log(sizes, table), loads=self._loads)
+
+
+def start_of(engine: str | None) -> Callable[[int, int, int], list[int]]:
+    """The placement of a layer that an engine starts with, by experts, slots and GPUs.
+
+    Raises:
+        EplbError: the engine is unknown.
+    """
+    from eplb.engines.start_placement import by_slot
+
+    if engine is None:
+        return by_slot
+    from eplb.engines.all_engines import ENGINE_OF
+
+    if engine not in ENGINE_OF:
+        raise unknown("engine", engine, ENGINE_OF)
+    return ENGINE_OF[engine].start
 
 
 def read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from eplb.engines.hidden_layers import HiddenLayers
-    from eplb.engines.rows import PlacedLayers, Target
+    from eplb.engines.reading import EngineFile
+    from eplb.engines.rows import PlacedLayers
+    from eplb.engines.target import Target
     from eplb.plan_tables import IntTable
     from eplb.storage.plan_file import PlanContent
 
@@ -71,6 +73,7 @@ class Plan(PlanTables):
         num_groups: int = 1,
         num_nodes: int = 1,
         layers: Sequence[int] | None = None,
+        num_experts: int | None = None,
     ) -> tuple[Plan, HiddenLayers | None]:
         """Reads the placement file of an engine. Untrusted files are safe to read.
 
@@ -81,6 +84,7 @@ class Plan(PlanTables):
             num_groups: groups, as for :func:`eplb.plan`.
             num_nodes: nodes, as for :func:`eplb.plan`.
             layers: which hidden layers to read, ascending; by default all that are there.
+            num_experts: logical experts per layer, without shared ones; these are then left out.
 
         Returns:
             The plan, and the hidden layer of each of its rows, if the file names them.
@@ -90,18 +94,12 @@ class Plan(PlanTables):
             TopologyError, TypeError: a size is invalid. OSError: the file cannot be read.
         """
         from eplb.engines.reading import load_engine_file
-        from eplb.errors import PlanFileError
 
         groups, nodes = whole_number("num_groups", num_groups), whole_number("num_nodes", num_nodes)
-        file = load_engine_file(path, format, num_gpus=num_gpus, layers=layers)
-        try:
-            plan = cls.from_phy2log(
-                file.phy2log, num_gpus=file.num_gpus, num_groups=groups, num_nodes=nodes
-            )
-        except EplbError as error:
-            hidden = "" if file.layers is None else file.layers.place(error.layer)
-            raise error.within(str(path), kind=PlanFileError, also=hidden) from error
-        return plan, file.layers
+        file = load_engine_file(
+            path, format, num_gpus=num_gpus, layers=layers, num_experts=num_experts
+        )
+        return plan_of_engine_file(path, file, groups, nodes), file.layers
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain Python values, for JSON; :meth:`from_dict` takes it back."""
@@ -137,6 +135,7 @@ class Plan(PlanTables):
         layers: Sequence[int] | None = None,
         num_hidden_layers: int | None = None,
         config: str | PathLike[str] | None = None,
+        extra_layers: Sequence[int] | None = None,
     ) -> list[str]:
         """Writes the plan to ``path``, as a whole or not at all.
 
@@ -152,7 +151,10 @@ class Plan(PlanTables):
             num_hidden_layers: for engines whose file has dense layers too, the number of hidden
                 layers; dense layers get the default placement. By default the last of ``layers`` is
                 the last one.
-            config: the model's config.json, which has ``layers`` and ``num_hidden_layers``.
+            config: the model's config.json, which has ``layers`` and ``num_hidden_layers``, and for
+                ``"trtllm"`` those of ``extra_layers``.
+            extra_layers: for ``"trtllm"``, further MoE layers, which the plan does not have: those of
+                multi-token prediction. They get the placement that the engine starts with.
 
         Returns:
             Notes, a line each: what was done, and what the engine also needs.
@@ -161,24 +163,35 @@ class Plan(PlanTables):
             PlanFileError: another ending, or the engine could not use the plan.
             OSError: a file cannot be written or read.
         """
-        from eplb.engines.rows import target
+        from eplb.engines.target import target
 
         where = target(
-            path, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config
+            path,
+            format,
+            layers=layers,
+            num_hidden_layers=num_hidden_layers,
+            config=config,
+            extra_layers=extra_layers,
         )
         return self.write(where)
 
     def write(self, where: Target) -> list[str]:
-        """Writes the plan to a target that has been checked; see :meth:`save`."""
+        """Writes the plan to a target that has been checked; see :meth:`save`.
+
+        Nothing is written if the target has no path, but the engine's demands are checked.
+        """
         from eplb.storage.atomic import write_whole
         from eplb.storage.plan_file import encode
 
         if where.format == "plan":
+            if where.path is None:
+                return []
             write_whole(where.path, encode(self._content(), where.path.name))
             names_layers = where.layers is not None or where.num_hidden_layers is not None
             return ["a plan file has no hidden layers: they are left out"] if names_layers else []
         content, notes = where.encode(self._placed())
-        write_whole(where.path, content)
+        if where.path is not None:
+            write_whole(where.path, content)
         return notes
 
     def _placed(self) -> PlacedLayers:
@@ -194,7 +207,8 @@ class Plan(PlanTables):
                 slot=slot,
             )
         loaded = tuple(self.loaded_layers.tolist()) if self.certified else None
-        return PlacedLayers(self.phy2log.tolist(), self.num_experts, self.num_gpus, loaded)
+        nodes = 1 if self.is_global else self.num_nodes
+        return PlacedLayers(self.phy2log.tolist(), self.num_experts, self.num_gpus, nodes, loaded)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Plan.from_dict, (self.to_dict(),)
@@ -262,6 +276,25 @@ def plan_of(content: PlanContent) -> Plan:
         options=content.options,
         made_from=content.made_from,
     )
+
+
+def plan_of_engine_file(
+    path: str | PathLike[str], file: EngineFile, num_groups: int = 1, num_nodes: int = 1
+) -> Plan:
+    """The plan of an engine's file that has been read from ``path``.
+
+    Raises:
+        PlanFileError: it is not a placement of these sizes.
+    """
+    from eplb.errors import PlanFileError
+
+    try:
+        return Plan.from_phy2log(
+            file.phy2log, num_gpus=file.num_gpus, num_groups=num_groups, num_nodes=num_nodes
+        )
+    except EplbError as error:
+        hidden = "" if file.layers is None else file.layers.place(error.layer)
+        raise error.within(str(path), kind=PlanFileError, also=hidden) from error
 
 
 def certified_for(plan: Plan, loads: _core.Loads) -> Plan:

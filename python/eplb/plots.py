@@ -14,6 +14,7 @@ from eplb.storage.atomic import write_whole
 from eplb.text import count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     from matplotlib.figure import Figure
@@ -47,7 +48,12 @@ def picture_path(path: str | PathLike[str]) -> Path:
     return where
 
 
-def plot_plan(plan: Plan, path: str | PathLike[str]) -> None:
+def plot_plan(
+    plan: Plan,
+    path: str | PathLike[str],
+    layers: Sequence[int] | None = None,
+    engine: str | None = None,
+) -> None:
     """Draws the load of every GPU in every layer, without and with the plan.
 
     Without it, engines use the default placement. Loads are divided by the mean of their layer. Layers without load are left out.
@@ -55,6 +61,8 @@ def plot_plan(plan: Plan, path: str | PathLike[str]) -> None:
     Args:
         plan: a plan that was made by :func:`eplb.plan` or :func:`eplb.evaluate`.
         path: a ``.png``, ``.svg`` or ``.pdf`` file, written as a whole or not at all.
+        layers: the hidden layer of each row, if it is known; the picture then names these.
+        engine: whose start placement is drawn as before, one of ``eplb.engines.ENGINE_OF``.
 
     Raises:
         EplbError: the ending is unknown, matplotlib is not installed, or the loads are not known.
@@ -62,36 +70,37 @@ def plot_plan(plan: Plan, path: str | PathLike[str]) -> None:
     """
     where = picture_path(path)
     stream = io.BytesIO()
-    figure_of(plan).savefig(stream, format=where.suffix[1:], dpi=150)
+    figure_of(plan, layers, engine).savefig(stream, format=where.suffix[1:], dpi=150)
     write_whole(where, stream.getvalue())
 
 
-def figure_of(plan: Plan) -> Figure:
+def figure_of(plan: Plan, layers: Sequence[int] | None = None, engine: str | None = None) -> Figure:
     """The picture as a ``matplotlib.figure.Figure``."""
-    trivial = plan.trivial()
+    trivial = plan.trivial(engine)
     if not trivial.certified:
         raise EplbError(
             "the loads of this plan are not known", hint=["use eplb.evaluate(plan, load)"]
         )
-    layers = plan.loaded_layers
-    if len(layers) == 0:
+    rows = plan.loaded_layers
+    if len(rows) == 0:
         raise EplbError("there is nothing to draw: no layer has load")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     before, after = figure.subplots(2, 1, sharex=True, sharey=True)
-    _panel(before, trivial, layers, _BEFORE, "default placement")
-    _panel(after, plan, layers, _AFTER, plan.policy or "the placement")
-    after.set_xlabel("layer")
+    names = np.arange(plan.num_layers) if layers is None else np.array(layers)
+    _panel(before, trivial, rows, names, _BEFORE, "default placement")
+    _panel(after, plan, rows, names, _AFTER, plan.policy or "the placement")
+    after.set_xlabel("layer" if layers is None else "hidden layer")
     figure.supylabel("GPU load / mean of its layer")
     slots = f"{count(plan.num_experts, 'expert')} in {count(plan.num_replicas, 'slot')}"
     figure.suptitle(f"{slots} on {count(plan.num_gpus, 'GPU')}")
     return figure
 
 
-def _panel(axes: Any, plan: Plan, layers: IntTable, colour: str, name: str) -> None:
+def _panel(axes: Any, plan: Plan, rows: IntTable, names: IntTable, colour: str, name: str) -> None:
     """A dot for each GPU of each layer, and a bar up to the busiest one, for which all others wait."""
-    load = plan.gpu_load[layers]
+    load, layers = plan.gpu_load[rows], names[rows]
     relative = load / load.mean(axis=1, keepdims=True)
     peak = relative.max(axis=1)
     axes.bar(layers, peak - 1, bottom=1, width=0.8, color=colour, alpha=0.25, linewidth=0)

@@ -10,19 +10,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb import _core
-from eplb.text import count
+from eplb.plan_tables import start_of
+from eplb.text import count, ranges
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from eplb.plan_tables import FloatTable, IntTable, PlanTables
     from eplb.storage.made_from import MadeFrom
 
 
-def summary(plan: PlanTables) -> str:
-    """The text of ``print(plan)``: at most 80 columns."""
+def summary(
+    plan: PlanTables, layers: Sequence[int] | None = None, engine: str | None = None
+) -> str:
+    """The text of ``print(plan)``: at most 80 columns.
+
+    Args:
+        plan: a plan.
+        layers: the hidden layer of each row, if it is known; the text then speaks of these.
+        engine: the engine whose start placement is the unbalanced one, one of ``ENGINE_OF``.
+    """
     lines = [
         _sizes(plan),
+        *layers_note(layers),
         *_empty_slots(plan),
-        *_cost(plan),
+        *_cost(plan, range(plan.num_layers) if layers is None else layers, engine),
         _duplicates(plan),
         row("digest", plan.digest()),
     ]
@@ -46,7 +58,10 @@ def _sizes(plan: PlanTables) -> str:
         *_made_from(plan.made_from),
     ]
     if plan.is_global:
-        lines.append(row("groups", global_note(plan.num_groups, plan.num_nodes)))
+        note = global_note(plan.num_groups, plan.num_nodes)
+        lines.append(
+            row("groups", note if plan.num_groups == 1 else note.replace(", ", f",{_MORE}"))
+        )
     elif plan.num_nodes > 1:
         groups = f"{plan.num_groups}, each whole on one of {plan.num_nodes} nodes"
         lines.append(row("groups", groups))
@@ -76,11 +91,20 @@ def _made_from(made_from: MadeFrom | None) -> list[str]:
 
 def global_note(groups: int, nodes: int) -> str:
     """Why a plan is global."""
+    if groups == 1:
+        return f"no groups are given, so the {nodes} nodes are ignored"
     divided = f"{count(groups, 'group')} cannot be divided over {nodes} nodes"
     return f"{divided}, so groups and nodes are ignored"
 
 
-def _cost(plan: PlanTables) -> list[str]:
+def layers_note(layers: Sequence[int] | None) -> list[str]:
+    """That numbers of layers are those of hidden layers, if these are others than the rows."""
+    if layers is None or [*layers] == [*range(len(layers))]:
+        return []
+    return [row("layers", f"{ranges(layers)}, as hidden layers are counted")]
+
+
+def _cost(plan: PlanTables, names: Sequence[int], engine: str | None) -> list[str]:
     if not plan.certified:
         return [row("load", "not known: use eplb.evaluate(plan, load)")]
     layers = plan.loaded_layers
@@ -90,18 +114,24 @@ def _cost(plan: PlanTables) -> list[str]:
         lines.append(row("no load", f"{count(without, 'layer')}, not counted below"))
     if len(layers) == 0:
         return lines
-    lines.append(row("balancedness", _extremes(plan.balancedness, layers, worst=np.argmin)))
-    trivial = plan.trivial()
+    lines.append(row("balancedness", _extremes(plan.balancedness, layers, names, worst=np.argmin)))
+    trivial = plan.trivial(engine)
     if trivial.certified:
         before = trivial.balancedness[layers]
         figures = f"mean {ratio(before.mean())}, worst {ratio(before.min())}"
+        if start_of(engine) is not start_of(None):
+            figures += f" (as {engine} starts)"
         lines.append(row("  unbalanced", figures))
-    lines.append(row("gap to bound", _extremes(plan.gap, layers, worst=np.argmax, percent=True)))
+    lines.append(
+        row("gap to bound", _extremes(plan.gap, layers, names, worst=np.argmax, percent=True))
+    )
     lines.append(row("", _promise(plan, float(plan.gap[layers].max()))))
     if plan.num_nodes > 1 and not plan.is_global:
         rise = plan.lower_bound[layers] / plan.bound_without_groups[layers] - 1
         at = int(rise.argmax())
-        cost = f"mean {rise.mean():.3%}, worst {rise[at]:.3%} (layer {layers[at]}) on the bound"
+        cost = (
+            f"mean {rise.mean():.3%}, worst {rise[at]:.3%} (layer {names[layers[at]]}) on the bound"
+        )
         lines.append(row("groups cost", cost))
     # A bound slightly above the mean comes from rounding up, not from another reason.
     mean = plan.certificate.gpu_load()[layers].mean(axis=1)
@@ -114,18 +144,31 @@ def _cost(plan: PlanTables) -> list[str]:
     return lines
 
 
-def _extremes(values: FloatTable, layers: IntTable, *, worst: object, percent: bool = False) -> str:
+def _extremes(
+    values: FloatTable,
+    layers: IntTable,
+    names: Sequence[int],
+    *,
+    worst: Callable[[FloatTable], np.int64],
+    percent: bool = False,
+) -> str:
     values = values[layers]
-    at = int(worst(values))  # type: ignore[operator]
+    at = int(worst(values))
+    where = f"(layer {names[layers[at]]})"
     if percent:
-        return f"mean {values.mean():.3%}, worst {at_most(values[at])} (layer {layers[at]})"
-    return f"mean {ratio(values.mean())}, worst {ratio(values[at])} (layer {layers[at]})"
+        return f"mean {values.mean():.3%}, worst {at_most(values[at])} {where}"
+    return f"mean {ratio(values.mean())}, worst {ratio(values[at])} {where}"
 
 
 def ratio(value: float) -> str:
     """Four digits; 1.0000 only for exactly 1."""
     text = f"{value:.4f}"
     return ">0.9999" if value < 1 and float(text) == 1 else text
+
+
+def percent(share: float) -> str:
+    """A share in percent, of three digits after the point."""
+    return f"{share:.3%}"
 
 
 #: A larger gap is shown as what may be left to gain.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from reprlib import Repr
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Python may refuse to write an integer of more bits than this in digits.
 MOST_BITS = 2000
@@ -31,6 +34,18 @@ def short(value: Any) -> str:
 def count(number: int, what: str, many: str | None = None) -> str:
     """``"1 layer"``, ``"2 layers"``; ``many`` is an irregular plural."""
     return f"{number} {what if number == 1 else many or what + 's'}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Ascending numbers as text: ``0, 1, 2, 7 to 60``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts = [f"{run[0]} to {run[-1]}" if len(run) > 3 else ", ".join(map(str, run)) for run in runs]
+    return ", ".join(parts)
 
 
 def type_name(dtype: Any) -> str:

@@ -13,6 +13,7 @@ from eplb.plan_tables import read_only
 from eplb.text import count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     import numpy.typing as npt
@@ -75,6 +76,12 @@ class Transfers:
         for column, name in enumerate(COLUMNS):
             records[name] = self._table[:, column]
         return read_only(records)
+
+    def of_hidden_layers(self, layers: Sequence[int]) -> Transfers:
+        """The same with hidden layers in the column ``layer``; ``layers`` has that of each row."""
+        table = self._table.copy()
+        table[:, 0] = np.array(layers, dtype=np.int64)[table[:, 0]]
+        return Transfers(table, self._expert_bytes)
 
     def __len__(self) -> int:
         return len(self._table)

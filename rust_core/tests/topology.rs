@@ -81,6 +81,17 @@ fn each_violation_has_its_message() {
              with num_nodes=4 no number of groups fits 7 experts; try num_groups=1 and num_nodes=1",
         ),
         ([12, 18, 4, 4, 6], "num_gpus=6 is not divisible by num_nodes=4; try num_nodes=2"),
+        (
+            [7, 13, 8, 4, 4],
+            "num_replicas=13 is not divisible by num_gpus=4; try num_replicas=12 and num_groups=1 and \
+             num_nodes=1, or num_replicas=16 and num_groups=1 and num_nodes=1",
+        ),
+        (
+            [12, 4, 8, 4, 2],
+            "num_replicas=4 is less than the 12 experts; expected at least one slot for each expert; \
+             all slots count, not only redundant ones: did you mean num_replicas=16 and num_groups=4 and \
+             num_nodes=2?",
+        ),
         ([12, 12, 4, 4, 2], "num_gpus=2 is not divisible by num_nodes=4; try num_nodes=2"),
     ] {
         let error = of(sizes).unwrap_err();
@@ -123,45 +134,40 @@ fn sizes_of_any_magnitude_are_judged_rightly() {
     }
 }
 
-/// The sizes that a hint names, each on its own or, with "and", all of them together.
+/// The sizes that a hint names: of choices, each with all that it changes.
 fn hinted(error: &Error, sizes: [u64; 5]) -> Vec<[u64; 5]> {
     let names = ["num_experts", "num_replicas", "num_groups", "num_nodes", "num_gpus"];
-    let mut all = Vec::new();
-    let mut together = sizes;
-    let joined = error.advice().contains(&Part::from(" and "));
-    let tried = error.advice().iter().skip_while(|part| !part.to_string().ends_with("try "));
-    let guessed = error.advice().iter().filter(|_| error.to_string().ends_with('?'));
-    for part in tried.chain(guessed) {
-        let Part::Parameter { name, value: Some(value) } = part else { continue };
-        let at = names.iter().position(|of| of == name).unwrap();
-        let mut better = sizes;
-        better[at] = value.parse().unwrap();
-        together[at] = better[at];
-        all.push(better);
+    let mut choices = vec![sizes];
+    for part in error.advice() {
+        match part {
+            Part::Parameter { name, value: Some(value) } => {
+                let at = names.iter().position(|of| of == name).unwrap();
+                choices.last_mut().unwrap()[at] = value.parse().unwrap();
+            }
+            Part::Text(text) if text.ends_with(" or ") => choices.push(sizes),
+            _ => {}
+        }
     }
-    if joined { vec![together] } else { all }
+    choices
 }
 
-/// What a hint names is not refused for the same reason again, and often not at all.
+/// What a hint names is accepted.
 #[test]
 fn hints_work_when_followed() {
     let mut stream = SplitMix64(2);
-    let (mut followed, mut accepted) = (0, 0);
-    for _ in 0..4000 {
-        let sizes = [0; 5].map(|_| stream.up_to(40));
+    let (mut followed, mut joined) = (0, 0);
+    for n in 0..60_000 {
+        let most = if n % 2 == 0 { 12 } else { 40 };
+        let sizes = [0; 5].map(|_| stream.up_to(most));
         let Err(error) = of(sizes) else { continue };
-        let problem =
-            |error: &Error| error.message().iter().skip(1).map(Part::to_string).collect::<String>();
+        assert!(!error.advice().is_empty(), "{error}");
+        joined += u64::from(error.advice().contains(&Part::from(" and ")));
         for better in hinted(&error, sizes) {
             followed += 1;
-            match of(better) {
-                Ok(_) => accepted += 1,
-                Err(next) => assert_ne!(problem(&next), problem(&error), "{sizes:?}: {error}"),
-            }
+            assert!(of(better).is_ok(), "{sizes:?}: {error}");
         }
-        assert!(!error.advice().is_empty(), "{error}");
     }
-    assert!(followed > 3000 && accepted > 1000, "{followed} hints, {accepted} accepted");
+    assert!(followed > 30_000 && joined > 1000, "{followed} hints, {joined} of several sizes");
 }
 
 #[test]

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import torch
 from engine_files import load_engine_file
 from eplb import cli
 from eplb.analysis.comparison import compare
+from eplb.analysis.layer_figures import layer_figures
 from eplb.cli.compare import comparison_text
 from eplb.cli.program import COMMANDS
 from eplb.engines import FORMATS, METRICS
@@ -133,6 +135,8 @@ def test_plan_as_json(run: Any) -> None:
         **figures(PLAN),
         "unbalanced": figures(trivial()),
         "phy2log": PLAN.phy2log.tolist(),
+        "hidden_layers": None,
+        "layers": json.loads(json.dumps([asdict(layer) for layer in layer_figures(PLAN)])),
         "plot": None,
         "out": "plan.json",
         "notes": [],
@@ -214,7 +218,8 @@ def test_a_plan_of_minimax_suits_vllm_ascend(run: Any) -> None:
 def test_the_fallback_is_told(run: Any) -> None:
     line = "plan loads.npy --gpus 4 --groups 3 --nodes 2"
     assert (
-        "3 groups cannot be divided over 2 nodes, so groups and nodes are ignored" in run(line)[1]
+        "3 groups cannot be divided over 2 nodes,\n                so groups and nodes are ignored"
+        in run(line)[1]
     )
     assert json.loads(run(line, "--json")[1])["is_global"] is True
 
@@ -559,10 +564,18 @@ MISTAKES: dict[str, tuple[str, str]] = {
         r"^'a\.json' is not a file name for the format trtllm",
     ),
     "a format without a file": (
-        f"{PLANNED} --format sglang",
-        "^--format needs --out FILE",
+        f"{PLANNED} --format trtllm",
+        "^the trtllm format needs hidden-layer numbers for the plan's 5 layers\nhint: give --layers",
     ),
-    "layers without a file": (f"{PLANNED} --layers 3", "^--layers needs --out FILE"),
+    "layers without a file": (f"{PLANNED} --layers 3", "^1 layer named for a plan of 5\n"),
+    "extra layers of an engine without": (
+        f"{PLANNED} --format sglang --out a.json --extra-layers 61",
+        "^--extra-layers are written in the format trtllm alone, not in sglang\nhint: leave out",
+    ),
+    "extra layers that are planned": (
+        f"{PLANNED} --format trtllm --out a.yaml --layers 3-7 --extra-layers 7",
+        "^layer 7 is planned, so not extra\nhint: leave out --extra-layers$",
+    ),
     "layers that are none": (
         f"{PLANNED} --layers 3- --out a.json",
         "'3-' is not a list of layers; expected for example 3-60",
@@ -631,8 +644,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "too many of the best": ("sample --experts 4 --top-k 8", "--top-k"),
     "windows as CSV": ("sample --windows 2", "^CSV has only one window"),
     "layers and a config of evaluate": (
-        "evaluate lists.json loads.npy --format sglang --gpus 1 --layers 0 --config bad.json",
-        "give --layers or --config, not both",
+        "evaluate lists.json loads.npy --gpus 1 --layers 0 --config bad.json",
+        "--config says which layers there are",
     ),
     "too wide a range of layers": (
         f"{PLANNED} --layers 0-16384 --out a.json",
@@ -661,16 +674,18 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "an engine's file for a plan": (
         "verify sglang.json loads.npy",
-        r"^sglang\.json: this is not a plan file: .*\nhint: .* --format",
+        r"^sglang\.json: this is not a plan file: .*\nhint: .* read by eplb evaluate",
     ),
-    "the same of evaluate": ("evaluate sglang.json loads.npy", r"hint: .* --format"),
+    "the same of evaluate": (
+        "evaluate sglang.json loads.npy",
+        r"many GPUs it is\nhint: give --gpus",
+    ),
     "a picture for a plan": (
         "verify picture.png loads.npy",
         r"^picture\.png: it is not valid JSON: its bytes are not UTF-8 text$",
     ),
     "out is this folder": (f"{PLANNED} --out .", r"^'\.' is not a file name for the format plan"),
     "no config, nor a file": (f"{PLANNED} --config no.json", r"^no\.json: No such file"),
-    "a config without a file": (f"{PLANNED} --config config.json", "^--config needs --out FILE"),
     "no plan file": ("verify no.json loads.npy", r"^no\.json: No such file"),
     "no plan, binary": (
         "verify loads.npy loads.npy",

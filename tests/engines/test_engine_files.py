@@ -800,13 +800,6 @@ def test_changed_bytes_give_a_placement_or_an_error(
 # --- The layers of a model ------------------------------------------------------------------------
 
 
-def layers_of(folder: Path, **config: Any) -> tuple[list[int], int]:
-    path = folder / "config.json"
-    path.write_text(json.dumps(config))
-    layers = moe_layers_of(path)
-    return list(layers.moe), layers.num_hidden_layers
-
-
 DEEPSEEK: Any = {
     "model_type": "deepseek_v3",
     "num_hidden_layers": 61,
@@ -815,44 +808,12 @@ DEEPSEEK: Any = {
     "n_routed_experts": 256,
     "num_nextn_predict_layers": 1,
 }
-QWEN: Any = {"model_type": "qwen3_moe", "num_hidden_layers": 6, "num_experts": 128}
-
-
-def test_moe_layers(tmp_path: Path) -> None:
-    assert layers_of(tmp_path, **DEEPSEEK) == (list(range(3, 61)), 61)
-    assert layers_of(tmp_path, **DEEPSEEK | {"moe_layer_freq": 20}) == ([20, 40, 60], 61)
-    without = {key: value for key, value in DEEPSEEK.items() if key != "moe_layer_freq"}
-    assert layers_of(tmp_path, **without)[0][0] == 3
-    assert layers_of(tmp_path, **QWEN, decoder_sparse_step=1) == (list(range(6)), 6)
-    assert layers_of(tmp_path, **QWEN, decoder_sparse_step=2) == ([1, 3, 5], 6)
-    dense = {"decoder_sparse_step": 1, "mlp_only_layers": [0, 5]}
-    assert layers_of(tmp_path, **QWEN, **dense) == ([1, 2, 3, 4], 6)
-    for kind in ("mixtral", "gpt_oss", "olmoe"):
-        assert layers_of(tmp_path, model_type=kind, num_hidden_layers=3) == ([0, 1, 2], 3)
-    assert layers_of(tmp_path, model_type="kimi_k25", text_config=DEEPSEEK)[1] == 61
-    flags = {"num_hidden_layers": 4, "moe_layer_freq": [0, 1, 1, 0]}
-    assert layers_of(tmp_path, **flags) == ([1, 2], 4)
-    assert layers_of(tmp_path, num_hidden_layers=2, moe_layer_freq=[False, True]) == ([1], 2)
-    for first in (None, 0, 1):  # no MoE layer is before it, so both settings are true
-        assert layers_of(tmp_path, **flags, first_k_dense_replace=first) == ([1, 2], 4)
-
-
-def test_the_outer_level_of_a_configuration_comes_first(tmp_path: Path) -> None:
-    inner = DEEPSEEK | {"num_hidden_layers": 5}
-    assert layers_of(tmp_path, **DEEPSEEK, text_config=inner) == (list(range(3, 61)), 61)
 
 
 def test_the_most_hidden_layers() -> None:
     assert hidden_layer_count(limits.MAX_HIDDEN_LAYERS) == 16384
     with pytest.raises(PlanFileError, match=r"num_hidden_layers=16385.* at most 16384"):
         hidden_layer_count(limits.MAX_HIDDEN_LAYERS + 1)
-
-
-@pytest.mark.parametrize("name", ["n_routed_experts", "num_experts", "num_local_experts"])
-def test_experts_of_a_model(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({"model_type": "mixtral", "num_hidden_layers": 3, name: 8}))
-    assert moe_layers_of(path).num_experts == 8
 
 
 def test_a_config_names_the_layers(tmp_path: Path) -> None:
@@ -874,90 +835,6 @@ def test_a_config_names_the_layers(tmp_path: Path) -> None:
         with pytest.raises(PlanFileError, match="says which layers there are"):
             PLAN.save(placement, "sglang", config=config, **more)
     assert not placement.exists()
-
-
-@pytest.mark.parametrize(
-    ("config", "message"),
-    [
-        ({}, "it has no 'num_hidden_layers'; expected a whole number from 1 to 16384"),
-        (QWEN | {"num_hidden_layers": None}, "num_hidden_layers is null; "),
-        (QWEN | {"num_hidden_layers": 10**12}, "num_hidden_layers is 1000000000000; "),
-        (QWEN | {"num_hidden_layers": True}, "num_hidden_layers is true; "),
-        (QWEN, "it does not say which layers of model_type 'qwen3_moe' are MoE layers; expected"),
-        (
-            {"model_type": "llama", "num_hidden_layers": 3},
-            "it does not say which layers of model_type 'llama'",
-        ),
-        (
-            {"model_type": [], "num_hidden_layers": 3},
-            "it does not say which layers of model_type []",
-        ),
-        (DEEPSEEK | {"first_k_dense_replace": -1}, "first_k_dense_replace is -1; "),
-        (
-            DEEPSEEK | {"moe_layer_freq": [0, 1]},
-            "moe_layer_freq has 2 flags, but num_hidden_layers is 61",
-        ),
-        (
-            DEEPSEEK | {"moe_layer_freq": [0, 0, *[1] * 59]},
-            "moe_layer_freq has 1 for layer 2, but first_k_dense_replace is 3",
-        ),
-        (
-            DEEPSEEK | {"moe_layer_freq": [1] * 61, "first_k_dense_replace": "3"},
-            "first_k_dense_replace is '3'; ",
-        ),
-        (DEEPSEEK | {"moe_layer_freq": 0}, "moe_layer_freq is 0; "),
-        (DEEPSEEK | {"moe_layer_freq": None}, "moe_layer_freq is null; "),
-        (DEEPSEEK | {"n_routed_experts": None}, "n_routed_experts is null; expected a whole"),
-        (
-            DEEPSEEK | {"n_routed_experts": 0},
-            "n_routed_experts is 0; expected a whole number from 1",
-        ),
-        (DEEPSEEK | {"num_experts": None}, "num_experts is null; expected a whole number from 1"),
-        (
-            DEEPSEEK | {"num_local_experts": -1},
-            "num_local_experts is -1; expected a whole number from 1 to 16384",
-        ),
-        (DEEPSEEK | {"n_routed_experts": "256"}, "n_routed_experts is '256'; "),
-        (
-            {"num_hidden_layers": 3, "moe_layer_freq": [1]},
-            "moe_layer_freq has 1 flag, but num_hidden_layers is 3",
-        ),
-        (
-            {"num_hidden_layers": 2, "moe_layer_freq": [1, 2]},
-            "moe_layer_freq: layer 1 has 2; expected 0 or 1",
-        ),
-        (
-            {"num_hidden_layers": 1, "moe_layer_freq": [None]},
-            "moe_layer_freq: layer 0 has null; expected 0 or 1",
-        ),
-        (
-            {"num_hidden_layers": 1, "moe_layer_freq": [1.0]},
-            "moe_layer_freq: layer 0 has 1.0; expected 0 or 1",
-        ),
-        (DEEPSEEK | {"first_k_dense_replace": 61}, "num_hidden_layers is 61, but none of them is"),
-        (QWEN | {"decoder_sparse_step": 0}, "decoder_sparse_step is 0; "),
-        (QWEN | {"decoder_sparse_step": 1, "mlp_only_layers": 3}, "mlp_only_layers must be a list"),
-    ],
-)
-def test_configurations_that_do_not_tell(
-    config: dict[str, Any], message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(PlanFileError) as caught:
-        layers_of(tmp_path, **config)
-    assert str(caught.value).startswith(f"{tmp_path / 'config.json'}: {message}")
-
-
-def test_strange_configurations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "config.json"
-    for content, message in ((b"[1]", "must be an object"), (b"[" * 10**6, "nested too deeply")):
-        path.write_bytes(content)
-        with pytest.raises(PlanFileError, match=message):
-            moe_layers_of(path)
-    monkeypatch.setattr("eplb.limits.MAX_CONFIG_BYTES", 10)
-    with pytest.raises(PlanFileError, match="more than 10 bytes"):
-        moe_layers_of(path)
-    with pytest.raises(FileNotFoundError):
-        moe_layers_of(tmp_path / "missing.json")
 
 
 def test_from_the_model_s_configuration_to_the_file(tmp_path: Path) -> None:

@@ -250,8 +250,9 @@ def test_the_screen_says_what_an_operator_asks() -> None:
     assert f"mean {trivial.mean():.4f}, worst {trivial.min():.4f}" in text
     fallback = eplb.plan(LOAD, num_gpus=4, num_replicas=16, num_groups=3, num_nodes=2)
     assert fallback.is_global
-    assert "3 groups cannot be divided over 2 nodes, so groups and nodes are ignored" in str(
-        fallback
+    assert (
+        "3 groups cannot be divided over 2 nodes,\n                so groups and nodes are ignored"
+        in str(fallback)
     )
     assert "eplb.evaluate" in str(eplb.Plan.from_phy2log(PLAN.phy2log, num_gpus=4))
     assert repr(PLAN).startswith(f"<eplb.Plan {PLAN.digest()}: 3 layers")

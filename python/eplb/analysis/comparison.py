@@ -118,12 +118,14 @@ def compare(
     num_groups: int = 1,
     num_nodes: int = 1,
     threads: int = 1,
+    engine: str | None = None,
 ) -> Comparison:
     """Plans ``load`` with every policy.
 
     Arguments and exceptions are those of :func:`eplb.plan`. All plans of several windows are judged
     on the sum of the windows. The default placement ignores groups, so its gap is to the bound of a
-    plan without groups.
+    plan without groups. It is the one that ``engine`` starts with, one of
+    ``eplb.engines.ENGINE_OF``, if that is given.
     """
     total = summed(load)
     judged = canonical_loads(total, threads)
@@ -159,7 +161,7 @@ def compare(
         is_global=first.is_global,
         loaded_layers=len(first.loaded_layers),
         rows=(
-            _row(TRIVIAL, first.trivial(), None),
+            _row(TRIVIAL, first.trivial(engine), None),
             *(_row(name, made, milliseconds) for name, (made, milliseconds) in named),
         ),
         impossible=impossible,

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eplb.analysis.comparison import Comparison, Row, compare
-from eplb.cli.figures import spare_notes
+from eplb.cli.compare_sizes import compare_sizes, shown
+from eplb.cli.figures import engine_named, group_notes, spare_notes, start_notes
 from eplb.cli.options import (
     AsJson,
-    Gpus,
     Groups,
     Key,
     LoadsPath,
     Metric,
     Nodes,
-    Redundant,
     Replicas,
+    SeveralGpus,
+    SeveralRedundant,
     SizeOptions,
     Threads,
     Trust,
@@ -28,19 +29,16 @@ from eplb.cli.output import WIDTH, busy, say
 from eplb.engines import METRICS
 from eplb.load_files import read_loads
 from eplb.planning import HISTORY_POLICIES
-from eplb.summary import at_most, global_note, ratio
+from eplb.summary import at_most, global_note, percent, ratio
 from eplb.text import count
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def compare_command(
     loads: LoadsPath,
     *,
-    gpus: Gpus,
+    gpus: SeveralGpus,
     replicas: Replicas = None,
-    redundant: Redundant = None,
+    redundant: SeveralRedundant = None,
     groups: Groups = 1,
     nodes: Nodes = 1,
     metric: Metric = None,
@@ -50,17 +48,27 @@ def compare_command(
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every policy with the default placement."""
-    sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
+    """Compare every policy with the default placement; or sizes, if several are given."""
+    choices = [
+        SizeOptions(number, replicas, spare, groups, nodes, threads)
+        for number in gpus
+        for spare in redundant or [None]
+    ]
     read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
+    engine = engine_named(written_by)
+    if len(choices) > 1:
+        compare_sizes(read, choices, metric, engine, as_json=as_json)
+        return
+    [sizes] = choices
     experts = read.experts
-    with sizes.spelled_in_errors(experts), busy("planning by every policy"):
-        comparison = compare(read.loads, **sizes.arguments(experts))
+    with sizes.spelled_in_errors(len(read.windows[0]), experts), busy("planning by every policy"):
+        comparison = compare(read.loads, engine=engine, **sizes.arguments(experts))
     # None if no layer has load.
     worst = max(row.figures.balancedness_worst or 1.0 for row in comparison.rows)
     notes = [
         *read.notes,
-        *sizes.notes(),
+        *group_notes(comparison.sizes),
+        *start_notes(engine),
         *spare_notes(comparison.sizes, worst),
         *_window_notes(len(read.windows)),
         *(
@@ -154,15 +162,11 @@ def _cells(row: Row, metric: str | None) -> list[str]:
     figures = row.figures
     return [
         row.name,
-        _shown(figures.balancedness_mean, ratio),
-        _shown(figures.balancedness_worst, ratio),
-        _shown(figures.gap_mean, "{:.3%}".format),
-        _shown(figures.gap_worst, at_most),
+        shown(figures.balancedness_mean, ratio),
+        shown(figures.balancedness_worst, ratio),
+        shown(figures.gap_mean, percent),
+        shown(figures.gap_worst, at_most),
         str(figures.duplicates),
-        _shown(row.milliseconds, "{:.2f}".format),
-        *([_shown(figures.metrics[metric], ratio)] if metric else []),
+        shown(row.milliseconds, "{:.2f}".format),
+        *([shown(figures.metrics[metric], ratio)] if metric else []),
     ]
-
-
-def _shown(value: float | None, how: Callable[[float], str]) -> str:
-    return "-" if value is None else how(value)

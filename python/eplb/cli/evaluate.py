@@ -8,88 +8,100 @@ from typing import Annotated
 import typer
 
 import eplb
-from eplb.cli.figures import lines_of, metric_lines, plan_values
+from eplb.cli.figures import engine_named, lines_of, metric_lines, plan_values
+from eplb.cli.layers_table import layers_table as table_of_layers
 from eplb.cli.options import (
     AsJson,
     Config,
+    Groups,
     Key,
     Layers,
+    LayersTable,
     LoadsPath,
     Metric,
+    Nodes,
     Trust,
     WrittenBy,
     number,
 )
 from eplb.cli.output import say
 from eplb.cli.placements import read_placement, rows_of
-from eplb.engines import FORMATS, HiddenLayers, moe_layers_of
+from eplb.engines import FORMAT_NAMES
+from eplb.engines.target import target
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.windows import summed
 from eplb.load_files import read_loads
 from eplb.plans import certified_for
+from eplb.summary import summary
 
 
 def evaluate_command(
     placement: Annotated[
         str,
         typer.Argument(
-            metavar="PLACEMENT", help="A plan file, or with --format the file of an engine."
+            metavar="PLACEMENT", help="A plan file, or the placement file of an engine."
         ),
     ],
     loads: LoadsPath,
     *,
     format: Annotated[  # noqa: A002
-        str,
+        str | None,
         typer.Option(
-            "--format", metavar="NAME", help=f"Format of the placement: plan, {', '.join(FORMATS)}."
+            "--format",
+            metavar="NAME",
+            help=f"Format of the placement: {', '.join(FORMAT_NAMES)}. By default it is recognised.",
         ),
-    ] = "plan",
+    ] = None,
     gpus: Annotated[
         int | None, number("--gpus", "GPUs of all nodes, if the file does not say.")
     ] = None,
+    groups: Groups = 1,
+    nodes: Nodes = 1,
     layers: Layers = None,
     config: Config = None,
     metric: Metric = None,
     key: Key = None,
     written_by: WrittenBy = None,
     trust_loads: Trust = False,
+    layers_table: LayersTable = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a placement is worth under other loads."""
-    if layers is not None and config is not None:
-        raise eplb.EplbError("give --layers or --config, not both")
-    if config is not None:
-        layers = [*moe_layers_of(config).moe]
-    if format == "plan" and gpus is not None:
-        raise eplb.EplbError(
-            "a plan file contains its own sizes",
-            hint=["leave out --gpus, or give --format for the file of an engine"],
-        )
+    model = target(None, layers=layers, config=config)
     read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
-    if read.layers is not None and layers not in (None, [*read.layers]):
-        raise eplb.EplbError(
-            f"the loads are those of {HiddenLayers(read.layers)}",
-            hint=["leave out --layers and --config"],
-        )
-    placed, named = read_placement(placement, format, gpus, layers or read.layers)
-    windows, left_out = rows_of(
-        read.windows, placed.num_layers, named, placement, format, chosen=layers is not None
+    placed = read_placement(
+        placement,
+        format,
+        gpus,
+        model.for_loads(len(read.windows[0]), read.layers).layers,
+        read.experts,
+        groups=groups,
+        nodes=nodes,
     )
-    plan = certified_for(placed, canonical_loads(summed(windows)))
-    notes = [*read.notes, *left_out]
-    each = None if len(windows) == 1 else eplb.evaluate(placed, windows)
+    if placed.format == "plan" and (gpus is not None or (groups, nodes) != (1, 1)):
+        raise eplb.EplbError(
+            f"{placement} is a plan file, which contains its own sizes",
+            hint=["leave out --gpus, --groups and --nodes"],
+        )
+    windows, left_out = rows_of(read.windows, placed, chosen=model.layers is not None)
+    plan = certified_for(placed.plan, canonical_loads(summed(windows)))
+    notes = [*read.notes, *placed.notes, *left_out]
+    names, engine = placed.names, engine_named(placed.format, written_by)
+    each = None if len(windows) == 1 else eplb.evaluate(placed.plan, windows)
     if each is not None:
         notes.append(f"the figures above are of the sum of {len(windows)} windows")
     if as_json:
         values = {} if each is None else {"windows": _window_values(each)}
-        say(json.dumps({**plan_values(plan), **values, "notes": notes}))
+        say(json.dumps({**plan_values(plan, names, engine), **values, "notes": notes}))
         return
     lines = [
-        str(plan),
-        *metric_lines(plan, metric),
+        summary(plan, names, engine),
+        *metric_lines(plan, metric, engine),
         *lines_of("note", notes),
         *([] if each is None else [str(each)]),
     ]
+    if layers_table:
+        lines += ["", table_of_layers(plan, names, engine)]
     say("\n".join(lines))
 
 

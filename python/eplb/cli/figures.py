@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.comparison import figures_of, sizes_of
+from eplb.analysis.layer_figures import layer_figures
 from eplb.cli.output import WIDTH
-from eplb.engines import METRICS
+from eplb.engines import ENGINE_OF, METRICS
+from eplb.plan_tables import start_of
 from eplb.summary import ratio
+from eplb.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     import eplb
     from eplb.analysis.comparison import PlanSizes
@@ -30,12 +34,68 @@ def spare_notes(sizes: PlanSizes, worst: float) -> list[str]:
     return [f"{lack}; try --redundant {sizes.num_gpus}"]
 
 
-def metric_lines(plan: eplb.Plan, name: str | None) -> list[str]:
+def group_notes(sizes: PlanSizes, of_model: int | None = None) -> list[str]:
+    """What groups and nodes do not do; ``of_model`` is the number of groups that the config says."""
+    groups, nodes = sizes.num_groups, sizes.num_nodes
+    if of_model is not None and groups not in (1, of_model):
+        model = count(of_model, "group") if of_model > 1 else "no groups"
+        return [f"by its config, the model has {model}, not {groups}"]
+    if groups > 1 and groups % nodes:
+        return [f"--groups {groups} and --nodes {nodes} do nothing{_nodes_for(sizes)}"]
+    if groups > 1 and nodes == 1:
+        return [f"--groups {groups} restricts nothing on one node; give --nodes too"]
+    if groups == 1 and nodes > 1:
+        return [f"--nodes {nodes} does nothing without --groups{_groups_for(sizes, of_model)}"]
+    return []
+
+
+def _groups_for(sizes: PlanSizes, of_model: int | None) -> str:
+    """What to give for ``--groups``, which then works."""
+    nodes = sizes.num_nodes
+    if sizes.num_gpus % nodes:
+        return f", and {count(sizes.num_gpus, 'GPU')} cannot be divided over {nodes} nodes"
+    if of_model is None:
+        return "; the model's config.json says how many groups there are (n_group)"
+    if of_model == 1:
+        return "; by its config, the model has no groups"
+    if of_model % nodes or sizes.num_experts % of_model or not _distinct(sizes, nodes):
+        return f"; the {of_model} groups of the model do not go with {nodes} nodes"
+    return f"; by its config, --groups {of_model} keeps each group of the model on one node"
+
+
+def _nodes_for(sizes: PlanSizes) -> str:
+    """The nearest numbers of nodes that groups and GPUs can be divided over, if there are any."""
+    if sizes.num_experts % sizes.num_groups:
+        return ""
+    fits = math.gcd(sizes.num_gpus, sizes.num_groups)
+    able = [nodes for nodes in range(2, fits + 1) if fits % nodes == 0 and _distinct(sizes, nodes)]
+    near = [nodes for nodes in able if nodes < sizes.num_nodes][-1:]
+    near += [nodes for nodes in able if nodes > sizes.num_nodes][:1]
+    return f"; try {' or '.join(f'--nodes {nodes}' for nodes in near)}" if near else ""
+
+
+def _distinct(sizes: PlanSizes, nodes: int) -> bool:
+    """Whether no GPU has more slots than there are experts for its node."""
+    return sizes.num_replicas // sizes.num_gpus <= sizes.num_experts // nodes
+
+
+def engine_named(*names: str | None) -> str | None:
+    """The first of these formats and dumps that an engine has, to know how that one starts."""
+    return next((name for name in names if name in ENGINE_OF), None)
+
+
+def start_notes(engine: str | None) -> list[str]:
+    """That an engine starts in a way of its own, where that is not said beside the figures."""
+    own = start_of(engine) is not start_of(None)
+    return [f"the unbalanced placement is the one that {engine} starts with"] if own else []
+
+
+def metric_lines(plan: eplb.Plan, name: str | None, engine: str | None) -> list[str]:
     """A line for the metric, if one was given."""
     if name is None:
         return []
     metric = METRICS[name]
-    before, after = metric.of(plan.trivial().gpu_load), metric.of(plan.gpu_load)
+    before, after = metric.of(plan.trivial(engine).gpu_load), metric.of(plan.gpu_load)
     figures = "no load"
     if after is not None and before is not None:
         figures = f"{ratio(after)} (unbalanced {ratio(before)})"
@@ -58,8 +118,10 @@ def _wrapped(name: str, text: str) -> list[str]:
     )
 
 
-def plan_values(plan: eplb.Plan) -> dict[str, Any]:
-    """A plan as plain values, for JSON."""
+def plan_values(
+    plan: eplb.Plan, layers: Sequence[int] | None, engine: str | None
+) -> dict[str, Any]:
+    """A plan as plain values, for JSON; arguments are those of ``summary``."""
     return {
         "policy": plan.policy,
         "digest": plan.digest(),
@@ -67,6 +129,8 @@ def plan_values(plan: eplb.Plan) -> dict[str, Any]:
         "is_global": plan.is_global,
         "loaded_layers": len(plan.loaded_layers),
         **asdict(figures_of(plan)),
-        "unbalanced": asdict(figures_of(plan.trivial())),
+        "unbalanced": asdict(figures_of(plan.trivial(engine))),
+        "hidden_layers": None if layers is None else [*layers],
+        "layers": [asdict(figures) for figures in layer_figures(plan, layers, engine)],
         "phy2log": plan.phy2log.tolist(),
     }

@@ -15,6 +15,7 @@ from eplb import limits
 from eplb.engines import FORMAT_NAMES, METRICS
 from eplb.errors import Parameter
 from eplb.inputs.names import unknown
+from eplb.inputs.sizes import topology
 from eplb.load_files import WRITERS
 from eplb.text import count
 
@@ -58,6 +59,11 @@ def share_or_number(text: str) -> float | int:
 def number(option: str, help_text: str) -> Any:
     """An option for a whole number; eplb checks its range."""
     return typer.Option(option, metavar="N", parser=_whole_number, help=help_text)
+
+
+def _numbers(text: str) -> list[int]:
+    """``"0,32,64"``, as numbers, each once."""
+    return [*dict.fromkeys(_whole_number(part.strip()) for part in text.split(","))]
 
 
 def _layers(text: str) -> list[int]:
@@ -142,6 +148,25 @@ Trust = Annotated[
     ),
 ]
 Gpus = Annotated[int, number("--gpus", "GPUs of all nodes.")]
+SeveralGpus = Annotated[
+    Any,
+    typer.Option(
+        "--gpus",
+        metavar="N,...",
+        parser=_numbers,
+        help="GPUs of all nodes; a row for each of several numbers.",
+    ),
+]
+SeveralRedundant = Annotated[
+    Any,
+    typer.Option(
+        "--redundant",
+        metavar="N,...",
+        parser=_numbers,
+        help="Redundant slots per layer, as SGLang and vLLM count them; a row for each of several "
+        "numbers, for example 0,32,64.",
+    ),
+]
 Replicas = Annotated[
     int | None,
     number(
@@ -190,6 +215,16 @@ Config = Annotated[
         help="The model's config.json, which says which hidden layers are MoE layers.",
     ),
 ]
+ExtraLayers = Annotated[
+    Any,
+    typer.Option(
+        "--extra-layers",
+        metavar="LIST",
+        parser=_layers,
+        help="Further MoE layers that trtllm's file must name, for example 61: those of multi-token "
+        "prediction. By default those that --config says.",
+    ),
+]
 Out = Annotated[str | None, typer.Option("--out", metavar="FILE", help="Write the plan.")]
 OutFormat = Annotated[
     str,
@@ -198,6 +233,14 @@ OutFormat = Annotated[
         metavar="NAME",
         help=f"Format of the file: {', '.join(FORMAT_NAMES)}. A plan is .json or .npz; "
         "eplb verify reads it.",
+    ),
+]
+LayersTable = Annotated[
+    bool,
+    typer.Option(
+        "--layers-table",
+        help="Show every layer, the worst first: balancedness before and after, gap, busiest GPU, "
+        "hottest experts.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -237,21 +280,38 @@ class SizeOptions:
             "threads": self.threads,
         }
 
-    def notes(self) -> list[str]:
-        """Options without the effect that one expects."""
-        if self.groups is not None and self.groups > 1 and self.nodes == 1:
-            return [f"--groups {self.groups} restricts nothing on one node; give --nodes too"]
-        return []
-
     @contextmanager
-    def spelled_in_errors(self, experts: int) -> Iterator[None]:
-        """Lets errors about slots speak of ``--redundant``, if that option was given."""
+    def spelled_in_errors(self, layers: int, experts: int) -> Iterator[None]:
+        """Lets errors about slots speak of ``--redundant``, if that option was given.
+
+        If the sizes would go together for the transposed table, the hint says that instead.
+        """
         try:
             yield
         except eplb.EplbError as error:
-            if self.redundant is None:
+            spelled = error
+            if isinstance(error, eplb.TopologyError) and self._fits_transposed(layers, experts):
+                loads = f"{count(layers, 'layer')} x {count(experts, 'expert')}"
+                hint = f"the loads have {loads}; is the table transposed?"
+                spelled = type(error)(*error.parts, hint=[hint])
+            if self.redundant is not None:
+                spelled = spelled.renamed(lambda parameter: _redundant(parameter, experts))
+            if spelled is error:
                 raise
-            raise error.renamed(lambda parameter: _redundant(parameter, experts)) from error
+            raise spelled from error
+
+    def _fits_transposed(self, layers: int, experts: int) -> bool:
+        """Whether there are more layers than experts, and the sizes would go together for so many."""
+        if layers <= experts or self.gpus is None:
+            return False
+        sizes = self.arguments(layers)
+        sizes.pop("threads")
+        sizes |= {name: 1 for name in ("num_groups", "num_nodes") if sizes[name] is None}
+        try:
+            topology(num_experts=layers, **sizes)
+        except eplb.EplbError:
+            return False
+        return True
 
 
 def _redundant(parameter: Parameter, experts: int) -> Parameter:
@@ -275,6 +335,7 @@ _OPTIONS = {
     "num_nodes": "--nodes",
     "num_hidden_layers": "--num-hidden-layers",
     "layers": "--layers",
+    "extra_layers": "--extra-layers",
     "config": "--config",
     "format": "--format",
     "key": "--key",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 WIDTH = 80
 #: The exit code that a shell reports if the reader of a pipe has gone.
@@ -50,6 +50,28 @@ def write(stream: TextIO | None, text: str) -> None:
     if stream is not None:  # None if the shell closed it
         stream.write(f"{text}\n")
         stream.flush()
+
+
+def table_text(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    space: int = 1,
+    left: Sequence[int] = (),
+) -> str:
+    """A table without lines; columns align right, but those of the numbers ``left``."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, space, 0, 0))
+    for column, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if column in left else "right")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=2 * WIDTH, highlight=False)  # long figures are not cut
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").splitlines())
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import eplb
-from eplb.engines import FORMATS, HiddenLayers
+from eplb.engines import FORMATS, HiddenLayers, load_engine_file, placement_format_of
 from eplb.errors import Parameter, Part
+from eplb.plans import plan_of_engine_file
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -15,18 +17,44 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+@dataclass(frozen=True)
+class ReadPlacement:
+    """A placement from a file."""
+
+    path: str
+    #: One of ``FORMAT_NAMES``.
+    format: str
+    plan: eplb.Plan
+    #: Hidden layer of each row, if it is known.
+    layers: Sequence[int] | None
+    #: What was left out, a line each.
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> Sequence[int] | None:
+        """``layers``, if there are as many as rows."""
+        as_many = self.layers is not None and len(self.layers) == self.plan.num_layers
+        return self.layers if as_many else None
+
+
 def read_placement(
     path: str,
-    format: str,  # noqa: A002
+    format: str | None,  # noqa: A002
     gpus: int | None,
     layers: Sequence[int] | None,
-) -> tuple[eplb.Plan, Sequence[int] | None]:
-    """A placement, and the hidden layer of each of its rows, if it is known."""
-    if format == "plan":
-        return eplb.load_plan(path), layers
-    chosen = None if format in FORMATS and FORMATS[format].rows == "moe" else layers
-    plan, named = eplb.Plan.from_engine_file(path, format, num_gpus=gpus, layers=chosen)
-    return plan, named or layers
+    experts: int,
+    *,
+    groups: int = 1,
+    nodes: int = 1,
+) -> ReadPlacement:
+    """The placement in a file of any format, for loads of so many experts."""
+    kind = placement_format_of(path, layers) if format is None else format
+    if kind == "plan":
+        return ReadPlacement(path, kind, eplb.load_plan(path), layers)
+    chosen = None if kind in FORMATS and FORMATS[kind].rows == "moe" else layers
+    file = load_engine_file(path, kind, num_gpus=gpus, layers=chosen, num_experts=experts)
+    plan = plan_of_engine_file(path, file, groups, nodes)
+    return ReadPlacement(path, kind, plan, file.layers or layers, file.notes)
 
 
 def _other_layers(
@@ -42,35 +70,30 @@ def _other_layers(
 
 
 def rows_of(
-    windows: Sequence[npt.NDArray[Any]],
-    num_layers: int,
-    layers: Sequence[int] | None,
-    placement: str,
-    format: str,  # noqa: A002
-    *,
-    chosen: bool,
+    windows: Sequence[npt.NDArray[Any]], placed: ReadPlacement, *, chosen: bool
 ) -> tuple[list[npt.NDArray[Any]], list[str]]:
-    """The rows of the loads that a placement of so many layers is for, and notes.
+    """The rows of the loads that a placement is for, and notes.
 
     Args:
         windows: loads, maybe of all hidden layers.
-        num_layers: layers of the placement.
-        layers: the hidden layers that these are, if it is known.
-        placement: its file.
-        format: the format of the file.
+        placed: the placement.
         chosen: whether the user said which hidden layers are MoE layers.
 
     Raises:
         LoadError: the placement has another number of layers.
     """
-    rows = len(windows[0])
+    rows, num_layers, layers = len(windows[0]), placed.plan.num_layers, placed.layers
     if rows == num_layers:
         return [*windows], []
     if layers is None or not num_layers == len(layers) < rows or layers[-1] >= rows:
         # Layers can be selected from all loads, but only from files that say which these are.
-        can_select = rows > num_layers or (format != "plan" and FORMATS[format].rows != "moe")
+        named = placed.format != "plan" and FORMATS[placed.format].rows != "moe"
         raise _other_layers(
-            placement, num_layers, rows, layers, can_select=can_select and not chosen
+            placed.path,
+            num_layers,
+            rows,
+            layers,
+            can_select=(rows > num_layers or named) and not chosen,
         )
     left_out = HiddenLayers(layers).others(rows)
     note = f"{left_out} of the loads left out: the placement does not have them"

@@ -10,17 +10,27 @@ import typer
 
 import eplb
 from eplb.analysis.comparison import sizes_of
-from eplb.cli.figures import lines_of, metric_lines, plan_values, spare_notes
+from eplb.cli.figures import (
+    engine_named,
+    group_notes,
+    lines_of,
+    metric_lines,
+    plan_values,
+    spare_notes,
+)
 from eplb.cli.histories import history_with
+from eplb.cli.layers_table import layers_table as table_of_layers
 from eplb.cli.options import (
     AsJson,
     Config,
+    ExtraLayers,
     Gpus,
     Groups,
     HiddenLayers,
     HistoryFile,
     Key,
     Layers,
+    LayersTable,
     LoadsPaths,
     Metric,
     Nodes,
@@ -36,10 +46,12 @@ from eplb.cli.options import (
     gap,
 )
 from eplb.cli.output import busy, say
-from eplb.cli.targets import check_outputs, checked_target
+from eplb.cli.targets import check_outputs
+from eplb.cli.weights import expert_bytes, weight_notes
+from eplb.engines.target import target
 from eplb.load_files import read_windows
 from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS
-from eplb.summary import LARGE_GAP
+from eplb.summary import LARGE_GAP, summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +97,7 @@ def plan_command(
     layers: Layers = None,
     num_hidden_layers: HiddenLayers = None,
     config: Config = None,
+    extra_layers: ExtraLayers = None,
     plot: Annotated[
         str | None,
         typer.Option(
@@ -98,20 +111,31 @@ def plan_command(
     key: Key = None,
     written_by: WrittenBy = None,
     trust_loads: Trust = False,
+    layers_table: LayersTable = False,
     as_json: AsJson = False,
 ) -> None:
     """Plan which experts get replicas, and which GPU holds what."""
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     inputs = [*(("the loads", place) for place in loads), ("the config", config)]
     check_outputs(inputs, {"--out": out, "--plot": plot, "--history": history})
-    goal = checked_target(out, format, layers, num_hidden_layers, config)
+    goal = target(
+        out,
+        format,
+        layers=layers,
+        num_hidden_layers=num_hidden_layers,
+        config=config,
+        extra_layers=extra_layers,
+    )
     picture = None if plot is None else _picture(plot)
     read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
+    goal = goal.for_loads(len(read.windows[0]), read.layers)
+    names = goal.hidden_layers(len(read.windows[0]))
+    engine = engine_named(format, written_by)
     if windows is not None:
         read = read.merged(windows)
     remembered = None if history is None else history_with(history, read.loads, threads)
     experts = read.experts
-    with sizes.spelled_in_errors(experts), busy("planning"):
+    with sizes.spelled_in_errors(len(read.windows[0]), experts), busy("planning"):
         start = time.perf_counter()
         made = eplb.plan(
             read.loads if remembered is None else remembered,
@@ -121,29 +145,39 @@ def plan_command(
             **sizes.arguments(experts),
         )
         seconds = time.perf_counter() - start
-    spare = spare_notes(sizes_of(made), float(made.balancedness.min()))
-    notes = [*read.notes, *sizes.notes(), *spare]
+    made_sizes = sizes_of(made)
+    notes = [
+        *read.notes,
+        *group_notes(made_sizes, goal.num_groups),
+        *spare_notes(made_sizes, float(made.balancedness.min())),
+        *weight_notes(made_sizes, expert_bytes(config)),
+    ]
     if made.policy in EFFORT_POLICIES and effort != "best" and made.gap.max() > LARGE_GAP:
         notes.append("some gap is large; --effort best searches longer")
-    if goal is not None:
-        notes += made.write(goal.for_layers(read.layers))
+    notes += made.write(goal)
     if remembered is not None and history is not None:
         remembered.save(history)
     if picture is not None:
         from eplb.plots import plot_plan
 
-        plot_plan(made, picture)
+        plot_plan(made, picture, names, engine)
     if as_json:
-        say(json.dumps({**plan_values(made), "out": out, "plot": plot, "notes": notes}))
+        say(
+            json.dumps(
+                {**plan_values(made, names, engine), "out": out, "plot": plot, "notes": notes}
+            )
+        )
         return
     lines = [
-        str(made),
-        *metric_lines(made, metric),
+        summary(made, names, engine),
+        *metric_lines(made, metric, engine),
         *lines_of("planned in", [f"{seconds * 1000:.2f} ms"]),
         *lines_of("note", notes),
         *lines_of("note", [] if out else ["not written; --out FILE writes the plan"]),
         *lines_of("written to", [file for file in (out, plot, history) if file is not None]),
     ]
+    if layers_table:
+        lines += ["", table_of_layers(made, names, engine)]
     say("\n".join(lines))
 
 

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import eplb
-from eplb.cli.figures import lines_of, plan_values
+from eplb.analysis.comparison import sizes_of
+from eplb.cli.figures import engine_named, group_notes, lines_of, plan_values
 from eplb.cli.histories import history_with
+from eplb.cli.layers_table import layers_table as table_of_layers
 from eplb.cli.options import (
     AsJson,
     Config,
+    ExtraLayers,
     HiddenLayers,
     HistoryFile,
     Key,
     Layers,
+    LayersTable,
     LoadsPaths,
     Out,
     OutFormat,
@@ -35,13 +39,17 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import busy, say
 from eplb.cli.placements import read_placement, rows_of
-from eplb.cli.targets import check_outputs, checked_target
-from eplb.engines import FORMAT_NAMES, expert_bytes_of, moe_layers_of
+from eplb.cli.targets import check_outputs
+from eplb.cli.weights import expert_bytes as bytes_of_expert
+from eplb.engines import FORMAT_NAMES
+from eplb.engines.target import target
 from eplb.errors import Parameter
 from eplb.load_files import read_windows
 from eplb.transfers import check_ending
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eplb.transfers import Transfers
 
 _GB = 1e9
@@ -55,17 +63,18 @@ def replan_command(
         typer.Option(
             "--previous",
             metavar="FILE",
-            help="The placement in force: a plan file, or with --previous-format an engine's.",
+            help="The placement in force: a plan file, or the placement file of an engine.",
         ),
     ],
     previous_format: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--previous-format",
             metavar="NAME",
-            help=f"Format of the placement in force: {', '.join(FORMAT_NAMES)}.",
+            help=f"Format of the placement in force: {', '.join(FORMAT_NAMES)}. By default it is "
+            "recognised.",
         ),
-    ] = "plan",
+    ] = None,
     previous_gpus: Annotated[
         int | None,
         number("--previous-gpus", "GPUs of the placement in force, if neither it nor --gpus says."),
@@ -130,11 +139,13 @@ def replan_command(
     layers: Layers = None,
     num_hidden_layers: HiddenLayers = None,
     config: Config = None,
+    extra_layers: ExtraLayers = None,
     threads: Threads = 1,
     windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
     trust_loads: Trust = False,
+    layers_table: LayersTable = False,
     as_json: AsJson = False,
 ) -> None:
     """Update the placement in force for the windows to come, with few moves."""
@@ -144,37 +155,42 @@ def replan_command(
     check_outputs([("the placement in force", previous)], {**outputs, "--out": None})
     if transfers is not None:
         check_ending(transfers)
-    goal = None
-    if out is not None or format != "plan" or num_hidden_layers is not None:
-        goal = checked_target(out, format, layers, num_hidden_layers, config)
+    goal = target(
+        out,
+        format,
+        layers=layers,
+        num_hidden_layers=num_hidden_layers,
+        config=config,
+        extra_layers=extra_layers,
+    )
     if bandwidth is not None and not 0 < bandwidth < float("inf"):
         raise eplb.EplbError(f"--bandwidth {bandwidth} is out of range; expected more than 0")
-    expert_bytes = _expert_bytes(expert_bytes, config, needed=bandwidth is not None)
+    of_expert = bytes_of_expert(config, expert_bytes, needed=bandwidth is not None)
     read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
     if windows is not None:
         read = read.merged(windows)
-    hidden = [*moe_layers_of(config).moe] if config is not None else layers
-    if previous_format == "plan" and previous_gpus is not None:
-        raise eplb.EplbError(
-            "a plan file contains its own sizes", hint=["leave out --previous-gpus"]
-        )
+    chosen = goal.layers is not None
+    goal = goal.for_loads(len(read.windows[0]), read.layers)
     try:
-        placed, named = read_placement(
-            previous, previous_format, previous_gpus or gpus, hidden or read.layers
+        placed = read_placement(
+            previous, previous_format, previous_gpus or gpus, goal.layers, read.experts
         )
     except eplb.EplbError as error:
         raise error.renamed(_of_previous) from error
-    rows, left_out = rows_of(
-        read.windows, placed.num_layers, named, previous, previous_format, chosen=hidden is not None
-    )
+    if placed.format == "plan" and previous_gpus is not None:
+        raise eplb.EplbError(
+            f"{previous} is a plan file, which contains its own sizes",
+            hint=["leave out --previous-gpus"],
+        )
+    rows, left_out = rows_of(read.windows, placed, chosen=chosen)
     remembered = history_with(history, rows, threads)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     experts = read.experts
-    with sizes.spelled_in_errors(experts), busy("planning"):
+    with sizes.spelled_in_errors(len(rows[0]), experts), busy("planning"):
         start = time.perf_counter()
         update = eplb.replan(
             remembered,
-            placed,
+            placed.plan,
             move_price=move_price,
             max_moves=max_moves,
             max_moves_after_shift=max_moves_after_shift,
@@ -182,28 +198,39 @@ def replan_command(
             **sizes.arguments(experts),
         )
         seconds = time.perf_counter() - start
-    copies = update.transfers(expert_bytes)
-    notes = [*read.notes, *left_out]
+    copies = update.transfers(of_expert)
+    names, engine = placed.names, engine_named(format, placed.format, written_by)
+    notes = [
+        *read.notes,
+        *placed.notes,
+        *left_out,
+        *group_notes(sizes_of(update.plan), goal.num_groups),
+    ]
     if transfers is not None:
-        copies.save(transfers)
-    if goal is not None:
-        notes += update.plan.write(goal.for_layers(read.layers))
-    else:
+        notes += _save(copies, transfers, names)
+    notes += update.plan.write(goal)
+    if out is None:
         notes.append("not written; --out FILE writes the new plan")
     if history is not None:
         remembered.save(history)
     if as_json:
         files = {"out": out, "transfers_file": transfers, "history_file": history}
-        say(json.dumps({**_values(update, copies, bandwidth), **files, "notes": notes}))
+        say(
+            json.dumps(
+                {**_values(update, copies, bandwidth, names, engine), **files, "notes": notes}
+            )
+        )
         return
     lines = [
-        str(update),
+        update.summary(names),
         *copies.lines(),
         *_time_lines(copies, bandwidth),
         *lines_of("planned in", [f"{seconds * 1000:.2f} ms"]),
         *lines_of("note", notes),
         *lines_of("written to", [file for file in (out, transfers, history) if file is not None]),
     ]
+    if layers_table:
+        lines += ["", table_of_layers(update.plan, names, engine)]
     say("\n".join(lines))
 
 
@@ -213,16 +240,10 @@ def _of_previous(parameter: Parameter) -> Parameter:
     return Parameter(own.get(parameter.name, parameter.name), parameter.value)
 
 
-def _expert_bytes(given: int | None, config: str | None, *, needed: bool) -> int | None:
-    """Bytes of an expert, as given, or as the config says; None if they are not needed."""
-    if given is not None or config is None:
-        return given
-    try:
-        return expert_bytes_of(config)
-    except eplb.PlanFileError:
-        if needed:
-            raise
-        return None
+def _save(copies: Transfers, path: str, names: Sequence[int] | None) -> list[str]:
+    """Writes the weight copies, and says which layers they name."""
+    (copies if names is None else copies.of_hidden_layers(names)).save(path)
+    return [] if names is None else [f"the layers in {path} are hidden layers"]
 
 
 def _seconds(copies: Transfers, bandwidth: float | None) -> float | None:
@@ -240,12 +261,18 @@ def _time_lines(copies: Transfers, bandwidth: float | None) -> list[str]:
     return lines_of("time", [f"{seconds:.3f} s for the busiest GPU at {bandwidth:g} GB/s"])
 
 
-def _values(update: eplb.Migration, copies: Transfers, bandwidth: float | None) -> dict[str, Any]:
+def _values(
+    update: eplb.Migration,
+    copies: Transfers,
+    bandwidth: float | None,
+    names: Sequence[int] | None,
+    engine: str | None,
+) -> dict[str, Any]:
     """An update as plain values, for JSON."""
     before, made_from = update.before, update.plan.made_from
     return {
-        **plan_values(update.plan),
-        "previous": None if before is None else plan_values(before),
+        **plan_values(update.plan, names, engine),
+        "previous": None if before is None else plan_values(before, names, engine),
         "history": None if made_from is None else asdict(made_from),
         "copies": update.copies.tolist(),
         "gain": update.gain.tolist(),

@@ -6,36 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import eplb
-from eplb.engines import moe_layers_of
-from eplb.engines.rows import Target, target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-
-def checked_target(
-    out: str | None,
-    format: str,  # noqa: A002
-    layers: list[int] | None,
-    num_hidden_layers: int | None,
-    config: str | None,
-) -> Target | None:
-    """Where the plan goes, if ``--out`` is given.
-
-    Raises:
-        EplbError: an option needs ``--out``. PlanFileError: see :meth:`eplb.Plan.save`.
-    """
-    options = {"--layers": layers, "--num-hidden-layers": num_hidden_layers, "--config": config}
-    if format != "plan":
-        options["--format"] = format
-    if out is None:
-        if config is not None:
-            moe_layers_of(config)  # an error in it comes first
-        for option, value in options.items():
-            if value is not None:
-                raise eplb.EplbError(f"{option} needs --out FILE")
-        return None
-    return target(out, format, layers=layers, num_hidden_layers=num_hidden_layers, config=config)
 
 
 def check_outputs(inputs: Iterable[tuple[str, str | None]], outputs: dict[str, str | None]) -> None:

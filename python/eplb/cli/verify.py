@@ -10,7 +10,8 @@ import typer
 import eplb
 from eplb.cli.options import AsJson, Key, LoadsPath, Trust, WrittenBy
 from eplb.cli.output import say
-from eplb.load_files import read_loads
+from eplb.engines import HiddenLayers
+from eplb.load_files import FileLoads, read_loads
 
 
 def verify_command(
@@ -26,7 +27,7 @@ def verify_command(
     try:
         read = eplb.load_plan(plan)
         given = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
-        message = eplb.verify(read, given.loads)
+        message = _verified(read, given)
     except eplb.VerificationError as error:
         if as_json:
             place = {name: getattr(error, name) for name in ("layer", "slot", "expert")}
@@ -37,3 +38,14 @@ def verify_command(
         say(json.dumps({"verified": True, "checked": checked, "message": message}))
         return
     say(message)
+
+
+def _verified(plan: eplb.Plan, given: FileLoads) -> str:
+    """The line of ``eplb.verify``; an error also names the hidden layer, if the loads do."""
+    try:
+        return eplb.verify(plan, given.loads)
+    except eplb.VerificationError as error:
+        hidden = "" if given.layers is None else HiddenLayers(given.layers).place(error.layer)
+        if not hidden:
+            raise
+        raise error.within(also=hidden) from error

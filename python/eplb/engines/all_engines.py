@@ -33,18 +33,30 @@ DUMPS: dict[str, FileDump | FolderDump] = {
 METRICS: dict[str, Metric] = {
     name: metric for engine in ENGINES for name, metric in engine.metrics.items()
 }
+#: Engines by their own name, and by those of their formats and dumps.
+ENGINE_OF: dict[str, Engine] = {
+    name: engine for engine in ENGINES for name in (engine.name, *engine.formats, *engine.dumps)
+}
 #: The plan file of eplb, which has the certificate, and the formats of engines.
 FORMAT_NAMES = ("plan", *FORMATS)
 
 
-def check_ending(path: Path, name: Any) -> None:
-    """Refuses an unknown format, and a file name with an ending that the format does not have.
+def check_format(name: Any) -> None:
+    """Refuses an unknown format.
 
     Raises:
         PlanFileError
     """
     if not isinstance(name, str) or name not in FORMAT_NAMES:
         raise unknown("format", name, FORMAT_NAMES, kind=PlanFileError)
+
+
+def check_ending(path: Path, name: str) -> None:
+    """Refuses a file name with an ending that the format does not have.
+
+    Raises:
+        PlanFileError
+    """
     endings = (".json", ".npz") if name == "plan" else FORMATS[name].endings
     if path.suffix not in endings:
         raise PlanFileError(

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from eplb.engines.start_placement import by_slot
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -48,6 +50,8 @@ class DecodedPlacement:
     layers: list[int] | None = None
     #: GPUs, if the file says for how many it is.
     num_gpus: int | None = None
+    #: What was left out, a line each.
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class PlacementFormat:
     #: Encodes and decodes a file, given its ending.
     write: Callable[[PlacementRows, str], bytes] = field(repr=False)
     read: Callable[[bytes, str], DecodedPlacement] = field(repr=False)
+    #: Whether the content of a JSON file is such a placement; other endings have one format each.
+    recognises: Callable[[Any], bool] = field(default=lambda _: True, repr=False)
 
 
 @dataclass(frozen=True)
@@ -120,3 +126,5 @@ class Engine:
     formats: Mapping[str, PlacementFormat] = field(default_factory=dict)
     dumps: Mapping[str, FileDump | FolderDump] = field(default_factory=dict)
     metrics: Mapping[str, Metric] = field(default_factory=dict)
+    #: The placement of a layer that it starts with, by experts, slots and GPUs.
+    start: Callable[[int, int, int], list[int]] = field(default=by_slot, repr=False)

@@ -10,7 +10,7 @@ import numpy as np
 from eplb import limits
 from eplb.errors import Parameter, PlanFileError
 from eplb.inputs.sizes import whole_number
-from eplb.text import count, short
+from eplb.text import count, ranges, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,8 +22,8 @@ class HiddenLayers(tuple[int, ...]):
     __slots__ = ()
 
     @classmethod
-    def of(cls, layers: Sequence[int]) -> Self:
-        """These layers.
+    def of(cls, layers: Sequence[int], name: str = "layers") -> Self:
+        """These layers, which are the parameter ``name``.
 
         Raises:
             PlanFileError: they are not ascending whole numbers of hidden layers.
@@ -34,17 +34,17 @@ class HiddenLayers(tuple[int, ...]):
             array = np.empty(0)
         if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
             raise PlanFileError(
-                Parameter("layers"), f" must be a list of whole numbers, got {short(layers)}"
+                Parameter(name), f" must be a list of whole numbers, got {short(layers)}"
             )
         numbers: list[int] = array.tolist()
         for before, layer in pairwise(numbers):
             if layer <= before:
                 raise PlanFileError(
-                    Parameter("layers"), f" must ascend, but {layer} comes after {before}"
+                    Parameter(name), f" must ascend, but {layer} comes after {before}"
                 )
         if numbers[0] < 0 or numbers[-1] >= limits.MAX_HIDDEN_LAYERS:
             raise PlanFileError(
-                Parameter("layers"),
+                Parameter(name),
                 f" must be from 0 to {limits.MAX_HIDDEN_LAYERS - 1}, "
                 f"got {numbers[0]} to {numbers[-1]}",
             )
@@ -97,12 +97,5 @@ def hidden_layer_count(number: Any) -> int:
 
 def in_words(layers: Iterable[int]) -> str:
     """Layers as text: ``layers 0, 1, 2, 7 to 60``."""
-    runs: list[list[int]] = []
-    for layer in layers:
-        if runs and runs[-1][-1] == layer - 1:
-            runs[-1].append(layer)
-        else:
-            runs.append([layer])
-    parts = [f"{run[0]} to {run[-1]}" if len(run) > 3 else ", ".join(map(str, run)) for run in runs]
-    one = len(runs) == 1 and len(runs[0]) == 1
-    return ("layer " if one else "layers ") + ", ".join(parts)
+    numbers = [*layers]
+    return f"layer{'s' * (len(numbers) != 1)} {ranges(numbers)}"

@@ -9,22 +9,30 @@ from typing import TYPE_CHECKING, Any
 
 from eplb import limits
 from eplb.engines.hidden_layers import HiddenLayers
-from eplb.engines.json_values import kind_of, object_with, whole_number_under
-from eplb.errors import EplbError, Parameter, Part, PlanFileError
+from eplb.engines.json_values import object_with, whole_number_under
+from eplb.engines.moe_layers import moe_layers
+from eplb.errors import EplbError, PlanFileError
 from eplb.storage.json_text import parse_json
-from eplb.text import count, short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from os import PathLike
 
-# Values of model_type for models with experts in every hidden layer.
-_ALL_MOE = ("gpt_oss", "granitemoe", "mixtral", "minimax_m2", "olmoe", "phimoe")
-# Names of the number of logical experts.
-_EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")
+# Names of the number of logical experts, and of the number of groups that they are in.
+_EXPERTS = (
+    "n_routed_experts",
+    "num_experts",
+    "num_local_experts",
+    "moe_num_experts",
+    "num_routed_experts",
+)
+_GROUPS = ("n_group", "num_expert_group")
+# The number of layers of multi-token prediction.
+_MTP = "num_nextn_predict_layers"
+# Where a multimodal model has the settings of its language model.
+_NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 # Settings of how weights are stored.
 _STORED = ("dtype", "torch_dtype", "quantization_config")
-_GIVE_LAYERS: list[Part] = ["give ", Parameter("layers"), " instead"]
 
 
 @dataclass(frozen=True)
@@ -37,15 +45,18 @@ class ModelLayers:
     num_hidden_layers: int
     #: Logical experts per layer; None if the file does not say.
     num_experts: int | None
+    #: Groups of experts, as for ``num_groups`` of :func:`eplb.plan`; 1 if there are none.
+    num_groups: int
+    #: Layers of multi-token prediction, which follow the hidden layers.
+    mtp: HiddenLayers
 
 
 def moe_layers_of(config_path: str | PathLike[str]) -> ModelLayers:
     """Which hidden layers are MoE layers, from the ``config.json`` of a model on Hugging Face.
 
-    It knows the settings of DeepSeek (``first_k_dense_replace``, ``moe_layer_freq``, which may
-    also be a list with 0 or 1 for each hidden layer), of Qwen
-    (``decoder_sparse_step``, ``mlp_only_layers``), and models with experts in every layer, such
-    as Mixtral, gpt-oss and OLMoE. Layers of multi-token prediction are not counted.
+    It knows the settings of DeepSeek, Qwen, GLM, Kimi, Llama 4, ERNIE, Step, MiMo, Nemotron-H, Pangu
+    and others, and models with experts in every layer, such as Mixtral, gpt-oss and MiniMax-M2.
+    Layers of multi-token prediction are not among the hidden layers.
 
     Raises:
         PlanFileError: the file does not say. OSError: it cannot be read.
@@ -67,78 +78,45 @@ def config_of(path: str | PathLike[str]) -> Iterator[dict[str, Any]]:
         if len(content) > limits.MAX_CONFIG_BYTES:
             raise PlanFileError(f"it holds more than {limits.MAX_CONFIG_BYTES} bytes")
         config = object_with("the configuration", parse_json(content), ())
-        if "num_hidden_layers" not in config and isinstance(config.get("text_config"), dict):
+        while "num_hidden_layers" not in config and (nested := _nested(config)):
             # A multimodal model: how weights are stored is said for all of it.
             stored = {name: config[name] for name in _STORED if name in config}
-            config = {**stored, **config["text_config"]}
+            config = {**stored, **nested}
         yield config
     except EplbError as error:
         raise error.within(str(path)) from error
 
 
+def _nested(config: dict[str, Any]) -> dict[str, Any] | None:
+    """The settings of the language model in those of a multimodal one."""
+    return next((config[name] for name in _NESTED if isinstance(config.get(name), dict)), None)
+
+
 def _model_layers(config: dict[str, Any]) -> ModelLayers:
-    total = _setting(config, "num_hidden_layers", least=1)
-    if isinstance(flags := config.get("moe_layer_freq"), list):
-        moe = _flagged_layers(config, flags, total)
-    elif config.get("first_k_dense_replace") is not None:
-        first = _setting(config, "first_k_dense_replace")
-        step = _setting(config, "moe_layer_freq", 1, least=1)
-        moe = [layer for layer in range(first, total) if layer % step == 0]
-    elif config.get("decoder_sparse_step") is not None:
-        step = _setting(config, "decoder_sparse_step", least=1)
-        dense = _dense_layers(config)
-        moe = [layer for layer in range(total) if (layer + 1) % step == 0 and layer not in dense]
-    elif config.get("model_type") in _ALL_MOE:
-        moe = list(range(total))
-    else:
-        raise PlanFileError(
-            f"it does not say which layers of model_type {short(config.get('model_type'))} are MoE "
-            "layers; expected first_k_dense_replace, decoder_sparse_step, or a model_type of "
-            f"{', '.join(_ALL_MOE)}",
-            hint=_GIVE_LAYERS,
-        )
-    experts = [
-        whole_number_under(name, config, least=1, most=limits.MAX_EXPERTS)
-        for name in _EXPERTS
-        if name in config
-    ]
-    if not moe:
-        raise PlanFileError(f"num_hidden_layers is {total}, but none of them is a MoE layer")
-    return ModelLayers(HiddenLayers(moe), total, experts[0] if experts else None)
-
-
-def _setting(config: dict[str, Any], name: str, default: int | None = None, least: int = 0) -> int:
-    return whole_number_under(
-        name, config, least=least, most=limits.MAX_HIDDEN_LAYERS, default=default
+    total = whole_number_under("num_hidden_layers", config, least=1, most=limits.MAX_HIDDEN_LAYERS)
+    return ModelLayers(
+        HiddenLayers(moe_layers(config, total)),
+        total,
+        num_experts=_number(config, _EXPERTS),
+        num_groups=_number(config, [name for name in _GROUPS if config.get(name)]) or 1,
+        mtp=_mtp_layers(config, total),
     )
 
 
-def _flagged_layers(config: dict[str, Any], flags: list[Any], total: int) -> list[int]:
-    """The layers whose flag is 1; those before ``first_k_dense_replace`` must have 0."""
-    if len(flags) != total:
-        raise PlanFileError(
-            f"moe_layer_freq has {count(len(flags), 'flag')}, but num_hidden_layers is {total}"
-        )
-    for layer, flag in enumerate(flags):
-        if type(flag) not in (int, bool) or flag not in (0, 1):
-            raise PlanFileError(
-                f"moe_layer_freq: layer {layer} has {kind_of(flag)}; expected 0 or 1"
-            )
-    moe = [layer for layer, flag in enumerate(flags) if flag]
-    dense = 0
-    if config.get("first_k_dense_replace") is not None:
-        dense = _setting(config, "first_k_dense_replace")
-    if moe and moe[0] < dense:
-        raise PlanFileError(
-            f"moe_layer_freq has 1 for layer {moe[0]}, but first_k_dense_replace is {dense}: by "
-            f"that, the first MoE layer is {dense} or a later one",
-            hint=_GIVE_LAYERS,
-        )
-    return moe
+def _number(config: dict[str, Any], names: Iterable[str]) -> int | None:
+    """The number that has one of these names, if there is one."""
+    found: dict[str, int] = {}
+    for name in names:
+        if name in config:
+            found[name] = whole_number_under(name, config, least=1, most=limits.MAX_EXPERTS)
+    if len(set(found.values())) > 1:
+        each = " and ".join(f"{name} {number}" for name, number in found.items())
+        raise PlanFileError(f"it has {each}; expected one number")
+    return next(iter(found.values()), None)
 
 
-def _dense_layers(config: dict[str, Any]) -> set[int]:
-    layers = config.get("mlp_only_layers") or []
-    if not isinstance(layers, list) or any(type(layer) is not int for layer in layers):
-        raise PlanFileError(f"mlp_only_layers must be a list of layers, found {short(layers)}")
-    return set(layers)
+def _mtp_layers(config: dict[str, Any], total: int) -> HiddenLayers:
+    if config.get(_MTP) is None:
+        return HiddenLayers()
+    number = whole_number_under(_MTP, config, least=0, most=limits.MAX_HIDDEN_LAYERS - total)
+    return HiddenLayers(range(total, total + number))

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eplb import limits
-from eplb.engines.all_engines import FORMATS, check_ending
+from eplb.engines.all_engines import FORMATS, check_ending, check_format
 from eplb.engines.hidden_layers import HiddenLayers
 from eplb.engines.json_values import kind_of
+from eplb.engines.shared_experts import shared_experts, without_last
 from eplb.errors import EplbError, Parameter, PlanFileError
 from eplb.inputs.sizes import check_slots, whole_number
 from eplb.text import count
@@ -30,6 +31,8 @@ class EngineFile:
     num_gpus: int
     #: Hidden layer of each row; None if the file only counts its MoE layers.
     layers: HiddenLayers | None
+    #: What was left out, a line each.
+    notes: tuple[str, ...] = ()
 
 
 def load_engine_file(
@@ -38,6 +41,7 @@ def load_engine_file(
     *,
     num_gpus: int | None = None,
     layers: Sequence[int] | None = None,
+    num_experts: int | None = None,
 ) -> EngineFile:
     """Reads the placement that an engine loads. Untrusted files are safe to read.
 
@@ -48,6 +52,8 @@ def load_engine_file(
         format: one of ``FORMATS``.
         num_gpus: GPUs of all nodes; not needed for ``vllm-ascend``, which names its devices.
         layers: which hidden layers to read, ascending; by default all that are there.
+        num_experts: logical experts per layer, without shared ones. Shared experts that every GPU
+            holds behind the others, as in maps of vllm-ascend, are then left out.
 
     Raises:
         PlanFileError: it is not a placement of these sizes; the message says what is wrong where.
@@ -55,6 +61,7 @@ def load_engine_file(
         OSError: the file cannot be read.
     """
     source = Path(path)
+    check_format(format)
     check_ending(source, format)
     if format == "plan":
         raise PlanFileError("a plan file contains its own sizes; read it with eplb.load_plan")
@@ -73,7 +80,14 @@ def load_engine_file(
             table, named = _selected(table, named, wanted), wanted
         on = _gpus(gpus, decoded)
         check_slots(len(table[0]), on)
-        return EngineFile(table, on, named)
+        notes = decoded.notes
+        if num_experts is not None:
+            shared = shared_experts(table, on, whole_number("num_experts", num_experts))
+            if shared:
+                table = without_last(table, on, shared)
+                left_out = count(shared, "shared expert")
+                notes += (f"{left_out} that every GPU holds behind the others left out",)
+        return EngineFile(table, on, named, notes)
     except EplbError as error:
         raise error.within(str(source), kind=PlanFileError) from error
 

@@ -1,21 +1,19 @@
-"""Writes placements for engines: which rows in which order, then the engine's own encoder."""
+"""The rows of an engine's file: which layers of a placement, in which order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eplb.engines.all_engines import FORMATS, check_ending
+from eplb.engines.all_engines import FORMATS
 from eplb.engines.engine import PlacementRows
-from eplb.engines.hidden_layers import HiddenLayers, hidden_layer_count
-from eplb.engines.model_config import moe_layers_of
+from eplb.engines.hidden_layers import HiddenLayers
+from eplb.engines.start_placement import by_slot
 from eplb.errors import Parameter, Part, PlanFileError
 from eplb.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from os import PathLike
+    from eplb.engines.engine import Engine
 
 #: What says which hidden layers the rows are.
 _NAME_LAYERS: list[Part] = ["give ", Parameter("layers"), " or ", Parameter("config")]
@@ -32,6 +30,8 @@ class PlacedLayers:
     #: Logical experts per layer.
     num_experts: int
     num_gpus: int
+    #: Nodes that hold whole groups, with equally many experts on each; 1 if the plan has no groups.
+    num_nodes: int
     #: The rows that have load, ascending; None if the loads are not known.
     loaded: tuple[int, ...] | None
 
@@ -41,83 +41,7 @@ class PlacedLayers:
         return len(self.phy2log)
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where a placement goes and in which format: all that can be checked before there is a plan."""
-
-    path: Path
-    #: One of ``FORMAT_NAMES``.
-    format: str
-    #: Hidden layer of each row; None if it is not known.
-    layers: HiddenLayers | None = None
-    num_hidden_layers: int | None = None
-    #: Logical experts of the model; None if they are not known.
-    num_experts: int | None = None
-
-    def for_layers(self, layers: Sequence[int] | None) -> Target:
-        """The same for loads that name their hidden layers, if the format needs layers.
-
-        Raises:
-            PlanFileError: the user named other layers.
-        """
-        if layers is None or self.format == "plan":
-            return self
-        named = HiddenLayers(layers)
-        if self.layers not in (None, named):
-            raise PlanFileError(
-                f"the loads are those of {named}, but {self.layers} are named",
-                hint=["leave out ", Parameter("layers"), " and ", Parameter("config")],
-            )
-        return replace(self, layers=named)
-
-    def encode(self, placed: PlacedLayers) -> tuple[bytes, list[str]]:
-        """The bytes of the engine's file, and notes: what was done, what the engine also needs.
-
-        Raises:
-            PlanFileError: the engine could not use the placement.
-        """
-        if self.num_experts is not None and self.num_experts != placed.num_experts:
-            raise PlanFileError(
-                f"the model has {count(self.num_experts, 'expert')} per layer, but the plan has "
-                f"{placed.num_experts}; is this the config.json of another model?"
-            )
-        rows = _rows(placed, self.format, self.layers, self.num_hidden_layers)
-        return FORMATS[self.format].write(rows, self.path.suffix), rows.notes
-
-
-def target(
-    path: str | PathLike[str],
-    format: str = "plan",  # noqa: A002
-    *,
-    layers: Sequence[int] | None = None,
-    num_hidden_layers: int | None = None,
-    config: str | PathLike[str] | None = None,
-) -> Target:
-    """Checks where a placement goes; the arguments are those of :meth:`eplb.Plan.save`.
-
-    Raises:
-        PlanFileError: an argument is invalid. OSError: the config.json cannot be read.
-    """
-    where = Path(path)
-    check_ending(where, format)
-    if config is not None:
-        if layers is not None or num_hidden_layers is not None:
-            raise PlanFileError(
-                Parameter("config"),
-                " says which layers there are",
-                hint=["leave out ", Parameter("layers"), " and ", Parameter("num_hidden_layers")],
-            )
-        model = moe_layers_of(config)
-        return Target(where, format, model.moe, model.num_hidden_layers, model.num_experts)
-    return Target(
-        where,
-        format,
-        None if layers is None else HiddenLayers.of(layers),
-        None if num_hidden_layers is None else hidden_layer_count(num_hidden_layers),
-    )
-
-
-def _rows(
+def rows_for(
     placed: PlacedLayers, name: str, layers: HiddenLayers | None, total: int | None
 ) -> PlacementRows:
     """The rows in the order and number that the engine wants."""
@@ -151,6 +75,60 @@ def _rows(
     if covers == "hidden":
         table = _with_dense_layers(placed, table, layers, total, notes)
     return PlacementRows(table, placed.num_experts, placed.num_gpus, layers, notes + lost)
+
+
+def with_extra_layers(rows: PlacementRows, extra: HiddenLayers, engine: Engine) -> PlacementRows:
+    """The rows, and one for each further layer as the engine starts."""
+    layers = rows.layers or HiddenLayers()
+    if both := HiddenLayers(layer for layer in extra if layer in layers):
+        verb = "is" if len(both) == 1 else "are"
+        raise PlanFileError(
+            f"{both} {verb} planned, so not extra", hint=["leave out ", Parameter("extra_layers")]
+        )
+    start = engine.start(rows.num_experts, rows.num_replicas, rows.num_gpus)
+    row_of = dict(zip(layers, rows.table, strict=True)) | dict.fromkeys(extra, start)
+    named = HiddenLayers(sorted(row_of))
+    verb = "has" if len(extra) == 1 else "have"
+    note = (
+        f"{extra} {verb} the start placement of {engine.name}: not in the plan, but needed for "
+        "multi-token prediction"
+    )
+    table = [row_of[layer] for layer in named]
+    return replace(rows, table=table, layers=named, notes=[*rows.notes, note])
+
+
+def hidden_layers_of(
+    num_rows: int, layers: HiddenLayers | None, total: int | None
+) -> HiddenLayers | None:
+    """The hidden layer of each row of a plan, if it is known.
+
+    Args:
+        num_rows: rows of the plan: a layer of ``layers`` each, or all hidden layers.
+        layers: the MoE layers.
+        total: number of hidden layers.
+
+    Raises:
+        PlanFileError: neither MoE layers nor hidden layers are as many.
+    """
+    if layers is not None and len(layers) == num_rows:
+        return layers
+    if total == num_rows:
+        return HiddenLayers.all_of(total)
+    if layers is None:
+        return None
+    raise _misnamed(layers, num_rows, total)
+
+
+def _default_row(placed: PlacedLayers) -> list[int]:
+    """The default placement of a layer: that of each node, if groups stay on nodes."""
+    experts, slots = (
+        size // placed.num_nodes for size in (placed.num_experts, len(placed.phy2log[0]))
+    )
+    return [
+        node * experts + expert
+        for node in range(placed.num_nodes)
+        for expert in by_slot(experts, slots, 1)
+    ]
 
 
 def _misnamed(layers: HiddenLayers, num_layers: int, total: int | None) -> PlanFileError:
@@ -200,7 +178,7 @@ def _with_dense_layers(
         total = layers[-1] + 1
         notes.append(f"layer {layers[-1]} is assumed to be the last hidden layer")
     layers.check_within(total)
-    default = [slot % placed.num_experts for slot in range(len(table[0]))]
+    default = _default_row(placed)
     row_of = dict(zip(layers, table, strict=True))
     if dense := layers.others(total):
         verb = "has" if len(dense) == 1 else "have"

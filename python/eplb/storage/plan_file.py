@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb import _core, limits
-from eplb.errors import EplbError, Parameter, PlanFileError, VerificationError
+from eplb.errors import EplbError, PlanFileError, VerificationError
 from eplb.inputs.sizes import topology
 from eplb.storage.checked import check_format, check_keys, integers_of, size_of
 from eplb.storage.json_text import parse_json
@@ -288,7 +288,7 @@ def _values(content: bytes) -> Any:
     if not isinstance(values, dict) or not values.keys() & {"format", "version", "phy2log"}:
         raise PlanFileError(
             "this is not a plan file: expected an object with a key 'format'",
-            hint=["for the file of an engine, say which: ", Parameter("format")],
+            hint=["the file of an engine is read by eplb evaluate and by Plan.from_engine_file"],
         )
     return values
 

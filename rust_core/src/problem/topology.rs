@@ -165,6 +165,70 @@ impl Topology {
 }
 
 fn check(sizes: Sizes) -> Result<(), Error> {
+    refusal(sizes).map_or(Ok(()), |refusal| Err(refusal.error(sizes)))
+}
+
+/// Why sizes do not go together, and what would do.
+struct Refusal {
+    error: Error,
+    /// Words before and after the sizes that would do.
+    words: (Vec<Part>, &'static str),
+    /// The nearest sizes that are not refused for this reason.
+    nearest: Vec<Sizes>,
+}
+
+impl Refusal {
+    fn new(error: Error, nearest: impl IntoIterator<Item = Sizes>) -> Self {
+        Self { error, words: (vec!["try ".into()], ""), nearest: nearest.into_iter().collect() }
+    }
+
+    /// The error with a hint that works as it is: what else would be refused is changed too.
+    fn error(self, sizes: Sizes) -> Error {
+        let mut choices: Vec<Vec<Part>> = Vec::new();
+        for choice in self.nearest.into_iter().filter_map(repaired) {
+            let choice = changes(sizes, choice);
+            if !choices.contains(&choice) {
+                choices.push(choice);
+            }
+        }
+        if choices.is_empty() {
+            return self.error;
+        }
+        let or = if choices.iter().any(|choice| choice.len() > 1) { ", or " } else { " or " };
+        let (mut hint, after) = self.words;
+        hint.extend(choices.join(&Part::from(or)));
+        if !after.is_empty() {
+            hint.push(after.into());
+        }
+        self.error.hint(hint)
+    }
+}
+
+/// The sizes, with those changed that are refused.
+fn repaired(mut sizes: Sizes) -> Option<Sizes> {
+    // Each of slots, groups and nodes is refused at most once or twice.
+    for _ in 0..6 {
+        match refusal(sizes) {
+            None => return Some(sizes),
+            Some(refusal) => sizes = *refusal.nearest.first()?,
+        }
+    }
+    None
+}
+
+/// `num_groups=1 and num_nodes=1`: the sizes of `to` that differ.
+fn changes(from: Sizes, to: Sizes) -> Vec<Part> {
+    let changed = [
+        ("num_replicas", from.num_replicas, to.num_replicas),
+        ("num_groups", from.num_groups, to.num_groups),
+        ("num_nodes", from.num_nodes, to.num_nodes),
+    ];
+    let changed = changed.into_iter().filter(|(_, from, to)| from != to);
+    let parts: Vec<_> = changed.map(|(name, _, to)| [parameter(name, to)]).collect();
+    parts.join(&Part::from(" and "))
+}
+
+fn refusal(sizes: Sizes) -> Option<Refusal> {
     let Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus } = sizes;
     let named = [
         ("num_experts", num_experts),
@@ -173,112 +237,97 @@ fn check(sizes: Sizes) -> Result<(), Error> {
         ("num_gpus", num_gpus),
         ("num_replicas", num_replicas),
     ];
-    for (name, size) in named {
-        if size == 0 {
-            return Err(too_small(name));
-        }
+    if let Some((name, _)) = named.into_iter().find(|&(_, size)| size == 0) {
+        return Some(Refusal::new(too_small(name), []));
     }
     for (name, size) in named {
         let most = if name == "num_experts" { MAX_EXPERTS } else { MAX_REPLICAS };
         if size > most {
-            return Err(too_large(name, size, most));
+            return Some(Refusal::new(too_large(name, size, most), []));
         }
     }
     if num_replicas < num_experts {
-        return Err(too_few_slots(sizes));
+        return Some(too_few_slots(sizes));
     }
     if !num_replicas.is_multiple_of(num_gpus) {
-        let hint = nearest_multiples("num_replicas", num_replicas, num_gpus, num_experts);
-        return Err(not_divisible(("num_replicas", num_replicas), ("num_gpus", num_gpus), hint));
+        let error = not_divisible(("num_replicas", num_replicas), ("num_gpus", num_gpus));
+        return Some(Refusal::new(error, nearest_slots(sizes)));
     }
-    if num_groups.is_multiple_of(num_nodes) { check_hierarchy(sizes) } else { Ok(()) }
+    if num_groups.is_multiple_of(num_nodes) { refused_groups(sizes) } else { None }
 }
 
 /// What a hierarchical plan asks for beyond a global one.
-fn check_hierarchy(sizes: Sizes) -> Result<(), Error> {
+fn refused_groups(sizes: Sizes) -> Option<Refusal> {
     let Sizes { num_experts, num_groups, num_nodes, num_gpus, .. } = sizes;
     if !num_experts.is_multiple_of(num_groups) {
-        let (whole, part) = (("num_experts", num_experts), ("num_groups", num_groups));
-        return Err(not_divisible(whole, part, nearest_groups(sizes)));
+        let error = not_divisible(("num_experts", num_experts), ("num_groups", num_groups));
+        let nearest = nearest_groups(sizes);
+        if !nearest.is_empty() {
+            return Some(Refusal::new(error, nearest));
+        }
+        let whole = format!(" no number of groups fits {num_experts} experts; try ");
+        let before = vec!["with ".into(), parameter("num_nodes", num_nodes), whole.into()];
+        let without = Refusal::new(error, [Sizes { num_groups: 1, num_nodes: 1, ..sizes }]);
+        return Some(Refusal { words: (before, ""), ..without });
     }
     if !num_gpus.is_multiple_of(num_nodes) {
-        let (whole, part) = (("num_gpus", num_gpus), ("num_nodes", num_nodes));
-        return Err(not_divisible(whole, part, nearest_nodes(sizes)));
+        let error = not_divisible(("num_gpus", num_gpus), ("num_nodes", num_nodes));
+        return Some(Refusal::new(error, nearest_nodes(sizes)));
     }
-    Ok(())
+    None
 }
 
 fn refused(problem: impl IntoIterator<Item = Part>) -> Error {
     Error::new(ErrorKind::Topology, problem)
 }
 
-fn too_few_slots(sizes: Sizes) -> Error {
+fn too_few_slots(sizes: Sizes) -> Refusal {
     let Sizes { num_experts, num_replicas, num_gpus, .. } = sizes;
     let error = refused([
         parameter("num_replicas", num_replicas),
         format!(" is less than the {num_experts} experts").into(),
-    ]);
+    ])
+    .expected("at least one slot for each expert");
     // Often the redundant slots were given in the place of all slots. A GPU has no use for more slots
     // than there are experts.
     let guess = (num_experts + num_replicas).next_multiple_of(num_gpus);
     let slots = guess.min(num_experts.saturating_mul(num_gpus));
-    let error = error.expected("at least one slot for each expert");
-    if slots > MAX_REPLICAS {
-        return error;
-    }
-    error.hint([
-        "all slots count, not only redundant ones: did you mean ".into(),
-        parameter("num_replicas", slots),
-        "?".into(),
-    ])
+    let nearest = (slots <= MAX_REPLICAS).then_some(Sizes { num_replicas: slots, ..sizes });
+    let before = vec!["all slots count, not only redundant ones: did you mean ".into()];
+    Refusal { words: (before, "?"), ..Refusal::new(error, nearest) }
 }
 
-fn not_divisible(whole: (&'static str, u64), part: (&'static str, u64), hint: Vec<Part>) -> Error {
+fn not_divisible(whole: (&'static str, u64), part: (&'static str, u64)) -> Error {
     refused([
         parameter(whole.0, whole.1),
         " is not divisible by ".into(),
         parameter(part.0, part.1),
     ])
-    .hint(hint)
 }
 
-/// The multiples of `step` around `value` that are at least `least` and within the limits.
-fn nearest_multiples(name: &'static str, value: u64, step: u64, least: u64) -> Vec<Part> {
-    let below = value / step * step;
-    let fits = |&candidate: &u64| candidate >= least.max(1) && candidate <= MAX_REPLICAS;
-    tries(name, [below, below + step].into_iter().filter(fits))
+/// The numbers of slots around the one asked for that GPUs divide and experts fit in.
+fn nearest_slots(sizes: Sizes) -> impl Iterator<Item = Sizes> {
+    let Sizes { num_experts, num_replicas, num_gpus, .. } = sizes;
+    let below = num_replicas / num_gpus * num_gpus;
+    let fits = move |slots: &u64| (num_experts..=MAX_REPLICAS).contains(slots);
+    let slots = [below, below + num_gpus].into_iter().filter(fits);
+    slots.map(move |num_replicas| Sizes { num_replicas, ..sizes })
 }
 
 /// The numbers of groups next to the one asked for that whole nodes and experts are divisible by.
-fn nearest_groups(sizes: Sizes) -> Vec<Part> {
+fn nearest_groups(sizes: Sizes) -> Vec<Sizes> {
     let Sizes { num_experts, num_groups, num_nodes, .. } = sizes;
     let fits = |d: &u64| num_experts.is_multiple_of(*d) && d.is_multiple_of(num_nodes);
     let below = (1..num_groups.min(num_experts + 1)).rev().find(fits);
     let above = (num_groups..=num_experts).find(fits);
-    if below.or(above).is_none() {
-        let whole = format!(" no number of groups fits {num_experts} experts; try ");
-        let nodes = parameter("num_nodes", num_nodes);
-        let global = [parameter("num_groups", 1), " and ".into(), parameter("num_nodes", 1)];
-        return ["with ".into(), nodes, whole.into()].into_iter().chain(global).collect();
-    }
-    tries("num_groups", below.into_iter().chain(above))
+    below.into_iter().chain(above).map(|num_groups| Sizes { num_groups, ..sizes }).collect()
 }
 
 /// The numbers of nodes next to the one asked for that GPUs and groups are divisible by.
-fn nearest_nodes(sizes: Sizes) -> Vec<Part> {
+fn nearest_nodes(sizes: Sizes) -> impl Iterator<Item = Sizes> {
     let Sizes { num_groups, num_nodes, num_gpus, .. } = sizes;
     let fits = |d: &u64| num_gpus.is_multiple_of(*d) && num_groups.is_multiple_of(*d);
     let below = (1..num_nodes).rev().find(fits);
     let above = (num_nodes..=num_gpus).find(fits);
-    tries("num_nodes", below.into_iter().chain(above))
-}
-
-/// `try num_gpus=4 or num_gpus=8`.
-fn tries(name: &'static str, values: impl Iterator<Item = u64>) -> Vec<Part> {
-    let mut parts = Vec::new();
-    for value in values {
-        parts.push(if parts.is_empty() { "try ".into() } else { " or ".into() });
-        parts.push(parameter(name, value));
-    }
-    parts
+    below.into_iter().chain(above).map(move |num_nodes| Sizes { num_nodes, ..sizes })
 }

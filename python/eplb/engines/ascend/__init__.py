@@ -13,6 +13,7 @@ ENGINE = Engine(
             "moe",
             placement.write,
             placement.read,
+            placement.recognises,
         )
     },
     dumps={

@@ -62,6 +62,11 @@ def refuse_duplicates(layer: int, hidden: str, devices: list[list[int]]) -> None
             seen[expert] = place
 
 
+def recognises(values: Any) -> bool:
+    """Whether the content of a file lists devices by layer."""
+    return isinstance(values, dict) and "layer_list" in values
+
+
 def read(content: bytes, _ending: str) -> DecodedPlacement:
     """The placement in the file.
 

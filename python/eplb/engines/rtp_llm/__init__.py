@@ -12,6 +12,7 @@ ENGINE = Engine(
             "hidden",
             placement.write,
             placement.read,
+            lambda values: isinstance(values, list),
         )
     },
 )

@@ -12,6 +12,7 @@ ENGINE = Engine(
             "hidden",
             placement.write,
             placement.read,
+            placement.recognises,
         )
     },
     dumps={"sglang": FileDump(dump.is_dump, dump.read)},

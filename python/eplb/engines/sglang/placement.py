@@ -37,6 +37,11 @@ def write(rows: PlacementRows, ending: str) -> bytes:
     return stream.getvalue()
 
 
+def recognises(values: Any) -> bool:
+    """Whether the content of a file has the map, or the loads that SGLang takes in its place."""
+    return isinstance(values, dict) and (_MAP in values or "logical_count" in values)
+
+
 def read(content: bytes, ending: str) -> DecodedPlacement:
     """The placement in the file.
 

@@ -2,6 +2,7 @@
 
 from eplb.engines.engine import Engine, FolderDump, Metric, PlacementFormat
 from eplb.engines.peak import peak_to_mean
+from eplb.engines.start_placement import by_rank
 from eplb.engines.trtllm import dump, placement
 
 ENGINE = Engine(
@@ -24,4 +25,5 @@ ENGINE = Engine(
             lambda gpu_load: peak_to_mean(gpu_load) - 1,
         )
     },
+    start=by_rank,
 )

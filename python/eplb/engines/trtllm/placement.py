@@ -5,7 +5,12 @@ from __future__ import annotations
 from eplb import limits
 from eplb.engines.engine import DecodedPlacement, PlacementRows
 from eplb.engines.hidden_layers import in_words
-from eplb.engines.json_values import kind_of, object_with, refuse_other_keys
+from eplb.engines.json_values import (
+    kind_of,
+    object_with,
+    refuse_other_keys,
+    whole_number_under,
+)
 from eplb.engines.trtllm.yaml_text import yaml_values
 from eplb.errors import PlanFileError
 from eplb.text import count, short
@@ -15,6 +20,8 @@ _SLOTS, _ASSIGNMENTS, _UPDATES = (
     "initial_global_assignments",
     "layer_updates_per_iter",
 )
+# Written by the engine's own scripts, which remove it before the engine reads the file.
+_RANKS = "ep_size"
 
 
 def write(rows: PlacementRows, _ending: str) -> bytes:
@@ -41,7 +48,10 @@ def read(content: bytes, _ending: str) -> DecodedPlacement:
         PlanFileError: it is not such a file.
     """
     values = object_with("the file", yaml_values(content), (_SLOTS, _ASSIGNMENTS))
-    refuse_other_keys("TensorRT-LLM", values, (_SLOTS, _ASSIGNMENTS, _UPDATES))
+    refuse_other_keys("TensorRT-LLM", values, (_SLOTS, _ASSIGNMENTS, _UPDATES, _RANKS))
+    num_gpus = None
+    if _RANKS in values:
+        num_gpus = whole_number_under(_RANKS, values, least=1, most=limits.MAX_PLACEMENT_SLOTS)
     if type(values.get(_UPDATES, 0)) is not int:
         raise PlanFileError(f"{_UPDATES} must be a whole number, found {kind_of(values[_UPDATES])}")
     assignments = values[_ASSIGNMENTS]
@@ -62,4 +72,4 @@ def read(content: bytes, _ending: str) -> DecodedPlacement:
                 f"layer {layer} {length}, but {_SLOTS} is {kind_of(values[_SLOTS])}"
             )
     layers = sorted(assignments)
-    return DecodedPlacement([assignments[layer] for layer in layers], layers)
+    return DecodedPlacement([assignments[layer] for layer in layers], layers, num_gpus)

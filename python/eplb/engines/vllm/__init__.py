@@ -12,6 +12,7 @@ ENGINE = Engine(
             "moe",
             placement.write,
             placement.read,
+            placement.recognises,
         )
     },
     metrics={

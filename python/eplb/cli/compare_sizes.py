@@ -1,0 +1,118 @@
+"""``eplb compare`` of several numbers of GPUs or redundant slots: a row each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import eplb
+from eplb.analysis.size_comparison import SizeComparison, SizesRow
+from eplb.cli.figures import group_notes, start_notes
+from eplb.cli.options import spell
+from eplb.cli.output import busy, say, table_text
+from eplb.engines import METRICS
+from eplb.summary import at_most, percent, ratio
+from eplb.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eplb.cli.options import SizeOptions
+    from eplb.load_files import FileLoads
+
+
+def compare_sizes(
+    read: FileLoads,
+    choices: Sequence[SizeOptions],
+    metric: str | None,
+    engine: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Plans for each of these sizes and prints a row for each.
+
+    Raises:
+        EplbError: none of them is possible.
+    """
+    layers, experts = read.windows[0].shape
+    comparison = SizeComparison(read.loads, choices[0].threads, engine)
+    rows: list[SizesRow] = []
+    notes = [*read.notes]
+    first: eplb.EplbError | None = None
+    for sizes in choices:
+        try:
+            with sizes.spelled_in_errors(layers, experts), busy("planning"):
+                arguments = sizes.arguments(experts)
+                arguments.pop("threads")
+                rows.append(comparison.row(**arguments))
+        except eplb.TopologyError as error:
+            first = first or error
+            hint = error.hint_text(spell)
+            notes.append(f"impossible: {error.text(spell)}{hint and '; ' + hint}")
+    if first is not None and not rows:
+        raise first
+    notes += dict.fromkeys(note for row in rows for note in group_notes(row.sizes))
+    notes += start_notes(engine)
+    if len(read.windows) > 1:
+        notes.append(f"all figures are of the sum of {len(read.windows)} windows")
+    if as_json:
+        say(json.dumps({"rows": [_values(row) for row in rows], "notes": notes}))
+        return
+    lines = [_heading(layers, experts, rows), "", _table(rows, metric)]
+    if metric:
+        lines.append(f"as {metric}: {METRICS[metric].formula}")
+    say("\n".join([*lines, *(f"note: {note}" for note in notes)]))
+
+
+def _heading(layers: int, experts: int, rows: Sequence[SizesRow]) -> str:
+    return f"{count(layers, 'layer')} of {count(experts, 'expert')}, planned by {rows[0].policy}"
+
+
+def _table(rows: Sequence[SizesRow], metric: str | None) -> str:
+    headings = (
+        "GPUs\n",
+        "redundant\nslots",
+        "slots\nper GPU",
+        "balancedness\nmean",
+        "\nworst",
+        "unbalanced\nmean",
+        "busiest GPU\nof the load",
+        "gap\nworst",
+        *([f"as\n{metric}"] if metric else []),
+    )
+    cells = [_cells(row, metric) for row in rows]
+    return table_text(headings, cells, space=1 if metric else 2)
+
+
+def _cells(row: SizesRow, metric: str | None) -> list[str]:
+    sizes, figures = row.sizes, row.figures
+    return [
+        str(sizes.num_gpus),
+        str(sizes.num_replicas - sizes.num_experts),
+        str(sizes.num_replicas // sizes.num_gpus),
+        shown(figures.balancedness_mean, ratio),
+        shown(figures.balancedness_worst, ratio),
+        shown(row.unbalanced, ratio),
+        shown(row.busiest_share, percent),
+        shown(figures.gap_worst, at_most),
+        *([shown(figures.metrics[metric], ratio)] if metric else []),
+    ]
+
+
+def shown(value: float | None, how: Callable[[float], str]) -> str:
+    """A figure, or a dash if no layer has load."""
+    return "-" if value is None else how(value)
+
+
+def _values(row: SizesRow) -> dict[str, Any]:
+    return {
+        **asdict(row.sizes),
+        "redundant": row.sizes.num_replicas - row.sizes.num_experts,
+        "policy": row.policy,
+        "digest": row.digest,
+        **asdict(row.figures),
+        "unbalanced_mean": row.unbalanced,
+        "busiest_share_mean": row.busiest_share,
+        "milliseconds": row.milliseconds,
+    }
