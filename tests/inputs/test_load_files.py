@@ -415,12 +415,25 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
         "line 3, column 2: expected a finite number, found 'x'",
     ),
     "csv with two headers": ("a.csv", b"a,b\nc,d\n1,2", "line 2, column 1: .* found 'c'"),
-    "csv with a mixed header": ("a.csv", b",0,1\n0,7,9\n", "line 1 starts with ''; is column 1"),
-    "csv with pandas' index": ("a.csv", b",e0,e1\n0,7,9\n", r"to_csv\(index=False, header=False\)"),
-    "csv with named layers": (
+    "csv with a mixed header": (
         "a.csv",
-        b"Layer;e0\n0;7\n1;9\n",
-        "line 1 starts with 'Layer'; is col",
+        b",1,2\n0,7,9\n",
+        r"line 1 starts with an empty cell; .* to_csv\(index=False, header=False\)",
+    ),
+    "csv with a header that is too short": (
+        "a.csv",
+        b"e0,e1\n0,7,9\n",
+        "header has 2 columns, but",
+    ),
+    "csv of one column": ("a.csv", b"7\n9\n9\n", "1 column of 3 numbers; .*axes=experts,layers"),
+    "csv of two columns": ("a.csv", b"7,3\n9,4\n9,4\n", "2 columns of 3 numbers; .*expert,count"),
+    "npy of one column": ("a.npy", npy(COUNTS[:, :1]), "1 column of 4 numbers; "),
+    "npy with numbered layers": ("a.npy", npy(np.c_[3:7, COUNTS]), "column 1 only counts 3, 4,"),
+    "csv with named layers and one expert": ("a.csv", b"Layer;e0\n0;7\n1;9\n", "1 column of 2"),
+    "csv with a layer twice": (
+        "a.csv",
+        b"layer,e0,e1\n0,7,1\n0,9,1\n",
+        "lines 2 and 3 are both for layer 0; add a column window",
     ),
     "csv, two numbered layers": ("a.csv", b"l,a\n0,9\n1,4", "column 1 only counts 0, 1, "),
     "csv with NaN": ("a.csv", b"nan,inf\n1,2", "line 1, column 1: .* found 'nan'"),
@@ -433,10 +446,14 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "csv, spaces without end": ("a.csv", "1 " * 10**6, "line 1 has more than 65536 columns"),
     "csv, ragged": ("a.csv", b"x,y\n\n1,2\n3,4,5", "line 4 has 3 columns, but line 3 has 2"),
     "csv, a comma at the end": ("a.csv", b"1,2,\n3,4,", "line 1, column 3: .* found nothing"),
-    "csv, decimal commas": ("a.csv", b"1,5;2,5\n", "line 1, column 2: .* found '5;2'"),
+    "csv, decimal commas": ("a.csv", b"1,5;2,5\n", "line 1, column 1: .* found '1,5'; .*a point"),
     "csv, underscores": ("a.csv", b"1_000,2", "line 1, column 1: .* found '1_000'"),
     "csv, other digits": ("a.csv", "\u0663,2", "line 1, column 1"),
-    "csv with quoted numbers": ("a.csv", b'"1,000","2,000"\n300,400', "line 1, column 1: .* found"),
+    "csv with quoted numbers": (
+        "a.csv",
+        b'"1,000","2,000"\n300,400',
+        "line 1, column 1: .*'1,000'; .*without thous",
+    ),
     "csv, header only": ("a.csv", b"a,b,c\n", "it has no row of numbers"),
     "csv, numbered columns": (
         "a.csv",
@@ -456,10 +473,9 @@ def test_refuses(name: str, tmp_path: Path) -> None:
 
 
 def test_labels_are_loads_if_they_are_trusted(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.csv", "layer,e0\n0,5\n1,7")
-    with pytest.raises(LoadError, match="starts with 'layer'"):
-        read_loads(path)
-    assert read_loads(path, trust=True).table.tolist() == [[0, 5], [1, 7]]
+    path = written(tmp_path, "a.csv", "layer,e0,e1\n0,5,1\n1,7,2")
+    assert read_loads(path).table.tolist() == [[5, 1], [7, 2]]
+    assert read_loads(path, trust=True).table.tolist() == [[0, 5, 1], [1, 7, 2]]
 
 
 def test_hidden_layers_of_a_json_object(tmp_path: Path) -> None:
@@ -506,7 +522,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as limited:
         limited.setattr(limits, "MAX_FILE_BYTES", 50)
         assert refusal(tmp_path, "a.npy", npy(COUNTS)) == "it holds more than 50 bytes"
-        assert read_loads(written(tmp_path, "a.csv", b"1,2\n" * 12)).table.shape == (12, 2)
+        assert read_loads(written(tmp_path, "a.csv", b"1,2,3\n" * 8)).table.shape == (8, 3)
     with monkeypatch.context() as limited:
         limited.setattr(limits, "MAX_TEXT_BYTES", 50)
         assert "52 bytes of text; at most 50" in refusal(tmp_path, "a.csv", b"1,2\n" * 13)
@@ -613,8 +629,8 @@ def test_limits_of_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(limits, "MAX_ROWS", 3)
     monkeypatch.setattr(limits, "MAX_JSON_LISTS", 5)
     monkeypatch.setattr(limits, "MAX_JSON_VALUES", 7)
-    assert read_loads(written(tmp_path, "a.csv", "1,5\n" * 3)).table.shape == (3, 2)
+    assert read_loads(written(tmp_path, "a.csv", "1,5,2\n" * 3)).table.shape == (3, 3)
     assert "line 4: at most 3 rows" in refusal(tmp_path, "a.csv", "1,5\n" * 4)
-    assert read_loads(written(tmp_path, "a.json", "[[1],[1],[1],[1]]")).table.shape == (4, 1)
+    assert read_loads(written(tmp_path, "a.json", "[[1],[1],[1],[1]]"), trust=True).table.size == 4
     assert "more than 5 lists" in refusal(tmp_path, "a.json", "[[1],[1],[1],[1],[1]]")
     assert "more than 7 values" in refusal(tmp_path, "a.json", "[[1,2,3,4,5,6,7,8,9]]")

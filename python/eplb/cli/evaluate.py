@@ -11,12 +11,18 @@ import eplb
 from eplb.cli.figures import lines_of, metric_lines, plan_values
 from eplb.cli.options import (
     AsJson,
+    Axes,
     Config,
+    CountedUnder,
     Key,
     Layers,
-    LoadsPath,
+    LoadOptions,
+    LoadsPaths,
     Metric,
+    NumExperts,
+    NumLayers,
     Trust,
+    Weights,
     WrittenBy,
     number,
 )
@@ -25,7 +31,6 @@ from eplb.cli.placements import read_placement, rows_of
 from eplb.engines import FORMATS, HiddenLayers, moe_layers_of
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.windows import summed
-from eplb.load_files import read_loads
 from eplb.plans import certified_for
 
 
@@ -36,7 +41,7 @@ def evaluate_command(
             metavar="PLACEMENT", help="A plan file, or with --format the file of an engine."
         ),
     ],
-    loads: LoadsPath,
+    loads: LoadsPaths,
     *,
     format: Annotated[  # noqa: A002
         str,
@@ -52,6 +57,11 @@ def evaluate_command(
     metric: Metric = None,
     key: Key = None,
     written_by: WrittenBy = None,
+    axes: Axes = None,
+    num_layers: NumLayers = None,
+    num_experts: NumExperts = None,
+    counted_under: CountedUnder = None,
+    weights: Weights = None,
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +75,9 @@ def evaluate_command(
             "a plan file contains its own sizes",
             hint=["leave out --gpus, or give --format for the file of an engine"],
         )
-    read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
+    read = LoadOptions(
+        key, written_by, axes, num_layers, num_experts, config, counted_under, weights, trust_loads
+    ).read(loads)
     if read.layers is not None and layers not in (None, [*read.layers]):
         raise eplb.EplbError(
             f"the loads are those of {HiddenLayers(read.layers)}",

@@ -14,16 +14,21 @@ from eplb.cli.figures import lines_of, metric_lines, plan_values, spare_notes
 from eplb.cli.histories import history_with
 from eplb.cli.options import (
     AsJson,
+    Axes,
     Config,
+    CountedUnder,
     Gpus,
     Groups,
     HiddenLayers,
     HistoryFile,
     Key,
     Layers,
+    LoadOptions,
     LoadsPaths,
     Metric,
     Nodes,
+    NumExperts,
+    NumLayers,
     Out,
     OutFormat,
     Redundant,
@@ -31,13 +36,13 @@ from eplb.cli.options import (
     SizeOptions,
     Threads,
     Trust,
+    Weights,
     Windows,
     WrittenBy,
     gap,
 )
 from eplb.cli.output import busy, say
 from eplb.cli.targets import check_outputs, checked_target
-from eplb.load_files import read_windows
 from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS
 from eplb.summary import LARGE_GAP
 
@@ -97,16 +102,24 @@ def plan_command(
     windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
+    axes: Axes = None,
+    num_layers: NumLayers = None,
+    num_experts: NumExperts = None,
+    placement: CountedUnder = None,
+    weights: Weights = None,
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Plan which experts get replicas, and which GPU holds what."""
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
-    inputs = [*(("the loads", place) for place in loads), ("the config", config)]
+    reading = LoadOptions(
+        key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
+    )
+    inputs = reading.inputs(loads)
     check_outputs(inputs, {"--out": out, "--plot": plot, "--history": history})
-    goal = checked_target(out, format, layers, num_hidden_layers, config)
+    goal = checked_target(out, format, layers, num_hidden_layers, config if out else None)
     picture = None if plot is None else _picture(plot)
-    read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
+    read = reading.read(loads)
     if windows is not None:
         read = read.merged(windows)
     remembered = None if history is None else history_with(history, read.loads, threads)

@@ -14,12 +14,17 @@ from eplb.cli.figures import lines_of, plan_values
 from eplb.cli.histories import history_with
 from eplb.cli.options import (
     AsJson,
+    Axes,
     Config,
+    CountedUnder,
     HiddenLayers,
     HistoryFile,
     Key,
     Layers,
+    LoadOptions,
     LoadsPaths,
+    NumExperts,
+    NumLayers,
     Out,
     OutFormat,
     Redundant,
@@ -27,6 +32,7 @@ from eplb.cli.options import (
     SizeOptions,
     Threads,
     Trust,
+    Weights,
     Windows,
     WrittenBy,
     gap,
@@ -38,7 +44,6 @@ from eplb.cli.placements import read_placement, rows_of
 from eplb.cli.targets import check_outputs, checked_target
 from eplb.engines import FORMAT_NAMES, expert_bytes_of, moe_layers_of
 from eplb.errors import Parameter
-from eplb.load_files import read_windows
 from eplb.transfers import check_ending
 
 if TYPE_CHECKING:
@@ -134,11 +139,19 @@ def replan_command(
     windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
+    axes: Axes = None,
+    num_layers: NumLayers = None,
+    num_experts: NumExperts = None,
+    placement: CountedUnder = None,
+    weights: Weights = None,
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Update the placement in force for the windows to come, with few moves."""
-    inputs = [*(("the loads", place) for place in loads), ("the config", config)]
+    reading = LoadOptions(
+        key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
+    )
+    inputs = reading.inputs(loads)
     outputs = {"--out": out, "--transfers": transfers, "--history": history}
     check_outputs(inputs, outputs)
     check_outputs([("the placement in force", previous)], {**outputs, "--out": None})
@@ -150,7 +163,7 @@ def replan_command(
     if bandwidth is not None and not 0 < bandwidth < float("inf"):
         raise eplb.EplbError(f"--bandwidth {bandwidth} is out of range; expected more than 0")
     expert_bytes = _expert_bytes(expert_bytes, config, needed=bandwidth is not None)
-    read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
+    read = reading.read(loads)
     if windows is not None:
         read = read.merged(windows)
     hidden = [*moe_layers_of(config).moe] if config is not None else layers
