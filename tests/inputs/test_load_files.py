@@ -588,6 +588,78 @@ def test_spoilt_files_give_loads_or_a_load_error(name: str, tmp_path: Path) -> N
     assert refused > 30
 
 
+# --- Long tables ----------------------------------------------------------------------------------
+
+BAD_LONG: dict[str, tuple[str, str]] = {
+    "an expert beyond all": (
+        "layer,expert,count\n0,16384,1",
+        "an expert 16384; at most 16384 are read",
+    ),
+    "a layer that is none": (
+        "layer,expert,count\n0.5,1,1",
+        "line 2, column 1: expected the number of",
+    ),
+    "a negative layer": ("layer,expert,count\n0,1,1\n-1,1,1", "line 3, column 1: "),
+    "text": ("layer,expert,count\n0,1,many", "line 2, column 3: expected a finite number"),
+    "no loads": (
+        "layer,expert\n0,1",
+        "it has no column of loads; expected for example layer,expert,co",
+    ),
+    "two layers": (
+        "layer,layer_id,expert,count\n0,0,1,1",
+        "columns 1 and 2 both seem to be the layer",
+    ),
+    "two counts": (
+        "layer,expert,count,tokens\n0,0,1,1",
+        "several .* 'count', 'tokens'; choose one",
+    ),
+    "windows without layers": (
+        "step,e0,e1,e2\n0,1,1,1",
+        "a column 'step', but none of layers; name it",
+    ),
+    "labels alone": ("layer,rank\n0,1\n1,1", "it has no column of loads"),
+    "quotes that do not match": ('layer,e0,e1\n0,"1,2', "line 2: its quotes do not match"),
+    "a sum beyond 64 bits": (f"layer,expert,count\n0,0,{2**63}\n0,0,{2**63}", "sum to 1844674407"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LONG)
+def test_refuses_long_tables(name: str, tmp_path: Path) -> None:
+    content, wanted = BAD_LONG[name]
+    assert re.search(wanted, refusal(tmp_path, "a.csv", content))
+
+
+@given(data())
+def test_a_long_table_is_a_table(data: DataObject) -> None:
+    """In any order, shared by any ranks, with any pairs absent: beside sums of Python's integers."""
+    cells = lists(
+        sampled_from([(layer, expert) for layer in (4, 6, 7) for expert in range(5)]), min_size=1
+    )
+    rows = [(*pair, data.draw(integers(0, 2**60))) for pair in data.draw(cells)]
+    layers = sorted({layer for layer, _, _ in rows})
+    exact = [[0] * 5 for _ in layers]
+    for layer, expert, load in rows:
+        exact[layers.index(layer)][expert] += load
+    text = "layer,expert,n\n" + "".join(f"{layer},{expert},{n}\n" for layer, expert, n in rows)
+    if max(map(max, exact)) > MOST:
+        return
+    with TemporaryDirectory() as folder:
+        read = read_loads(written(Path(folder), "a.csv", text), num_experts=5)
+    assert read.table.tolist() == exact
+    assert read.layers == tuple(layers)
+
+
+def test_long_tables_are_not_larger_than_they_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "layer,expert,count\n0,0,1\n1,99,1"
+    monkeypatch.setattr("eplb.limits.MAX_LOADS", 200)
+    assert read_loads(written(tmp_path, "a.csv", text)).table.shape == (2, 100)
+    assert "of which some are there 2 times; at most 200" in refusal(
+        tmp_path, "a.csv", text + "\n0,0,1"
+    )
+
+
 # --- The histogram of ids -------------------------------------------------------------------------
 
 

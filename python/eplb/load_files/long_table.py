@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,18 +48,17 @@ def table_of_cells(
 ) -> tuple[npt.NDArray[Any], tuple[int, ...] | None]:
     """Loads one by one as ``[layers, experts]`` or ``[windows, layers, experts]``.
 
-    A cell that is not there is 0; cells that are there several times, as of several ranks, are
-    summed: exactly, or to the nearest float64.
+    A cell that is not there is 0.
 
     Args:
-        loads: of each row: uint64 or float64.
-        experts: the expert of each row.
-        layers: the layer of each row; None for one layer.
-        windows: the window of each row, from 0; None for one window.
-        width: experts per layer; by default up to the last that has a row.
+        loads: of each cell: uint64 or float64.
+        experts: the expert of each cell.
+        layers: as :func:`table_of_rows`.
+        windows: as :func:`table_of_rows`.
+        width: experts per layer; by default up to the last that has a cell.
 
     Returns:
-        The table, and the numbers of the layers; None if they are 0, 1, 2, ....
+        As :func:`table_of_rows`.
 
     Raises:
         LoadError: an expert is beyond ``width``, the table is too large, or a sum is.
@@ -72,32 +72,62 @@ def table_of_cells(
         )
     if width > limits.MAX_EXPERTS:
         raise LoadError(f"it has an expert {width - 1}; at most {limits.MAX_EXPERTS} are read")
-    names, rows = (np.array([0]), 0) if layers is None else np.unique(layers, return_inverse=True)
-    times = 1 if windows is None else int(windows.max()) + 1
-    at = rows if windows is None else windows * len(names) + rows
-    table = _summed(loads, at * width + experts, times * len(names), width)
-    if windows is not None:
-        table = table.reshape(times, len(names), width)
+    rows, shape, named = _rows(len(loads), layers, windows)
+    table = _summed(loads[:, None], rows * width + experts, math.prod(shape) * width)
+    return table.reshape(*shape, width), named
+
+
+def table_of_rows(
+    loads: npt.NDArray[Any],
+    *,
+    layers: npt.NDArray[np.int64],
+    windows: npt.NDArray[np.int64] | None = None,
+) -> tuple[npt.NDArray[Any], tuple[int, ...] | None]:
+    """Rows of loads in any order as ``[layers, experts]`` or ``[windows, layers, experts]``.
+
+    Rows that are there several times, as of several ranks, are summed: exactly, or to the nearest
+    float64.
+
+    Args:
+        loads: ``[rows, experts]``: uint64 or float64.
+        layers: the layer of each row; None for one layer.
+        windows: the window of each row, from 0; None for one window.
+
+    Returns:
+        The table, and the numbers of the layers; None if they are 0, 1, 2, ....
+
+    Raises:
+        LoadError: the table is too large, or a sum is.
+    """
+    rows, shape, named = _rows(len(loads), layers, windows)
+    return _summed(loads, rows, math.prod(shape)).reshape(*shape, -1), named
+
+
+def _rows(
+    total: int, layers: npt.NDArray[np.int64] | None, windows: npt.NDArray[np.int64] | None
+) -> tuple[npt.NDArray[np.int64], tuple[int, ...], tuple[int, ...] | None]:
+    """The row of a table that each cell or row is of; its layers, maybe windows; their numbers."""
+    names, rows = np.array([0]), np.zeros(total, np.int64)
+    if layers is not None:
+        names, rows = np.unique(layers, return_inverse=True)
     counted = names.tolist() == list(range(len(names)))
-    return table, None if counted else tuple(names.tolist())
+    named = None if counted else tuple(names.tolist())
+    if windows is None:
+        return rows, (len(names),), named
+    return windows * len(names) + rows, (int(windows.max()) + 1, len(names)), named
 
 
-def _summed(
-    loads: npt.NDArray[Any], cells: npt.NDArray[np.int64], rows: int, width: int
-) -> npt.NDArray[Any]:
-    """The sum of the loads of each cell of a table."""
-    order = np.argsort(cells, kind="stable")
-    ordered = cells[order]
-    first = np.searchsorted(ordered, ordered)  # where the run of each cell begins
-    time = np.arange(len(ordered)) - first
-    times = int(time.max()) + 1
-    if times * rows * width > limits.MAX_LOADS:
+def _summed(loads: npt.NDArray[Any], places: npt.NDArray[np.int64], size: int) -> npt.NDArray[Any]:
+    """The sum of the rows of loads that have the same place: ``[size, columns]``."""
+    order = np.argsort(places, kind="stable")
+    ordered = places[order]
+    time = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)  # from the first of a place
+    times, width = int(time.max()) + 1, loads.shape[1]
+    if times * size * width > limits.MAX_LOADS:
         raise LoadError(
-            f"it is a table of {rows} x {width} loads, one of them {times} times; at most "
+            f"it is a table of {size * width} loads, of which some are there {times} times; at most "
             f"{limits.MAX_LOADS} loads are read"
         )
-    stack = np.zeros((times, rows * width), loads.dtype)
+    stack = np.zeros((times, size, width), loads.dtype)
     stack[time, ordered] = loads[order]
-    if times == 1:
-        return stack.reshape(rows, width)
-    return sum_of_windows(stack.reshape(times, rows, width))
+    return stack[0] if times == 1 else sum_of_windows(stack)

@@ -10,7 +10,7 @@ from eplb.engines.engine import DecodedLoads
 from eplb.errors import LoadError, Parameter
 from eplb.load_files.columns import Columns, columns_of
 from eplb.load_files.known_models import is_usual
-from eplb.load_files.long_table import table_of_cells
+from eplb.load_files.long_table import table_of_cells, table_of_rows
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -118,15 +118,7 @@ def _wide(table: TextTable, columns: Columns) -> DecodedLoads:
         )
     if "rank" not in columns.labels:
         _refuse_twice(table, layers, windows)
-    loads = table.numbers(columns.loads)
-    rows, width = loads.shape
-    values, named = table_of_cells(
-        loads.reshape(-1),
-        experts=np.tile(np.arange(width), rows),
-        layers=np.repeat(layers, width),
-        windows=None if windows is None else np.repeat(windows, width),
-        width=width,
-    )
+    values, named = table_of_rows(table.numbers(columns.loads), layers=layers, windows=windows)
     shown = ", ".join(repr(name[:40]) if name else "without a name" for name in names)
     note = f"not loads, but what each row is: {'columns' if len(names) > 1 else 'column'} {shown}"
     return DecodedLoads(values, named, (note,))

@@ -7,6 +7,7 @@ import io
 import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}([,.'_ \u00a0\u2009\u202f][0-9]{3})+([.,][0-9]+)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
-# Rows that numpy reads exactly, so that it may read them at once.
+# Text that numpy reads exactly, so that it may read it at once.
 _PLAIN_INTEGERS = re.compile(r"[0-9]{1,19}(?:,[0-9]{1,19})*", re.ASCII)
 _PLAIN_FLOATS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,30})?(?:,[0-9]{1,15}(?:\.[0-9]{1,30})?)*")
 _QUOTED = re.compile(r'"[^"]*"')
@@ -41,6 +42,16 @@ class TextTable:
     #: Cells of each row.
     width: int
 
+    @cached_property
+    def _integers(self) -> npt.NDArray[np.uint64] | None:
+        """All numbers, read at once, if they are plain integers with commas between."""
+        if len(self.rows) * self.width > limits.MAX_LOADS:
+            raise LoadError(f"it has more than {limits.MAX_LOADS} cells")
+        text = ",".join(row for _, row in self.rows)
+        if not _PLAIN_INTEGERS.fullmatch(text):
+            return None
+        return np.fromstring(text, np.uint64, sep=",").reshape(-1, self.width)
+
     def column(self, index: int) -> list[str]:
         """The cells of a column, as text."""
         return [_cells(line, row)[index] for line, row in self.rows]
@@ -51,8 +62,8 @@ class TextTable:
         Raises:
             LoadError: a cell is not a number; the message names line and column.
         """
-        if len(self.rows) * self.width > limits.MAX_LOADS:
-            raise LoadError(f"it has more than {limits.MAX_LOADS} cells")
+        if self._integers is not None:
+            return self._integers if columns is None else self._integers[:, list(columns)]
         if columns is None:
             rows = [_numbers(line, row) for line, row in self.rows]
         else:
