@@ -117,11 +117,11 @@ BAD_PASSES: dict[str, tuple[Any, str]] = {
     "fewer layers": (passes(0, {1: [[1] * 6]}), "the loads have 1 layer, but its placement has 2"),
     "no placement": (
         passes(0, {1: [[1] * 6] * 2}, last_physical_to_logical_map=torch.full((2, 6), 1.5)),
-        "its placement is not a placement; expected numbers of experts",
+        "the placement beside its loads: it is not a placement; expected numbers of",
     ),
     "an expert that nobody has": (
         passes(0, {1: [[1] * 6] * 2}, last_physical_to_logical_map=torch.full((2, 6), 2**40)),
-        "its placement is not a placement",
+        "the placement beside its loads: it is not a placement",
     ),
     "load of an empty slot": (
         passes(

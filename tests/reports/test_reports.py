@@ -11,8 +11,11 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import eplb
+import numpy as np
 import pytest
-from eplb import cli
+from eplb import EplbError, LoadError, cli
+from eplb.load_files import read_loads
 
 INPUTS = Path(__file__).parent / "inputs"
 # Digests of plans of table.csv: without redundant slots, with 4, and as two equal windows with 4.
@@ -198,7 +201,17 @@ REFUSED: dict[str, Refused] = {
     "a placement without slots": Refused(
         "plan table.csv --placement map_list.json --axes layers,experts", "is for counts of slots"
     ),
-    "loads as a placement": Refused("plan slots.json --placement config.json", "not a placement"),
+    "loads as a placement": Refused(
+        "plan slots.json --placement config.json",
+        "^eplb: config.json: this is not a placement; exp",
+    ),
+    "a table as a placement": Refused(
+        "plan slots.json --placement long.csv", "long.csv: it is not a pla"
+    ),
+    "a placement of other layers": Refused(
+        "plan long_slots_of_layers_2_to_4.csv --placement map_trtllm.yaml",
+        "loads are those of layers 2, 3, 4, but map_trtllm.yaml has layers 1, 2, 3",
+    ),
     "a map as loads": Refused("plan map_sglang.json", "this is a placement of SGLang"),
     "a map with another key": Refused("plan mine_and_map.json", "this is a placement of SGLang"),
     "weights of one": Refused("plan keys.json --key prefill --weights 2", "1 number for 1 file"),
@@ -284,9 +297,6 @@ def test_every_command_checks_the_stated_sizes(
 
 @pytest.mark.usefixtures("here")
 def test_python_has_the_same_checks() -> None:
-    from eplb import EplbError, LoadError
-    from eplb.load_files import read_loads
-
     for stated in ({"num_layers": 3}, {"num_experts": 8}, {"config": "config.json"}):
         options: dict[str, Any] = stated
         assert read_loads("table.csv", **options).notes == ()
@@ -296,3 +306,41 @@ def test_python_has_the_same_checks() -> None:
     assert read.table.tolist() == read_loads("table.csv").table.tolist()
     with pytest.raises(EplbError, match="says 8 experts, not 9"):
         read_loads("table.csv", config="config.json", num_experts=9)
+
+
+def test_slots_counted_under_any_placement_that_eplb_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a plan makes of loads is turned back into the same loads, from the file of any format."""
+    monkeypatch.chdir(tmp_path)
+    table, config = str(INPUTS / "table.csv"), str(INPUTS / "config.json")
+    loads = read_loads(table).table.astype(np.int64)
+    line = ["plan", table, "--gpus", "4", "--redundant", "4", "--config", config]
+    for format_name, ending in (
+        ("plan", "json"),
+        ("plan", "npz"),
+        ("sglang", "json"),
+        ("sglang", "pt"),
+        ("trtllm", "yaml"),
+        ("vllm-ascend", "json"),
+        ("rtp-llm", "json"),
+        ("vllm", "json"),
+    ):
+        file = f"placement.{ending}"
+        assert cli.main([*line, "--format", format_name, "--out", file]) == 0
+        plan = eplb.plan(loads, num_gpus=4, num_replicas=12)
+        slots = np.take_along_axis(loads, plan.phy2log, 1) * 720  # as many for each replica
+        slots //= np.take_along_axis(plan.logcnt, plan.phy2log, 1)
+        np.save("slots.npy", np.stack([slots, 2 * slots]))
+        read = read_loads("slots.npy", placement=file, config=config)
+        assert [window.tolist() for window in read.windows] == [
+            (loads * 720).tolist(),
+            (loads * 1440).tolist(),
+        ]
+    capsys.readouterr()
+
+
+@pytest.mark.usefixtures("here")
+def test_compare_reads_keys_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare", "keys.json", "--key", "prefill", "--gpus", "4"]) == 0
+    assert "3 layers: 8 experts" in capsys.readouterr().out

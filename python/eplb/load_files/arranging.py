@@ -54,9 +54,7 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
             notes += long_notes(rows, array, given.stated.num_experts)
         elif array.ndim == 2 and array.size and layers is None:
             _refuse_narrow(array, given.stated, text=decoded.text)
-    placement = given.placement
-    if placement is None and decoded.phy2log is not None:
-        placement = slot_map(decoded.phy2log, "its placement")
+    placement = given.placement or _beside(decoded)
     axes = given.axes or _axes(array.shape, decoded.axes, placement, given)
     shape = array.shape
     array, row = as_layers(arranged(array, axes))
@@ -83,6 +81,16 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
         (*notes, *notes_on_record(windows, layers, given.stated.model)),
         layers,
     )
+
+
+def _beside(decoded: DecodedLoads) -> SlotMap | None:
+    """The placement beside the loads."""
+    if decoded.phy2log is None:
+        return None
+    try:
+        return slot_map(decoded.phy2log, "its placement")
+    except LoadError as error:
+        raise error.within("the placement beside its loads") from error
 
 
 def _is_long(array: npt.NDArray[Any], stated: Stated) -> bool:

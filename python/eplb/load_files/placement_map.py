@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +43,12 @@ def _map(content: bytes, source: Path) -> SlotMap:
     if isinstance(values, dict):
         if values.get("format") == plan_file.FORMAT or "plan" in values:
             placement = plan_file.read(source).placement
-            return slot_map(placement.phy2log, name)
+            return slot_map(placement.phy2log(), name)
         if "layer_list" in values:
             return _decoded(content, source, "vllm-ascend")
         for key in MAP_KEYS:
             if key in values:
-                return _of_all_layers(slot_map(values[key], name))
+                return slot_map(values[key], name)
         raise LoadError(
             "this is not a placement; expected a plan file, a placement file of an engine, or a "
             "table of expert numbers [layers, slots]"
@@ -58,16 +59,7 @@ def _map(content: bytes, source: Path) -> SlotMap:
 def _decoded(content: bytes, source: Path, format_name: str) -> SlotMap:
     decoded = FORMATS[format_name].read(content, source.suffix)
     found = slot_map(decoded.rows, str(source))
-    return found if decoded.layers is None else _named(found, tuple(decoded.layers))
-
-
-def _of_all_layers(found: SlotMap) -> SlotMap:
-    """The map of SGLang, which has a row for every hidden layer."""
-    return _named(found, tuple(range(found.num_layers)))
-
-
-def _named(found: SlotMap, layers: tuple[int, ...]) -> SlotMap:
-    return SlotMap(found.phy2log, found.name, layers)
+    return found if decoded.layers is None else replace(found, layers=tuple(decoded.layers))
 
 
 def beside(values: Any) -> Any:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb import limits
-from eplb.errors import LoadError, Parameter
+from eplb.engines.hidden_layers import in_words
+from eplb.errors import LoadError, Parameter, Part
 from eplb.load_files.arrays import load_array
 from eplb.text import count
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+_EXPECTED = (
+    "it is not a placement; expected numbers of experts [layers, slots], -1 for an empty slot"
+)
 # Beyond this, sums of integers may overflow.
 _MOST_TOKENS = 2**48
 
@@ -57,21 +61,34 @@ class SlotMap:
         Raises:
             LoadError: the map has other layers.
         """
-        if rows == self.num_layers and hidden in (None, self.layers):
+        if rows == self.num_layers and (hidden is None or self.layers in (None, tuple(hidden))):
             return self.phy2log
-        of = {} if self.layers is None else {layer: row for row, layer in enumerate(self.layers)}
-        if hidden is not None and len(hidden) == rows and all(layer in of for layer in hidden):
-            return self.phy2log[..., [of[layer] for layer in hidden], :]
-        if rows == self.num_layers:
-            return self.phy2log
+        # A map that names no layers has a row for every hidden layer, if not for those of the loads.
+        row_of = {layer: row for row, layer in enumerate(self.layers or range(self.num_layers))}
+        if hidden is not None and len(hidden) == rows and all(layer in row_of for layer in hidden):
+            return self.phy2log[..., [row_of[layer] for layer in hidden], :]
+        if rows == self.num_layers and hidden is not None:
+            raise LoadError(
+                f"the loads are those of {in_words(hidden)}, but {self.name} has "
+                f"{in_words(self.layers or ())}"
+            )
+        give: list[Part] = [
+            "give ",
+            Parameter("config"),
+            " to say which hidden layers are MoE layers",
+        ]
         raise LoadError(
             f"the loads have {count(rows, 'layer')}, but {self.name} has {self.num_layers}",
-            hint=["give ", Parameter("config"), " to say which hidden layers are MoE layers"],
+            hint=give if hidden is None else [],
         )
 
 
 def slot_map(values: Any, name: str) -> SlotMap:
-    """A map from a dump.
+    """A map from a file.
+
+    Args:
+        values: an array, a tensor or lists.
+        name: where they are from, for messages.
 
     Raises:
         LoadError: it is not one.
@@ -79,13 +96,10 @@ def slot_map(values: Any, name: str) -> SlotMap:
     try:
         array = np.asarray(values) if isinstance(values, list) else load_array(values)
     except ValueError as error:  # also a LoadError
-        raise LoadError(f"{name} is not a table of expert numbers") from error
+        raise LoadError(_EXPECTED) from error
     whole = array.ndim in (2, 3) and array.size and array.dtype.kind in "iu"
     if not whole or array.min() < -1 or array.max() >= limits.MAX_EXPERTS or array.max() < 0:
-        raise LoadError(
-            f"{name} is not a placement; expected numbers of experts [layers, slots], -1 for an "
-            "empty slot"
-        )
+        raise LoadError(_EXPECTED)
     return SlotMap(array.astype(np.int64), name)
 
 
