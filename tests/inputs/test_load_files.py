@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from eplb import LoadError, limits
+from eplb import EplbError, LoadError, limits
 from eplb.inputs.windows import sum_of_windows
 from eplb.load_files import read_loads, read_windows
 from histogram import histogram
@@ -586,6 +586,61 @@ def test_spoilt_files_give_loads_or_a_load_error(name: str, tmp_path: Path) -> N
         else:
             assert read.table.ndim == 2
     assert refused > 30
+
+
+# --- Axes and weights -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("axes", "equation"),
+    [
+        ("layers,experts,windows", "lew->wle"),
+        ("ranks,layers,experts", "rle->le"),
+        ("experts,ranks,layers,windows", "erlw->wle"),
+        ("experts,layers", "el->le"),
+        ("layers, experts", "le->le"),
+    ],
+)
+def test_axes(axes: str, equation: str, tmp_path: Path) -> None:
+    """Beside numpy's einsum, which sums what has no name on the right."""
+    array = np.random.default_rng(1).integers(0, 99, (3, 4, 5, 6)[: axes.count(",") + 1])
+    wanted = np.einsum(equation, array)
+    read = read_loads(written(tmp_path, "a.npy", npy(array)), axes=axes)
+    assert np.array_equal(read.windows, wanted if wanted.ndim == 3 else [wanted])
+
+
+def test_slots_of_ranks_are_side_by_side(tmp_path: Path) -> None:
+    array = np.arange(24).reshape(2, 3, 4)  # layers, slots of a rank, ranks
+    written(tmp_path, "map.json", json.dumps([[*range(11, -1, -1)]] * 2))
+    read = read_loads(
+        written(tmp_path, "a.npy", npy(array)),
+        axes="layers,slots,ranks",
+        placement=tmp_path / "map.json",
+    )
+    slots = array.transpose(0, 2, 1).reshape(2, 12)
+    assert read.table.tolist() == slots[:, ::-1].tolist()
+
+
+def test_weighted_sums(tmp_path: Path) -> None:
+    windows = np.array([COUNTS, COUNTS[::-1]])
+    files = [written(tmp_path, "a.npy", npy(windows)), written(tmp_path, "b.npy", npy(windows + 1))]
+    read = read_windows(files, weights=[0.3, 0.1])
+    assert np.array_equal(read.windows, 3 * windows + (windows + 1))
+    halves = [written(tmp_path, f"{name}.npy", npy(COUNTS / 2)) for name in "cd"]
+    assert read_windows(halves, weights=[1, 2]).table.tolist() == (COUNTS * 1.5).tolist()
+    large = written(tmp_path, "large.npy", npy(np.full((2, 3), MOST, np.uint64)))
+    short = written(tmp_path, "short.npy", npy(COUNTS))
+    for sources, weights, wanted in (
+        ([*files, short], [1, 1, 1], "short.npy: it has 1 window, but .*a.npy has 2; a weighted"),
+        ([large, large], [1, 2], f"a load of {MOST} times 2 is beyond"),
+        ([large, large], [1, 1], f"the windows sum to {2 * MOST}"),
+        ([halves[0], short], [1, 1], "some windows have integers and some have floats"),
+        (files, [1, 10**12], "weights are too far apart"),
+        (files, [1, math.inf], "weights must be positive numbers, got inf"),
+        (files, [1, 2, 3], "weights has 3 numbers for 2 files"),
+    ):
+        with pytest.raises(EplbError, match=wanted):
+            read_windows(sources, weights=weights)
 
 
 # --- Long tables ----------------------------------------------------------------------------------
