@@ -62,14 +62,129 @@ def test_sglang_s_windows_are_summed_and_dense_layers_stay() -> None:
         assert read.layers is None
 
 
-def test_sglang_s_other_modes_are_no_counts() -> None:
-    torch.save({"records": [], "last_physical_to_logical_map": torch.zeros(2, 2)}, "dump.pt")
-    assert refusal("dump.pt").startswith(
-        "it has records of single passes or tokens, not counts; record "
-    )
+# 4 experts in 6 slots, two layers.
+PHY2LOG = [[0, 1, 2, 3, 0, 2], [3, 2, 1, 0, 1, 1]]
+
+
+def passes(rank: int, counts: dict[int, Any], **more: Any) -> dict[str, Any]:
+    """A dump of the modes ``per_pass`` and ``per_token``."""
+    records = [
+        {"forward_pass_id": number, "rank": rank, "global_physical_count": torch.tensor(table)}
+        for number, table in counts.items()
+    ]
+    return {"records": records, "last_physical_to_logical_map": torch.tensor(PHY2LOG), **more}
+
+
+def test_passes_of_one_rank() -> None:
+    first, second = [[1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 2, 3]], [[0] * 6, [9, 0, 0, 0, 0, 0]]
+    torch.save(passes(3, {8: second, 7: first}), "dump.pt")
+    for writer in ("sglang", None):
+        read = read_loads("dump.pt", written_by=writer)
+        assert [window.tolist() for window in read.windows] == [
+            [[6, 2, 9, 4], [1, 6, 0, 0]],
+            [[0, 0, 0, 0], [0, 0, 0, 9]],
+        ]
+        assert read.notes[0] == "2 forward passes, each a window"
+        assert read.notes[1].startswith("of rank 3 alone; the directory with the files of all")
+
+
+def test_passes_of_all_ranks_are_summed() -> None:
+    Path("dump").mkdir()
+    table = [[1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 2, 3]]
+    name = "dump/expert_distribution_recorder_170_{}.pt"
+    torch.save(passes(0, {7: table}), name.format(0))
+    torch.save(passes(1, {7: table, 9: table}), name.format(1))
+    for writer in ("sglang-passes", None):
+        read = read_loads("dump", written_by=writer)
+        one = np.array([[6, 2, 9, 4], [1, 6, 0, 0]])
+        assert [window.tolist() for window in read.windows] == [(2 * one).tolist(), one.tolist()]
+        assert "2 files summed for each forward pass" in read.notes
+    other = torch.tensor(PHY2LOG).roll(1, 1)
+    torch.save(passes(2, {7: table}, last_physical_to_logical_map=other), name.format(2))
+    assert "_2.pt: it has another placement than expert_distribution" in refusal("dump")
+
+
+BAD_PASSES: dict[str, tuple[Any, str]] = {
+    "no record": (passes(0, {}), "it has no record of a forward pass"),
+    "records that are none": (passes(0, {}, records=3), "its 'records' are not a list"),
+    "a record without counts": (passes(0, {}, records=[{}]), "record 0 has no 'global_physical"),
+    "counts of a layer": (passes(0, {1: [1, 2, 3]}), r"record 0: its counts have shape \[3\]"),
+    "negative counts": (passes(0, {1: [[-1] * 6] * 2}), "record 0: expected counts of tokens"),
+    "fewer slots": (
+        passes(0, {1: [[1] * 5] * 2}),
+        "the loads have 5 slots, but its placement has 6",
+    ),
+    "fewer layers": (passes(0, {1: [[1] * 6]}), "the loads have 1 layer, but its placement has 2"),
+    "no placement": (
+        passes(0, {1: [[1] * 6] * 2}, last_physical_to_logical_map=torch.full((2, 6), 1.5)),
+        "the placement beside its loads: it is not a placement; expected numbers of",
+    ),
+    "an expert that nobody has": (
+        passes(0, {1: [[1] * 6] * 2}, last_physical_to_logical_map=torch.full((2, 6), 2**40)),
+        "the placement beside its loads: it is not a placement",
+    ),
+    "load of an empty slot": (
+        passes(
+            0, {1: [[1] * 6] * 2}, last_physical_to_logical_map=torch.tensor([[0, 1, -1] * 2] * 2)
+        ),
+        "window 0, layer 0, slot 2: the load is 1, but the placement has no expert there",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PASSES)
+def test_bad_passes(name: str) -> None:
+    content, wanted = BAD_PASSES[name]
+    torch.save(content, "dump.pt")
+    assert re.search(wanted, refusal("dump.pt"))
+
+
+def test_what_sglang_does_not_write() -> None:
     torch.save({"counts": torch.tensor(COUNTS)}, "dump.pt")
     assert "not a dump of SGLang's recorder" in refusal("dump.pt", written_by="sglang")
     assert read_loads("dump.pt").table.tolist() == COUNTS.tolist()
+
+
+# --- vLLM's and vllm-ascend's loads of slots ------------------------------------------------------
+
+
+def test_vllm_s_records_have_windows_of_their_own() -> None:
+    record = {
+        "expert_load_window": [[[1, 2, 3]], [[4, 5, 6]]],
+        "physical_to_logical_map": [[1, 0, 1]],
+    }
+    other = {"expert_load_window": [[[7, 0, 0]]], "physical_to_logical_map": [[0, 1, 0]]}
+    Path("dump.json").write_text(json.dumps([record, other]))
+    for writer in ("vllm", None):
+        read = read_loads("dump.json", written_by=writer)
+        assert [window.tolist() for window in read.windows] == [[[2, 4]], [[5, 10]], [[7, 0]]]
+    del other["physical_to_logical_map"]
+    Path("dump.json").write_text(json.dumps([record, other]))
+    assert "some of its records have no 'physical_to_logical_map'" in refusal("dump.json")
+    Path("dump.json").write_text(json.dumps([other]))
+    assert refusal("dump.json").startswith("it counts 3 slots, not experts; give the placement")
+    Path("dump.json").write_text(json.dumps([record, {}]))
+    assert "record 1 has none of window_expert_load, " in refusal("dump.json")
+    Path("dump.jsonl").write_text('{"a": 1}\n{"a": ')
+    assert "line 2: it is not valid JSON" in refusal("dump.jsonl")
+
+
+def test_a_folder_of_vllm_ascend_s_loads() -> None:
+    Path("dump").mkdir()
+    for iteration, times in ((9, 1), (100, 3)):
+        table = np.array([[[1, 2], [3, 4]], [[5, 6], [7, 8]]]) * times
+        np.save(f"dump/moe_load_{iteration}.npy", table)
+    Path("map.json").write_text("[[0, 1, 2, 0], [2, 1, 0, 2]]")
+    for writer in ("vllm-ascend", None):
+        read = read_loads("dump", written_by=writer, placement="map.json")
+        assert [window.tolist() for window in read.windows] == [
+            [[5, 2, 3], [7, 6, 13]],
+            [[15, 6, 9], [21, 18, 39]],
+        ]
+    np.save("dump/moe_load_3.npy", np.ones((2, 2, 3)))
+    assert re.search(
+        r"moe_load_9.npy has shape \[2, 2, 2\]; expected .* as moe_load_3", refusal("dump")
+    )
 
 
 # --- TensorRT-LLM's statistics --------------------------------------------------------------------
@@ -648,8 +763,8 @@ def test_writers_that_do_not_fit() -> None:
         assert "writes a directory" in refusal("loads.npy", written_by=writer)
     for writer in ("table", "sglang", "load-history"):
         assert f"this is a directory, but {writer} is a file" in refusal("empty", written_by=writer)
-    assert refusal("empty").startswith(
-        "this is a directory without meta_info.json (TensorRT-LLM's "
+    assert re.match(
+        r"this is a directory without .* or meta_info\.json \(TensorRT-LLM's ", refusal("empty")
     )
     assert "it has no 'logical_count'" in refusal("loads.npy", written_by="sglang")
     for writer in ("sglang", "load-history"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import eplb
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from eplb import LoadError, LoadTypeError, TopologyError, VerificationError
@@ -96,6 +97,28 @@ def test_bad_loads(name: str) -> None:
     for use in (eplb.verify, eplb.evaluate):
         with pytest.raises(error, match=message):
             use(plan, load)
+
+
+def test_data_frames() -> None:
+    """Nullable numbers are numbers; a column of labels is not an expert."""
+    frame = pd.DataFrame(GOOD)
+    plan = eplb.plan(GOOD, num_gpus=2)
+    for kind in ("Int64", "UInt16", "Float64", "int32", "object"):
+        assert eplb.plan(frame.astype(kind), num_gpus=2).digest() == plan.digest()
+    large = pd.DataFrame([[2**63 + 1, 1]], dtype="UInt64")
+    assert eplb.plan(large, num_gpus=2).gpu_load.max() == float(2**63 + 1)
+    lacks = frame.astype("Int64")
+    lacks.iloc[1, 2] = pd.NA
+    with pytest.raises(LoadTypeError, match="layer 1, expert 2: the load is <NA>"):
+        eplb.plan(lacks, num_gpus=2)
+    for index in (None, "layer_idx"):
+        with pytest.raises(LoadError, match=f"its column '{index or 'index'}' is no expert; "):
+            eplb.plan(frame.rename_axis(index).reset_index(), num_gpus=2)
+    long = frame.rename_axis("layer").reset_index().melt("layer", var_name="expert")
+    with pytest.raises(LoadError, match=r"its column 'layer' is no expert; .*pivot_table"):
+        eplb.plan(long, num_gpus=2)
+    wide = long.pivot_table(index="layer", columns="expert", values="value", aggfunc="sum")
+    assert eplb.plan(wide, num_gpus=2).digest() == plan.digest()
 
 
 def test_where_a_bad_load_is() -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from eplb import LoadError, limits
+from eplb import EplbError, LoadError, limits
 from eplb.inputs.windows import sum_of_windows
 from eplb.load_files import read_loads, read_windows
 from histogram import histogram
@@ -419,12 +419,25 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
         "line 3, column 2: expected a finite number, found 'x'",
     ),
     "csv with two headers": ("a.csv", b"a,b\nc,d\n1,2", "line 2, column 1: .* found 'c'"),
-    "csv with a mixed header": ("a.csv", b",0,1\n0,7,9\n", "line 1 starts with ''; is column 1"),
-    "csv with pandas' index": ("a.csv", b",e0,e1\n0,7,9\n", r"to_csv\(index=False, header=False\)"),
-    "csv with named layers": (
+    "csv with a mixed header": (
         "a.csv",
-        b"Layer;e0\n0;7\n1;9\n",
-        "line 1 starts with 'Layer'; is col",
+        b",1,2\n0,7,9\n",
+        r"line 1 starts with an empty cell; .* to_csv\(index=False, header=False\)",
+    ),
+    "csv with a header that is too short": (
+        "a.csv",
+        b"e0,e1\n0,7,9\n",
+        "header has 2 columns, but",
+    ),
+    "csv of one column": ("a.csv", b"7\n9\n9\n", "1 column of 3 numbers; .*axes=experts,layers"),
+    "csv of two columns": ("a.csv", b"7,3\n9,4\n9,4\n", "2 columns of 3 numbers; .*expert,count"),
+    "npy of one column": ("a.npy", npy(COUNTS[:, :1]), "1 column of 4 numbers; "),
+    "npy with numbered layers": ("a.npy", npy(np.c_[3:7, COUNTS]), "column 1 only counts 3, 4,"),
+    "csv with named layers and one expert": ("a.csv", b"Layer;e0\n0;7\n1;9\n", "1 column of 2"),
+    "csv with a layer twice": (
+        "a.csv",
+        b"layer,e0,e1\n0,7,1\n0,9,1\n",
+        "lines 2 and 3 are both for layer 0; add a column window",
     ),
     "csv, two numbered layers": ("a.csv", b"l,a\n0,9\n1,4", "column 1 only counts 0, 1, "),
     "csv with NaN": ("a.csv", b"nan,inf\n1,2", "line 1, column 1: .* found 'nan'"),
@@ -437,10 +450,14 @@ BAD: dict[str, tuple[str, bytes | str, str]] = {
     "csv, spaces without end": ("a.csv", "1 " * 10**6, "line 1 has more than 65536 columns"),
     "csv, ragged": ("a.csv", b"x,y\n\n1,2\n3,4,5", "line 4 has 3 columns, but line 3 has 2"),
     "csv, a comma at the end": ("a.csv", b"1,2,\n3,4,", "line 1, column 3: .* found nothing"),
-    "csv, decimal commas": ("a.csv", b"1,5;2,5\n", "line 1, column 2: .* found '5;2'"),
+    "csv, decimal commas": ("a.csv", b"1,5;2,5\n", "line 1, column 1: .* found '1,5'; .*a point"),
     "csv, underscores": ("a.csv", b"1_000,2", "line 1, column 1: .* found '1_000'"),
     "csv, other digits": ("a.csv", "\u0663,2", "line 1, column 1"),
-    "csv with quoted numbers": ("a.csv", b'"1,000","2,000"\n300,400', "line 1, column 1: .* found"),
+    "csv with quoted numbers": (
+        "a.csv",
+        b'"1,000","2,000"\n300,400',
+        "line 1, column 1: .*'1,000'; .*without thous",
+    ),
     "csv, header only": ("a.csv", b"a,b,c\n", "it has no row of numbers"),
     "csv, numbered columns": (
         "a.csv",
@@ -460,10 +477,9 @@ def test_refuses(name: str, tmp_path: Path) -> None:
 
 
 def test_labels_are_loads_if_they_are_trusted(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.csv", "layer,e0\n0,5\n1,7")
-    with pytest.raises(LoadError, match="starts with 'layer'"):
-        read_loads(path)
-    assert read_loads(path, trust=True).table.tolist() == [[0, 5], [1, 7]]
+    path = written(tmp_path, "a.csv", "layer,e0,e1\n0,5,1\n1,7,2")
+    assert read_loads(path).table.tolist() == [[5, 1], [7, 2]]
+    assert read_loads(path, trust=True).table.tolist() == [[0, 5, 1], [1, 7, 2]]
 
 
 def test_hidden_layers_of_a_json_object(tmp_path: Path) -> None:
@@ -510,7 +526,7 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as limited:
         limited.setattr(limits, "MAX_FILE_BYTES", 50)
         assert refusal(tmp_path, "a.npy", npy(COUNTS)) == "it holds more than 50 bytes"
-        assert read_loads(written(tmp_path, "a.csv", b"1,2\n" * 12)).table.shape == (12, 2)
+        assert read_loads(written(tmp_path, "a.csv", b"1,2,3\n" * 8)).table.shape == (8, 3)
     with monkeypatch.context() as limited:
         limited.setattr(limits, "MAX_TEXT_BYTES", 50)
         assert "52 bytes of text; at most 50" in refusal(tmp_path, "a.csv", b"1,2\n" * 13)
@@ -576,6 +592,133 @@ def test_spoilt_files_give_loads_or_a_load_error(name: str, tmp_path: Path) -> N
     assert refused > 30
 
 
+# --- Axes and weights -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("axes", "equation"),
+    [
+        ("layers,experts,windows", "lew->wle"),
+        ("ranks,layers,experts", "rle->le"),
+        ("experts,ranks,layers,windows", "erlw->wle"),
+        ("experts,layers", "el->le"),
+        ("layers, experts", "le->le"),
+    ],
+)
+def test_axes(axes: str, equation: str, tmp_path: Path) -> None:
+    """Beside numpy's einsum, which sums what has no name on the right."""
+    array = np.random.default_rng(1).integers(0, 99, (3, 4, 5, 6)[: axes.count(",") + 1])
+    wanted = np.einsum(equation, array)
+    read = read_loads(written(tmp_path, "a.npy", npy(array)), axes=axes)
+    assert np.array_equal(read.windows, wanted if wanted.ndim == 3 else [wanted])
+
+
+def test_slots_of_ranks_are_side_by_side(tmp_path: Path) -> None:
+    array = np.arange(24).reshape(2, 3, 4)  # layers, slots of a rank, ranks
+    written(tmp_path, "map.json", json.dumps([[*range(11, -1, -1)]] * 2))
+    read = read_loads(
+        written(tmp_path, "a.npy", npy(array)),
+        axes="layers,slots,ranks",
+        placement=tmp_path / "map.json",
+    )
+    slots = array.transpose(0, 2, 1).reshape(2, 12)
+    assert read.table.tolist() == slots[:, ::-1].tolist()
+
+
+def test_weighted_sums(tmp_path: Path) -> None:
+    windows = np.array([COUNTS, COUNTS[::-1]])
+    files = [written(tmp_path, "a.npy", npy(windows)), written(tmp_path, "b.npy", npy(windows + 1))]
+    read = read_windows(files, weights=[0.3, 0.1])
+    assert np.array_equal(read.windows, 3 * windows + (windows + 1))
+    halves = [written(tmp_path, f"{name}.npy", npy(COUNTS / 2)) for name in "cd"]
+    assert read_windows(halves, weights=[1, 2]).table.tolist() == (COUNTS * 1.5).tolist()
+    large = written(tmp_path, "large.npy", npy(np.full((2, 3), MOST, np.uint64)))
+    short = written(tmp_path, "short.npy", npy(COUNTS))
+    for sources, weights, wanted in (
+        ([*files, short], [1, 1, 1], "short.npy: it has 1 window, but .*a.npy has 2; a weighted"),
+        ([large, large], [1, 2], f"a load of {MOST} times 2 is beyond"),
+        ([large, large], [1, 1], f"the windows sum to {2 * MOST}"),
+        ([halves[0], short], [1, 1], "some windows have integers and some have floats"),
+        (files, [1, 10**12], "weights are too far apart"),
+        (files, [1, math.inf], "weights must be positive numbers, got inf"),
+        (files, [1, 2, 3], "weights has 3 numbers for 2 files"),
+    ):
+        with pytest.raises(EplbError, match=wanted):
+            read_windows(sources, weights=weights)
+
+
+# --- Long tables ----------------------------------------------------------------------------------
+
+BAD_LONG: dict[str, tuple[str, str]] = {
+    "an expert beyond all": (
+        "layer,expert,count\n0,16384,1",
+        "an expert 16384; at most 16384 are read",
+    ),
+    "a layer that is none": (
+        "layer,expert,count\n0.5,1,1",
+        "line 2, column 1: expected the number of",
+    ),
+    "a negative layer": ("layer,expert,count\n0,1,1\n-1,1,1", "line 3, column 1: "),
+    "text": ("layer,expert,count\n0,1,many", "line 2, column 3: expected a finite number"),
+    "no loads": (
+        "layer,expert\n0,1",
+        "it has no column of loads; expected for example layer,expert,co",
+    ),
+    "two layers": (
+        "layer,layer_id,expert,count\n0,0,1,1",
+        "columns 1 and 2 both seem to be the layer",
+    ),
+    "two counts": (
+        "layer,expert,count,tokens\n0,0,1,1",
+        "several .* 'count', 'tokens'; choose one",
+    ),
+    "windows without layers": (
+        "step,e0,e1,e2\n0,1,1,1",
+        "a column 'step', but none of layers; name it",
+    ),
+    "labels alone": ("layer,rank\n0,1\n1,1", "it has no column of loads"),
+    "quotes that do not match": ('layer,e0,e1\n0,"1,2', "line 2: its quotes do not match"),
+    "a sum beyond 64 bits": (f"layer,expert,count\n0,0,{2**63}\n0,0,{2**63}", "sum to 1844674407"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LONG)
+def test_refuses_long_tables(name: str, tmp_path: Path) -> None:
+    content, wanted = BAD_LONG[name]
+    assert re.search(wanted, refusal(tmp_path, "a.csv", content))
+
+
+@given(data())
+def test_a_long_table_is_a_table(data: DataObject) -> None:
+    """In any order, shared by any ranks, with any pairs absent: beside sums of Python's integers."""
+    cells = lists(
+        sampled_from([(layer, expert) for layer in (4, 6, 7) for expert in range(5)]), min_size=1
+    )
+    rows = [(*pair, data.draw(integers(0, 2**60))) for pair in data.draw(cells)]
+    layers = sorted({layer for layer, _, _ in rows})
+    exact = [[0] * 5 for _ in layers]
+    for layer, expert, load in rows:
+        exact[layers.index(layer)][expert] += load
+    text = "layer,expert,n\n" + "".join(f"{layer},{expert},{n}\n" for layer, expert, n in rows)
+    if max(map(max, exact)) > MOST:
+        return
+    with TemporaryDirectory() as folder:
+        read = read_loads(written(Path(folder), "a.csv", text), num_experts=5)
+    assert read.table.tolist() == exact
+    assert read.layers == tuple(layers)
+
+
+def test_long_tables_are_not_larger_than_they_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "layer,expert,count\n0,0,1\n1,99,1"
+    monkeypatch.setattr("eplb.limits.MAX_LOADS", 200)
+    assert read_loads(written(tmp_path, "a.csv", text)).table.shape == (2, 100)
+    assert "of which some are there 2 times; at most 200" in refusal(
+        tmp_path, "a.csv", text + "\n0,0,1"
+    )
+
+
 # --- The histogram of ids -------------------------------------------------------------------------
 
 
@@ -617,8 +760,8 @@ def test_limits_of_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(limits, "MAX_ROWS", 3)
     monkeypatch.setattr(limits, "MAX_JSON_LISTS", 5)
     monkeypatch.setattr(limits, "MAX_JSON_VALUES", 7)
-    assert read_loads(written(tmp_path, "a.csv", "1,5\n" * 3)).table.shape == (3, 2)
+    assert read_loads(written(tmp_path, "a.csv", "1,5,2\n" * 3)).table.shape == (3, 3)
     assert "line 4: at most 3 rows" in refusal(tmp_path, "a.csv", "1,5\n" * 4)
-    assert read_loads(written(tmp_path, "a.json", "[[1],[1],[1],[1]]")).table.shape == (4, 1)
+    assert read_loads(written(tmp_path, "a.json", "[[1],[1],[1],[1]]"), trust=True).table.size == 4
     assert "more than 5 lists" in refusal(tmp_path, "a.json", "[[1],[1],[1],[1],[1]]")
     assert "more than 7 values" in refusal(tmp_path, "a.json", "[[1,2,3,4,5,6,7,8,9]]")

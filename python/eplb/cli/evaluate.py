@@ -12,15 +12,21 @@ from eplb.cli.figures import engine_named, lines_of, metric_lines, plan_values
 from eplb.cli.layers_table import layers_table as table_of_layers
 from eplb.cli.options import (
     AsJson,
+    Axes,
     Config,
+    CountedUnder,
     Groups,
     Key,
     Layers,
     LayersTable,
-    LoadsPath,
+    LoadOptions,
+    LoadsPaths,
     Metric,
     Nodes,
+    NumExperts,
+    NumLayers,
     Trust,
+    Weights,
     WrittenBy,
     number,
 )
@@ -30,7 +36,6 @@ from eplb.engines import FORMAT_NAMES
 from eplb.engines.target import target
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.windows import summed
-from eplb.load_files import read_loads
 from eplb.plans import certified_for
 from eplb.summary import summary
 
@@ -42,7 +47,7 @@ def evaluate_command(
             metavar="PLACEMENT", help="A plan file, or the placement file of an engine."
         ),
     ],
-    loads: LoadsPath,
+    loads: LoadsPaths,
     *,
     format: Annotated[  # noqa: A002
         str | None,
@@ -62,13 +67,20 @@ def evaluate_command(
     metric: Metric = None,
     key: Key = None,
     written_by: WrittenBy = None,
+    axes: Axes = None,
+    num_layers: NumLayers = None,
+    num_experts: NumExperts = None,
+    counted_under: CountedUnder = None,
+    weights: Weights = None,
     trust_loads: Trust = False,
     layers_table: LayersTable = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a placement is worth under other loads."""
     model = target(None, layers=layers, config=config)
-    read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
+    read = LoadOptions(
+        key, written_by, axes, num_layers, num_experts, config, counted_under, weights, trust_loads
+    ).read(loads)
     placed = read_placement(
         placement,
         format,

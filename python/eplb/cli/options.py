@@ -16,11 +16,14 @@ from eplb.engines import FORMAT_NAMES, METRICS
 from eplb.errors import Parameter
 from eplb.inputs.names import unknown
 from eplb.inputs.sizes import topology
-from eplb.load_files import WRITERS
+from eplb.load_files import WRITERS, read_windows
+from eplb.load_files.axes import AXES
 from eplb.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from eplb.load_files import FileLoads
 
 
 def _whole_number(text: str) -> int:
@@ -82,6 +85,16 @@ def _layers(text: str) -> list[int]:
             )
         numbers.extend(range(first, last + 1))
     return numbers
+
+
+def _weights(text: str) -> list[float]:
+    """``"3,1"`` as numbers; eplb checks them."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a list of numbers; expected for example 3,1"
+        ) from None
 
 
 def _layer(digits: str) -> int:
@@ -182,8 +195,53 @@ Groups = Annotated[int, number("--groups", "Groups of experts; each group stays 
 Nodes = Annotated[int, number("--nodes", "Nodes.")]
 Threads = Annotated[int, number("--threads", "Threads to plan with. No answer depends on it.")]
 Key = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key",
+        metavar="NAME",
+        help="Which of several tables to read. Several --key are windows, in this order.",
+    ),
+]
+Weights = Annotated[
+    Any,
+    typer.Option(
+        "--weights",
+        metavar="LIST",
+        parser=_weights,
+        help="Sum the keys, or else the files, with these weights, for example 3,1.",
+    ),
+]
+Axes = Annotated[
     str | None,
-    typer.Option("--key", metavar="NAME", help="Which of several tables to read."),
+    typer.Option(
+        "--axes",
+        metavar="LIST",
+        help="What the axes of the loads are, by default windows,layers,experts: "
+        f"out of {', '.join(AXES)}.",
+    ),
+]
+NumLayers = Annotated[
+    int | None, number("--num-layers", "Refuse loads of another number of layers.")
+]
+NumExperts = Annotated[
+    int | None, number("--num-experts", "Refuse loads of another number of experts.")
+]
+CountedUnder = Annotated[
+    str | None,
+    typer.Option(
+        "--placement",
+        metavar="FILE",
+        help="The loads are of slots, counted under this placement: a plan file, or that of an "
+        "engine.",
+    ),
+]
+ModelConfig = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The model's config.json: refuse loads of another shape.",
+    ),
 ]
 Metric = Annotated[
     str | None,
@@ -212,7 +270,8 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="The model's config.json, which says which hidden layers are MoE layers.",
+        help="The model's config.json: which hidden layers are MoE layers. Loads of another shape "
+        "are refused.",
     ),
 ]
 ExtraLayers = Annotated[
@@ -244,6 +303,34 @@ LayersTable = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to read the loads, as the options say."""
+
+    key: list[str] | None
+    written_by: str | None
+    axes: str | None
+    num_layers: int | None
+    num_experts: int | None
+    config: str | None
+    placement: str | None
+    weights: list[float] | None
+    trust: bool
+
+    def read(self, sources: list[str]) -> FileLoads:
+        """The loads in these files or directories.
+
+        Raises:
+            EplbError, OSError: as :func:`eplb.load_files.read_windows`.
+        """
+        return read_windows(sources, **vars(self))
+
+    def inputs(self, sources: list[str]) -> list[tuple[str, str | None]]:
+        """What is read, for :func:`~eplb.cli.targets.check_outputs`."""
+        loads = [("the loads", source) for source in sources]
+        return [*loads, ("the config", self.config), ("the placement", self.placement)]
 
 
 @dataclass(frozen=True)
@@ -339,6 +426,10 @@ _OPTIONS = {
     "config": "--config",
     "format": "--format",
     "key": "--key",
+    "weights": "--weights",
+    "axes": "--axes",
+    "num_layers": "--num-layers",
+    "placement": "--placement",
     "written_by": "--from",
     "metric": "--metric",
     "trust": "--trust-loads",
@@ -364,6 +455,7 @@ _OPTIONS = {
 def spell(parameter: Parameter) -> str:
     """A parameter of an error as the option that it is on the command line."""
     if parameter.name == "num_experts" and parameter.value is not None:
+        # Not --num-experts, which is only a check: the loads say how many there are.
         return f"the number of experts, {parameter.value},"
     option = _OPTIONS.get(parameter.name)
     if option is None:

@@ -22,7 +22,9 @@ from eplb.cli.histories import history_with
 from eplb.cli.layers_table import layers_table as table_of_layers
 from eplb.cli.options import (
     AsJson,
+    Axes,
     Config,
+    CountedUnder,
     ExtraLayers,
     Gpus,
     Groups,
@@ -31,9 +33,12 @@ from eplb.cli.options import (
     Key,
     Layers,
     LayersTable,
+    LoadOptions,
     LoadsPaths,
     Metric,
     Nodes,
+    NumExperts,
+    NumLayers,
     Out,
     OutFormat,
     Redundant,
@@ -41,6 +46,7 @@ from eplb.cli.options import (
     SizeOptions,
     Threads,
     Trust,
+    Weights,
     Windows,
     WrittenBy,
     gap,
@@ -49,7 +55,6 @@ from eplb.cli.output import busy, say
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes, weight_notes
 from eplb.engines.target import target
-from eplb.load_files import read_windows
 from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS
 from eplb.summary import LARGE_GAP, summary
 
@@ -110,13 +115,21 @@ def plan_command(
     windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
+    axes: Axes = None,
+    num_layers: NumLayers = None,
+    num_experts: NumExperts = None,
+    placement: CountedUnder = None,
+    weights: Weights = None,
     trust_loads: Trust = False,
     layers_table: LayersTable = False,
     as_json: AsJson = False,
 ) -> None:
     """Plan which experts get replicas, and which GPU holds what."""
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
-    inputs = [*(("the loads", place) for place in loads), ("the config", config)]
+    reading = LoadOptions(
+        key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
+    )
+    inputs = reading.inputs(loads)
     check_outputs(inputs, {"--out": out, "--plot": plot, "--history": history})
     goal = target(
         out,
@@ -127,7 +140,7 @@ def plan_command(
         extra_layers=extra_layers,
     )
     picture = None if plot is None else _picture(plot)
-    read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
+    read = reading.read(loads)
     goal = goal.for_loads(len(read.windows[0]), read.layers)
     names = goal.hidden_layers(len(read.windows[0]))
     engine = engine_named(format, written_by)

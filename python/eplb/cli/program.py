@@ -10,6 +10,7 @@ import typer
 import eplb
 from eplb.cli.compare import compare_command
 from eplb.cli.evaluate import evaluate_command
+from eplb.cli.once import OnceCommand
 from eplb.cli.options import spell
 from eplb.cli.output import WIDTH, complain, never_fail_on_a_character, say, write
 from eplb.cli.plan import plan_command
@@ -57,7 +58,7 @@ COMMANDS = (
     ("sample", sample_command, "--model deepseek-v3 --seed 7 --out loads.npy"),
 )
 for _name, _command, _example in COMMANDS:
-    app.command(_name, epilog=f"Example: eplb {_name} {_example}")(_command)
+    app.command(_name, cls=OnceCommand, epilog=f"Example: eplb {_name} {_example}")(_command)
 
 
 def run(arguments: list[str] | None) -> int:

@@ -16,14 +16,19 @@ from eplb.cli.histories import history_with
 from eplb.cli.layers_table import layers_table as table_of_layers
 from eplb.cli.options import (
     AsJson,
+    Axes,
     Config,
+    CountedUnder,
     ExtraLayers,
     HiddenLayers,
     HistoryFile,
     Key,
     Layers,
     LayersTable,
+    LoadOptions,
     LoadsPaths,
+    NumExperts,
+    NumLayers,
     Out,
     OutFormat,
     Redundant,
@@ -31,6 +36,7 @@ from eplb.cli.options import (
     SizeOptions,
     Threads,
     Trust,
+    Weights,
     Windows,
     WrittenBy,
     gap,
@@ -44,7 +50,6 @@ from eplb.cli.weights import expert_bytes as bytes_of_expert
 from eplb.engines import FORMAT_NAMES
 from eplb.engines.target import target
 from eplb.errors import Parameter
-from eplb.load_files import read_windows
 from eplb.transfers import check_ending
 
 if TYPE_CHECKING:
@@ -144,12 +149,20 @@ def replan_command(
     windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
+    axes: Axes = None,
+    num_layers: NumLayers = None,
+    num_experts: NumExperts = None,
+    placement: CountedUnder = None,
+    weights: Weights = None,
     trust_loads: Trust = False,
     layers_table: LayersTable = False,
     as_json: AsJson = False,
 ) -> None:
     """Update the placement in force for the windows to come, with few moves."""
-    inputs = [*(("the loads", place) for place in loads), ("the config", config)]
+    reading = LoadOptions(
+        key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
+    )
+    inputs = reading.inputs(loads)
     outputs = {"--out": out, "--transfers": transfers, "--history": history}
     check_outputs(inputs, outputs)
     check_outputs([("the placement in force", previous)], {**outputs, "--out": None})
@@ -166,7 +179,7 @@ def replan_command(
     if bandwidth is not None and not 0 < bandwidth < float("inf"):
         raise eplb.EplbError(f"--bandwidth {bandwidth} is out of range; expected more than 0")
     of_expert = bytes_of_expert(config, expert_bytes, needed=bandwidth is not None)
-    read = read_windows(loads, key=key, written_by=written_by, trust=trust_loads)
+    read = reading.read(loads)
     if windows is not None:
         read = read.merged(windows)
     chosen = goal.layers is not None

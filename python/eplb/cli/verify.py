@@ -8,25 +8,47 @@ from typing import Annotated
 import typer
 
 import eplb
-from eplb.cli.options import AsJson, Key, LoadsPath, Trust, WrittenBy
+from eplb.cli.options import (
+    AsJson,
+    Axes,
+    CountedUnder,
+    Key,
+    LoadOptions,
+    LoadsPaths,
+    ModelConfig,
+    NumExperts,
+    NumLayers,
+    Trust,
+    Weights,
+    WrittenBy,
+)
 from eplb.cli.output import say
 from eplb.engines import HiddenLayers
-from eplb.load_files import FileLoads, read_loads
+from eplb.load_files import FileLoads
 
 
 def verify_command(
     plan: Annotated[str, typer.Argument(metavar="PLAN", help="A plan file, .json or .npz.")],
-    loads: LoadsPath,
+    loads: LoadsPaths,
     *,
     key: Key = None,
     written_by: WrittenBy = None,
+    axes: Axes = None,
+    num_layers: NumLayers = None,
+    num_experts: NumExperts = None,
+    placement: CountedUnder = None,
+    weights: Weights = None,
+    config: ModelConfig = None,
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Check a plan file against the loads that it is for."""
+    reading = LoadOptions(
+        key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
+    )
     try:
         read = eplb.load_plan(plan)
-        given = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
+        given = reading.read(loads)
         message = _verified(read, given)
     except eplb.VerificationError as error:
         if as_json:

@@ -76,12 +76,20 @@ class PlacementFormat:
 class DecodedLoads:
     """Loads from a file or dump; the cells have not been checked yet."""
 
-    #: ``[layers, experts]`` or ``[windows, layers, experts]``: an array, a tensor or lists.
+    #: ``[layers, experts]`` or ``[windows, layers, experts]``, or what ``axes`` says: an array, a
+    #: tensor or lists.
     values: Any
     #: Hidden layer of each layer, ascending, if the dump names them.
     layers: tuple[int, ...] | None = None
     #: What was done to the loads, a line each.
     notes: tuple[str, ...] = ()
+    #: Names of all axes, or of the last ones, if the dump says them: ``"slots"`` is what it counts if
+    #: not experts.
+    axes: tuple[str, ...] | None = None
+    #: Whether it is a text table, of which less is known.
+    text: bool = False
+    #: ``[layers, P]`` or ``[windows, layers, P]``: the expert in each slot, if the dump has it.
+    phy2log: Any = None
 
 
 @dataclass(frozen=True)

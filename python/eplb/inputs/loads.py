@@ -10,7 +10,7 @@ import numpy as np
 
 from eplb import _core
 from eplb.errors import LoadError, LoadTypeError
-from eplb.inputs import tensors
+from eplb.inputs import frames, tensors
 from eplb.text import count, short, type_name
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ def as_array(load: Any) -> tuple[npt.NDArray[Any], str | None]:
         array = np.asarray(load)
     except Exception as error:  # __array__ of any class can raise anything
         raise LoadTypeError(f"numpy cannot read {type(load).__name__} as loads: {error}") from error
+    if frames.is_frame(load):
+        frames.refuse_labels(load)
+        if array.dtype.kind == "O":  # nullable numbers, such as Int64
+            return _list_array(array.tolist()), None
     return _known_type(array, load)
 
 

@@ -94,10 +94,11 @@ def summed(load: Any) -> Any:
     Raises:
         LoadError, LoadTypeError: as :func:`canonical_windows`; or a sum is too large.
     """
+    windows = windows_of(load)  # refuses more axes
     if not has_windows(load):
         return load
     canonical_windows(load)  # every cell is valid
-    tables = [_plain(window) for window in windows_of(load)]
+    tables = [_plain(window) for window in windows]
     if len({table.dtype.kind in "iu" for table in tables}) > 1:
         raise LoadError("some windows have integers and some have floats; convert them to one type")
     if tables[0].dtype.kind in "iu":

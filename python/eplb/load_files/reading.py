@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eplb.engines.all_engines import DUMPS
+from eplb.engines.ascend import moe_load
 from eplb.engines.engine import FileDump, FolderDump
 from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter
 from eplb.inputs.names import unknown
-from eplb.inputs.sizes import whole_number
-from eplb.inputs.windows import merged, summed
 from eplb.load_files import load_history
-from eplb.load_files.arrays import as_layers, check_loads, load_array
-from eplb.load_files.plausibility import refuse_expert_ids
+from eplb.load_files.arranging import Given, file_loads
+from eplb.load_files.axes import axes_of
+from eplb.load_files.file_loads import FileLoads, together
+from eplb.load_files.placement_map import read_map
 from eplb.load_files.select import select
+from eplb.load_files.stated import Stated
+from eplb.load_files.weights import weighted_sum, whole_weights
 from eplb.storage.decode import bytes_of, values_of
-from eplb.text import count
+from eplb.text import count, short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
-
-    import numpy.typing as npt
 
     from eplb.engines.engine import DecodedLoads
 
@@ -39,56 +40,17 @@ _FOLDERS: dict[str, FolderDump] = {
 WRITERS = ("table", *_FILES, *_FOLDERS)
 
 
-@dataclass(frozen=True)
-class FileLoads:
-    """Loads from a file or directory, or several."""
-
-    #: Windows ``[layers, experts]``, oldest first: int64, uint64, float32 or float64, finite and not
-    #: negative.
-    windows: tuple[npt.NDArray[Any], ...]
-    #: What was done to them, a line each.
-    notes: tuple[str, ...] = ()
-    #: Hidden layer of each row, ascending; None if the file does not say.
-    layers: tuple[int, ...] | None = None
-
-    @property
-    def loads(self) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
-        """What :func:`eplb.plan` takes: the only window, or a list of windows."""
-        return self.windows[0] if len(self.windows) == 1 else [*self.windows]
-
-    @property
-    def table(self) -> npt.NDArray[Any]:
-        """The sum of all windows, ``[layers, experts]``: exact, or the nearest float64.
-
-        Raises:
-            LoadError: a sum is too large.
-        """
-        table: npt.NDArray[Any] = summed(self.loads)
-        return table
-
-    def merged(self, count: int) -> FileLoads:
-        """The same loads in at most ``count`` windows of about equal load.
-
-        Raises:
-            EplbError, TypeError: ``count`` is not a positive whole number. LoadError: a sum is too
-                large, or some windows have integers and some have floats.
-        """
-        number = whole_number("windows", count, EplbError)
-        if len({window.dtype.kind in "iu" for window in self.windows}) > 1:
-            raise LoadError("some windows have integers and some have floats")
-        return replace(self, windows=tuple(merged(self.windows, number)))
-
-    @property
-    def experts(self) -> int:
-        """Experts per layer."""
-        return int(self.windows[0].shape[1])
-
-
 def read_loads(
     source: str | PathLike[str],
     *,
-    key: str | None = None,
+    key: str | Sequence[str] | None = None,
     written_by: str | None = None,
+    axes: str | Sequence[str] | None = None,
+    num_layers: int | None = None,
+    num_experts: int | None = None,
+    config: str | PathLike[str] | None = None,
+    placement: str | PathLike[str] | None = None,
+    weights: Sequence[float] | None = None,
     trust: bool = False,
 ) -> FileLoads:
     """Reads loads from a file or directory, or from standard input if ``source`` is ``"-"``.
@@ -96,45 +58,56 @@ def read_loads(
     Untrusted files are safe to read.
 
     Args:
-        source: ``.npy``, ``.npz``, ``.pt`` (needs torch), ``.json`` (lists of lists), ``.csv``
-            (a row per layer), or a dump of an engine: SGLang's recorder (``.pt``), TensorRT-LLM's
-            statistics (a directory; needs safetensors), MindIE's hotspots (a directory), a load
-            history (``.json``). One row ``[experts]`` is one layer.
-        key: which array of an ``.npz``, which entry of a JSON object or a ``.pt`` dict, ``decode``
-            or ``prefill`` for MindIE. By default the only one, or the one named ``counts``,
-            ``load`` or ``logical_count``.
+        source: ``.npy``, ``.npz``, ``.pt`` (needs torch), ``.json`` (lists of lists), ``.csv`` (a row
+            per layer, or a row per layer and expert), or a dump of an engine: one of ``WRITERS``.
+            One row ``[experts]`` is one layer.
+        key: which array of an ``.npz``, which entry of a JSON object or a ``.pt`` dict, which column
+            of a ``.csv`` with a row per layer and expert, ``decode`` or ``prefill`` for MindIE. By
+            default the only one, or the one with a usual name such as ``counts`` or ``load``.
+            Several keys are windows, in this order.
         written_by: one of ``WRITERS``; by default it is recognised.
+        axes: names of the axes, such as ``"layers,ranks,slots"``: windows, layers, ranks (summed, or
+            their slots put side by side), experts or slots. By default
+            ``"windows,layers,experts"``, or ``"layers,experts"``.
+        num_layers: refuse loads of another number of layers.
+        num_experts: refuse loads of another number of experts.
+        config: the model's config.json: refuse loads of another shape than it says.
+        placement: the placement under which slots were counted, in any format that eplb writes:
+            the loads of slots are summed to loads of experts.
+        weights: of several keys: their loads are summed with these weights. In
+            :func:`read_windows` with one key, those of the sources.
         trust: accept the numbers as loads, even if they look like numbers of experts or layers.
 
     Raises:
         LoadError: it has no valid loads; the message says what is wrong where.
+        EplbError, TypeError: an argument is invalid.
         OSError: it cannot be read.
     """
-    if written_by is not None and written_by not in WRITERS:
-        raise unknown("written_by", written_by, WRITERS, kind=LoadError)
-    name = "standard input" if source == "-" else str(source)
-    try:
-        if source != "-" and Path(source).is_dir():
-            decoded = _folder(Path(source), key, written_by)
-        else:
-            decoded = _file(source, key, written_by, trust=trust)
-        array, row = as_layers(load_array(decoded.values))
-        check_loads(array)
-        if not trust:
-            refuse_expert_ids(array)
-        windows = tuple(array) if array.ndim == 3 else (array,)
-        return FileLoads(windows, decoded.notes + row, decoded.layers)
-    except EplbError as error:
-        raise error.within(name, kind=LoadError) from error
-    except LoadTypeError as error:
-        raise LoadError(f"{name}: {error}") from error
+    return read_windows(
+        [source],
+        key=key,
+        written_by=written_by,
+        axes=axes,
+        num_layers=num_layers,
+        num_experts=num_experts,
+        config=config,
+        placement=placement,
+        weights=weights,
+        trust=trust,
+    )
 
 
 def read_windows(
     sources: Sequence[str | PathLike[str]],
     *,
-    key: str | None = None,
+    key: str | Sequence[str] | None = None,
     written_by: str | None = None,
+    axes: str | Sequence[str] | None = None,
+    num_layers: int | None = None,
+    num_experts: int | None = None,
+    config: str | PathLike[str] | None = None,
+    placement: str | PathLike[str] | None = None,
+    weights: Sequence[float] | None = None,
     trust: bool = False,
 ) -> FileLoads:
     """Reads several files or directories, oldest first, each with one window or several.
@@ -143,24 +116,70 @@ def read_windows(
 
     Raises:
         LoadError: as :func:`read_loads`; or a source is for another model than the first.
-        OSError: one cannot be read.
+        EplbError, TypeError: an argument is invalid. OSError: a source cannot be read.
     """
-    first, *others = [
-        read_loads(source, key=key, written_by=written_by, trust=trust) for source in sources
-    ]
-    windows, notes = first.windows, first.notes
-    for source, read in zip(sources[1:], others, strict=True):
-        shape, wanted = read.windows[0].shape, windows[0].shape
-        if (shape, read.layers) != (wanted, first.layers):
-            other = f"{count(shape[0], 'layer')} x {count(shape[1], 'expert')}"
-            raise LoadError(
-                f"{source}: it has {other}, but {sources[0]} has {wanted[0]} x {wanted[1]}"
-                if shape != wanted
-                else f"{source}: it has other hidden layers than {sources[0]}"
-            )
-        windows += read.windows
-        notes += tuple(note for note in read.notes if note not in notes)
-    return FileLoads(windows, notes, first.layers)
+    if written_by is not None and written_by not in WRITERS:
+        raise unknown("written_by", written_by, WRITERS, kind=LoadError)
+    given = Given(
+        axes=None if axes is None else axes_of(axes),
+        stated=Stated.of(num_layers, num_experts, config),
+        placement=None if placement is None else read_map(placement),
+        trust=trust,
+    )
+    keys = _keys(key)
+    factors = None if weights is None else _weights(weights, sources, keys)
+    by_source = [[_read(source, each, written_by, given) for each in keys] for source in sources]
+    names = [str(source) for source in sources]
+    if len(keys) == 1:
+        parts = [part for (part,) in by_source]
+        return together(parts, names) if factors is None else weighted_sum(parts, names, factors)
+    of_keys = [str(each) for each in keys]
+    if factors is not None:
+        summed = [weighted_sum(parts, of_keys, factors) for parts in by_source]
+        return together(summed, names)
+    order = f"windows in this order: {', '.join(of_keys)}; --weights sums them instead"
+    several = together([together(parts, of_keys) for parts in by_source], names)
+    return replace(several, notes=(*several.notes, order))
+
+
+def _keys(key: str | Sequence[str] | None) -> list[str | None]:
+    if key is None or isinstance(key, str):
+        return [key]
+    for each in key:
+        if list(key).count(each) > 1:
+            raise EplbError("the ", Parameter("key"), f" {short(each)} is given twice")
+    return [*key] or [None]
+
+
+def _weights(
+    weights: Sequence[float], sources: Sequence[Any], keys: Sequence[str | None]
+) -> list[int]:
+    """A whole weight for each key, or if there is one key, for each source."""
+    count_of, what = (len(keys), "key") if len(keys) > 1 else (len(sources), "file")
+    if len(weights) != count_of or count_of == 1:
+        raise EplbError(
+            Parameter("weights"),
+            f" has {count(len(weights), 'number')} for {count(count_of, what)}; expected one for "
+            "each of several",
+        )
+    return whole_weights(weights)
+
+
+def _read(
+    source: str | PathLike[str], key: str | None, written_by: str | None, given: Given
+) -> FileLoads:
+    """The loads under one key of one source."""
+    name = "standard input" if source == "-" else str(source)
+    try:
+        if source != "-" and Path(source).is_dir():
+            decoded = _folder(Path(source), key, written_by)
+        else:
+            decoded = _file(source, key, written_by, given)
+        return file_loads(decoded, given)
+    except EplbError as error:
+        raise error.within(name, kind=LoadError) from error
+    except LoadTypeError as error:
+        raise LoadError(f"{name}: {error}") from error
 
 
 def _folder(folder: Path, key: str | None, written_by: str | None) -> DecodedLoads:
@@ -174,15 +193,17 @@ def _folder(folder: Path, key: str | None, written_by: str | None) -> DecodedLoa
 
 
 def _file(
-    source: str | PathLike[str], key: str | None, written_by: str | None, *, trust: bool
+    source: str | PathLike[str], key: str | None, written_by: str | None, given: Given
 ) -> DecodedLoads:
     if written_by in _FOLDERS:
         raise LoadError(f"this is a file, but {written_by} writes a directory")
     if key is not None and written_by in _FILES:
         raise LoadError(f"{written_by} has only one table", hint=["leave out ", Parameter("key")])
-    values = values_of(bytes_of(source), Path(source).suffix.lower(), trust=trust)
+    values = values_of(bytes_of(source), Path(source).suffix.lower())
     if key is None:
         for name, dump in _FILES.items():
             if written_by == name or (written_by is None and dump.recognises(values)):
                 return dump.read(values)
-    return select(values, key)
+    if key is None and moe_load.is_file(Path(source).name):
+        return moe_load.decoded(values)
+    return select(values, key, experts=given.stated.num_experts, trust=given.trust)

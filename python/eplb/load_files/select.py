@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 from eplb.engines.engine import DecodedLoads
 from eplb.errors import LoadError, Parameter
 from eplb.inputs.names import unknown
+from eplb.load_files.placement_map import beside
+from eplb.load_files.text_loads import text_loads
+from eplb.storage.csv_text import TextTable
 from eplb.text import short
 
 if TYPE_CHECKING:
@@ -14,43 +17,60 @@ if TYPE_CHECKING:
 
 #: Usual names of the loads in a file with several arrays.
 KEYS = ("counts", "load", "logical_count")
+#: Names of loads of slots, as engines count them.
+SLOT_KEYS = (
+    "window_expert_load",
+    "expert_load_window",
+    "expert_load_pass",
+    "global_physical_count",
+    "physical_count",
+)
 
+_MAP = frozenset({"physical_to_logical_map"})
 # Other files, by their keys.
 _OTHERS = {
     frozenset({"phy2log", "logcnt"}): "a plan",
     frozenset({"format", "decay", "layers"}): "a history",
     frozenset({"format", "columns", "rows"}): "a list of transfers",
     frozenset({"plan", "phy2log"}): "a plan",
-    frozenset({"physical_to_logical_map"}): "a placement of SGLang",
+    _MAP: "a placement of SGLang",
     frozenset({"moe_layer_count", "layer_list"}): "a placement of vllm-ascend",
     frozenset({"num_hidden_layers"}): "a model's config.json",
     frozenset({"num_experts", "num_experts_per_token"}): "a part of TensorRT-LLM's statistics",
 }
 
 
-def select(values: Any, key: str | None) -> DecodedLoads:
+def select(
+    values: Any, key: str | None, *, experts: int | None = None, trust: bool = False
+) -> DecodedLoads:
     """The loads among named arrays; ``values`` itself if it has no names.
 
     A JSON object whose keys are numbers of layers is a table.
 
     Args:
         values: the content of the file.
-        key: the name; by default the only one, or the one among ``KEYS``.
+        key: the name; by default the only one, or the one among ``KEYS`` and ``SLOT_KEYS``.
+        experts: logical experts per layer, if they were given.
+        trust: whether to take all columns of a text table as loads.
 
     Raises:
         LoadError: the name is unknown, or it is not clear which one.
     """
+    if isinstance(values, TextTable):
+        return text_loads(values, key, experts=experts, trust=trust)
     if not isinstance(values, dict):
         if key is not None:
             raise LoadError(
                 f"it has one unnamed table, not {key!r}", hint=["leave out ", Parameter("key")]
             )
         return DecodedLoads(values)
-    for names, what in _OTHERS.items():
-        if names <= values.keys():
-            raise LoadError(f"this is {what}, not a load table; are the arguments swapped?")
     if not values:
         raise LoadError("it has no table")
+    known = [name for name in (*KEYS, *SLOT_KEYS) if name in values]
+    for names, what in _OTHERS.items():
+        beside_map = names == _MAP and (known or key in values)
+        if names <= values.keys() and not beside_map:
+            raise LoadError(f"this is {what}, not a load table; are the arguments swapped?")
     if key is not None:
         if key in values:
             return _named(values, key)
@@ -59,7 +79,6 @@ def select(values: Any, key: str | None) -> DecodedLoads:
         return DecodedLoads(list(rows.values()), tuple(rows))
     if len(values) == 1:
         return _named(values, next(iter(values)))
-    known = [name for name in KEYS if name in values]
     if len(known) != 1:
         raise LoadError(
             f"it has several tables: {_names(values)}", hint=["choose one with ", Parameter("key")]
@@ -72,7 +91,8 @@ def _named(values: dict[Any, Any], name: Any) -> DecodedLoads:
     value = values[name]
     if value is None or isinstance(value, (int, float, str)):
         raise LoadError(f"expected a table of loads; {_names({name: 0})} is {short(value)}")
-    return DecodedLoads(value)
+    axes = ("slots",) if name in SLOT_KEYS else ("experts",) if name == "logical_count" else None
+    return DecodedLoads(value, axes=axes, phy2log=beside(values))
 
 
 def _layers(values: dict[Any, Any]) -> dict[int, Any]:

@@ -1,17 +1,20 @@
-"""Text tables: a row per layer, a column per expert."""
+"""Text tables: lines of cells, maybe with a header; cells of numbers."""
 
 from __future__ import annotations
 
+import csv
 import io
 import math
 import re
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eplb import limits
-from eplb.errors import LoadError, Parameter
+from eplb.errors import LoadError, Part
 from eplb.inputs.loads import MAX_LOAD
 from eplb.text import count
 
@@ -20,65 +23,120 @@ if TYPE_CHECKING:
 
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
-# Rows that numpy reads exactly, so that it may read them at once.
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}([,.'_ \u00a0\u2009\u202f][0-9]{3})+([.,][0-9]+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
+# Text that numpy reads exactly, so that it may read it at once.
 _PLAIN_INTEGERS = re.compile(r"[0-9]{1,19}(?:,[0-9]{1,19})*", re.ASCII)
 _PLAIN_FLOATS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,30})?(?:,[0-9]{1,15}(?:\.[0-9]{1,30})?)*")
-# A row of this many numbers 0, 1, 2, ... is labels rather than loads.
-_LABELS = 4
+_QUOTED = re.compile(r'"[^"]*"')
 
 
-def csv_table(text: str, *, trust: bool = False) -> npt.NDArray[Any]:
-    """A table of numbers, uint64 or float64; a first line without numbers is a header.
+@dataclass(frozen=True)
+class TextTable:
+    """Lines of equally many cells, at least one."""
 
-    Separators are commas, semicolons, tabs or spaces; lines that start with ``#`` are comments.
+    #: The cells of the header; None if the first line has numbers.
+    header: tuple[str, ...] | None
+    #: Number of the line in the file, and its text.
+    rows: list[tuple[int, str]]
+    #: Cells of each row.
+    width: int
+
+    @cached_property
+    def _integers(self) -> npt.NDArray[np.uint64] | None:
+        """All numbers, read at once, if they are plain integers with commas between."""
+        if len(self.rows) * self.width > limits.MAX_LOADS:
+            raise LoadError(f"it has more than {limits.MAX_LOADS} cells")
+        text = ",".join(row for _, row in self.rows)
+        if not _PLAIN_INTEGERS.fullmatch(text):
+            return None
+        return np.fromstring(text, np.uint64, sep=",").reshape(-1, self.width)
+
+    def column(self, index: int) -> list[str]:
+        """The cells of a column, as text."""
+        return [_cells(line, row)[index] for line, row in self.rows]
+
+    def numbers(self, columns: Sequence[int] | None = None) -> npt.NDArray[Any]:
+        """The numbers in all columns or some, ``[rows, columns]``: uint64, or float64.
+
+        Raises:
+            LoadError: a cell is not a number; the message names line and column.
+        """
+        if self._integers is not None:
+            return self._integers if columns is None else self._integers[:, list(columns)]
+        if columns is None:
+            rows = [_numbers(line, row) for line, row in self.rows]
+        else:
+            rows = [_chosen_numbers(line, row, columns) for line, row in self.rows]
+        if len({row.dtype for row in rows}) > 1:
+            for (line, _), numbers in zip(self.rows, rows, strict=True):
+                _refuse_inexact(line, numbers.tolist())
+        return np.stack(rows)
+
+
+def text_table(text: str, *, labelled: bool = True) -> TextTable:
+    """The table in a text: a first line without numbers is a header.
+
+    Separators are commas, semicolons, tabs or spaces; lines that start with ``#`` are comments;
+    cells may be in double quotes.
 
     Args:
         text: the file.
-        trust: accept a row or column that only counts 0, 1, 2, ... as loads.
+        labelled: whether a first line that begins with a name, or with nothing, as pandas writes
+            it, is a header even if numbers follow.
 
     Raises:
-        LoadError: it is not a table of numbers; the message names the line and column.
+        LoadError: it has no row of numbers, or rows of different lengths.
     """
-    lines: list[int] = []
-    rows: list[npt.NDArray[Any]] = []
-    cells = 0
-    header_seen = False
-    for line, row in _csv_lines(text):
-        separator = next((mark for mark in ",;\t" if mark in row), None)  # None: any space
-        if len(row.split(separator, limits.MAX_COLUMNS)) > limits.MAX_COLUMNS:
+    header: tuple[str, ...] | None = None
+    rows: list[tuple[int, str]] = []
+    width = 0
+    for line, row in _lines(text):
+        if row.count(_separator(row) or " ") >= limits.MAX_COLUMNS:
             raise LoadError(f"line {line} has more than {limits.MAX_COLUMNS} columns")
-        if not rows and not header_seen:
-            first = [cell.strip() for cell in row.split(separator)]
-            if not trust:
-                _refuse_index_column(line, first[0])
-            # Quoted numbers, as of a spreadsheet, are no header: they are refused below.
-            if not any(_looks_like_number(cell.strip("\"'")) for cell in first):
-                header_seen = True
+        if not rows and header is None:
+            cells = _cells(line, row)
+            if _is_header(cells, labelled=labelled):
+                header = tuple(cells)
                 continue
-        rows.append(_numbers(line, row, separator))
-        lines.append(line)
-        cells += len(rows[-1])
-        if len(rows[-1]) != len(rows[0]):
+        found = _width(line, row)
+        width = width or found
+        if found != width:
             raise LoadError(
-                f"line {line} has {count(len(rows[-1]), 'column')}, but line {lines[0]} has {len(rows[0])}"
+                f"line {line} has {count(found, 'column')}, but line {rows[0][0]} has {width}"
             )
-        if len(rows) > limits.MAX_ROWS or cells > limits.MAX_LOADS:
-            raise LoadError(
-                f"line {line}: at most {limits.MAX_ROWS} rows and {limits.MAX_LOADS} loads are read"
-            )
+        rows.append((line, row))
+        if len(rows) > limits.MAX_ROWS:
+            raise LoadError(f"line {line}: at most {limits.MAX_ROWS} rows are read")
     if not rows:
         raise LoadError("it has no row of numbers")
-    if not trust:
-        column = np.array([row[0] for row in rows])
-        _refuse_labels(f"line {lines[0]}", "header", rows[0], _LABELS)
-        _refuse_labels("column 1", "numbers of layers", column, 2 if header_seen else _LABELS)
-    if len({row.dtype for row in rows}) > 1:
-        for line, numbers in zip(lines, rows, strict=True):
-            _refuse_inexact(line, numbers.tolist())
-    return np.stack(rows)
+    return TextTable(header, rows, width)
 
 
-def _csv_lines(text: str) -> Iterator[tuple[int, str]]:
+def _is_header(cells: list[str], *, labelled: bool) -> bool:
+    first, *others = (_looks_like_number(cell) for cell in cells)
+    if not first and labelled and _is_name(cells[0]):
+        return True
+    return not first and not any(others)
+
+
+def _is_name(cell: str) -> bool:
+    """Whether the first cell of a line can be the name of a column of labels."""
+    return not cell or any(character.isalpha() for character in cell)
+
+
+def _looks_like_number(cell: str) -> bool:
+    """Whether a cell is a number for anybody: spreadsheets write separators too."""
+    if _THOUSANDS.fullmatch(cell) or _DECIMAL_COMMA.fullmatch(cell):
+        return True
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
     """The lines that are not blank or comments, numbered from 1."""
     for line, row in enumerate(io.StringIO(text, newline=None), 1):
         stripped = row.strip()
@@ -86,26 +144,51 @@ def _csv_lines(text: str) -> Iterator[tuple[int, str]]:
             yield line, row.strip(" \r\n")
 
 
-def _numbers(line: int, row: str, separator: str | None) -> npt.NDArray[Any]:
+def _separator(row: str) -> str | None:
+    """What separates the cells of a row; None is any space."""
+    bare = _QUOTED.sub("", row) if '"' in row else row
+    return next((mark for mark in ";,\t" if mark in bare), None)
+
+
+def _cells(line: int, row: str) -> list[str]:
+    """The cells of a row, without quotes and spaces around them."""
+    separator = _separator(row)
+    if '"' not in row:
+        return [cell.strip() for cell in row.split(separator)]
+    reader = csv.reader([row], delimiter=separator or " ", skipinitialspace=True, strict=True)
+    try:
+        return [cell.strip() for cell in next(reader)]
+    except csv.Error as error:
+        raise LoadError(f"line {line}: its quotes do not match ({error})") from error
+
+
+def _width(line: int, row: str) -> int:
+    """How many cells a row has."""
+    separator = _separator(row)
+    plain = separator is not None and '"' not in row
+    return row.count(separator) + 1 if plain and separator else len(_cells(line, row))
+
+
+def _numbers(line: int, row: str) -> npt.NDArray[Any]:
     """The numbers of a row: uint64 if all are whole, else float64."""
     if _PLAIN_INTEGERS.fullmatch(row):
         return np.fromstring(row, np.uint64, sep=",")
     if _PLAIN_FLOATS.fullmatch(row):
         return np.fromstring(row, np.float64, sep=",")
-    parts = row.split(separator)
-    values = [_number(line, column, cell.strip()) for column, cell in enumerate(parts, 1)]
+    return _parsed(line, list(enumerate(_cells(line, row), 1)))
+
+
+def _chosen_numbers(line: int, row: str, columns: Sequence[int]) -> npt.NDArray[Any]:
+    cells = _cells(line, row)
+    return _parsed(line, [(column + 1, cells[column]) for column in columns])
+
+
+def _parsed(line: int, cells: list[tuple[int, str]]) -> npt.NDArray[Any]:
+    values = [_number(line, column, cell) for column, cell in cells]
     whole = all(isinstance(value, int) for value in values)
     if not whole:
         _refuse_inexact(line, values)
     return np.array(values, np.uint64 if whole else np.float64)
-
-
-def _looks_like_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _number(line: int, column: int, cell: str) -> int | float:
@@ -117,7 +200,7 @@ def _number(line: int, column: int, cell: str) -> int | float:
         value = float(cell)
     else:
         shown = repr(cell[:40]) if cell else "nothing"
-        raise LoadError(f"{place}: expected a finite number, found {shown}")
+        raise LoadError(f"{place}: expected a finite number, found {shown}", hint=_plain(cell))
     if value < 0 or value == math.inf:
         raise LoadError(
             f"{place}: the load is {cell[:40]}; expected a finite number that is not negative"
@@ -125,6 +208,15 @@ def _number(line: int, column: int, cell: str) -> int | float:
     if isinstance(value, int) and value > MAX_LOAD:
         raise LoadError(f"{place}: the load is {cell}; expected an integer from 0 to 2**64 - 1")
     return value
+
+
+def _plain(cell: str) -> list[Part]:
+    """How to write a number that a spreadsheet wrote."""
+    if _THOUSANDS.fullmatch(cell):
+        return ["write numbers without thousands separators, such as 1234567"]
+    if _DECIMAL_COMMA.fullmatch(cell):
+        return ["write decimals with a point, such as 1.5"]
+    return []
 
 
 def _refuse_inexact(line: int, values: Sequence[int | float]) -> None:
@@ -135,21 +227,3 @@ def _refuse_inexact(line: int, values: Sequence[int | float]) -> None:
                 f"line {line}, column {column}: the load is {value}; among floats, an integer "
                 "must be exact as a float64"
             )
-
-
-def _refuse_index_column(line: int, cell: str) -> None:
-    """Refuses a header with a column of layers, which pandas leaves unnamed."""
-    if cell.lower() in ("", "layer", "layers", "layer_id", "index"):
-        raise LoadError(
-            f"line {line} starts with {cell!r}; is column 1 the numbers of layers?",
-            hint=["delete the column, or with pandas use to_csv(index=False, header=False)"],
-        )
-
-
-def _refuse_labels(where: str, what: str, cells: npt.NDArray[Any], least: int) -> None:
-    """Refuses cells that only count: as loads they would silently give a wrong plan."""
-    if len(cells) >= least and cells[0] < cells[-1] and (cells[1:] - cells[:-1] == 1).all():
-        raise LoadError(
-            f"{where} only counts {cells[0]}, {cells[1]}, ...; is it the {what}?",
-            hint=["delete it, or give ", Parameter("trust", "True"), " if these are loads"],
-        )

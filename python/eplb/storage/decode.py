@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import warnings
 import zipfile
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from eplb import limits
 from eplb.errors import LoadError
-from eplb.storage.csv_text import csv_table
-from eplb.storage.json_text import parse_json
+from eplb.storage.csv_text import text_table
+from eplb.storage.json_text import parse_json, parse_json_lines
 from eplb.storage.npy import read_npy, read_npz
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ _OTHERS = {
     b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it first",
     b"\x89HDF": "an HDF5 file: write the table as .npy or .csv",
 }
+_JSON_LINES = (".jsonl", ".ndjson")
+# In one JSON value, a comma is between two objects.
+_BETWEEN_LINES = re.compile(r"\}[ \t\r]*\n[ \t]*\{")
 _KINDS = "neither .npy, .npz, .pt nor text (CSV or JSON)"
 
 
@@ -50,10 +54,10 @@ def _limited(stream: BinaryIO) -> bytes:
     return content
 
 
-def values_of(content: bytes, ending: str, *, trust: bool = False) -> Any:
-    """The array, tensor, nested list, or dict of these, in the content.
+def values_of(content: bytes, ending: str) -> Any:
+    """The array, tensor, nested list, dict of these, or text table, in the content.
 
-    ``trust`` accepts a text table that seems to have labels among its numbers.
+    JSON lines are a list of their values.
     """
     if not content:
         raise LoadError("it is empty")
@@ -69,9 +73,11 @@ def values_of(content: bytes, ending: str, *, trust: bool = False) -> Any:
     if ending in (".npy", ".npz"):
         raise LoadError(f"it is not a valid {ending} file: it begins with {content[:8]!r}")
     text = text_of(content)
+    if ending in _JSON_LINES or (text.lstrip()[:1] == "{" and _BETWEEN_LINES.search(text)):
+        return parse_json_lines(content)
     if ending == ".json" or text.lstrip()[:1] in ("[", "{"):
         return parse_json(content)
-    return csv_table(text, trust=trust)
+    return text_table(text)
 
 
 def text_of(content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from typing import Any
 
@@ -15,6 +16,28 @@ def parse_json(content: bytes) -> Any:
     Raises:
         PlanFileError: it is not such a text.
     """
+    _check_size(content)
+    return _parsed(content)
+
+
+def parse_json_lines(content: bytes) -> list[Any]:
+    """The values of a text with a JSON value on each line; blank lines do not count.
+
+    Raises:
+        PlanFileError: it is not such a text.
+    """
+    _check_size(content)
+    values = []
+    for line, text in enumerate(content.removeprefix(codecs.BOM_UTF8).splitlines(), 1):
+        try:
+            if text.strip():
+                values.append(_parsed(text))
+        except PlanFileError as error:
+            raise error.within(f"line {line}") from error
+    return values
+
+
+def _check_size(content: bytes) -> None:
     if not content.strip():
         raise PlanFileError("it is empty")
     if content.count(b"[") + content.count(b"{") > limits.MAX_JSON_LISTS:
@@ -23,6 +46,9 @@ def parse_json(content: bytes) -> Any:
         raise PlanFileError(
             f"it holds more than {limits.MAX_JSON_VALUES} values; use another file format"
         )
+
+
+def _parsed(content: bytes) -> Any:
     try:
         return json.loads(content, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except RecursionError:

@@ -24,7 +24,7 @@ from eplb.engines.json_values import kind_of, whole_number_under
 from eplb.engines.ranks import RANK, json_object, named_in_errors, rank_files, token_counts
 from eplb.errors import EplbError, LoadError, Parameter
 from eplb.inputs.names import unknown
-from eplb.storage.csv_text import csv_table
+from eplb.storage.csv_text import text_table
 from eplb.storage.decode import bytes_of, text_of
 from eplb.text import count
 
@@ -102,7 +102,7 @@ def _tables(files: list[Path]) -> list[npt.NDArray[np.uint64]]:
     total = 0
     for path in files:
         with named_in_errors(path):
-            table = csv_table(text_of(bytes_of(path)), trust=True)
+            table = text_table(text_of(bytes_of(path)), labelled=False).numbers()
         tables.append(token_counts(path.name, table))
         total += tables[-1].size
         if total > limits.MAX_LOADS:

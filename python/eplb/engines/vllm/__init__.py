@@ -1,7 +1,7 @@
 """vLLM: the layout of an open proposal for placements, the log's balancedness."""
 
-from eplb.engines.engine import Engine, Metric, PlacementFormat
-from eplb.engines.vllm import metric, placement
+from eplb.engines.engine import Engine, FileDump, Metric, PlacementFormat
+from eplb.engines.vllm import dump, metric, placement
 
 ENGINE = Engine(
     "vllm",
@@ -15,6 +15,7 @@ ENGINE = Engine(
             placement.recognises,
         )
     },
+    dumps={"vllm": FileDump(dump.is_dump, dump.read)},
     metrics={
         "vllm": Metric(
             "sum over layers of the mean GPU load / sum of the largest", metric.balancedness

@@ -1,0 +1,83 @@
+"""Loads that were read: windows, notes, hidden layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from eplb.errors import EplbError, LoadError
+from eplb.inputs.sizes import whole_number
+from eplb.inputs.windows import merged, summed
+from eplb.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class FileLoads:
+    """Loads from a file or directory, or several."""
+
+    #: Windows ``[layers, experts]``, oldest first: int64, uint64, float32 or float64, finite and not
+    #: negative.
+    windows: tuple[npt.NDArray[Any], ...]
+    #: What was done to them, a line each.
+    notes: tuple[str, ...] = ()
+    #: Hidden layer of each row, ascending; None if the file does not say.
+    layers: tuple[int, ...] | None = None
+
+    @property
+    def loads(self) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
+        """What :func:`eplb.plan` takes: the only window, or a list of windows."""
+        return self.windows[0] if len(self.windows) == 1 else [*self.windows]
+
+    @property
+    def table(self) -> npt.NDArray[Any]:
+        """The sum of all windows, ``[layers, experts]``: exact, or the nearest float64.
+
+        Raises:
+            LoadError: a sum is too large.
+        """
+        table: npt.NDArray[Any] = summed(self.loads)
+        return table
+
+    def merged(self, count: int) -> FileLoads:
+        """The same loads in at most ``count`` windows of about equal load.
+
+        Raises:
+            EplbError, TypeError: ``count`` is not a positive whole number. LoadError: a sum is too
+                large, or some windows have integers and some have floats.
+        """
+        number = whole_number("windows", count, EplbError)
+        if len({window.dtype.kind in "iu" for window in self.windows}) > 1:
+            raise LoadError("some windows have integers and some have floats")
+        return replace(self, windows=tuple(merged(self.windows, number)))
+
+    @property
+    def experts(self) -> int:
+        """Experts per layer."""
+        return int(self.windows[0].shape[1])
+
+
+def together(parts: Sequence[FileLoads], names: Sequence[str]) -> FileLoads:
+    """The windows of all parts, in this order.
+
+    Raises:
+        LoadError: a part is for another model than the first.
+    """
+    first, *others = parts
+    windows, notes = first.windows, first.notes
+    for name, part in zip(names[1:], others, strict=True):
+        shape, wanted = part.windows[0].shape, windows[0].shape
+        if (shape, part.layers) != (wanted, first.layers):
+            other = f"{count(shape[0], 'layer')} x {count(shape[1], 'expert')}"
+            raise LoadError(
+                f"{name}: it has {other}, but {names[0]} has {wanted[0]} x {wanted[1]}"
+                if shape != wanted
+                else f"{name}: it has other hidden layers than {names[0]}"
+            )
+        windows += part.windows
+        notes += tuple(note for note in part.notes if note not in notes)
+    return FileLoads(windows, notes, first.layers)

@@ -1,0 +1,156 @@
+"""Notes on loads that are valid, but odd: a shape that no model has, a record that cannot be right."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb.engines.hidden_layers import in_words
+from eplb.errors import LoadError, Parameter
+from eplb.load_files.known_models import is_known, is_usual, with_layers
+from eplb.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from eplb.engines.model_config import ModelLayers
+
+# Smaller tables are examples.
+_LEAST_CELLS = 256
+# Layers whose totals differ by less may be those of a sample.
+_APART = 1.5
+_LONGEST_LIST = 60
+
+
+def notes_on_shape(layers: int, experts: int) -> list[str]:
+    """What a table of this shape may be instead, if no size was stated."""
+    if layers * experts < _LEAST_CELLS or is_known(layers, experts):
+        return []
+    shape = f"{count(layers, 'layer')} x {count(experts, 'expert')}"
+    if is_known(experts, layers):
+        return [f"{shape}: is the table transposed? --axes experts,layers turns it"]
+    fewer = [model for model in with_layers(layers) if model.experts < experts <= 2 * model.experts]
+    if fewer:
+        model = max(fewer, key=lambda each: each.experts)
+        has = f"{shape}: {model.name} has {model.experts} experts"
+        if experts == model.experts + 1:
+            return [f"{has}; is a column the layer's number, or a shared expert?"]
+        return [f"{has}; are these slots? --placement FILE reads them as experts"]
+    if not is_usual(experts):
+        return [f"{shape}: no known model has {experts} experts; --config FILE checks it"]
+    return []
+
+
+def refuse_other_axes(shape: Sequence[int]) -> list[str]:
+    """Notes on an array of three axes that may be others than windows, layers and experts.
+
+    Raises:
+        LoadError: they are others, most probably.
+    """
+    first, layers, experts = shape
+    if is_known(layers, experts):
+        return []
+    fits = [
+        model
+        for model in with_layers(first)
+        if model.experts <= layers * experts <= 2 * model.experts
+    ]
+    if not fits:
+        return []
+    doubt = (
+        f"the shape {list(shape)} also fits the {first} layers of {fits[0].name}, with "
+        f"{layers} x {experts} experts or slots in each"
+    )
+    if is_usual(experts):
+        return [f"{doubt}; it is read as windows, layers, experts; --axes says otherwise"]
+    raise LoadError(
+        doubt,
+        hint=[
+            "say which: ",
+            Parameter("axes", "layers,ranks,slots"),
+            ", or ",
+            Parameter("axes", "windows,layers,experts"),
+        ],
+    )
+
+
+def notes_on_record(
+    windows: Sequence[npt.NDArray[Any]], layers: Sequence[int] | None, model: ModelLayers | None
+) -> list[str]:
+    """What a sound record of a model would not have.
+
+    Args:
+        windows: loads ``[layers, experts]`` each.
+        layers: hidden layer of each row; None if it is not known.
+        model: which layers the model has; None if it is not known.
+    """
+    with np.errstate(over="ignore"):
+        loads = np.sum([window.astype(np.float64) for window in windows], axis=0)
+        totals = loads.sum(axis=1)
+    if not totals.any():
+        return ["all loads are 0: nothing was recorded, and no plan is better than another"]
+    if loads.size < _LEAST_CELLS:
+        return []
+    names = _names(len(totals), layers, model)
+    return [
+        *_idle_experts(loads),
+        *_uneven_layers(totals, names),
+        *_other_layers(totals, names, model),
+    ]
+
+
+def _names(rows: int, layers: Sequence[int] | None, model: ModelLayers | None) -> Sequence[int]:
+    """The hidden layer of each row, or else its number."""
+    if layers is not None:
+        return layers
+    return model.moe if model is not None and rows == len(model.moe) else range(rows)
+
+
+def _idle_experts(loads: npt.NDArray[np.float64]) -> list[str]:
+    idle = np.flatnonzero(~loads.any(axis=0))
+    if not idle.size:
+        return []
+    which = in_words(idle.tolist()).replace("layer", "expert")
+    shown = f" ({which})" if len(which) < _LONGEST_LIST else ""
+    has = "has" if idle.size == 1 else "have"
+    return [f"{idle.size} of {count(loads.shape[1], 'expert')} {has} no load in any layer{shown}"]
+
+
+def _uneven_layers(totals: npt.NDArray[np.float64], names: Sequence[int]) -> list[str]:
+    """Tokens go through all layers, so all have as many."""
+    loaded = np.flatnonzero(totals)
+    ordered = sorted(loaded.tolist(), key=lambda row: totals[row])
+    if len(ordered) < 2 or not np.isfinite(totals).all():
+        return []
+    steps = [totals[high] / totals[low] for low, high in pairwise(ordered)]
+    cut = int(np.argmax(steps)) + 1
+    if steps[cut - 1] < _APART:
+        return []
+    few, many = sorted((ordered[cut:], ordered[:cut]), key=len)
+    times = totals[few].mean() / totals[many].mean()
+    which = in_words(names[row] for row in sorted(few))
+    have = "has" if len(few) == 1 else "have"
+    why = "each token goes through all layers: is this one record?"
+    return [f"{which} {have} {times:.2g} times the load of the others, but {why}"]
+
+
+def _other_layers(
+    totals: npt.NDArray[np.float64], names: Sequence[int], model: ModelLayers | None
+) -> list[str]:
+    """Layers with load that are dense by the config, and MoE layers without."""
+    if model is None:
+        return []
+    notes = []
+    empty = [layer for layer, total in zip(names, totals, strict=True) if not total]
+    if idle := [layer for layer in empty if layer in model.moe]:
+        are, have = ("is a MoE layer", "has") if len(idle) == 1 else ("are MoE layers", "have")
+        notes.append(f"{in_words(idle)} {are} by the config, but {have} no load")
+    full = [layer for layer, total in zip(names, totals, strict=True) if total]
+    if dense := [layer for layer in full if layer not in model.moe]:
+        are, have = ("is dense", "has") if len(dense) == 1 else ("are dense", "have")
+        notes.append(f"{in_words(dense)} {are} by the config, but {have} load")
+    return notes
