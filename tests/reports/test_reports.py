@@ -229,6 +229,7 @@ CHECKS = {
     "replan": "replan {} --previous plan.json",
     "evaluate": "evaluate plan.json {}",
     "verify": "verify plan.json {}",
+    "compare": "compare {} --gpus 4",
 }
 
 

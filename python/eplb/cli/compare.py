@@ -11,30 +11,36 @@ from eplb.cli.compare_sizes import compare_sizes, shown
 from eplb.cli.figures import engine_named, group_notes, spare_notes, start_notes
 from eplb.cli.options import (
     AsJson,
+    Axes,
+    CountedUnder,
     Groups,
     Key,
-    LoadsPath,
+    LoadOptions,
+    LoadsPaths,
     Metric,
+    ModelConfig,
     Nodes,
+    NumExperts,
+    NumLayers,
     Replicas,
     SeveralGpus,
     SeveralRedundant,
     SizeOptions,
     Threads,
     Trust,
+    Weights,
     WrittenBy,
     spell,
 )
 from eplb.cli.output import WIDTH, busy, say
-from eplb.engines import METRICS
-from eplb.load_files import read_loads
+from eplb.engines import METRICS, moe_layers_of
 from eplb.planning import HISTORY_POLICIES
 from eplb.summary import at_most, global_note, percent, ratio
 from eplb.text import count
 
 
 def compare_command(
-    loads: LoadsPath,
+    loads: LoadsPaths,
     *,
     gpus: SeveralGpus,
     replicas: Replicas = None,
@@ -45,6 +51,12 @@ def compare_command(
     threads: Threads = 1,
     key: Key = None,
     written_by: WrittenBy = None,
+    axes: Axes = None,
+    num_layers: NumLayers = None,
+    num_experts: NumExperts = None,
+    placement: CountedUnder = None,
+    weights: Weights = None,
+    config: ModelConfig = None,
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
@@ -54,10 +66,13 @@ def compare_command(
         for number in gpus
         for spare in redundant or [None]
     ]
-    read = read_loads(loads, key=key, written_by=written_by, trust=trust_loads)
+    read = LoadOptions(
+        key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
+    ).read(loads)
+    of_model = None if config is None else moe_layers_of(config).num_groups
     engine = engine_named(written_by)
     if len(choices) > 1:
-        compare_sizes(read, choices, metric, engine, as_json=as_json)
+        compare_sizes(read, choices, metric, engine, of_model, as_json=as_json)
         return
     [sizes] = choices
     experts = read.experts
@@ -67,7 +82,7 @@ def compare_command(
     worst = max(row.figures.balancedness_worst or 1.0 for row in comparison.rows)
     notes = [
         *read.notes,
-        *group_notes(comparison.sizes),
+        *group_notes(comparison.sizes, of_model),
         *start_notes(engine),
         *spare_notes(comparison.sizes, worst),
         *_window_notes(len(read.windows)),

@@ -27,10 +27,13 @@ def compare_sizes(
     choices: Sequence[SizeOptions],
     metric: str | None,
     engine: str | None,
+    of_model: int | None,
     *,
     as_json: bool,
 ) -> None:
     """Plans for each of these sizes and prints a row for each.
+
+    ``of_model`` is the number of groups of the model, if it is known.
 
     Raises:
         EplbError: none of them is possible.
@@ -52,7 +55,7 @@ def compare_sizes(
             notes.append(f"impossible: {error.text(spell)}{hint and '; ' + hint}")
     if first is not None and not rows:
         raise first
-    notes += dict.fromkeys(note for row in rows for note in group_notes(row.sizes))
+    notes += dict.fromkeys(note for row in rows for note in group_notes(row.sizes, of_model))
     notes += start_notes(engine)
     if len(read.windows) > 1:
         notes.append(f"all figures are of the sum of {len(read.windows)} windows")

@@ -113,14 +113,6 @@ def _known_metric(name: str | None) -> str | None:
     return name
 
 
-LoadsPath = Annotated[
-    str,
-    typer.Argument(
-        metavar="LOADS",
-        help="Loads [layers, experts] or [windows, layers, experts]: .npy, .npz, .csv, .json, .pt, "
-        "an engine's dump, or - for standard input.",
-    ),
-]
 LoadsPaths = Annotated[
     list[str],
     typer.Argument(

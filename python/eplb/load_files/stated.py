@@ -56,7 +56,9 @@ class Stated:
         if self.num_layers is not None:
             return (self.num_layers,)
         if self.model is not None:
-            return (len(self.model.moe), self.model.num_hidden_layers)
+            # Rows of MoE layers or of all, and maybe those of multi-token prediction.
+            numbers = (len(self.model.moe), self.model.num_hidden_layers)
+            return (*numbers, *(number + len(self.model.mtp) for number in numbers))
         return ()
 
     def check(
@@ -93,7 +95,9 @@ class Stated:
         )
 
     def _check_named(self, named: Sequence[int] | None) -> None:
-        if self.model is None or named is None or set(named) <= set(self.model.moe):
+        if self.model is None or named is None:
+            return
+        if {*named} <= {*self.model.moe, *self.model.mtp}:
             return
         if len(named) < self.model.num_hidden_layers:
             raise LoadError(
