@@ -19,7 +19,7 @@ COMMANDS = [
         "--no-fail-fast",
         "--profile=release-tests",
     ],
-    [sys.executable, "-m", "pytest", "--quiet", "tests"],
+    [sys.executable, "-m", "pytest", "--quiet", "--numprocesses=auto", "--maxprocesses=8", "tests"],
 ]
 
 

@@ -3,6 +3,7 @@
 use crate::error::{Error, Place};
 use crate::over_time::error;
 use crate::over_time::fleet::Fleet;
+use crate::over_time::multiwindow::logical;
 use crate::over_time::state::EMPTY;
 
 /// A placement that is in force, on GPUs with equally many slots.
@@ -74,6 +75,38 @@ impl Previous<'_> {
         &self.phy2log[layer * self.num_slots..][..self.num_slots]
     }
 
+    /// Puts experts that stay on a GPU in the slots that they had there; the others follow in order. So an
+    /// expert that left and came back has not moved.
+    pub(crate) fn align(&self, layer: usize, fleet: &Fleet, slots: &mut [u16]) {
+        let held = self.row(layer).chunks_exact(self.num_slots / self.num_gpus);
+        for (gpu, held) in held.enumerate().take(fleet.gpus()) {
+            let new = &mut slots[fleet.slots(gpu)];
+            let held = &held[..held.len().min(new.len())];
+            if held.iter().copied().eq(new.iter().map(|&expert| logical(expert))) {
+                continue;
+            }
+            let mut aligned = vec![EMPTY; new.len()];
+            let mut others = Vec::new();
+            for &expert in new.iter().filter(|&&expert| expert != EMPTY) {
+                match held.iter().position(|&held| held == i64::from(expert)) {
+                    Some(position) => aligned[position] = expert,
+                    None => others.push(expert),
+                }
+            }
+            // A slot that was empty and is to be empty stays so, if the numbers allow it.
+            let mut others = others.into_iter();
+            for position in 0..new.len() {
+                if aligned[position] == EMPTY && new[position] != EMPTY {
+                    aligned[position] = others.next().unwrap_or(EMPTY);
+                }
+            }
+            for held in aligned.iter_mut().filter(|held| **held == EMPTY) {
+                *held = others.next().unwrap_or(EMPTY);
+            }
+            new.copy_from_slice(&aligned);
+        }
+    }
+
     /// Slots that get an expert which their GPU did not hold, in any of its old slots: the weight
     /// copies of an update.
     pub(crate) fn copies(&self, layer: usize, fleet: &Fleet, slots: &[u16]) -> u64 {
@@ -81,7 +114,7 @@ impl Previous<'_> {
         let arrived = |gpu: usize| {
             let held = held.next().unwrap_or_default();
             let new = &slots[fleet.slots(gpu)];
-            if held.iter().copied().eq(new.iter().map(|&expert| i64::from(expert))) {
+            if held.iter().copied().eq(new.iter().map(|&expert| logical(expert))) {
                 return 0; // most GPUs: quickly
             }
             let new = new.iter().filter(|&&expert| expert != EMPTY);
@@ -166,35 +199,4 @@ pub(crate) fn zones_of_experts(
     }
     let zone_of = |expert: usize| zone_of_group[expert / size].unwrap_or(0) as u32;
     Ok((0..fleet.experts()).map(zone_of).collect())
-}
-
-/// Experts that stay on a GPU are in the slots that they had there; the others follow in order. So an
-/// expert that left and came back has not moved.
-pub(crate) fn align(old: &[u16], slots: &mut [u16], fleet: &Fleet) {
-    for gpu in 0..fleet.gpus() {
-        let range = fleet.slots(gpu);
-        let (old, new) = (&old[range.clone()], &mut slots[range]);
-        if old == new {
-            continue;
-        }
-        let mut aligned = vec![EMPTY; new.len()];
-        let mut others = Vec::new();
-        for &expert in new.iter().filter(|&&expert| expert != EMPTY) {
-            match old.iter().position(|&held| held == expert) {
-                Some(position) => aligned[position] = expert,
-                None => others.push(expert),
-            }
-        }
-        // A slot that was empty and is to be empty stays so, if the numbers allow it.
-        let mut others = others.into_iter();
-        for position in 0..new.len() {
-            if aligned[position] == EMPTY && new[position] != EMPTY {
-                aligned[position] = others.next().unwrap_or(EMPTY);
-            }
-        }
-        for held in aligned.iter_mut().filter(|held| **held == EMPTY) {
-            *held = others.next().unwrap_or(EMPTY);
-        }
-        new.copy_from_slice(&aligned);
-    }
 }

@@ -7,7 +7,7 @@ use crate::over_time::fill::fill as fill_empty;
 use crate::over_time::fleet::Fleet;
 use crate::over_time::multiwindow::{self, logical};
 use crate::over_time::objective::Objective;
-use crate::over_time::previous::{Previous, align, zones_of_experts};
+use crate::over_time::previous::{Previous, zones_of_experts};
 use crate::over_time::repair;
 use crate::over_time::screen::Screen;
 use crate::over_time::search::{Limits, Step, improve};
@@ -183,10 +183,8 @@ impl Planned {
             }
         }
         let end = steps.last().map_or(objective, |step| step.before - step.gain);
-        if let Some(held) = &held {
-            align(held, &mut slots, fleet);
-        }
         if let Some(previous) = previous {
+            previous.align(layer, fleet, &mut slots);
             previous.restore_duplicates(layer, fleet, &mut slots);
         }
         if let (Some(held), true) = (&held, fill && slots.contains(&EMPTY)) {

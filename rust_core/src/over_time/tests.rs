@@ -9,7 +9,7 @@ use super::previous::Previous;
 use super::screen::Screen;
 use super::search::{Limits, MoveFinder, Step, improve};
 use super::state::{EMPTY, Move, State};
-use super::{cold, previous, repair};
+use super::{cold, repair};
 use crate::error::Place;
 use crate::problem::history::layer::{HistoryOptions, LayerHistory, MAX_WEIGHT, ONE, shares};
 use crate::problems::{ROW_KINDS, SplitMix64, row};
@@ -254,13 +254,20 @@ fn lost_experts_get_the_slots_that_cost_least() {
 fn experts_that_stay_keep_their_slots() {
     let fleet = one_zone(9, vec![0..4, 4..8]);
     let old = [0, 1, 2, EMPTY, 4, 5, 6, 7];
+    let previous = Previous { phy2log: &[0, 1, 2, -1, 4, 5, 6, 7], num_slots: 8, num_gpus: 2 };
     let mut new = [2, 3, 0, EMPTY, 7, 6, 8, 5];
-    previous::align(&old, &mut new, &fleet);
+    previous.align(0, &fleet, &mut new);
     assert_eq!(new, [0, 3, 2, EMPTY, 8, 5, 6, 7]);
     assert_eq!(arrivals(&old, &new, &fleet), 2);
     let mut fuller = [3, 2, 1, 0, 4, 5, 6, 7];
-    previous::align(&old, &mut fuller, &fleet);
+    previous.align(0, &fleet, &mut fuller);
     assert_eq!(fuller, [0, 1, 2, 3, 4, 5, 6, 7]);
+    // On GPUs with fewer slots too: what comes from a slot that is lost goes where there is room.
+    let smaller = one_zone(9, vec![0..3, 3..6]);
+    let mut new = [1, 3, 0, 7, 4, 8];
+    let previous = Previous { phy2log: &[0, 1, 2, 3, 4, 5, 6, 7], num_slots: 8, num_gpus: 2 };
+    previous.align(0, &smaller, &mut new);
+    assert_eq!(new, [0, 1, 3, 4, 7, 8]);
 }
 
 /// An expert in a slot that its GPU loses is there: to keep it, or to bring it back, is no copy.
