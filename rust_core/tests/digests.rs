@@ -196,6 +196,16 @@ fn over_time_long_histories_and_their_updates_are_those_of_every_build() {
             replan(&history, &topology, (index > 0).then_some(previous), options, 1).unwrap();
         slots = update.placement.phy2log().to_vec();
         let moved = [0, 1, 2].map(|layer| update.layers[layer].copies);
+        // What an update reaches is where the next one begins, if both count in the same unit.
+        let previous = Previous { phy2log: &slots, num_slots: 24, num_gpus: 8 };
+        let nothing = MigrationOptions { max_copies: Some(0), ..options };
+        let kept = replan(&history, &topology, Some(previous), nothing, 1).unwrap();
+        for (layer, kept) in update.layers.iter().zip(&kept.layers) {
+            let [before, after] = layer.objective;
+            assert!(after <= before && (index == 0 || (after < before) == (layer.copies > 0)));
+            assert!(kept.kept && kept.objective[0] == kept.objective[1]);
+            assert!(before > 2 * after || kept.objective[0] == after);
+        }
         assert_eq!(
             update.layers.iter().map(|layer| layer.shifted).collect::<Vec<_>>(),
             history.shifted()
