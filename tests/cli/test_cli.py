@@ -259,18 +259,32 @@ def test_windows_are_planned_for_the_next(run: Any) -> None:
     for name, window in zip(("first.npy", "second.npy"), windows, strict=True):
         np.save(name, window)
     plan = eplb.plan(windows, num_gpus=4, num_replicas=20)
+    each = eplb.evaluate(plan, windows)
+    text = "\n".join([str(plan), *each.lines()])
     for files in ("windows.npy", "first.npy second.npy"):
         line = f"plan {files} --gpus 4 --replicas 20"
         code, out, err = run(line)
-        assert (code, timeless(out), err) == (0, f"{plan}\n{NOT_WRITTEN}", "")
+        assert (code, timeless(out), err) == (0, f"{text}\n{NOT_WRITTEN}", "")
         values = json.loads(run(line, "--json")[1])
         assert (values["digest"], values["notes"]) == (plan.digest(), [])
+        assert values["over_windows"] == asdict(each.over_windows())
+        assert [window["balancedness_worst"] for window in values["windows"]] == [
+            *each.balancedness.min(axis=1)
+        ]
+        assert values["metrics"] == {
+            name: pytest.approx(metric.of(each.gpu_load)) for name, metric in METRICS.items()
+        }
         summed = json.loads(run(f"{line} --policy minimax --json")[1])
         assert summed["digest"] == PLAN.digest()
     text = run("compare windows.npy --gpus 4")[1]
-    assert "\nnote: all figures are of the sum of 2 windows, which all policies but" in text
-    rows = json.loads(run("compare windows.npy --gpus 4 --replicas 20 --json")[1])["rows"]
-    [found] = [row for row in rows if row["name"] == plan.policy]
+    assert text.splitlines()[1:3] == [
+        "all figures are of the sum of 2 windows, which all but multiwindow planned;",
+        "a plan is worth what it reaches on the next window, see eplb evaluate",
+    ]
+    values = json.loads(run("compare windows.npy --gpus 4 --replicas 20 --json")[1])
+    assert values["figures_of"] == "the sum of 2 windows"
+    [found] = [row for row in values["rows"] if row["name"] == plan.policy]
+    assert found["metrics"]["sglang"] == pytest.approx(METRICS["sglang"].of(each.gpu_load))
     on_sum = eplb.evaluate(plan, windows.sum(axis=0)).balancedness
     assert found["balancedness_worst"] == on_sum.min() != plan.balancedness.min()
     np.save("other.npy", LOADS[1:])
@@ -284,9 +298,12 @@ def test_evaluate_shows_every_window(run: Any) -> None:
     np.save("windows.npy", windows)
     figures = eplb.evaluate(PLAN, windows)
     out = run("evaluate plan.json windows.npy")[1]
-    assert out.endswith(f"{figures}\n")
-    assert "note          the figures above are of the sum of 3 windows" in out
-    values = json.loads(run("evaluate plan.json windows.npy --json")[1])["windows"]
+    assert out.endswith("\n".join(["", *figures.lines(), ""]))
+    assert "\n  figures       of the sum of 3 windows\n  balancedness " in out
+    values = json.loads(run("evaluate plan.json windows.npy --json")[1])
+    assert values["figures_of"] == "the sum of 3 windows"
+    assert values["over_windows"] == asdict(figures.over_windows())
+    values = values["windows"]
     assert [window["balancedness_mean"] for window in values] == [
         pytest.approx(figures.balancedness[0].mean()),
         pytest.approx(figures.balancedness[1].mean()),

@@ -250,7 +250,9 @@ def test_sizes_for_several_windows_and_for_no_load(run: Any) -> None:
     windows = np.array([LOADS, LOADS[::-1]])
     np.save("windows.npy", windows)
     values = json.loads(run("compare windows.npy --gpus 4 --redundant 0,4 --json")[1])
-    assert values["notes"] == ["all figures are of the sum of 2 windows"]
+    assert (values["figures_of"], values["notes"]) == ("the sum of 2 windows", [])
+    second = run("compare windows.npy --gpus 4 --redundant 0,4")[1].splitlines()[1]
+    assert second == "all figures are of the sum of 2 windows;"
     for row, redundant in zip(values["rows"], (0, 4), strict=True):
         plan = eplb.plan(windows, num_gpus=4, num_replicas=16 + redundant)
         assert row["digest"] == plan.digest()

@@ -8,7 +8,15 @@ from typing import Any
 
 from eplb.analysis.comparison import Comparison, Row, compare
 from eplb.cli.compare_sizes import compare_sizes, shown
-from eplb.cli.figures import engine_named, group_notes, spare_notes, start_notes
+from eplb.cli.figures import (
+    engine_named,
+    formula_lines,
+    group_notes,
+    spare_notes,
+    start_notes,
+    sum_lines,
+    sum_values,
+)
 from eplb.cli.options import (
     AsJson,
     Axes,
@@ -33,8 +41,7 @@ from eplb.cli.options import (
     spell,
 )
 from eplb.cli.output import WIDTH, busy, say
-from eplb.engines import METRICS, moe_layers_of
-from eplb.planning import HISTORY_POLICIES
+from eplb.engines import moe_layers_of
 from eplb.summary import at_most, global_note, percent, ratio
 from eplb.text import count
 
@@ -77,7 +84,9 @@ def compare_command(
     [sizes] = choices
     experts = read.experts
     with sizes.spelled_in_errors(len(read.windows[0]), experts), busy("planning by every policy"):
-        comparison = compare(read.loads, engine=engine, **sizes.arguments(experts))
+        comparison = compare(
+            read.loads, engine=engine, passes=read.recorded, **sizes.arguments(experts)
+        )
     # None if no layer has load.
     worst = max(row.figures.balancedness_worst or 1.0 for row in comparison.rows)
     notes = [
@@ -85,7 +94,6 @@ def compare_command(
         *group_notes(comparison.sizes, of_model),
         *start_notes(engine),
         *spare_notes(comparison.sizes, worst),
-        *_window_notes(len(read.windows)),
         *(
             f"{policy} is impossible: {reason.text(spell)}"
             for policy, reason in comparison.impossible.items()
@@ -94,20 +102,15 @@ def compare_command(
     if as_json:
         say(json.dumps({**_values(comparison), "notes": notes}))
         return
-    say("\n".join([comparison_text(comparison, metric), *(f"note: {note}" for note in notes)]))
+    text = comparison_text(comparison, metric, len(read.recorded))
+    say("\n".join([text, *(f"note: {note}" for note in notes)]))
 
 
-def _window_notes(windows: int) -> list[str]:
-    """What several windows mean for the figures."""
-    if windows == 1:
-        return []
-    planners = " and ".join(HISTORY_POLICIES)
-    summed = f"the sum of {windows} windows, which all policies but {planners} planned"
-    return [f"all figures are of {summed}; a plan is worth what it reaches on the next window"]
+def comparison_text(comparison: Comparison, metric: str | None = None, passes: int = 1) -> str:
+    """The comparison as a table of 80 columns, with colours if standard output supports them.
 
-
-def comparison_text(comparison: Comparison, metric: str | None = None) -> str:
-    """The comparison as a table of 80 columns, with colours if standard output supports them."""
+    The metric is a mean over so many passes.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -131,9 +134,7 @@ def comparison_text(comparison: Comparison, metric: str | None = None) -> str:
     with console.capture() as capture:
         console.print(table)
     lines = [*_sizes_lines(comparison), "", capture.get().rstrip("\n")]
-    if metric:
-        lines.append(f"as {metric}: {METRICS[metric].formula}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *formula_lines(metric, passes)])
 
 
 def _values(comparison: Comparison) -> dict[str, Any]:
@@ -150,6 +151,7 @@ def _values(comparison: Comparison) -> dict[str, Any]:
         **asdict(comparison.sizes),
         "is_global": comparison.is_global,
         "loaded_layers": comparison.loaded_layers,
+        **sum_values(comparison.windows),
         "rows": rows,
     }
 
@@ -166,7 +168,7 @@ def _sizes_lines(comparison: Comparison) -> list[str]:
     if without:
         verb = "is" if without == 1 else "are"
         lines.append(f"{count(without, 'layer')} without load {verb} not counted")
-    return lines
+    return [*lines, *sum_lines(comparison.windows)]
 
 
 def _gap(row: Row) -> float:

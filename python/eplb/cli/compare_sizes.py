@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import eplb
 from eplb.analysis.size_comparison import SizeComparison, SizesRow
-from eplb.cli.figures import group_notes, start_notes
+from eplb.cli.figures import formula_lines, group_notes, start_notes, sum_lines, sum_values
 from eplb.cli.options import spell
 from eplb.cli.output import busy, say, table_text
-from eplb.engines import METRICS
 from eplb.summary import at_most, percent, ratio
 from eplb.text import count
 
@@ -39,7 +38,7 @@ def compare_sizes(
         EplbError: none of them is possible.
     """
     layers, experts = read.windows[0].shape
-    comparison = SizeComparison(read.loads, choices[0].threads, engine)
+    comparison = SizeComparison(read.loads, choices[0].threads, engine, read.recorded)
     rows: list[SizesRow] = []
     notes = [*read.notes]
     first: eplb.EplbError | None = None
@@ -57,14 +56,13 @@ def compare_sizes(
         raise first
     notes += dict.fromkeys(note for row in rows for note in group_notes(row.sizes, of_model))
     notes += start_notes(engine)
-    if len(read.windows) > 1:
-        notes.append(f"all figures are of the sum of {len(read.windows)} windows")
+    windows = len(read.windows)
     if as_json:
-        say(json.dumps({"rows": [_values(row) for row in rows], "notes": notes}))
+        values = {"rows": [_values(row) for row in rows], **sum_values(windows), "notes": notes}
+        say(json.dumps(values))
         return
-    lines = [_heading(layers, experts, rows), "", _table(rows, metric)]
-    if metric:
-        lines.append(f"as {metric}: {METRICS[metric].formula}")
+    lines = [_heading(layers, experts, rows), *sum_lines(windows, rows[0].policy)]
+    lines += ["", _table(rows, metric), *formula_lines(metric, len(read.recorded))]
     say("\n".join([*lines, *(f"note: {note}" for note in notes)]))
 
 

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 import eplb
-from eplb.cli.figures import engine_named, lines_of, metric_lines, plan_values
+from eplb.cli.figures import (
+    engine_named,
+    lines_of,
+    metric_lines,
+    plan_values,
+    sum_of,
+    sum_values,
+    window_values,
+)
 from eplb.cli.layers_table import layers_table as table_of_layers
 from eplb.cli.options import (
     AsJson,
@@ -95,35 +103,23 @@ def evaluate_command(
             f"{placement} is a plan file, which contains its own sizes",
             hint=["leave out --gpus, --groups and --nodes"],
         )
-    windows, left_out = rows_of(read.windows, placed, chosen=model.layers is not None)
+    chosen = model.layers is not None
+    windows, left_out = rows_of(read.windows, placed, chosen=chosen)
+    passes, _ = rows_of(read.recorded, placed, chosen=chosen)
     plan = certified_for(placed.plan, canonical_loads(summed(windows)))
     notes = [*read.notes, *placed.notes, *left_out]
     names, engine = placed.names, engine_named(placed.format, written_by)
     each = None if len(windows) == 1 else eplb.evaluate(placed.plan, windows)
-    if each is not None:
-        notes.append(f"the figures above are of the sum of {len(windows)} windows")
     if as_json:
-        values = {} if each is None else {"windows": _window_values(each)}
-        say(json.dumps({**plan_values(plan, names, engine), **values, "notes": notes}))
+        values = {**plan_values(plan, names, engine, passes), **sum_values(len(windows))}
+        say(json.dumps({**values, **window_values(each), "notes": notes}))
         return
     lines = [
-        summary(plan, names, engine),
-        *metric_lines(plan, metric, engine),
+        summary(plan, names, engine, None if each is None else sum_of(len(windows))),
+        *([] if each is None else each.lines()),
+        *metric_lines(plan, metric, engine, passes),
         *lines_of("note", notes),
-        *([] if each is None else [str(each)]),
     ]
     if layers_table:
         lines += ["", table_of_layers(plan, names, engine)]
     say("\n".join(lines))
-
-
-def _window_values(each: eplb.WindowFigures) -> list[dict[str, float | None]]:
-    """The figures of each window, over the layers with load."""
-    rows = zip(each.balancedness, each.loaded, strict=True)
-    return [
-        {
-            "balancedness_mean": float(values[loaded].mean()) if loaded.any() else None,
-            "balancedness_worst": float(values[loaded].min()) if loaded.any() else None,
-        }
-        for values, loaded in rows
-    ]

@@ -17,6 +17,7 @@ from eplb.cli.figures import (
     metric_lines,
     plan_values,
     spare_notes,
+    window_values,
 )
 from eplb.cli.histories import history_with
 from eplb.cli.layers_table import layers_table as table_of_layers
@@ -174,16 +175,15 @@ def plan_command(
         from eplb.plots import plot_plan
 
         plot_plan(made, picture, names, engine)
+    each = None if len(read.windows) == 1 else eplb.evaluate(made, read.windows)
     if as_json:
-        say(
-            json.dumps(
-                {**plan_values(made, names, engine), "out": out, "plot": plot, "notes": notes}
-            )
-        )
+        values = {**plan_values(made, names, engine, read.recorded), **window_values(each)}
+        say(json.dumps({**values, "out": out, "plot": plot, "notes": notes}))
         return
     lines = [
         summary(made, names, engine),
-        *metric_lines(made, metric, engine),
+        *([] if each is None else each.lines()),
+        *metric_lines(made, metric, engine, read.recorded),
         *lines_of("planned in", [f"{seconds * 1000:.2f} ms"]),
         *lines_of("note", notes),
         *lines_of("note", [] if out else ["not written; --out FILE writes the plan"]),

@@ -80,6 +80,7 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
         windows,
         (*notes, *notes_on_record(windows, layers, given.stated.model)),
         layers,
+        None if decoded.passes is None or given.axes else tuple(decoded.passes),
     )
 
 
