@@ -328,6 +328,58 @@ def test_the_key_names_the_array(run: Any) -> None:
     assert (code, json.loads(out)["digest"]) == (0, PLAN.digest())
 
 
+def test_short_options(run: Any, folder: Path) -> None:
+    assert run("-V") == run("--version") == (0, f"eplb {eplb.__version__}\n", "")
+    assert run("plan loads.npy --gpus 4 -o plan.json")[0] == 0
+    assert run("replan loads.npy --previous plan.json -o next.json")[0] == 0
+    assert run("sample --model olmoe-1b-7b --layers 2 -o drawn.npy")[0] == 0
+    assert names(folder) == ["drawn.npy", "loads.npy", "next.json", "plan.json"]
+    assert run("plan loads.npy --gpus 4 -o a.json --out b.json")[2] == (
+        "eplb: --out is given twice; expected one value\n"
+    )
+
+
+# --- Narrow terminals -----------------------------------------------------------------------------
+
+SUMMARIES = {
+    "plan": "plan loads.npy --gpus 4 --redundant 4 --groups 4 --nodes 2 --metric sglang",
+    "plan of windows": "plan windows.npy --gpus 4 --redundant 4 --metric trtllm --out plan.npz",
+    "layers": "plan loads.npy --gpus 4 --redundant 4 --layers 3-7 --layers-table",
+    "a global plan": "plan loads.npy --gpus 4 --groups 3 --nodes 2",
+    "evaluate": "evaluate plan.json windows.npy --metric ascend --layers-table",
+    "compare": "compare windows.npy --gpus 4 --redundant 4",
+    "compare by a metric": "compare windows.npy --gpus 4 --redundant 4 --metric vllm",
+    "compare with notes": "compare loads.npy --gpus 4 --groups 3 --nodes 2 --redundant 20",
+    "compare sizes": "compare windows.npy --gpus 2,4 --redundant 3,4,8",
+    "compare sizes by a metric": "compare loads.npy --gpus 2,4 --redundant 4,8 --metric trtllm",
+    "replan": "replan windows.npy --previous plan.json --expert-bytes 44040192 --bandwidth 50",
+}
+
+
+@pytest.mark.parametrize("case", SUMMARIES)
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_summaries_fit_the_terminal(
+    case: str, columns: int, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PLAN.save("plan.json")
+    np.save("windows.npy", np.array([LOADS, LOADS[::-1]]))
+    wide = run(SUMMARIES[case])[1]
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, out, err = run(SUMMARIES[case])
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= min(columns, 80)
+    if "compare" not in case and "layers" not in SUMMARIES[case]:  # these have other columns
+        figures = re.compile(r"[0-9]+\.[0-9]+ ms")
+        assert figures.sub("", out).split() == figures.sub("", wide).split()
+
+
+def test_a_name_is_not_broken(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1")
+    name = "a" * 60 + ".json"
+    out = run(f"plan loads.npy --gpus 4 --out {name}")[1]
+    assert out.endswith(f"\n  written to\n{'':16}{name}\n")
+
+
 # --- compare --------------------------------------------------------------------------------------
 
 
@@ -355,7 +407,7 @@ def test_compare_says_why_a_policy_is_not_there(run: Any) -> None:
     line = "compare loads.npy --gpus 4 --replicas 100"
     out = run(line)[1]
     assert "\nnote: minimax is impossible: --replicas 100" in out
-    assert "25 slots per GPU, but there are 16 experts" in out
+    assert "25 slots per GPU, but there are 16 experts" in " ".join(out.split())
     values = json.loads(run(f"{line} --json")[1])
     assert [row["name"] for row in values["rows"]] == ["trivial", "deepseek", "adaptive"]
     impossible = [note.partition(" is imp")[0] for note in values["notes"]]

@@ -236,10 +236,10 @@ def test_compare_sizes_as_json(run: Any) -> None:
 
 def test_sizes_that_are_impossible_are_told_and_left_out(run: Any) -> None:
     out = run("compare loads.npy --gpus 4 --redundant 0,3")[1]
-    assert len(out.splitlines()) == 6
+    assert len(out.splitlines()) == 7
     assert out.endswith(
-        "note: impossible: --redundant 3 (19 slots) is not divisible by --gpus 4; try --redundant 0 "
-        "(16 slots) or --redundant 4 (20 slots)\n"
+        "note: impossible: --redundant 3 (19 slots) is not divisible by --gpus 4; try\n"
+        "      --redundant 0 (16 slots) or --redundant 4 (20 slots)\n"
     )
     code, out, err = run("compare loads.npy --gpus 4 --redundant 1,3")
     assert (code, out) == (2, "")

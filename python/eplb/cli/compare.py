@@ -40,10 +40,29 @@ from eplb.cli.options import (
     WrittenBy,
     spell,
 )
-from eplb.cli.output import WIDTH, busy, say
+from eplb.cli.output import WIDTH, busy, columns, fitted, say
 from eplb.engines import moe_layers_of
 from eplb.summary import at_most, global_note, percent, ratio
 from eplb.text import count
+
+# Headings of the table behind that of the policy.
+_WIDE = (
+    "balancedness\nmean",
+    "\nworst",
+    "gap to bound\nmean",
+    "\nworst",
+    "duplicate\nslots",
+    "planning\nms",
+)
+_NARROW = (
+    "balanced-\nness mean",
+    "\nworst",
+    "gap to\nbound",
+    "\nworst",
+    "dupli-\ncates",
+    "plan\nms",
+)
+_PLANNING = 5
 
 
 def compare_command(
@@ -103,38 +122,37 @@ def compare_command(
         say(json.dumps({**_values(comparison), "notes": notes}))
         return
     text = comparison_text(comparison, metric, len(read.recorded))
-    say("\n".join([text, *(f"note: {note}" for note in notes)]))
+    say("\n".join([text, *(fitted(f"note: {note}") for note in notes)]))
 
 
 def comparison_text(comparison: Comparison, metric: str | None = None, passes: int = 1) -> str:
     """The comparison as a table of 80 columns, with colours if standard output supports them.
 
-    The metric is a mean over so many passes.
+    A narrow terminal gets one of 60 columns. The metric is a mean over so many passes.
     """
     from rich.console import Console
     from rich.table import Table
 
-    space = 1 if metric else 2  # 80 columns with one more column
+    narrow = columns() < WIDTH
+    space = 1 if metric or narrow else 2  # 80 columns with one more column
     table = Table(box=None, pad_edge=False, padding=(0, space, 0, 0))
     table.add_column("policy\n")
-    for heading in (
-        "balancedness\nmean",
-        "\nworst",
-        "gap to bound\nmean",
-        "\nworst",
-        "duplicate\nslots",
-        "planning\nms",
-        *([f"as\n{metric}"] if metric else []),
-    ):
-        table.add_column(heading, justify="right")
+    headings = [*(_NARROW if narrow else _WIDE), *([f"as\n{metric}"] if metric else [])]
+    left_out = _PLANNING if narrow and metric else None
+    for at, heading in enumerate(headings):
+        if at != left_out:
+            table.add_column(heading, justify="right")
     best = min(_gap(row) for row in comparison.rows)
     for row in comparison.rows:
-        table.add_row(*_cells(row, metric), style="green" if _gap(row) == best else "")
+        name, *cells = _cells(row, metric)
+        shown_cells = [cell for at, cell in enumerate(cells) if at != left_out]
+        table.add_row(name, *shown_cells, style="green" if _gap(row) == best else "")
     console = Console(width=2 * WIDTH, highlight=False)  # long figures are not cut
     with console.capture() as capture:
         console.print(table)
-    lines = [*_sizes_lines(comparison), "", capture.get().rstrip("\n")]
-    return "\n".join([*lines, *formula_lines(metric, passes)])
+    above, below = "\n".join(_sizes_lines(comparison)), "\n".join(formula_lines(metric, passes))
+    lines = [fitted(above), "", capture.get().rstrip("\n"), *([fitted(below)] if below else [])]
+    return "\n".join(lines)
 
 
 def _values(comparison: Comparison) -> dict[str, Any]:

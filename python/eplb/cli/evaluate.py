@@ -38,7 +38,7 @@ from eplb.cli.options import (
     WrittenBy,
     number,
 )
-from eplb.cli.output import say
+from eplb.cli.output import fitted, say
 from eplb.cli.placements import read_placement, rows_of
 from eplb.engines import FORMAT_NAMES
 from eplb.engines.target import target
@@ -120,6 +120,7 @@ def evaluate_command(
         *metric_lines(plan, metric, engine, passes),
         *lines_of("note", notes),
     ]
+    text = fitted("\n".join(lines))
     if layers_table:
-        lines += ["", table_of_layers(plan, names, engine)]
-    say("\n".join(lines))
+        text += f"\n\n{table_of_layers(plan, names, engine)}"
+    say(text)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.comparison import figures_of, gpu_loads, sizes_of
 from eplb.analysis.layer_figures import layer_figures
-from eplb.cli.output import WIDTH
 from eplb.engines import ENGINE_OF, METRICS
 from eplb.plan_tables import start_of
 from eplb.planning import HISTORY_POLICIES
-from eplb.summary import ratio
+from eplb.summary import ratio, row
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -154,19 +152,8 @@ def window_values(each: eplb.WindowFigures | None) -> dict[str, Any]:
 
 
 def lines_of(name: str, texts: Iterable[str]) -> list[str]:
-    """Lines below those of ``print(plan)``, of 80 columns if the words allow."""
-    return [line for text in texts for line in _wrapped(name, text)]
-
-
-def _wrapped(name: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=f"  {name:<14}",
-        subsequent_indent=" " * 16,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    """Lines below those of ``print(plan)``; :func:`~eplb.cli.output.fitted` breaks them."""
+    return [row(name, text) for text in texts]
 
 
 def plan_values(

@@ -276,7 +276,7 @@ ExtraLayers = Annotated[
         "prediction. By default those that --config says.",
     ),
 ]
-Out = Annotated[str | None, typer.Option("--out", metavar="FILE", help="Write the plan.")]
+Out = Annotated[str | None, typer.Option("--out", "-o", metavar="FILE", help="Write the plan.")]
 OutFormat = Annotated[
     str,
     typer.Option(

@@ -52,7 +52,7 @@ from eplb.cli.options import (
     WrittenBy,
     gap,
 )
-from eplb.cli.output import busy, say
+from eplb.cli.output import busy, fitted, say
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes, weight_notes
 from eplb.engines.target import target
@@ -189,9 +189,10 @@ def plan_command(
         *lines_of("note", [] if out else ["not written; --out FILE writes the plan"]),
         *lines_of("written to", [file for file in (out, plot, history) if file is not None]),
     ]
+    text = fitted("\n".join(lines))
     if layers_table:
-        lines += ["", table_of_layers(made, names, engine)]
-    say("\n".join(lines))
+        text += f"\n\n{table_of_layers(made, names, engine)}"
+    say(text)
 
 
 def _picture(plot: str) -> Path:

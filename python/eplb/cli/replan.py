@@ -43,7 +43,7 @@ from eplb.cli.options import (
     number,
     share_or_number,
 )
-from eplb.cli.output import busy, say
+from eplb.cli.output import busy, fitted, say
 from eplb.cli.placements import read_placement, rows_of
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
@@ -242,9 +242,10 @@ def replan_command(
         *lines_of("note", notes),
         *lines_of("written to", [file for file in (out, transfers, history) if file is not None]),
     ]
+    text = fitted("\n".join(lines))
     if layers_table:
-        lines += ["", table_of_layers(update.plan, names, engine)]
-    say("\n".join(lines))
+        text += f"\n\n{table_of_layers(update.plan, names, engine)}"
+    say(text)
 
 
 def _of_previous(parameter: Parameter) -> Parameter:
