@@ -23,11 +23,12 @@ from eplb import cli
 from eplb.analysis.comparison import compare
 from eplb.analysis.layer_figures import layer_figures
 from eplb.cli.compare import comparison_text
+from eplb.cli.pictures import title_of
 from eplb.cli.program import COMMANDS
 from eplb.engines import FORMATS, METRICS
 from eplb.load_files import read_loads
 from eplb.planning import EFFORTS
-from eplb.plots import figure_of
+from eplb.plots import ENDINGS, figure_of, plot_plan
 from eplb.sampling import sample
 from eplb.summary import at_most
 from paths import ROOT
@@ -1094,10 +1095,119 @@ def test_what_a_picture_shows() -> None:
         dots = np.array(axes.collections[0].get_offsets())
         assert np.array_equal(dots[:, 0], np.repeat(np.arange(1, 6), 4))
         assert np.allclose(dots[:, 1], relative.ravel())
+        patches: Any = axes.patches
+        bars = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in patches]
+        assert np.allclose(bars, [(0, peak) for peak in relative.max(axis=1)])
+        assert axes.get_ylim()[0] == 0
         assert (
             f"{relative.max():.2f} x in layer {1 + relative.max(axis=1).argmax()}"
             in axes.get_title(loc="left")
         )
+
+
+@pytest.mark.parametrize("few", [1, 2])
+def test_a_picture_of_few_layers_has_a_bar_for_each_gpu(few: int) -> None:
+    pytest.importorskip("matplotlib")
+    rows = [1, 3][:few]
+    loads = np.zeros_like(LOADS)
+    loads[rows] = LOADS[rows]
+    plan = eplb.plan(loads, num_gpus=4, num_replicas=20)
+    figure = figure_of(plan, [10, 11, 12, 13, 14], "trtllm", "a title")
+    assert figure.get_suptitle() == "a title\n16 experts in 20 slots on 4 GPUs"
+    start = plan.trivial("trtllm")
+    wanted = [(shown, row) for shown in (start, plan) for row in rows]
+    for axes, (shown, row) in zip(figure.axes, wanted, strict=True):
+        relative = shown.gpu_load[row] / shown.gpu_load[row].mean()
+        patches: Any = axes.patches
+        assert [bar.get_y() for bar in patches] == [0] * 4
+        assert np.allclose([bar.get_height() for bar in patches], relative)
+        assert axes.get_ylim()[0] == 0
+        name = "start placement of trtllm" if shown is start else "minimax"
+        assert axes.get_title(loc="left") == (
+            f"{name}, hidden layer {10 + row}: busiest GPU {relative.max():.2f} x the mean"
+        )
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The arguments of every picture that is drawn."""
+    pytest.importorskip("matplotlib")
+    calls: list[tuple[Any, ...]] = []
+
+    def noted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return figure_of(*arguments)
+
+    monkeypatch.setattr("eplb.plots.figure_of", noted)
+    return calls
+
+
+def test_evaluate_draws_the_start_and_the_placement(run: Any, drawn: list[tuple[Any, ...]]) -> None:
+    PLAN.save("plan.json")
+    other = LOADS[::-1]
+    np.save("other.npy", other)
+    code, out, _ = run("evaluate plan.json other.npy --from table --plot a.png")
+    assert (code, out.endswith("\n  written to    a.png\n")) == (0, True)
+    [(plan, *_)] = drawn
+    assert plan == eplb.evaluate(PLAN, other)
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(run("evaluate plan.json other.npy --plot b.png --json")[1])["plot"] == "b.png"
+    Path("loads.png").write_bytes(Path("loads.npy").read_bytes())
+    for line, what in (
+        ("plan.json loads.png", "the loads"),
+        ("loads.png other.npy", "the placement"),
+    ):
+        err = run(f"evaluate {line} --plot loads.png")[2]
+        assert err == f"eplb: --plot loads.png would overwrite {what}; give another file\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "model"),
+    [
+        ({"architectures": ["Some$ForCausalLM", "SomeMoe"], "model_type": "some"}, "SomeMoe, "),
+        ({"model_type": "some_moe-2.5"}, "some_moe-2.5, "),
+        ({"architectures": "Some", "model_type": ["some"]}, ""),
+        ({"architectures": None, "model_type": "a$b$"}, ""),
+    ],
+)
+def test_the_title_has_the_model_and_the_date_of_the_loads(
+    config: dict[str, Any], model: str, run: Any, drawn: list[tuple[Any, ...]]
+) -> None:
+    values = {"num_hidden_layers": 5, "first_k_dense_replace": 0, "n_routed_experts": 16}
+    Path("config.json").write_text(json.dumps(values | config))
+    np.save("windows.npy", np.array([LOADS, LOADS[::-1]]))
+    PLAN.save("plan.json")
+    os.utime("windows.npy", (0, 1_700_000_000))
+    os.utime("loads.npy", (0, 1_600_000_000))
+    for line, title in (
+        ("plan windows.npy loads.npy --gpus 4", "loads of 2023-11-14, the newest of 3 windows"),
+        ("plan windows.npy --gpus 4 --policy minimax", "loads of 2023-11-14, the sum of 2 windows"),
+        ("plan loads.npy --gpus 4", "loads of 2020-09-13"),
+        ("evaluate plan.json windows.npy", "loads of 2023-11-14, the sum of 2 windows"),
+    ):
+        assert run(f"{line} --config config.json --plot a.png")[0] == 0
+        assert drawn[-1][3] == model + title
+
+
+def test_a_title_of_a_directory_and_of_standard_input() -> None:
+    assert title_of(["-"], None, None) is None
+    Path("dump").mkdir()
+    for name, changed in (("a", 1_600_000_000), ("b", 1_500_000_000)):
+        Path("dump", name).touch()
+        os.utime(Path("dump", name), (0, changed))
+    assert title_of(["dump", "-"], None, None) == "loads of 2020-09-13"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_picture_is_reproducible(ending: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    files = [tmp_path / f"{name}{ending}" for name in "ab"]
+    for file in files:
+        plot_plan(PLAN, file)
+    first, second = (file.read_bytes() for file in files)
+    assert first == second
+    # It does not say when it was drawn.
+    assert not re.search(rb"<dc:date>|CreationDate", first)
 
 
 def test_without_matplotlib(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

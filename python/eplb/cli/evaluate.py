@@ -33,13 +33,16 @@ from eplb.cli.options import (
     Nodes,
     NumExperts,
     NumLayers,
+    Plot,
     Trust,
     Weights,
     WrittenBy,
     number,
 )
 from eplb.cli.output import fitted, say
+from eplb.cli.pictures import picture_of, title_of
 from eplb.cli.placements import read_placement, rows_of
+from eplb.cli.targets import check_outputs
 from eplb.engines import FORMAT_NAMES
 from eplb.engines.target import target
 from eplb.inputs.loads import canonical_loads
@@ -72,6 +75,7 @@ def evaluate_command(
     nodes: Nodes = 1,
     layers: Layers = None,
     config: Config = None,
+    plot: Plot = None,
     metric: Metric = None,
     key: Key = None,
     written_by: WrittenBy = None,
@@ -86,9 +90,13 @@ def evaluate_command(
 ) -> None:
     """Show what a placement is worth under other loads."""
     model = target(None, layers=layers, config=config)
-    read = LoadOptions(
+    reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, counted_under, weights, trust_loads
-    ).read(loads)
+    )
+    inputs = [*reading.inputs(loads), ("the placement", placement)]
+    check_outputs(inputs, {"--plot": plot})
+    picture = picture_of(plot)
+    read = reading.read(loads)
     placed = read_placement(
         placement,
         format,
@@ -110,15 +118,21 @@ def evaluate_command(
     notes = [*read.notes, *placed.notes, *left_out]
     names, engine = placed.names, engine_named(placed.format, written_by)
     each = None if len(windows) == 1 else eplb.evaluate(placed.plan, windows)
+    figures_of = None if each is None else sum_of(len(windows))
+    if picture is not None:
+        from eplb.plots import plot_plan
+
+        plot_plan(plan, picture, names, engine, title_of(loads, config, figures_of))
     if as_json:
         values = {**plan_values(plan, names, engine, passes), **sum_values(len(windows))}
-        say(json.dumps({**values, **window_values(each), "notes": notes}))
+        say(json.dumps({**values, **window_values(each), "plot": plot, "notes": notes}))
         return
     lines = [
-        summary(plan, names, engine, None if each is None else sum_of(len(windows))),
+        summary(plan, names, engine, figures_of),
         *([] if each is None else each.lines()),
         *metric_lines(plan, metric, engine, passes),
         *lines_of("note", notes),
+        *lines_of("written to", [] if plot is None else [plot]),
     ]
     text = fitted("\n".join(lines))
     if layers_table:

@@ -136,6 +136,16 @@ def sum_of(windows: int) -> str:
     return f"the sum of {count(windows, 'window')}"
 
 
+def made_figures(plan: eplb.Plan) -> str | None:
+    """Which of several windows the figures of a plan are of."""
+    made_from = plan.made_from
+    if made_from is None or made_from.windows == 1:
+        return None
+    if made_from.history is None:
+        return sum_of(made_from.windows)
+    return f"the newest of {count(made_from.windows, 'window')}"
+
+
 def window_values(each: eplb.WindowFigures | None) -> dict[str, Any]:
     """The figures of several windows for JSON, over the layers with load."""
     if each is None:

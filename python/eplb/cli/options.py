@@ -277,6 +277,12 @@ ExtraLayers = Annotated[
     ),
 ]
 Out = Annotated[str | None, typer.Option("--out", "-o", metavar="FILE", help="Write the plan.")]
+Plot = Annotated[
+    str | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Draw GPU loads before and after: .png, .svg, .pdf."
+    ),
+]
 OutFormat = Annotated[
     str,
     typer.Option(
