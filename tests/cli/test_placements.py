@@ -197,7 +197,11 @@ def test_the_digest_is_that_of_the_file(name: str, run: Any) -> None:
 def test_a_plan_file_has_its_own_sizes(run: Any) -> None:
     PLAN.save("plan.json")
     for option in ("--gpus 4", "--groups 4", "--nodes 2"):
-        assert run(f"evaluate plan.json loads.npy {option}")[2] == (
-            "eplb: plan.json is a plan file, which contains its own sizes\n"
-            "hint: leave out --gpus, --groups and --nodes\n"
-        )
+        error = "eplb: plan.json is a plan file, which contains its own sizes\n"
+        hint = "hint: leave out --gpus, --groups and --nodes"
+        engines = "if it is the file of an engine"
+        line = f"evaluate plan.json loads.npy {option}"
+        assert run(line)[2] == f"{error}{hint}, or give --format {engines}\n"
+        assert run(f"{line} --format plan")[2] == f"{error}{hint}\n"
+    err = run("replan loads.npy --previous plan.json --previous-gpus 4")[2]
+    assert err == f"{error}hint: leave out --previous-gpus, or give --previous-format {engines}\n"

@@ -41,7 +41,7 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import fitted, say
 from eplb.cli.pictures import picture_of, title_of
-from eplb.cli.placements import read_placement, rows_of
+from eplb.cli.placements import or_format, read_placement, rows_of
 from eplb.cli.targets import check_outputs
 from eplb.engines import FORMAT_NAMES
 from eplb.engines.target import target
@@ -109,7 +109,7 @@ def evaluate_command(
     if placed.format == "plan" and (gpus is not None or (groups, nodes) != (1, 1)):
         raise eplb.EplbError(
             f"{placement} is a plan file, which contains its own sizes",
-            hint=["leave out --gpus, --groups and --nodes"],
+            hint=[f"leave out --gpus, --groups and --nodes{or_format('--format', format)}"],
         )
     chosen = model.layers is not None
     windows, left_out = rows_of(read.windows, placed, chosen=chosen)
