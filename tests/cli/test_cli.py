@@ -269,6 +269,7 @@ def test_windows_are_planned_for_the_next(run: Any) -> None:
         values = json.loads(run(line, "--json")[1])
         assert (values["digest"], values["notes"]) == (plan.digest(), [])
         assert values["over_windows"] == asdict(each.over_windows())
+        assert values["figures_of"] == "the newest of 2 windows"
         assert [window["balancedness_worst"] for window in values["windows"]] == [
             *each.balancedness.min(axis=1)
         ]
@@ -276,7 +277,7 @@ def test_windows_are_planned_for_the_next(run: Any) -> None:
             name: pytest.approx(metric.of(each.gpu_load)) for name, metric in METRICS.items()
         }
         summed = json.loads(run(f"{line} --policy minimax --json")[1])
-        assert summed["digest"] == PLAN.digest()
+        assert (summed["digest"], summed["figures_of"]) == (PLAN.digest(), "the sum of 2 windows")
     text = run("compare windows.npy --gpus 4")[1]
     assert text.splitlines()[1:3] == [
         "all figures are of the sum of 2 windows, which all but multiwindow planned;",

@@ -173,6 +173,8 @@ def plan_command(
     each = None if len(read.windows) == 1 else eplb.evaluate(made, read.windows)
     if as_json:
         values = {**plan_values(made, names, engine, read.recorded), **window_values(each)}
+        if (figures := made_figures(made)) is not None:
+            values["figures_of"] = figures
         say(json.dumps({**values, "out": out, "plot": plot, "notes": notes}))
         return
     lines = [
