@@ -62,7 +62,7 @@ docs: ## Build the documentation of the Rust crate, warnings being errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --package eplb-core --no-deps --locked
 
 # CHECK_WHEEL=--every-python fails where a Python to try the wheel with is missing.
-wheel: $(STAMPS)/wheel ## Build the wheel and the source distribution into dist, check them in bare environments
+wheel: $(STAMPS)/wheel ## Build the wheel and the source distribution into dist, check them in bare environments (5 minutes)
 	@$(BIN)/python tests/wheel/build.py dist
 	@$(BIN)/python tests/wheel/check.py dist $(CHECK_WHEEL)
 

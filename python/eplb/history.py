@@ -220,7 +220,7 @@ class LoadHistory:
 
     def __repr__(self) -> str:
         if self._history is None:
-            return f"<eplb.LoadHistory of {self._rows} rows, no window yet>"
+            return f"<eplb.LoadHistory of {count(self._rows, 'row')}, no window yet>"
         size = f"{count(self.num_layers, 'layer')} x {count(self.num_experts, 'expert')}"
         return f"<eplb.LoadHistory {self.digest()}: {count(self._windows, 'window')} of {size}>"
 

@@ -151,7 +151,7 @@ class Migration:
         lines = [
             f"Update of {count(plan.num_layers, 'layer')}: {experts}",
             *layers_note(layers),
-            row("copies", f"{copies.sum()} of {slots} slots ({copies.sum() / slots:.2%})"),
+            row("copies", f"{copies.sum()} of {count(slots, 'slot')} ({copies.sum() / slots:.2%})"),
             row("", f"{count(plan.num_layers - kept, 'layer')} changed, {kept} kept"),
         ]
         if self.shifted.any():

@@ -189,10 +189,25 @@ class Plan(PlanTables):
             write_whole(where.path, encode(self._content(), where.path.name))
             names_layers = where.layers is not None or where.num_hidden_layers is not None
             return ["a plan file has no hidden layers: they are left out"] if names_layers else []
-        content, notes = where.encode(self._placed())
-        if where.path is not None:
-            write_whole(where.path, content)
-        return notes
+        content, rows = where.encode(self._placed())
+        if where.path is None:
+            return rows.notes
+        write_whole(where.path, content)
+        return [*rows.notes, *self._other_digest(rows.table)]
+
+    def _other_digest(self, written: list[list[int]]) -> list[str]:
+        """The digest of what an engine's file holds, if these are other rows than the plan's."""
+        if written == self.phy2log.tolist():
+            return []
+        gpus, groups, nodes = self.num_gpus, self.num_groups, self.num_nodes
+        try:
+            placed = Plan.from_phy2log(written, num_gpus=gpus, num_groups=groups, num_nodes=nodes)
+        except VerificationError:  # an engine's start placement does not keep groups on nodes
+            placed = Plan.from_phy2log(written, num_gpus=gpus)
+        layers, planned = count(len(written), "layer"), count(self.num_layers, "layer")
+        return [
+            f"the file has {layers}, digest {placed.digest()}, the plan {planned}, {self.digest()}"
+        ]
 
     def _placed(self) -> PlacedLayers:
         from eplb.engines.rows import PlacedLayers

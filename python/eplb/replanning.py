@@ -16,7 +16,7 @@ from eplb.plan_tables import read_only
 from eplb.planning import DEFAULT_POLICY_OVER_TIME
 from eplb.plans import Plan, integer_table
 from eplb.storage.made_from import MadeFrom
-from eplb.text import short
+from eplb.text import count, short
 
 if TYPE_CHECKING:
     from eplb.plan_tables import IntTable
@@ -86,7 +86,7 @@ def replan(
     if isinstance(previous, Plan):
         if previous.num_experts != core.experts:
             raise VerificationError(
-                f"the previous plan has {previous.num_experts} experts, but the loads have "
+                f"the previous plan has {count(previous.num_experts, 'expert')}, but the loads have "
                 f"{core.experts}"
             )
         num_groups = previous.num_groups if num_groups is None else num_groups
@@ -173,7 +173,8 @@ def _table_of(
     if table.shape[1] % gpus:
         name = "num_gpus" if previous_gpus is None else "previous_gpus"
         raise TopologyError(
-            f"the previous placement has {table.shape[1]} slots per layer, which is not divisible by ",
+            f"the previous placement has {count(table.shape[1], 'slot')} per layer, which is "
+            "not divisible by ",
             Parameter(name, str(gpus)),
             hint=["give ", Parameter("previous_gpus"), " if it was for another number of GPUs"],
         )

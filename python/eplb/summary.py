@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def summary(
-    plan: PlanTables, layers: Sequence[int] | None = None, engine: str | None = None
+    plan: PlanTables,
+    layers: Sequence[int] | None = None,
+    engine: str | None = None,
+    figures_of: str | None = None,
 ) -> str:
     """The text of ``print(plan)``: at most 80 columns.
 
@@ -29,9 +32,11 @@ def summary(
         plan: a plan.
         layers: the hidden layer of each row, if it is known; the text then speaks of these.
         engine: the engine whose start placement is the unbalanced one, one of ``ENGINE_OF``.
+        figures_of: which of several windows the figures are of, if the plan itself does not say.
     """
     lines = [
         _sizes(plan),
+        *([] if figures_of is None else [row("figures", f"of {figures_of}")]),
         *layers_note(layers),
         *_empty_slots(plan),
         *_cost(plan, range(plan.num_layers) if layers is None else layers, engine),
@@ -80,7 +85,7 @@ def _made_from(made_from: MadeFrom | None) -> list[str]:
         return []
     windows = count(made_from.windows, "window")
     if made_from.history is None:
-        return [row("planned for", f"the sum of {windows}")]
+        return [row("planned for", f"the sum of {windows}"), row("figures", "of that sum")]
     return [
         row(
             "planned for", f"the windows that follow {windows}{_MORE}(history {made_from.history})"

@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 _MOST_LINES = 12
 
 
+@dataclass(frozen=True)
+class OverWindows:
+    """Balancedness over the windows with load; that of a window is its mean over layers with load.
+
+    Values are None if no window has load.
+    """
+
+    balancedness_mean: float | None
+    #: That of the window at a tenth of the windows, from the worst one; with less than eleven, the
+    #: worst.
+    balancedness_p10: float | None
+    balancedness_worst: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class WindowFigures:
     """Figures of a placement for each window and layer; arrays are read-only.
@@ -56,18 +70,41 @@ class WindowFigures:
             loaded=stack(lambda c: np.array(c.max_load, dtype=np.uint64) > 0),
         )
 
+    def over_windows(self) -> OverWindows:
+        """Mean, 10th percentile and worst balancedness over the windows with load."""
+        each = [
+            float(values[loaded].mean())
+            for values, loaded in zip(self.balancedness, self.loaded, strict=True)
+            if loaded.any()
+        ]
+        if not each:
+            return OverWindows(None, None, None)
+        low = float(np.percentile(each, 10, method="inverted_cdf"))
+        return OverWindows(float(np.mean(each)), low, min(each))
+
     def __str__(self) -> str:
         windows, layers = self.loaded.shape
-        lines = [f"{count(windows, 'window')} of {count(layers, 'layer')}"]
+        title = f"{count(windows, 'window')} of {count(layers, 'layer')}"
         if not self.loaded.any():
-            return f"{lines[0]}, no load"
-        lines.append(f"  all windows   {self._line(slice(None))}")
-        if windows <= _MOST_LINES:
-            lines += [f"  window {window:<7}{self._line(window)}" for window in range(windows)]
-        return "\n".join(lines)
+            return f"{title}, no load"
+        return "\n".join([title, *self.lines()])
 
-    def _line(self, windows: int | slice) -> str:
-        values = self.balancedness[windows][self.loaded[windows]]
+    def lines(self) -> list[str]:
+        """A line over all windows, and one for each if they are few."""
+        over = self.over_windows()
+        if over.balancedness_mean is None:
+            return []
+        figures = (
+            f"mean {over.balancedness_mean:.4f}, 10th percentile {over.balancedness_p10:.4f}, "
+            f"worst {over.balancedness_worst:.4f}"
+        )
+        lines = [f"  over windows  balancedness {figures}"]
+        if len(self.loaded) <= _MOST_LINES:
+            lines += [f"  window {at:<7}{self._line(at)}" for at in range(len(self.loaded))]
+        return lines
+
+    def _line(self, window: int) -> str:
+        values = self.balancedness[window][self.loaded[window]]
         if values.size == 0:
             return "no load"
         return f"balancedness mean {values.mean():.4f}, worst {values.min():.4f}"

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
     """Runs the command line in this process: exit code, standard output, standard error."""
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def run_here(line: str, *more: str) -> tuple[int, str, str]:
         code = cli.main([*line.split(), *more])

@@ -23,11 +23,12 @@ from eplb import cli
 from eplb.analysis.comparison import compare
 from eplb.analysis.layer_figures import layer_figures
 from eplb.cli.compare import comparison_text
+from eplb.cli.pictures import title_of
 from eplb.cli.program import COMMANDS
 from eplb.engines import FORMATS, METRICS
 from eplb.load_files import read_loads
 from eplb.planning import EFFORTS
-from eplb.plots import figure_of
+from eplb.plots import ENDINGS, figure_of, plot_plan
 from eplb.sampling import sample
 from eplb.summary import at_most
 from paths import ROOT
@@ -259,18 +260,33 @@ def test_windows_are_planned_for_the_next(run: Any) -> None:
     for name, window in zip(("first.npy", "second.npy"), windows, strict=True):
         np.save(name, window)
     plan = eplb.plan(windows, num_gpus=4, num_replicas=20)
+    each = eplb.evaluate(plan, windows)
+    text = "\n".join([str(plan), *each.lines()])
     for files in ("windows.npy", "first.npy second.npy"):
         line = f"plan {files} --gpus 4 --replicas 20"
         code, out, err = run(line)
-        assert (code, timeless(out), err) == (0, f"{plan}\n{NOT_WRITTEN}", "")
+        assert (code, timeless(out), err) == (0, f"{text}\n{NOT_WRITTEN}", "")
         values = json.loads(run(line, "--json")[1])
         assert (values["digest"], values["notes"]) == (plan.digest(), [])
+        assert values["over_windows"] == asdict(each.over_windows())
+        assert values["figures_of"] == "the newest of 2 windows"
+        assert [window["balancedness_worst"] for window in values["windows"]] == [
+            *each.balancedness.min(axis=1)
+        ]
+        assert values["metrics"] == {
+            name: pytest.approx(metric.of(each.gpu_load)) for name, metric in METRICS.items()
+        }
         summed = json.loads(run(f"{line} --policy minimax --json")[1])
-        assert summed["digest"] == PLAN.digest()
+        assert (summed["digest"], summed["figures_of"]) == (PLAN.digest(), "the sum of 2 windows")
     text = run("compare windows.npy --gpus 4")[1]
-    assert "\nnote: all figures are of the sum of 2 windows, which all policies but" in text
-    rows = json.loads(run("compare windows.npy --gpus 4 --replicas 20 --json")[1])["rows"]
-    [found] = [row for row in rows if row["name"] == plan.policy]
+    assert text.splitlines()[1:3] == [
+        "all figures are of the sum of 2 windows, which all but multiwindow planned;",
+        "a plan is worth what it reaches on the next window, see eplb evaluate",
+    ]
+    values = json.loads(run("compare windows.npy --gpus 4 --replicas 20 --json")[1])
+    assert values["figures_of"] == "the sum of 2 windows"
+    [found] = [row for row in values["rows"] if row["name"] == plan.policy]
+    assert found["metrics"]["sglang"] == pytest.approx(METRICS["sglang"].of(each.gpu_load))
     on_sum = eplb.evaluate(plan, windows.sum(axis=0)).balancedness
     assert found["balancedness_worst"] == on_sum.min() != plan.balancedness.min()
     np.save("other.npy", LOADS[1:])
@@ -284,9 +300,12 @@ def test_evaluate_shows_every_window(run: Any) -> None:
     np.save("windows.npy", windows)
     figures = eplb.evaluate(PLAN, windows)
     out = run("evaluate plan.json windows.npy")[1]
-    assert out.endswith(f"{figures}\n")
-    assert "note          the figures above are of the sum of 3 windows" in out
-    values = json.loads(run("evaluate plan.json windows.npy --json")[1])["windows"]
+    assert out.endswith("\n".join(["", *figures.lines(), ""]))
+    assert "\n  figures       of the sum of 3 windows\n  balancedness " in out
+    values = json.loads(run("evaluate plan.json windows.npy --json")[1])
+    assert values["figures_of"] == "the sum of 3 windows"
+    assert values["over_windows"] == asdict(figures.over_windows())
+    values = values["windows"]
     assert [window["balancedness_mean"] for window in values] == [
         pytest.approx(figures.balancedness[0].mean()),
         pytest.approx(figures.balancedness[1].mean()),
@@ -309,6 +328,58 @@ def test_the_key_names_the_array(run: Any) -> None:
     np.savez("two.npz", a=LOADS[:2], b=LOADS)
     code, out, _ = run("plan two.npz --key b --gpus 4 --replicas 20 --json")
     assert (code, json.loads(out)["digest"]) == (0, PLAN.digest())
+
+
+def test_short_options(run: Any, folder: Path) -> None:
+    assert run("-V") == run("--version") == (0, f"eplb {eplb.__version__}\n", "")
+    assert run("plan loads.npy --gpus 4 -o plan.json")[0] == 0
+    assert run("replan loads.npy --previous plan.json -o next.json")[0] == 0
+    assert run("sample --model olmoe-1b-7b --layers 2 -o drawn.npy")[0] == 0
+    assert names(folder) == ["drawn.npy", "loads.npy", "next.json", "plan.json"]
+    assert run("plan loads.npy --gpus 4 -o a.json --out b.json")[2] == (
+        "eplb: --out is given twice; expected one value\n"
+    )
+
+
+# --- Narrow terminals -----------------------------------------------------------------------------
+
+SUMMARIES = {
+    "plan": "plan loads.npy --gpus 4 --redundant 4 --groups 4 --nodes 2 --metric sglang",
+    "plan of windows": "plan windows.npy --gpus 4 --redundant 4 --metric trtllm --out plan.npz",
+    "layers": "plan loads.npy --gpus 4 --redundant 4 --layers 3-7 --layers-table",
+    "a global plan": "plan loads.npy --gpus 4 --groups 3 --nodes 2",
+    "evaluate": "evaluate plan.json windows.npy --metric ascend --layers-table",
+    "compare": "compare windows.npy --gpus 4 --redundant 4",
+    "compare by a metric": "compare windows.npy --gpus 4 --redundant 4 --metric vllm",
+    "compare with notes": "compare loads.npy --gpus 4 --groups 3 --nodes 2 --redundant 20",
+    "compare sizes": "compare windows.npy --gpus 2,4 --redundant 3,4,8",
+    "compare sizes by a metric": "compare loads.npy --gpus 2,4 --redundant 4,8 --metric trtllm",
+    "replan": "replan windows.npy --previous plan.json --expert-bytes 44040192 --bandwidth 50",
+}
+
+
+@pytest.mark.parametrize("case", SUMMARIES)
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_summaries_fit_the_terminal(
+    case: str, columns: int, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    PLAN.save("plan.json")
+    np.save("windows.npy", np.array([LOADS, LOADS[::-1]]))
+    wide = run(SUMMARIES[case])[1]
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, out, err = run(SUMMARIES[case])
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= min(columns, 80)
+    if "compare" not in case and "layers" not in SUMMARIES[case]:  # these have other columns
+        figures = re.compile(r"[0-9]+\.[0-9]+ ms")
+        assert figures.sub("", out).split() == figures.sub("", wide).split()
+
+
+def test_a_name_is_not_broken(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "1")
+    name = "a" * 60 + ".json"
+    out = run(f"plan loads.npy --gpus 4 --out {name}")[1]
+    assert out.endswith(f"\n  written to\n{'':16}{name}\n")
 
 
 # --- compare --------------------------------------------------------------------------------------
@@ -338,7 +409,7 @@ def test_compare_says_why_a_policy_is_not_there(run: Any) -> None:
     line = "compare loads.npy --gpus 4 --replicas 100"
     out = run(line)[1]
     assert "\nnote: minimax is impossible: --replicas 100" in out
-    assert "25 slots per GPU, but there are 16 experts" in out
+    assert "25 slots per GPU, but there are 16 experts" in " ".join(out.split())
     values = json.loads(run(f"{line} --json")[1])
     assert [row["name"] for row in values["rows"]] == ["trivial", "deepseek", "adaptive"]
     impossible = [note.partition(" is imp")[0] for note in values["notes"]]
@@ -1025,10 +1096,119 @@ def test_what_a_picture_shows() -> None:
         dots = np.array(axes.collections[0].get_offsets())
         assert np.array_equal(dots[:, 0], np.repeat(np.arange(1, 6), 4))
         assert np.allclose(dots[:, 1], relative.ravel())
+        patches: Any = axes.patches
+        bars = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in patches]
+        assert np.allclose(bars, [(0, peak) for peak in relative.max(axis=1)])
+        assert axes.get_ylim()[0] == 0
         assert (
             f"{relative.max():.2f} x in layer {1 + relative.max(axis=1).argmax()}"
             in axes.get_title(loc="left")
         )
+
+
+@pytest.mark.parametrize("few", [1, 2])
+def test_a_picture_of_few_layers_has_a_bar_for_each_gpu(few: int) -> None:
+    pytest.importorskip("matplotlib")
+    rows = [1, 3][:few]
+    loads = np.zeros_like(LOADS)
+    loads[rows] = LOADS[rows]
+    plan = eplb.plan(loads, num_gpus=4, num_replicas=20)
+    figure = figure_of(plan, [10, 11, 12, 13, 14], "trtllm", "a title")
+    assert figure.get_suptitle() == "a title\n16 experts in 20 slots on 4 GPUs"
+    start = plan.trivial("trtllm")
+    wanted = [(shown, row) for shown in (start, plan) for row in rows]
+    for axes, (shown, row) in zip(figure.axes, wanted, strict=True):
+        relative = shown.gpu_load[row] / shown.gpu_load[row].mean()
+        patches: Any = axes.patches
+        assert [bar.get_y() for bar in patches] == [0] * 4
+        assert np.allclose([bar.get_height() for bar in patches], relative)
+        assert axes.get_ylim()[0] == 0
+        name = "start placement of trtllm" if shown is start else "minimax"
+        assert axes.get_title(loc="left") == (
+            f"{name}, hidden layer {10 + row}: busiest GPU {relative.max():.2f} x the mean"
+        )
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The arguments of every picture that is drawn."""
+    pytest.importorskip("matplotlib")
+    calls: list[tuple[Any, ...]] = []
+
+    def noted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return figure_of(*arguments)
+
+    monkeypatch.setattr("eplb.plots.figure_of", noted)
+    return calls
+
+
+def test_evaluate_draws_the_start_and_the_placement(run: Any, drawn: list[tuple[Any, ...]]) -> None:
+    PLAN.save("plan.json")
+    other = LOADS[::-1]
+    np.save("other.npy", other)
+    code, out, _ = run("evaluate plan.json other.npy --from table --plot a.png")
+    assert (code, out.endswith("\n  written to    a.png\n")) == (0, True)
+    [(plan, *_)] = drawn
+    assert plan == eplb.evaluate(PLAN, other)
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(run("evaluate plan.json other.npy --plot b.png --json")[1])["plot"] == "b.png"
+    Path("loads.png").write_bytes(Path("loads.npy").read_bytes())
+    for line, what in (
+        ("plan.json loads.png", "the loads"),
+        ("loads.png other.npy", "the placement"),
+    ):
+        err = run(f"evaluate {line} --plot loads.png")[2]
+        assert err == f"eplb: --plot loads.png would overwrite {what}; give another file\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "model"),
+    [
+        ({"architectures": ["Some$ForCausalLM", "SomeMoe"], "model_type": "some"}, "SomeMoe, "),
+        ({"model_type": "some_moe-2.5"}, "some_moe-2.5, "),
+        ({"architectures": "Some", "model_type": ["some"]}, ""),
+        ({"architectures": None, "model_type": "a$b$"}, ""),
+    ],
+)
+def test_the_title_has_the_model_and_the_date_of_the_loads(
+    config: dict[str, Any], model: str, run: Any, drawn: list[tuple[Any, ...]]
+) -> None:
+    values = {"num_hidden_layers": 5, "first_k_dense_replace": 0, "n_routed_experts": 16}
+    Path("config.json").write_text(json.dumps(values | config))
+    np.save("windows.npy", np.array([LOADS, LOADS[::-1]]))
+    PLAN.save("plan.json")
+    os.utime("windows.npy", (0, 1_700_000_000))
+    os.utime("loads.npy", (0, 1_600_000_000))
+    for line, title in (
+        ("plan windows.npy loads.npy --gpus 4", "loads of 2023-11-14, the newest of 3 windows"),
+        ("plan windows.npy --gpus 4 --policy minimax", "loads of 2023-11-14, the sum of 2 windows"),
+        ("plan loads.npy --gpus 4", "loads of 2020-09-13"),
+        ("evaluate plan.json windows.npy", "loads of 2023-11-14, the sum of 2 windows"),
+    ):
+        assert run(f"{line} --config config.json --plot a.png")[0] == 0
+        assert drawn[-1][3] == model + title
+
+
+def test_a_title_of_a_directory_and_of_standard_input() -> None:
+    assert title_of(["-"], None, None) is None
+    Path("dump").mkdir()
+    for name, changed in (("a", 1_600_000_000), ("b", 1_500_000_000)):
+        Path("dump", name).touch()
+        os.utime(Path("dump", name), (0, changed))
+    assert title_of(["dump", "-"], None, None) == "loads of 2020-09-13"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_picture_is_reproducible(ending: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    files = [tmp_path / f"{name}{ending}" for name in "ab"]
+    for file in files:
+        plot_plan(PLAN, file)
+    first, second = (file.read_bytes() for file in files)
+    assert first == second
+    # It does not say when it was drawn.
+    assert not re.search(rb"<dc:date>|CreationDate", first)
 
 
 def test_without_matplotlib(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

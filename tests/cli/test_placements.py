@@ -156,10 +156,52 @@ def test_shared_experts_of_a_map_are_left_out(run: Any) -> None:
     assert found["notes"] == ["1 shared expert that every GPU holds behind the others left out"]
 
 
+@pytest.mark.parametrize("name", ["plan", *FORMATS])
+def test_the_digest_is_that_of_the_file(name: str, run: Any) -> None:
+    """Of a plan of all hidden layers, of which files for some engines have the MoE layers alone."""
+    if name == "trtllm" and importlib.util.find_spec("yaml") is None:
+        pytest.skip("PyYAML is not installed")
+    np.save("all.npy", np.vstack([np.zeros((2, 16), dtype=np.int64), LOADS]))
+    file = f"placement{FORMATS[name].endings[0] if name != 'plan' else '.json'}"
+    for rows in ("all.npy", "loads.npy"):
+        groups = "--gpus 4 --groups 4 --nodes 2"
+        line = (
+            f"plan {rows} {groups} --redundant 4 --config config.json --format {name} --out {file}"
+        )
+        printed = " ".join(run(line)[1].split())
+        planned = values(run, line)["digest"]
+        assert f" digest {planned} " in printed
+        # The start placement of TensorRT-LLM's further layer does not keep groups on nodes.
+        kept: dict[str, Any] = {} if name == "trtllm" else {"num_groups": 4, "num_nodes": 2}
+        placed = (
+            eplb.load_plan(file)
+            if name == "plan"
+            else eplb.Plan.from_engine_file(file, name, num_gpus=4, **kept)[0]
+        )
+        other = f"the file has {placed.num_layers} layers, digest {placed.digest()}, the plan "
+        assert (
+            (placed.digest() == planned)
+            == ("the file has" not in printed)
+            == (other not in printed)
+        )
+    # The file of an update too.
+    line = (
+        f"replan loads.npy --previous {file} --config config.json --format {name} --out new{file}"
+    )
+    updated = values(run, f"{line} {'' if name == 'plan' else '--gpus 4'}")["digest"]
+    line = f"evaluate new{file} loads.npy --config config.json"
+    found = values(run, f"{line} {'' if name == 'plan' else '--gpus 4'}")["digest"]
+    assert found == updated
+
+
 def test_a_plan_file_has_its_own_sizes(run: Any) -> None:
     PLAN.save("plan.json")
     for option in ("--gpus 4", "--groups 4", "--nodes 2"):
-        assert run(f"evaluate plan.json loads.npy {option}")[2] == (
-            "eplb: plan.json is a plan file, which contains its own sizes\n"
-            "hint: leave out --gpus, --groups and --nodes\n"
-        )
+        error = "eplb: plan.json is a plan file, which contains its own sizes\n"
+        hint = "hint: leave out --gpus, --groups and --nodes"
+        engines = "if it is the file of an engine"
+        line = f"evaluate plan.json loads.npy {option}"
+        assert run(line)[2] == f"{error}{hint}, or give --format {engines}\n"
+        assert run(f"{line} --format plan")[2] == f"{error}{hint}\n"
+    err = run("replan loads.npy --previous plan.json --previous-gpus 4")[2]
+    assert err == f"{error}hint: leave out --previous-gpus, or give --previous-format {engines}\n"

@@ -236,10 +236,10 @@ def test_compare_sizes_as_json(run: Any) -> None:
 
 def test_sizes_that_are_impossible_are_told_and_left_out(run: Any) -> None:
     out = run("compare loads.npy --gpus 4 --redundant 0,3")[1]
-    assert len(out.splitlines()) == 6
+    assert len(out.splitlines()) == 7
     assert out.endswith(
-        "note: impossible: --redundant 3 (19 slots) is not divisible by --gpus 4; try --redundant 0 "
-        "(16 slots) or --redundant 4 (20 slots)\n"
+        "note: impossible: --redundant 3 (19 slots) is not divisible by --gpus 4; try\n"
+        "      --redundant 0 (16 slots) or --redundant 4 (20 slots)\n"
     )
     code, out, err = run("compare loads.npy --gpus 4 --redundant 1,3")
     assert (code, out) == (2, "")
@@ -250,7 +250,9 @@ def test_sizes_for_several_windows_and_for_no_load(run: Any) -> None:
     windows = np.array([LOADS, LOADS[::-1]])
     np.save("windows.npy", windows)
     values = json.loads(run("compare windows.npy --gpus 4 --redundant 0,4 --json")[1])
-    assert values["notes"] == ["all figures are of the sum of 2 windows"]
+    assert (values["figures_of"], values["notes"]) == ("the sum of 2 windows", [])
+    second = run("compare windows.npy --gpus 4 --redundant 0,4")[1].splitlines()[1]
+    assert second == "all figures are of the sum of 2 windows;"
     for row, redundant in zip(values["rows"], (0, 4), strict=True):
         plan = eplb.plan(windows, num_gpus=4, num_replicas=16 + redundant)
         assert row["digest"] == plan.digest()

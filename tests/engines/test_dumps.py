@@ -17,7 +17,7 @@ import torch
 from engine_files import load_engine_file
 from eplb import LoadError, PlanFileError, cli, limits
 from eplb.engines.ranks import token_counts
-from eplb.load_files import WRITERS, read_loads
+from eplb.load_files import WRITERS, read_loads, read_windows
 from real_loads import TOPOLOGIES, total
 from safetensors.numpy import save_file
 
@@ -221,6 +221,38 @@ def test_trtllm_s_ranks_and_iterations_are_summed() -> None:
         assert read.table.tolist() == (COUNTS[[3, 0, 1, 2]] * factor).tolist()
         assert read.layers == (2, 3, 4, 10)
         assert read.notes == ("2 iterations of 3 ranks summed",)
+        assert len(read.windows) == 1
+        # Each iteration is kept, as the engine's report averages over them.
+        assert [each.tolist() for each in read.recorded] == [
+            (COUNTS[[3, 0, 1, 2]] * sum(step - 99 + rank for rank in range(3))).tolist()
+            for step in (100, 101)
+        ]
+    twice = read_windows(["dump", "dump"])
+    assert (len(twice.windows), len(twice.recorded)) == (2, 4)
+    assert len(twice.merged(1).recorded) == 4
+
+
+def test_the_metric_of_trtllm_is_a_mean_over_iterations(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Their sum is even, but each has one busy GPU: largest / mean - 1 is 1."""
+    halves = np.arange(16) < 8
+    trtllm([{"1_3": halves * 5, "2_3": ~halves * 5}])
+    for command in ("plan dump", "evaluate plan.json dump", "compare dump"):
+        sizes = "--gpus 2" if "evaluate" not in command else ""
+        out = "--out plan.json" if "plan dump" in command else ""
+        even = f"{command} {sizes} {out} --json".split()
+        assert cli.main(even) == 0
+        values = json.loads(capsys.readouterr().out)
+        figures = values["rows"][0] if "compare" in command else values["unbalanced"]
+        assert figures["balancedness_worst"] == figures["metrics"]["trtllm"] == 1
+        assert cli.main(f"{command} {sizes} {out} --metric trtllm".split()) == 0
+        assert "largest / mean - 1, over 2 windows" in " ".join(capsys.readouterr().out.split())
+    # One layer of each of many iterations would be mostly zeros.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "MAX_LOADS", 32)
+        trtllm([{"1_3": COUNTS[0], "2_4": COUNTS[1]}])
+        assert len(read_loads("dump").recorded) == 1
 
 
 def trtllm_bytes(rank: bytes) -> None:

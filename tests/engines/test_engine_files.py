@@ -221,11 +221,14 @@ def test_notes_say_what_was_done_and_what_else_is_needed(tmp_path: Path) -> None
         "SGLang takes it as --init-expert-location, and also needs --ep-size 2 "
         "--ep-num-redundant-experts 2"
     )
-    assert notes("sglang", layers=[3, 4], num_hidden_layers=5) == [
+    five = notes("sglang", layers=[3, 4], num_hidden_layers=5)
+    placed = eplb.Plan.from_engine_file(tmp_path / "a.json", "sglang", num_gpus=2)[0]
+    assert five == [
         "layers 0, 1, 2 have the default placement: not named as MoE layers",
         sglang,
+        f"the file has 5 layers, digest {placed.digest()}, the plan 2 layers, {PLAN.digest()}",
     ]
-    assert notes("sglang", layers=[1, 2]) == [
+    assert notes("sglang", layers=[1, 2])[:-1] == [
         "layer 2 is assumed to be the last hidden layer",
         "layer 0 has the default placement: not named as MoE layers",
         sglang,

@@ -52,7 +52,8 @@ def test_other_policies_plan_the_sum_and_say_so(policy: str) -> None:
     assert plan.phy2log.tolist() == (
         eplb.plan(WINDOWS.sum(axis=0), **SIZES, policy=policy).phy2log.tolist()
     )
-    assert "the sum of 6 windows" in str(plan)
+    told = "  planned for   the sum of 6 windows\n  figures       of that sum\n"
+    assert f"\n  policy        {policy}\n{told}  balancedness " in str(plan)
     assert eplb.verify(plan, WINDOWS) == eplb.verify(plan, WINDOWS.sum(axis=0))
     with pytest.raises(EplbError, match=f"policy {policy} plans loads, not a history"):
         eplb.plan(history(), **SIZES, policy=policy)
@@ -98,6 +99,30 @@ def test_every_window_has_its_figures() -> None:
     assert "no load" in str(eplb.evaluate(plan, windows * 0))
     assert len(str(eplb.evaluate(plan, np.tile(WINDOWS, (3, 1, 1)))).splitlines()) == 2
     assert (eplb.evaluate(plan, history()).gpu_load == figures.gpu_load[-1]).all()
+
+
+def test_figures_over_windows_worked_by_hand() -> None:
+    """GPUs with 1 and k have balancedness (k + 1) / 2k."""
+    plan = eplb.Plan.from_phy2log([[0, 1], [1, 0]], num_gpus=2)
+    windows = [[[1, k], [0, 0]] for k in range(1, 21)]
+    reached = [(k + 1) / (2 * k) for k in range(1, 21)]
+    over = eplb.evaluate(plan, [*windows, [[0, 0], [0, 0]]]).over_windows()
+    assert over.balancedness_mean == pytest.approx(np.mean(reached))
+    # The second lowest of twenty; a window without load does not count.
+    assert (over.balancedness_p10, over.balancedness_worst) == (reached[18], reached[19])
+    few = eplb.evaluate(plan, [[[1, 3], [1, 1]], [[1, 1], [1, 1]]])
+    worst = few.over_windows().balancedness_worst
+    assert worst == few.over_windows().balancedness_p10 == pytest.approx(5 / 6)
+    assert str(few).splitlines() == [
+        "2 windows of 2 layers",
+        "  over windows  balancedness mean 0.9167, 10th percentile 0.8333, worst 0.8333",
+        "  window 0      balancedness mean 0.8333, worst 0.6667",
+        "  window 1      balancedness mean 1.0000, worst 1.0000",
+    ]
+    nothing = eplb.evaluate(plan, np.zeros((2, 2, 2))).over_windows()
+    assert (
+        nothing.balancedness_mean is nothing.balancedness_p10 is nothing.balancedness_worst is None
+    )
 
 
 def test_groups_and_global_plans() -> None:

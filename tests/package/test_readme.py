@@ -61,6 +61,7 @@ def test_console_examples(
 ) -> None:
     """Every command of a console block prints what stands below it, but for its times."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
     blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     commands = [
         part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]

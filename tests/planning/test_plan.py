@@ -162,6 +162,22 @@ def test_metrics_worked_by_hand() -> None:
     assert {metric.of(nothing.gpu_load) for metric in METRICS.values()} == {None}
 
 
+def test_metrics_of_windows_are_means_worked_by_hand() -> None:
+    """Even on the sum. A window without load, and one whose loads are tiny, change nothing."""
+    first, second = [[4, 0], [3, 1]], [[0, 4], [0, 0]]
+    placed = eplb.Plan.from_phy2log([[0, 1], [0, 1]], num_gpus=2)
+    windows = np.array([first, second, np.zeros((2, 2))])
+    for scale in (1, 1e-300):
+        figures = eplb.evaluate(placed, windows * np.array([1, scale, 1])[:, None, None])
+        assert {name: metric.of(figures.gpu_load) for name, metric in METRICS.items()} == {
+            "vllm": pytest.approx(((2 + 2) / (4 + 3) + 2 / 4) / 2),
+            "sglang": pytest.approx((1 / 2 + 2 / 3 + 1 / 2 + 1) / 4),
+            "trtllm": pytest.approx((1 + 1 / 2 + 1) / 3),
+            "ascend": pytest.approx((2 + 3 / 2 + 2) / 3),
+        }
+    assert {metric.of(figures.gpu_load[2:]) for metric in METRICS.values()} == {None}
+
+
 def test_the_screen_says_what_the_gap_means() -> None:
     """In words that are never better than the truth."""
     load = [[600, 560, 120, 120, 20, 10, 10, 10], [1] * 8]

@@ -15,6 +15,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,11 +36,13 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("dist", type=Path, help="the folder that holds them")
     parser.add_argument("--every-python", action="store_true", help=f"all of {', '.join(PYTHONS)}")
     arguments = parser.parse_args(words)
+    start = time.monotonic()
     try:
         check(arguments.dist, every_python=arguments.every_python)
     except RefusedError as error:
         print(f"refused: {error}", file=sys.stderr)
         return 1
+    print(f"checked in {time.monotonic() - start:.0f} s")
     return 0
 
 

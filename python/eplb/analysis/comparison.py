@@ -10,13 +10,14 @@ from eplb.engines import METRICS
 from eplb.errors import EplbError
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.sizes import topology
-from eplb.inputs.windows import has_windows, summed
-from eplb.planning import HISTORY_POLICIES, POLICIES, plan, policies_for
+from eplb.inputs.windows import has_windows, summed, windows_of
+from eplb.planning import HISTORY_POLICIES, POLICIES, evaluate, plan, policies_for
 from eplb.plans import certified_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from eplb.plan_tables import FloatTable
     from eplb.plans import Plan
 
 #: Name of the default placement of engines, without balancing.
@@ -51,7 +52,7 @@ class Figures:
     #: Slots with an expert that is already on the same GPU, in the layers with load, or in all layers
     #: if none has load.
     duplicates: int
-    #: Balancedness as each engine of ``METRICS`` computes it.
+    #: Balancedness as each engine of ``METRICS`` computes it, a mean over windows.
     metrics: dict[str, float | None]
 
 
@@ -79,6 +80,8 @@ class Comparison:
     rows: tuple[Row, ...]
     #: The policies that cannot plan these sizes, and why not.
     impossible: dict[str, EplbError]
+    #: Windows of which the sum was judged.
+    windows: int = 1
 
 
 def sizes_of(plan: Plan) -> PlanSizes:
@@ -93,10 +96,19 @@ def sizes_of(plan: Plan) -> PlanSizes:
     )
 
 
-def figures_of(plan: Plan) -> Figures:
-    """The figures of a plan whose loads are known."""
+def gpu_loads(plan: Plan, passes: Sequence[Any]) -> FloatTable:
+    """GPU loads ``[passes, layers, G]`` of several passes, or else those that the plan is certified for.
+
+    Engines' metrics are means over them.
+    """
+    return evaluate(plan, [*passes]).gpu_load if len(passes) > 1 else plan.gpu_load
+
+
+def figures_of(plan: Plan, passes: Sequence[Any] = ()) -> Figures:
+    """The figures of a plan whose loads are known; engines' metrics are those of the passes."""
     layers = plan.loaded_layers
-    metrics = {name: metric.of(plan.gpu_load) for name, metric in METRICS.items()}
+    loads = gpu_loads(plan, passes)
+    metrics = {name: metric.of(loads) for name, metric in METRICS.items()}
     if len(layers) == 0:
         return Figures(None, None, None, None, int(plan.duplicates.sum()), metrics)
     balancedness, gap = plan.balancedness[layers], plan.gap[layers]
@@ -119,15 +131,18 @@ def compare(
     num_nodes: int = 1,
     threads: int = 1,
     engine: str | None = None,
+    passes: Sequence[Any] | None = None,
 ) -> Comparison:
     """Plans ``load`` with every policy.
 
     Arguments and exceptions are those of :func:`eplb.plan`. All plans of several windows are judged
     on the sum of the windows. The default placement ignores groups, so its gap is to the bound of a
     plan without groups. It is the one that ``engine`` starts with, one of
-    ``eplb.engines.ENGINE_OF``, if that is given.
+    ``eplb.engines.ENGINE_OF``, if that is given. Engines' metrics are means over ``passes``, loads
+    ``[layers, experts]`` each; by default over the windows.
     """
     total = summed(load)
+    recorded = windows_of(load) if passes is None else passes
     judged = canonical_loads(total, threads)
 
     def make(policy: str) -> Plan:
@@ -161,10 +176,11 @@ def compare(
         is_global=first.is_global,
         loaded_layers=len(first.loaded_layers),
         rows=(
-            _row(TRIVIAL, first.trivial(engine), None),
-            *(_row(name, made, milliseconds) for name, (made, milliseconds) in named),
+            _row(TRIVIAL, first.trivial(engine), None, recorded),
+            *(_row(name, made, milliseconds, recorded) for name, (made, milliseconds) in named),
         ),
         impossible=impossible,
+        windows=len(windows_of(load)),
     )
 
 
@@ -177,8 +193,8 @@ def _why_not(make: Callable[[str], Plan], policy: str) -> EplbError:
     raise AssertionError(f"{policy} plans what policies_for says it cannot")
 
 
-def _row(name: str, plan: Plan, milliseconds: float | None) -> Row:
-    return Row(name, plan.digest(), figures_of(plan), milliseconds)
+def _row(name: str, plan: Plan, milliseconds: float | None, passes: Sequence[Any]) -> Row:
+    return Row(name, plan.digest(), figures_of(plan, passes), milliseconds)
 
 
 def _timed(make: Callable[[str], Plan], policy: str) -> tuple[Plan, float]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.comparison import Figures, PlanSizes, figures_of, sizes_of
 from eplb.inputs.loads import canonical_loads
-from eplb.inputs.windows import has_windows, summed
+from eplb.inputs.windows import has_windows, summed, windows_of
 from eplb.planning import plan
 from eplb.plans import certified_for
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eplb import _core
     from eplb.plans import Plan
 
@@ -36,11 +38,19 @@ class SizeComparison:
     """Plans the same loads for several sizes, by the default policy.
 
     Plans of several windows are judged on the sum of the windows, as by ``eplb.compare``. The
-    unbalanced placement is the one that ``engine`` starts with, if that is given.
+    unbalanced placement is the one that ``engine`` starts with, if that is given. Engines' metrics
+    are means over ``passes``, by default over the windows.
     """
 
-    def __init__(self, load: Any, threads: int = 1, engine: str | None = None) -> None:
+    def __init__(
+        self,
+        load: Any,
+        threads: int = 1,
+        engine: str | None = None,
+        passes: Sequence[Any] | None = None,
+    ) -> None:
         self._load = load
+        self._passes = windows_of(load) if passes is None else passes
         self._engine = engine
         self._threads = threads
         self._judged: _core.Loads | None = None
@@ -67,7 +77,7 @@ class SizeComparison:
             sizes=sizes_of(made),
             policy=made.policy,
             digest=made.digest(),
-            figures=figures_of(made),
+            figures=figures_of(made, self._passes),
             unbalanced=figures_of(made.trivial(self._engine)).balancedness_mean,
             busiest_share=_busiest_share(made),
             milliseconds=milliseconds,

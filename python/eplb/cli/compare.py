@@ -8,7 +8,15 @@ from typing import Any
 
 from eplb.analysis.comparison import Comparison, Row, compare
 from eplb.cli.compare_sizes import compare_sizes, shown
-from eplb.cli.figures import engine_named, group_notes, spare_notes, start_notes
+from eplb.cli.figures import (
+    engine_named,
+    formula_lines,
+    group_notes,
+    spare_notes,
+    start_notes,
+    sum_lines,
+    sum_values,
+)
 from eplb.cli.options import (
     AsJson,
     Axes,
@@ -32,11 +40,29 @@ from eplb.cli.options import (
     WrittenBy,
     spell,
 )
-from eplb.cli.output import WIDTH, busy, say
-from eplb.engines import METRICS, moe_layers_of
-from eplb.planning import HISTORY_POLICIES
+from eplb.cli.output import WIDTH, busy, columns, fitted, say
+from eplb.engines import moe_layers_of
 from eplb.summary import at_most, global_note, percent, ratio
 from eplb.text import count
+
+# Headings of the table behind that of the policy.
+_WIDE = (
+    "balancedness\nmean",
+    "\nworst",
+    "gap to bound\nmean",
+    "\nworst",
+    "duplicate\nslots",
+    "planning\nms",
+)
+_NARROW = (
+    "balanced-\nness mean",
+    "\nworst",
+    "gap to\nbound",
+    "\nworst",
+    "dupli-\ncates",
+    "plan\nms",
+)
+_PLANNING = 5
 
 
 def compare_command(
@@ -77,7 +103,9 @@ def compare_command(
     [sizes] = choices
     experts = read.experts
     with sizes.spelled_in_errors(len(read.windows[0]), experts), busy("planning by every policy"):
-        comparison = compare(read.loads, engine=engine, **sizes.arguments(experts))
+        comparison = compare(
+            read.loads, engine=engine, passes=read.recorded, **sizes.arguments(experts)
+        )
     # None if no layer has load.
     worst = max(row.figures.balancedness_worst or 1.0 for row in comparison.rows)
     notes = [
@@ -85,7 +113,6 @@ def compare_command(
         *group_notes(comparison.sizes, of_model),
         *start_notes(engine),
         *spare_notes(comparison.sizes, worst),
-        *_window_notes(len(read.windows)),
         *(
             f"{policy} is impossible: {reason.text(spell)}"
             for policy, reason in comparison.impossible.items()
@@ -94,45 +121,37 @@ def compare_command(
     if as_json:
         say(json.dumps({**_values(comparison), "notes": notes}))
         return
-    say("\n".join([comparison_text(comparison, metric), *(f"note: {note}" for note in notes)]))
+    text = comparison_text(comparison, metric, len(read.recorded))
+    say("\n".join([text, *(fitted(f"note: {note}") for note in notes)]))
 
 
-def _window_notes(windows: int) -> list[str]:
-    """What several windows mean for the figures."""
-    if windows == 1:
-        return []
-    planners = " and ".join(HISTORY_POLICIES)
-    summed = f"the sum of {windows} windows, which all policies but {planners} planned"
-    return [f"all figures are of {summed}; a plan is worth what it reaches on the next window"]
+def comparison_text(comparison: Comparison, metric: str | None = None, passes: int = 1) -> str:
+    """The comparison as a table of 80 columns, with colours if standard output supports them.
 
-
-def comparison_text(comparison: Comparison, metric: str | None = None) -> str:
-    """The comparison as a table of 80 columns, with colours if standard output supports them."""
+    A narrow terminal gets one of 60 columns. The metric is a mean over so many passes.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    space = 1 if metric else 2  # 80 columns with one more column
+    narrow = columns() < WIDTH
+    space = 1 if metric or narrow else 2  # 80 columns with one more column
     table = Table(box=None, pad_edge=False, padding=(0, space, 0, 0))
     table.add_column("policy\n")
-    for heading in (
-        "balancedness\nmean",
-        "\nworst",
-        "gap to bound\nmean",
-        "\nworst",
-        "duplicate\nslots",
-        "planning\nms",
-        *([f"as\n{metric}"] if metric else []),
-    ):
-        table.add_column(heading, justify="right")
+    headings = [*(_NARROW if narrow else _WIDE), *([f"as\n{metric}"] if metric else [])]
+    left_out = _PLANNING if narrow and metric else None
+    for at, heading in enumerate(headings):
+        if at != left_out:
+            table.add_column(heading, justify="right")
     best = min(_gap(row) for row in comparison.rows)
     for row in comparison.rows:
-        table.add_row(*_cells(row, metric), style="green" if _gap(row) == best else "")
+        name, *cells = _cells(row, metric)
+        shown_cells = [cell for at, cell in enumerate(cells) if at != left_out]
+        table.add_row(name, *shown_cells, style="green" if _gap(row) == best else "")
     console = Console(width=2 * WIDTH, highlight=False)  # long figures are not cut
     with console.capture() as capture:
         console.print(table)
-    lines = [*_sizes_lines(comparison), "", capture.get().rstrip("\n")]
-    if metric:
-        lines.append(f"as {metric}: {METRICS[metric].formula}")
+    above, below = "\n".join(_sizes_lines(comparison)), "\n".join(formula_lines(metric, passes))
+    lines = [fitted(above), "", capture.get().rstrip("\n"), *([fitted(below)] if below else [])]
     return "\n".join(lines)
 
 
@@ -150,6 +169,7 @@ def _values(comparison: Comparison) -> dict[str, Any]:
         **asdict(comparison.sizes),
         "is_global": comparison.is_global,
         "loaded_layers": comparison.loaded_layers,
+        **sum_values(comparison.windows),
         "rows": rows,
     }
 
@@ -166,7 +186,7 @@ def _sizes_lines(comparison: Comparison) -> list[str]:
     if without:
         verb = "is" if without == 1 else "are"
         lines.append(f"{count(without, 'layer')} without load {verb} not counted")
-    return lines
+    return [*lines, *sum_lines(comparison.windows)]
 
 
 def _gap(row: Row) -> float:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import eplb
 from eplb.analysis.size_comparison import SizeComparison, SizesRow
-from eplb.cli.figures import group_notes, start_notes
+from eplb.cli.figures import formula_lines, group_notes, start_notes, sum_lines, sum_values
 from eplb.cli.options import spell
-from eplb.cli.output import busy, say, table_text
-from eplb.engines import METRICS
+from eplb.cli.output import WIDTH, busy, columns, fitted, say, table_text
 from eplb.summary import at_most, percent, ratio
 from eplb.text import count
 
@@ -20,6 +19,31 @@ if TYPE_CHECKING:
 
     from eplb.cli.options import SizeOptions
     from eplb.load_files import FileLoads
+
+
+# Headings of the table.
+_WIDE = (
+    "GPUs\n",
+    "redundant\nslots",
+    "slots\nper GPU",
+    "balancedness\nmean",
+    "\nworst",
+    "unbalanced\nmean",
+    "busiest GPU\nof the load",
+    "gap\nworst",
+)
+_NARROW = (
+    "GPUs\n",
+    "redun-\ndant",
+    "slots\na GPU",
+    "balanced-\nness mean",
+    "\nworst",
+    "unbal-\nanced",
+    "busiest\nGPU",
+    "gap\nworst",
+)
+# The column that follows from others.
+_SLOTS = 2
 
 
 def compare_sizes(
@@ -39,7 +63,7 @@ def compare_sizes(
         EplbError: none of them is possible.
     """
     layers, experts = read.windows[0].shape
-    comparison = SizeComparison(read.loads, choices[0].threads, engine)
+    comparison = SizeComparison(read.loads, choices[0].threads, engine, read.recorded)
     rows: list[SizesRow] = []
     notes = [*read.notes]
     first: eplb.EplbError | None = None
@@ -57,15 +81,15 @@ def compare_sizes(
         raise first
     notes += dict.fromkeys(note for row in rows for note in group_notes(row.sizes, of_model))
     notes += start_notes(engine)
-    if len(read.windows) > 1:
-        notes.append(f"all figures are of the sum of {len(read.windows)} windows")
+    windows = len(read.windows)
     if as_json:
-        say(json.dumps({"rows": [_values(row) for row in rows], "notes": notes}))
+        values = {"rows": [_values(row) for row in rows], **sum_values(windows), "notes": notes}
+        say(json.dumps(values))
         return
-    lines = [_heading(layers, experts, rows), "", _table(rows, metric)]
-    if metric:
-        lines.append(f"as {metric}: {METRICS[metric].formula}")
-    say("\n".join([*lines, *(f"note: {note}" for note in notes)]))
+    above = [_heading(layers, experts, rows), *sum_lines(windows, rows[0].policy)]
+    below = [*formula_lines(metric, len(read.recorded)), *(f"note: {note}" for note in notes)]
+    texts = [*map(fitted, above), "", _table(rows, metric), *map(fitted, below)]
+    say("\n".join(texts))
 
 
 def _heading(layers: int, experts: int, rows: Sequence[SizesRow]) -> str:
@@ -73,19 +97,14 @@ def _heading(layers: int, experts: int, rows: Sequence[SizesRow]) -> str:
 
 
 def _table(rows: Sequence[SizesRow], metric: str | None) -> str:
-    headings = (
-        "GPUs\n",
-        "redundant\nslots",
-        "slots\nper GPU",
-        "balancedness\nmean",
-        "\nworst",
-        "unbalanced\nmean",
-        "busiest GPU\nof the load",
-        "gap\nworst",
-        *([f"as\n{metric}"] if metric else []),
-    )
+    narrow = columns() < WIDTH
+    headings = [*(_NARROW if narrow else _WIDE), *([f"as\n{metric}"] if metric else [])]
     cells = [_cells(row, metric) for row in rows]
-    return table_text(headings, cells, space=1 if metric else 2)
+    if narrow and metric:
+        headings, *cells = (
+            [text for at, text in enumerate(line) if at != _SLOTS] for line in (headings, *cells)
+        )
+    return table_text(headings, cells, space=1 if metric or narrow else 2)
 
 
 def _cells(row: SizesRow, metric: str | None) -> list[str]:

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 import eplb
-from eplb.cli.figures import engine_named, lines_of, metric_lines, plan_values
+from eplb.cli.figures import (
+    engine_named,
+    lines_of,
+    metric_lines,
+    plan_values,
+    sum_of,
+    sum_values,
+    window_values,
+)
 from eplb.cli.layers_table import layers_table as table_of_layers
 from eplb.cli.options import (
     AsJson,
@@ -25,13 +33,16 @@ from eplb.cli.options import (
     Nodes,
     NumExperts,
     NumLayers,
+    Plot,
     Trust,
     Weights,
     WrittenBy,
     number,
 )
-from eplb.cli.output import say
-from eplb.cli.placements import read_placement, rows_of
+from eplb.cli.output import fitted, say
+from eplb.cli.pictures import picture_of, title_of
+from eplb.cli.placements import or_format, read_placement, rows_of
+from eplb.cli.targets import check_outputs
 from eplb.engines import FORMAT_NAMES
 from eplb.engines.target import target
 from eplb.inputs.loads import canonical_loads
@@ -64,6 +75,7 @@ def evaluate_command(
     nodes: Nodes = 1,
     layers: Layers = None,
     config: Config = None,
+    plot: Plot = None,
     metric: Metric = None,
     key: Key = None,
     written_by: WrittenBy = None,
@@ -78,9 +90,13 @@ def evaluate_command(
 ) -> None:
     """Show what a placement is worth under other loads."""
     model = target(None, layers=layers, config=config)
-    read = LoadOptions(
+    reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, counted_under, weights, trust_loads
-    ).read(loads)
+    )
+    inputs = [*reading.inputs(loads), ("the placement", placement)]
+    check_outputs(inputs, {"--plot": plot})
+    picture = picture_of(plot)
+    read = reading.read(loads)
     placed = read_placement(
         placement,
         format,
@@ -93,37 +109,32 @@ def evaluate_command(
     if placed.format == "plan" and (gpus is not None or (groups, nodes) != (1, 1)):
         raise eplb.EplbError(
             f"{placement} is a plan file, which contains its own sizes",
-            hint=["leave out --gpus, --groups and --nodes"],
+            hint=[f"leave out --gpus, --groups and --nodes{or_format('--format', format)}"],
         )
-    windows, left_out = rows_of(read.windows, placed, chosen=model.layers is not None)
+    chosen = model.layers is not None
+    windows, left_out = rows_of(read.windows, placed, chosen=chosen)
+    passes, _ = rows_of(read.recorded, placed, chosen=chosen)
     plan = certified_for(placed.plan, canonical_loads(summed(windows)))
     notes = [*read.notes, *placed.notes, *left_out]
     names, engine = placed.names, engine_named(placed.format, written_by)
     each = None if len(windows) == 1 else eplb.evaluate(placed.plan, windows)
-    if each is not None:
-        notes.append(f"the figures above are of the sum of {len(windows)} windows")
+    figures_of = None if each is None else sum_of(len(windows))
+    if picture is not None:
+        from eplb.plots import plot_plan
+
+        plot_plan(plan, picture, names, engine, title_of(loads, config, figures_of))
     if as_json:
-        values = {} if each is None else {"windows": _window_values(each)}
-        say(json.dumps({**plan_values(plan, names, engine), **values, "notes": notes}))
+        values = {**plan_values(plan, names, engine, passes), **sum_values(len(windows))}
+        say(json.dumps({**values, **window_values(each), "plot": plot, "notes": notes}))
         return
     lines = [
-        summary(plan, names, engine),
-        *metric_lines(plan, metric, engine),
+        summary(plan, names, engine, figures_of),
+        *([] if each is None else each.lines()),
+        *metric_lines(plan, metric, engine, passes),
         *lines_of("note", notes),
-        *([] if each is None else [str(each)]),
+        *lines_of("written to", [] if plot is None else [plot]),
     ]
+    text = fitted("\n".join(lines))
     if layers_table:
-        lines += ["", table_of_layers(plan, names, engine)]
-    say("\n".join(lines))
-
-
-def _window_values(each: eplb.WindowFigures) -> list[dict[str, float | None]]:
-    """The figures of each window, over the layers with load."""
-    rows = zip(each.balancedness, each.loaded, strict=True)
-    return [
-        {
-            "balancedness_mean": float(values[loaded].mean()) if loaded.any() else None,
-            "balancedness_worst": float(values[loaded].min()) if loaded.any() else None,
-        }
-        for values, loaded in rows
-    ]
+        text += f"\n\n{table_of_layers(plan, names, engine)}"
+    say(text)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from eplb.analysis.comparison import figures_of, sizes_of
+from eplb.analysis.comparison import figures_of, gpu_loads, sizes_of
 from eplb.analysis.layer_figures import layer_figures
-from eplb.cli.output import WIDTH
 from eplb.engines import ENGINE_OF, METRICS
 from eplb.plan_tables import start_of
-from eplb.summary import ratio
+from eplb.planning import HISTORY_POLICIES
+from eplb.summary import ratio, row
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -90,46 +89,101 @@ def start_notes(engine: str | None) -> list[str]:
     return [f"the unbalanced placement is the one that {engine} starts with"] if own else []
 
 
-def metric_lines(plan: eplb.Plan, name: str | None, engine: str | None) -> list[str]:
-    """A line for the metric, if one was given."""
+def metric_lines(
+    plan: eplb.Plan, name: str | None, engine: str | None, passes: Sequence[Any]
+) -> list[str]:
+    """A line for the metric, if one was given: the mean over these passes."""
     if name is None:
         return []
     metric = METRICS[name]
-    before, after = metric.of(plan.trivial(engine).gpu_load), metric.of(plan.gpu_load)
+    before, after = (
+        metric.of(gpu_loads(placed, passes)) for placed in (plan.trivial(engine), plan)
+    )
     figures = "no load"
     if after is not None and before is not None:
         figures = f"{ratio(after)} (unbalanced {ratio(before)})"
-    return lines_of(f"as {name}", [f"{figures}: {metric.formula}"])
+    return lines_of(f"as {name}", [f"{figures}: {_formula(name, len(passes))}"])
+
+
+def formula_lines(name: str | None, passes: int) -> list[str]:
+    """What the column of a metric in a table is, if one was given: the mean over so many passes."""
+    return [] if name is None else [f"as {name}: {_formula(name, passes)}"]
+
+
+def _formula(name: str, passes: int) -> str:
+    over = f", over {count(passes, 'window')}" if passes > 1 else ""
+    return f"{METRICS[name].formula}{over}"
+
+
+def sum_lines(windows: int, policy: str | None = None) -> list[str]:
+    """That plans are judged on the sum of several windows, by policies or by the one given."""
+    if windows == 1:
+        return []
+    summed = f"all figures are of the sum of {count(windows, 'window')}"
+    planners = " and ".join(HISTORY_POLICIES)
+    by = "" if policy else f", which all but {planners} planned"
+    worth = "a plan is worth what it reaches on the next window, see eplb evaluate"
+    return [f"{summed}{by};", worth]
+
+
+def sum_values(windows: int) -> dict[str, str]:
+    """The same for JSON."""
+    return {} if windows == 1 else {"figures_of": sum_of(windows)}
+
+
+def sum_of(windows: int) -> str:
+    """The sum of so many windows."""
+    return f"the sum of {count(windows, 'window')}"
+
+
+def made_figures(plan: eplb.Plan) -> str | None:
+    """Which of several windows the figures of a plan are of."""
+    made_from = plan.made_from
+    if made_from is None or made_from.windows == 1:
+        return None
+    if made_from.history is None:
+        return sum_of(made_from.windows)
+    return f"the newest of {count(made_from.windows, 'window')}"
+
+
+def window_values(each: eplb.WindowFigures | None) -> dict[str, Any]:
+    """The figures of several windows for JSON, over the layers with load."""
+    if each is None:
+        return {}
+    rows = zip(each.balancedness, each.loaded, strict=True)
+    windows = [
+        {
+            "balancedness_mean": float(values[loaded].mean()) if loaded.any() else None,
+            "balancedness_worst": float(values[loaded].min()) if loaded.any() else None,
+        }
+        for values, loaded in rows
+    ]
+    return {"over_windows": asdict(each.over_windows()), "windows": windows}
 
 
 def lines_of(name: str, texts: Iterable[str]) -> list[str]:
-    """Lines below those of ``print(plan)``, of 80 columns if the words allow."""
-    return [line for text in texts for line in _wrapped(name, text)]
-
-
-def _wrapped(name: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=f"  {name:<14}",
-        subsequent_indent=" " * 16,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    """Lines below those of ``print(plan)``; :func:`~eplb.cli.output.fitted` breaks them."""
+    return [row(name, text) for text in texts]
 
 
 def plan_values(
-    plan: eplb.Plan, layers: Sequence[int] | None, engine: str | None
+    plan: eplb.Plan,
+    layers: Sequence[int] | None,
+    engine: str | None,
+    passes: Sequence[Any] = (),
 ) -> dict[str, Any]:
-    """A plan as plain values, for JSON; arguments are those of ``summary``."""
+    """A plan as plain values, for JSON; arguments are those of ``summary``.
+
+    Engines' metrics are means over the passes.
+    """
     return {
         "policy": plan.policy,
         "digest": plan.digest(),
         **asdict(sizes_of(plan)),
         "is_global": plan.is_global,
         "loaded_layers": len(plan.loaded_layers),
-        **asdict(figures_of(plan)),
-        "unbalanced": asdict(figures_of(plan.trivial(engine))),
+        **asdict(figures_of(plan, passes)),
+        "unbalanced": asdict(figures_of(plan.trivial(engine), passes)),
         "hidden_layers": None if layers is None else [*layers],
         "layers": [asdict(figures) for figures in layer_figures(plan, layers, engine)],
         "phy2log": plan.phy2log.tolist(),

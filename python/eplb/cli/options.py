@@ -276,7 +276,13 @@ ExtraLayers = Annotated[
         "prediction. By default those that --config says.",
     ),
 ]
-Out = Annotated[str | None, typer.Option("--out", metavar="FILE", help="Write the plan.")]
+Out = Annotated[str | None, typer.Option("--out", "-o", metavar="FILE", help="Write the plan.")]
+Plot = Annotated[
+    str | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Draw GPU loads before and after: .png, .svg, .pdf."
+    ),
+]
 OutFormat = Annotated[
     str,
     typer.Option(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
@@ -14,9 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 WIDTH = 80
+_LEAST_WIDTH = 40
 #: The exit code that a shell reports if the reader of a pipe has gone.
 READER_GONE = 141
 _LONGEST_COMPLAINT = 500
+#: Columns of the names at the beginning of lines; those that continue a line have spaces there.
+NAME_WIDTH = 16
 
 
 def say(text: str) -> None:
@@ -50,6 +55,31 @@ def write(stream: TextIO | None, text: str) -> None:
     if stream is not None:  # None if the shell closed it
         stream.write(f"{text}\n")
         stream.flush()
+
+
+def columns() -> int:
+    """Columns of a line: at most ``WIDTH``, fewer if the terminal or the variable COLUMNS says so."""
+    if "COLUMNS" not in os.environ and (sys.stdout is None or not sys.stdout.isatty()):
+        return WIDTH
+    return max(_LEAST_WIDTH, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
+
+
+def fitted(text: str) -> str:
+    """The text with long lines broken between words, and indented below their first words."""
+    return "\n".join(part for line in text.splitlines() for part in _broken(line))
+
+
+def _broken(line: str) -> list[str]:
+    if len(line) <= columns():
+        return [line]
+    indent = NAME_WIDTH if line.startswith("  ") else len("note: ")
+    return textwrap.wrap(
+        line,
+        columns(),
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def table_text(

@@ -57,6 +57,11 @@ def read_placement(
     return ReadPlacement(path, kind, plan, file.layers or layers, file.notes)
 
 
+def or_format(option: str, given: str | None) -> str:
+    """For a hint: what to give if a file was recognised as another than it is."""
+    return "" if given else f", or give {option} if it is the file of an engine"
+
+
 def _other_layers(
     path: str, placed: int, loads: int, named: Sequence[int] | None, *, can_select: bool
 ) -> eplb.LoadError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,11 @@ from eplb.cli.figures import (
     engine_named,
     group_notes,
     lines_of,
+    made_figures,
     metric_lines,
     plan_values,
     spare_notes,
+    window_values,
 )
 from eplb.cli.histories import history_with
 from eplb.cli.layers_table import layers_table as table_of_layers
@@ -41,6 +43,7 @@ from eplb.cli.options import (
     NumLayers,
     Out,
     OutFormat,
+    Plot,
     Redundant,
     Replicas,
     SizeOptions,
@@ -51,15 +54,13 @@ from eplb.cli.options import (
     WrittenBy,
     gap,
 )
-from eplb.cli.output import busy, say
+from eplb.cli.output import busy, fitted, say
+from eplb.cli.pictures import picture_of, title_of
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes, weight_notes
 from eplb.engines.target import target
 from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS
 from eplb.summary import LARGE_GAP, summary
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def plan_command(
@@ -103,12 +104,7 @@ def plan_command(
     num_hidden_layers: HiddenLayers = None,
     config: Config = None,
     extra_layers: ExtraLayers = None,
-    plot: Annotated[
-        str | None,
-        typer.Option(
-            "--plot", metavar="FILE", help="Draw GPU loads before and after: .png, .svg, .pdf."
-        ),
-    ] = None,
+    plot: Plot = None,
     metric: Metric = None,
     threads: Threads = 1,
     history: HistoryFile = None,
@@ -139,7 +135,7 @@ def plan_command(
         config=config,
         extra_layers=extra_layers,
     )
-    picture = None if plot is None else _picture(plot)
+    picture = picture_of(plot)
     read = reading.read(loads)
     goal = goal.for_loads(len(read.windows[0]), read.layers)
     names = goal.hidden_layers(len(read.windows[0]))
@@ -173,28 +169,24 @@ def plan_command(
     if picture is not None:
         from eplb.plots import plot_plan
 
-        plot_plan(made, picture, names, engine)
+        plot_plan(made, picture, names, engine, title_of(loads, config, made_figures(made)))
+    each = None if len(read.windows) == 1 else eplb.evaluate(made, read.windows)
     if as_json:
-        say(
-            json.dumps(
-                {**plan_values(made, names, engine), "out": out, "plot": plot, "notes": notes}
-            )
-        )
+        values = {**plan_values(made, names, engine, read.recorded), **window_values(each)}
+        if (figures := made_figures(made)) is not None:
+            values["figures_of"] = figures
+        say(json.dumps({**values, "out": out, "plot": plot, "notes": notes}))
         return
     lines = [
         summary(made, names, engine),
-        *metric_lines(made, metric, engine),
+        *([] if each is None else each.lines()),
+        *metric_lines(made, metric, engine, read.recorded),
         *lines_of("planned in", [f"{seconds * 1000:.2f} ms"]),
         *lines_of("note", notes),
         *lines_of("note", [] if out else ["not written; --out FILE writes the plan"]),
         *lines_of("written to", [file for file in (out, plot, history) if file is not None]),
     ]
+    text = fitted("\n".join(lines))
     if layers_table:
-        lines += ["", table_of_layers(made, names, engine)]
-    say("\n".join(lines))
-
-
-def _picture(plot: str) -> Path:
-    from eplb.plots import picture_path
-
-    return picture_path(plot)
+        text += f"\n\n{table_of_layers(made, names, engine)}"
+    say(text)

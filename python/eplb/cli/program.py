@@ -37,7 +37,7 @@ app = typer.Typer(
 def _eplb(
     context: typer.Context,
     *,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
 ) -> None:
     """Balance the experts of Mixture-of-Experts models over GPUs."""
     if version:

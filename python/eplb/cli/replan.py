@@ -43,8 +43,8 @@ from eplb.cli.options import (
     number,
     share_or_number,
 )
-from eplb.cli.output import busy, say
-from eplb.cli.placements import read_placement, rows_of
+from eplb.cli.output import busy, fitted, say
+from eplb.cli.placements import or_format, read_placement, rows_of
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
 from eplb.engines import FORMAT_NAMES
@@ -193,7 +193,7 @@ def replan_command(
     if placed.format == "plan" and previous_gpus is not None:
         raise eplb.EplbError(
             f"{previous} is a plan file, which contains its own sizes",
-            hint=["leave out --previous-gpus"],
+            hint=[f"leave out --previous-gpus{or_format('--previous-format', previous_format)}"],
         )
     rows, left_out = rows_of(read.windows, placed, chosen=chosen)
     remembered = history_with(history, rows, threads)
@@ -242,9 +242,10 @@ def replan_command(
         *lines_of("note", notes),
         *lines_of("written to", [file for file in (out, transfers, history) if file is not None]),
     ]
+    text = fitted("\n".join(lines))
     if layers_table:
-        lines += ["", table_of_layers(update.plan, names, engine)]
-    say("\n".join(lines))
+        text += f"\n\n{table_of_layers(update.plan, names, engine)}"
+    say(text)
 
 
 def _of_previous(parameter: Parameter) -> Parameter:

@@ -36,7 +36,7 @@ def sample_command(
     windows: Annotated[int | None, number("--windows", "Number of windows to draw.")] = None,
     out: Annotated[
         str | None,
-        typer.Option("--out", metavar="FILE", help=f"File to write: {', '.join(ENDINGS)}."),
+        typer.Option("--out", "-o", metavar="FILE", help=f"File to write: {', '.join(ENDINGS)}."),
     ] = None,
 ) -> None:
     """Draw synthetic loads, as skewed as a real model's.

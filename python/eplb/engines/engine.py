@@ -90,6 +90,8 @@ class DecodedLoads:
     text: bool = False
     #: ``[layers, P]`` or ``[windows, layers, P]``: the expert in each slot, if the dump has it.
     phy2log: Any = None
+    #: ``[passes, layers, experts]``: what was summed to ``values``, if it was.
+    passes: npt.NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,21 @@ class Metric:
 
     #: The formula, in one line.
     formula: str
+    #: The figure for ``[windows, layers, G]``, each window with load.
     _of: Callable[[npt.NDArray[np.float64]], float] = field(repr=False)
 
     def of(self, gpu_load: npt.NDArray[np.float64]) -> float | None:
-        """The figure for GPU loads ``[layers, G]``; None if no layer has load."""
-        largest = float(gpu_load.max())
-        return self._of(gpu_load / largest) if largest else None  # scaled: no sum overflows
+        """The figure for GPU loads ``[layers, G]``; None if no layer has load.
+
+        Engines log the mean over passes: of loads ``[windows, layers, G]``, it is the figure over
+        the windows with load.
+        """
+        windows = gpu_load.reshape(-1, *gpu_load.shape[-2:])
+        largest = windows.max(axis=(1, 2), keepdims=True)
+        loaded = largest.ravel() > 0
+        if not loaded.any():
+            return None
+        return self._of(windows[loaded] / largest[loaded])  # scaled: no sum overflows
 
 
 @dataclass(frozen=True)

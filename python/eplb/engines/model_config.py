@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ _EXPERTS = (
 _GROUPS = ("n_group", "num_expert_group")
 # The number of layers of multi-token prediction.
 _MTP = "num_nextn_predict_layers"
+_NAME = re.compile(r"[A-Za-z][\w.-]{0,63}", re.ASCII)
 # Where a multimodal model has the settings of its language model.
 _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 # Settings of how weights are stored.
@@ -49,6 +51,8 @@ class ModelLayers:
     num_groups: int
     #: Layers of multi-token prediction, which follow the hidden layers.
     mtp: HiddenLayers
+    #: Its architecture, or else its model_type; None if the file has no such name.
+    name: str | None = None
 
 
 def moe_layers_of(config_path: str | PathLike[str]) -> ModelLayers:
@@ -100,7 +104,14 @@ def _model_layers(config: dict[str, Any]) -> ModelLayers:
         num_experts=_number(config, _EXPERTS),
         num_groups=_number(config, [name for name in _GROUPS if config.get(name)]) or 1,
         mtp=_mtp_layers(config, total),
+        name=_name(config),
     )
+
+
+def _name(config: dict[str, Any]) -> str | None:
+    architectures = config.get("architectures")
+    names = [*(architectures if isinstance(architectures, list) else []), config.get("model_type")]
+    return next((name for name in names if isinstance(name, str) and _NAME.fullmatch(name)), None)
 
 
 def _number(config: dict[str, Any], names: Iterable[str]) -> int | None:

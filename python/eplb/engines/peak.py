@@ -10,6 +10,6 @@ if TYPE_CHECKING:
 
 
 def peak_to_mean(gpu_load: npt.NDArray[np.float64]) -> float:
-    """Mean over layers with load of largest / mean GPU load, ``[layers, G]``."""
-    loaded = gpu_load[gpu_load.max(axis=1) > 0]
+    """Mean over windows and layers with load of largest / mean GPU load, ``[windows, layers, G]``."""
+    loaded = gpu_load[gpu_load.max(axis=2) > 0]
     return float((loaded.max(axis=1) / loaded.mean(axis=1)).mean())

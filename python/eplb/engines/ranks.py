@@ -12,6 +12,7 @@ from eplb.errors import EplbError, LoadError, LoadTypeError
 from eplb.inputs.loads import as_array
 from eplb.storage.decode import bytes_of, text_of
 from eplb.storage.json_text import parse_json
+from eplb.text import count
 
 if TYPE_CHECKING:
     import re
@@ -41,7 +42,8 @@ def rank_files(folder: Path, name: re.Pattern[str]) -> list[Path]:
         if rank not in found:
             last = found[max(found)].name
             raise LoadError(
-                f"rank {rank} is missing: there are files of {len(found)} ranks, the last is {last}"
+                f"rank {rank} is missing: there are files of "
+                f"{count(len(found), 'rank')}, the last is {last}"
             )
     return [found[rank] for rank in range(len(found))]
 

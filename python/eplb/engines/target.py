@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
+    from eplb.engines.engine import PlacementRows
     from eplb.engines.rows import PlacedLayers
 
 
@@ -69,8 +70,8 @@ class Target:
         """
         return hidden_layers_of(num_rows, self.layers, self.num_hidden_layers)
 
-    def encode(self, placed: PlacedLayers) -> tuple[bytes, list[str]]:
-        """The bytes of the engine's file, and notes: what was done, what the engine also needs.
+    def encode(self, placed: PlacedLayers) -> tuple[bytes, PlacementRows]:
+        """The bytes of the engine's file, and its rows, with notes: what was done, what is needed.
 
         Raises:
             PlanFileError: the engine could not use the placement.
@@ -84,7 +85,7 @@ class Target:
         if self.extra and _names_layers(self.format):
             rows = with_extra_layers(rows, self.extra, ENGINE_OF[self.format])
         ending = FORMATS[self.format].endings[0] if self.path is None else self.path.suffix
-        return FORMATS[self.format].write(rows, ending), rows.notes
+        return FORMATS[self.format].write(rows, ending), rows
 
 
 def target(

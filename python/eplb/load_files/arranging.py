@@ -80,6 +80,7 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
         windows,
         (*notes, *notes_on_record(windows, layers, given.stated.model)),
         layers,
+        None if decoded.passes is None or given.axes else tuple(decoded.passes),
     )
 
 
@@ -192,6 +193,7 @@ def _experts(
         raise LoadError(f"it has {count(len(windows), 'window')}, but placements of {len(phy2log)}")
     loads = loads_of_experts(windows, phy2log, placement.experts)
     note = (
-        f"{slots} slots counted, read as {count(placement.experts, 'expert')} by {placement.name}"
+        f"{count(slots, 'slot')} counted, read as {count(placement.experts, 'expert')} by "
+        f"{placement.name}"
     )
     return loads if array.ndim == 3 else loads[0], [note]

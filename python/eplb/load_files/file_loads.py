@@ -27,6 +27,13 @@ class FileLoads:
     notes: tuple[str, ...] = ()
     #: Hidden layer of each row, ascending; None if the file does not say.
     layers: tuple[int, ...] | None = None
+    #: The passes ``[layers, experts]`` that were summed to windows, if that is known.
+    passes: tuple[npt.NDArray[Any], ...] | None = None
+
+    @property
+    def recorded(self) -> tuple[npt.NDArray[Any], ...]:
+        """The passes, or else the windows: engines log the mean over these."""
+        return self.windows if self.passes is None else self.passes
 
     @property
     def loads(self) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
@@ -53,7 +60,8 @@ class FileLoads:
         number = whole_number("windows", count, EplbError)
         if len({window.dtype.kind in "iu" for window in self.windows}) > 1:
             raise LoadError("some windows have integers and some have floats")
-        return replace(self, windows=tuple(merged(self.windows, number)))
+        windows = tuple(merged(self.windows, number))
+        return replace(self, windows=windows, passes=self.recorded)
 
     @property
     def experts(self) -> int:
@@ -80,4 +88,7 @@ def together(parts: Sequence[FileLoads], names: Sequence[str]) -> FileLoads:
             )
         windows += part.windows
         notes += tuple(note for note in part.notes if note not in notes)
-    return FileLoads(windows, notes, first.layers)
+    passes = None
+    if any(part.passes is not None for part in parts):
+        passes = tuple(recorded for part in parts for recorded in part.recorded)
+    return FileLoads(windows, notes, first.layers, passes)

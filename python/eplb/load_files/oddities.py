@@ -41,7 +41,7 @@ def notes_on_shape(layers: int, experts: int) -> list[str]:
             return [f"{has}; is a column the layer's number, or a shared expert?"]
         return [f"{has}; are these slots? --placement FILE reads them as experts"]
     if not is_usual(experts):
-        return [f"{shape}: no known model has {experts} experts; --config FILE checks it"]
+        return [f"{shape}: no known model has {count(experts, 'expert')}; --config FILE checks it"]
     return []
 
 

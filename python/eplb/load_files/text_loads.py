@@ -97,7 +97,8 @@ def long_notes(
     shape = " x ".join(map(str, values.shape))
     empty = values.size - int(np.count_nonzero(values))
     note = f"{count(rows, 'row')} of layer, {unit} and load, read as a table {shape}"
-    notes = [f"{note}; {empty} of its cells have no load" if empty else note]
+    has = "has" if empty == 1 else "have"
+    notes = [f"{note}; {empty} of its cells {has} no load" if empty else note]
     width = values.shape[-1]
     if experts is None and unit == "expert" and not is_usual(width):
         notes.append(

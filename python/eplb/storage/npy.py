@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eplb import limits
+from eplb.text import count
 
 
 def read_npy(content: bytes) -> npt.NDArray[Any]:
@@ -32,7 +33,7 @@ def read_npy(content: bytes) -> npt.NDArray[Any]:
     held = len(content) - stream.tell()
     if any(size < 0 or size > limits.MAX_FILE_BYTES for size in shape) or declared != held:
         raise ValueError(
-            f"the array declares shape {shape} of {dtype}, but the file holds {held} bytes"
+            f"the array declares shape {shape} of {dtype}, but the file holds {count(held, 'byte')}"
         )
     stream.seek(0)
     array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)

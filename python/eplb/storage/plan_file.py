@@ -33,7 +33,7 @@ from eplb.storage.checked import check_format, check_keys, integers_of, size_of
 from eplb.storage.json_text import parse_json
 from eplb.storage.made_from import MadeFrom
 from eplb.storage.npy import read_npz
-from eplb.text import short
+from eplb.text import count, short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -221,7 +221,7 @@ def _check_gap(said: Any, found: list[float]) -> None:
     if isinstance(said, np.ndarray):
         said = said.tolist()
     if not isinstance(said, list) or len(said) != len(found):
-        raise PlanFileError(f"gap must be {len(found)} numbers")
+        raise PlanFileError(f"gap must be {count(len(found), 'number')}")
     for layer, (claim, gap) in enumerate(zip(said, found, strict=True)):
         if gap == math.inf:
             raise VerificationError(

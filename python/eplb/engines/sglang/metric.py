@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 def balancedness(gpu_load: npt.NDArray[np.float64]) -> float:
-    """Mean over layers of mean / largest GPU load, 1 for layers without load; ``[layers, G]``."""
-    largest = gpu_load.max(axis=1)
+    """Mean over windows and layers of mean / largest GPU load, 1 for layers without load.
+
+    ``[windows, layers, G]``.
+    """
+    largest = gpu_load.max(axis=2)
     ratio = np.ones_like(largest)
-    np.divide(gpu_load.mean(axis=1), largest, ratio, where=largest > 0)
+    np.divide(gpu_load.mean(axis=2), largest, ratio, where=largest > 0)
     return float(ratio.mean())

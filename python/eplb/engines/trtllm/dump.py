@@ -48,8 +48,7 @@ def read(folder: Path, key: str | None = None) -> DecodedLoads:
     files = rank_files(folder, _RANK)
     if not files:
         raise LoadError("it has a meta_info.json but no rank0.safetensors")
-    windows: dict[int, list[npt.NDArray[Any]]] = {}
-    iterations: set[int] = set()
+    cells: dict[tuple[int, int], list[npt.NDArray[Any]]] = {}
     total = 0
     for path in files:
         for name, counts in _arrays(path).items():
@@ -66,16 +65,26 @@ def read(folder: Path, key: str | None = None) -> DecodedLoads:
             total += experts
             if total > limits.MAX_LOADS:
                 raise LoadError(f"it holds more than {limits.MAX_LOADS} loads")
-            iterations.add(int(cell[1]))
-            windows.setdefault(int(cell[2]), []).append(
+            cells.setdefault((int(cell[1]), int(cell[2])), []).append(
                 token_counts(f"{path.name}: {name}", counts)
             )
-    if not windows:
+    if not cells:
         raise LoadError("its files have no counts")
-    layers = tuple(sorted(windows))
-    table = np.stack([np.sum(windows[layer], axis=0, dtype=np.uint64) for layer in layers])
+    iterations = sorted({iteration for iteration, _ in cells})
+    layers = tuple(sorted({layer for _, layer in cells}))
+    table = np.zeros((len(layers), experts), dtype=np.uint64)
+    # A file may have one layer of each of very many iterations, which would be mostly zeros.
+    few = len(iterations) * table.size <= limits.MAX_LOADS
+    passes = np.zeros((len(iterations), *table.shape), dtype=np.uint64) if few else None
+    row_of = {layer: row for row, layer in enumerate(layers)}
+    pass_of = {iteration: number for number, iteration in enumerate(iterations)}
+    for (iteration, layer), of_ranks in cells.items():
+        tokens = np.sum(of_ranks, axis=0, dtype=np.uint64)
+        table[row_of[layer]] += tokens
+        if passes is not None:
+            passes[pass_of[iteration], row_of[layer]] = tokens
     note = f"{count(len(iterations), 'iteration')} of {count(len(files), 'rank')} summed"
-    return DecodedLoads(table, layers, (note,))
+    return DecodedLoads(table, layers, (note,), passes=passes)
 
 
 def _num_experts(path: Path) -> int:

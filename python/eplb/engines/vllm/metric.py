@@ -10,5 +10,9 @@ if TYPE_CHECKING:
 
 
 def balancedness(gpu_load: npt.NDArray[np.float64]) -> float:
-    """Sum over layers of the mean GPU load / sum over layers of the largest, ``[layers, G]``."""
-    return float(gpu_load.mean(axis=1).sum() / gpu_load.max(axis=1).sum())
+    """Sum over layers of the mean GPU load / sum over layers of the largest, as mean over windows.
+
+    ``[windows, layers, G]``.
+    """
+    ratio = gpu_load.mean(axis=2).sum(axis=1) / gpu_load.max(axis=2).sum(axis=1)
+    return float(ratio.mean())
