@@ -1,8 +1,11 @@
 //! The verifier: checks a placement and its certificate again, from the definitions, by other means
 //! than the planners'. Of the rest of the crate it knows the problem and the placement.
 
+mod bins;
 mod bounds;
 pub(crate) mod structure;
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Error, Place};
 use crate::placement::Placement;
@@ -10,7 +13,7 @@ use crate::placement::certificate::{Certificate, LayerCertificate};
 use crate::problem::loads::CanonicalLoads;
 use crate::problem::topology::Topology;
 
-use bounds::{UNIT, ceil_div, lower_bounds};
+use bounds::{Claimed, UNIT, lower_bounds};
 use structure::verify_structure;
 
 /// Checks everything: the structure, that the certificate is for these loads, and every GPU load,
@@ -102,7 +105,8 @@ fn check_bounds(
     loads: &[u64],
     topology: &Topology,
 ) -> Result<(), Error> {
-    let bounds = lower_bounds(loads, topology);
+    let claimed = Claimed { best: claims.lower_bound, without_groups: claims.bound_without_groups };
+    let bounds = lower_bounds(loads, topology, claimed);
     let (lower_bound, bound) = bounds.best;
     if u128::from(claims.lower_bound) != lower_bound || claims.bound != bound {
         let (said, kind) = (claims.lower_bound, claims.bound);
@@ -132,7 +136,7 @@ fn check_bounds(
 fn gpu_loads(phy2log: &[i64], logcnt: &[i64], loads: &[u64], topology: &Topology) -> Vec<u64> {
     let share = |&expert: &i64| {
         let (load, replicas) = (loads[expert as usize], logcnt[expert as usize]);
-        ceil_div(u128::from(load) * UNIT, replicas as u128) as u64
+        (u128::from(load) * UNIT).div_ceil(replicas as u128) as u64
     };
     let cluster = topology.cluster();
     let load = |gpu| phy2log[cluster.slots_of(gpu)].iter().filter(|&&e| e >= 0).map(share).sum();
