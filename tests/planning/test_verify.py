@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,29 @@ def test_corrupted_sizes(name: str) -> None:
             else:
                 assert size in ("num_groups", "num_nodes"), (size, other)
     assert refused >= 20
+
+
+def test_a_signal_ends_it_between_layers() -> None:
+    """The last layer is false; the signal comes long before it is checked."""
+    load = np.random.default_rng(12).integers(1, 2**40, (300, 20))
+    plan = eplb.plan(load, num_gpus=2, policy="deepseek")
+    values = plan.to_dict()
+    values["certificate"]["bound"][-1] = "counting"
+    false = eplb.Plan.from_dict(values)
+    with pytest.raises(VerificationError, match=r"layer 299: .* lower bound"):
+        eplb.verify(false, load)
+
+    def interrupt(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, interrupt)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.02)  # seconds of work, so no busy machine matters
+    try:
+        with pytest.raises(TimeoutError):
+            eplb.verify(false, load)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def test_other_loads() -> None:
