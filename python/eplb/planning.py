@@ -213,14 +213,12 @@ def verify(plan: Plan, load: Any) -> str:
     else:
         loads, which = canonical_loads(summed(load)), ""
     layers = count(plan.num_layers, "layer")
+    _core.verify(plan.placement, plan.certificate if plan.certified else None, loads)
     if not plan.certified:
-        _core.verify_structure(plan.placement)
-        _core.certify(plan.placement, loads)  # raises if the loads are of another model
         return (
             f"structure verified, {layers}; "
             "the plan has no certificate, so no load or bound was checked"
         )
-    _core.verify(plan.placement, plan.certificate, loads)
     return f"verified: structure, GPU loads and lower bounds of {layers}{which}"
 
 

@@ -433,20 +433,35 @@ fn certify(py: Python<'_>, placement: &Placement, loads: &Loads) -> PyResult<Cer
     certificate.map(Certificate).map_err(|error| to_python(py, &error))
 }
 
-#[pyfunction]
-fn verify_structure(py: Python<'_>, placement: &Placement) -> PyResult<()> {
-    py.detach(|| core::verify_structure(&placement.0)).map_err(|error| to_python(py, &error))
+/// Why a verification ended early.
+enum Ended {
+    Refused(core::Error),
+    Interrupted(PyErr),
 }
 
+impl From<core::Error> for Ended {
+    fn from(error: core::Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Checks everything; without a certificate, the structure and the shape of the loads. What a signal
+/// handler raises, such as that of Ctrl-C, ends it between two layers.
 #[pyfunction]
 fn verify(
     py: Python<'_>,
     placement: &Placement,
-    certificate: &Certificate,
+    certificate: Option<&Certificate>,
     loads: &Loads,
 ) -> PyResult<()> {
-    py.detach(|| core::verify(&placement.0, &certificate.0, &loads.0))
-        .map_err(|error| to_python(py, &error))
+    let certificate = certificate.map(|certificate| &certificate.0);
+    let signals = || Python::attach(|py| py.check_signals().map_err(Ended::Interrupted));
+    py.detach(|| core::verify_watched(&placement.0, certificate, &loads.0, signals)).map_err(
+        |ended| match ended {
+            Ended::Refused(error) => to_python(py, &error),
+            Ended::Interrupted(error) => error,
+        },
+    )
 }
 
 #[pymodule]
@@ -457,7 +472,7 @@ mod _core {
     #[pymodule_export]
     use super::{
         Certificate, Loads, Placement, Topology, bounds, certify, efforts, plan, policies,
-        policies_for, policies_of_histories, policies_with_effort, verify, verify_structure,
+        policies_for, policies_of_histories, policies_with_effort, verify,
     };
 
     #[pymodule_export]

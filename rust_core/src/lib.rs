@@ -50,4 +50,4 @@ pub use problem::ratio::rounded_quotient;
 pub use problem::share::{SHARE_UNIT, packing_load};
 pub use problem::topology::{Sizes, Topology};
 pub use verify::structure::verify_structure;
-pub use verify::verify;
+pub use verify::{verify, verify_watched};

@@ -5,7 +5,7 @@ mod reference;
 
 use eplb_core::{
     Bound, CanonicalLoads, Certificate, Error, ErrorKind, LayerCertificate, Placement, Policy,
-    certify, verify, verify_structure,
+    certify, verify, verify_structure, verify_watched,
 };
 use problems::{
     ROW_KINDS, SplitMix64, canonical, global, loads, plan, policies, sizes, sizes_of, topology,
@@ -351,4 +351,64 @@ fn false_certificates_are_refused_with_what_is_true() {
         refusal(&|changed| changed.layers.clear()),
         "the certificate has 0 layers, but the plan has 1"
     );
+}
+
+/// What ends a verification: what is false, or the word of its watch after so many calls.
+#[derive(Debug, PartialEq)]
+enum Ended {
+    Refused,
+    Stopped,
+}
+
+impl From<Error> for Ended {
+    fn from(_: Error) -> Self {
+        Self::Refused
+    }
+}
+
+/// Verifies a plan whose last layer's bound is false; the calls of the watch, which ends it at one.
+fn watched(sizes: [u64; 5], layers: usize, stop_at: usize) -> (usize, Ended) {
+    let loads = canonical(&vec![7; layers * sizes[0] as usize], sizes[0] as usize);
+    let plan = plan(&loads, &sizes_of(sizes), Policy::DeepSeek);
+    let mut certificate = certify(&plan, &loads).unwrap();
+    certificate.layers[layers - 1].lower_bound -= 1;
+    let mut calls = 0;
+    let watch = || {
+        calls += 1;
+        if calls == stop_at { Err(Ended::Stopped) } else { Ok(()) }
+    };
+    let ended = verify_watched(&plan, Some(&certificate), &loads, watch).unwrap_err();
+    (calls, ended)
+}
+
+#[test]
+fn a_watch_is_asked_between_layers_and_may_end_it() {
+    for (sizes, layers, calls) in [
+        // Once each for structure and certificate, and again after 65,536 slots and experts,
+        ([4096, 8192, 1, 1, 64], 5, 2),
+        ([4096, 8192, 1, 1, 64], 6, 4),
+        ([4096, 8192, 1, 1, 64], 12, 6),
+        ([4096, 65536, 1, 1, 64], 7, 14),
+        // or 64 layers.
+        ([8, 8, 1, 1, 2], 64, 2),
+        ([8, 8, 1, 1, 2], 65, 4),
+    ] {
+        assert_eq!(watched(sizes, layers, 0), (calls, Ended::Refused), "{sizes:?}");
+        for stop_at in 1..=calls {
+            assert_eq!(watched(sizes, layers, stop_at), (stop_at, Ended::Stopped), "{sizes:?}");
+        }
+    }
+}
+
+#[test]
+fn without_a_certificate_structure_and_shape_are_checked() {
+    for (plan, certificate, loads) in small_plans() {
+        let unwatched = || Ok::<(), Error>(());
+        assert_eq!(verify_watched(&plan, None, &loads, unwatched), Ok(()));
+        let less = canonical(loads.row(0), loads.experts());
+        for certificate in [None, Some(&certificate)] {
+            let error = verify_watched(&plan, certificate, &less, unwatched).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Load);
+        }
+    }
 }

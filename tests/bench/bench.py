@@ -20,6 +20,7 @@ import main_thread
 import peak_memory
 import plan_times
 import two_threads
+import verify_times
 from answers import WrongAnswerError
 from cases import read_cases
 from machine import machine
@@ -40,6 +41,7 @@ MEASURES: dict[str, Callable[[Case], Measured]] = {
     "threads": two_threads.measure,
     "main thread": main_thread.measure,
     "memory": peak_memory.measure,
+    "verify": verify_times.measure,
 }
 
 

@@ -21,6 +21,7 @@ import plan_times
 import pytest
 import records
 import two_threads
+import verify_times
 from answers import Answer, WrongAnswerError, check
 from cases import Case, Goal, Sizes, layers_of, read_cases
 from planners import PLANNERS
@@ -192,6 +193,10 @@ def test_main_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(not peak_memory.STATUS.exists(), reason="the system tells no peak")
+def test_verifying() -> None:
+    assert verify_times.measure(small("verify"), rounds=1).figures["times planning"] > 0
+
+
 def test_memory() -> None:
     case = CASES["memory, deepseek"]
     figures = peak_memory.measure(case, processes=1).figures

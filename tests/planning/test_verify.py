@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import signal
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +126,30 @@ def test_corrupted_sizes(name: str) -> None:
             else:
                 assert size in ("num_groups", "num_nodes"), (size, other)
     assert refused >= 20
+
+
+def test_a_signal_ends_it_between_layers() -> None:
+    """In less than half of the work of the whole, though the signal comes as it begins."""
+    load = np.random.default_rng(12).integers(1, 2**40, (400, 20))
+    plan = eplb.plan(load, num_gpus=2, policy="deepseek")
+    assert eplb.verify(plan, load).startswith("verified")  # makes the certificate
+    whole = time.process_time()
+    eplb.verify(plan, load)
+    whole = time.process_time() - whole
+
+    def interrupt(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, interrupt)
+    begun = time.process_time()
+    signal.setitimer(signal.ITIMER_VIRTUAL, whole / 20)  # of work, so no busy machine matters
+    try:
+        with pytest.raises(TimeoutError):
+            eplb.verify(plan, load)
+        assert time.process_time() - begun < whole / 2
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def test_other_loads() -> None:

@@ -1,19 +1,19 @@
 //! The lower bounds again, in 128 bits and by other means than the planners'.
+//!
+//! A bound is the least load t of a GPU that its argument allows, and what allows t allows all above
+//! it. So a claimed bound is checked by two questions: is it allowed, and is one less not? Only if
+//! the claim is false, bisection finds the bound, and each question takes near-linear time.
 
 use crate::placement::bound::Bound;
 use crate::problem::topology::Topology;
 
+use super::bins::Bins;
+
 /// The load of a replica counts in 1/720720 of a canonical load.
 pub(super) const UNIT: u128 = 720_720;
 
-/// Up to so many ways to put groups on nodes, or experts on GPUs, the bound is the best of them.
-const ENUMERATED_PACKINGS: u128 = 100_000;
-
-pub(super) fn ceil_div(a: u128, b: u128) -> u128 {
-    a / b + u128::from(!a.is_multiple_of(b))
-}
-
 /// What no plan can beat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
     /// The largest of the bounds, and its kind.
     pub(super) best: (u128, Bound),
@@ -21,196 +21,180 @@ pub(super) struct Bounds {
     pub(super) without_groups: u128,
 }
 
-/// Of equal bounds the kind that comes first is named.
-pub(super) fn lower_bounds(loads: &[u64], topology: &Topology) -> Bounds {
-    let total: u128 = loads.iter().map(|&load| u128::from(load)).sum();
-    let mean = ceil_div(total * UNIT, topology.num_gpus() as u128);
-    let adams = least_largest_share(loads, topology.num_replicas() as u128);
-    let node = ceil_div(
-        least_heaviest_node(loads, topology) * UNIT,
-        (topology.num_gpus() / topology.nodes()) as u128,
-    );
-    let counting = least_countable(loads, topology, mean.max(adams));
-    let packing = packing(loads, topology);
-    let others = [
-        (adams, Bound::Adams),
-        (node, Bound::Node),
-        (packing, Bound::Packing),
-        (counting, Bound::Counting),
-    ];
-    let best = others.into_iter().fold((mean, Bound::Mean), |best, other| {
-        let named_first = other.0 == best.0 && other.1 < best.1;
-        if other.0 > best.0 || named_first { other } else { best }
-    });
-    Bounds { best, without_groups: counting.max(packing) }
+/// What is claimed of [`Bounds`]. It only says where to look first: it changes no answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claimed {
+    pub(super) best: u64,
+    pub(super) without_groups: u64,
 }
 
-/// The least t, `at_least` or more, that counting does not rule out. Found by bisection.
-fn least_countable(loads: &[u64], topology: &Topology, at_least: u128) -> u128 {
-    let rules_out = |t: u128| {
-        let j = 1..topology.slots_per_gpu() as u128;
-        j.into_iter().any(|j| {
-            let (slots, gpus) = (topology.num_replicas() as u128, topology.num_gpus() as u128);
-            t > j && fewest_slots(loads, t, t / (j + 1), j * gpus) > slots
-        })
+/// Of equal bounds the kind that comes first is named.
+pub(super) fn lower_bounds(loads: &[u64], topology: &Topology, claimed: Claimed) -> Bounds {
+    let layer = LayerLimits::new(loads, topology);
+    let total: u128 = layer.weights.iter().sum();
+    let least = |from, claimed: u64, kinds: &[Bound]| {
+        let allows = |t| kinds.iter().all(|&kind| layer.allows(kind, t));
+        least_allowed(from, claimed.into(), total, allows)
     };
-    if at_least == 0 || !rules_out(at_least) {
-        return at_least;
+    let kinds = [Bound::Adams, Bound::Packing, Bound::Counting];
+    let without_groups = least(layer.mean, claimed.without_groups, &kinds);
+    let best = least(without_groups, claimed.best, &[Bound::Node]);
+    let rules_out_less = |&kind: &Bound| best > 0 && !layer.allows(kind, best - 1);
+    let kind = Bound::ALL.into_iter().find(rules_out_less).unwrap_or(Bound::Mean);
+    Bounds { best: (best, kind), without_groups }
+}
+
+/// The least t from `from` on that is allowed, if all above an allowed one are, as is `to`: three
+/// questions if `claimed` is right, else bisection.
+pub(super) fn least_allowed(
+    from: u128,
+    claimed: u128,
+    to: u128,
+    mut allows: impl FnMut(u128) -> bool,
+) -> u128 {
+    if from >= to || allows(from) {
+        return from;
     }
-    let mut ruled_out = at_least;
-    let mut allowed = loads.iter().map(|&load| u128::from(load) * UNIT).sum();
+    if claimed > from && claimed <= to && !allows(claimed - 1) && allows(claimed) {
+        return claimed;
+    }
+    let (mut ruled_out, mut allowed) = (from, to);
     while allowed - ruled_out > 1 {
         let middle = ruled_out.midpoint(allowed);
-        if rules_out(middle) {
-            ruled_out = middle;
-        } else {
+        if allows(middle) {
             allowed = middle;
+        } else {
+            ruled_out = middle;
         }
     }
     allowed
 }
 
-/// The slots that replicas of at most `t` take at least, if at most `bigs` of them are above `small`.
-/// An expert may have a fraction of its replicas big.
-///
-/// An expert takes `b` slots if no replica of it is big, else `a` with as many bigs. Bigs at a price
-/// each cost what they save at most: the least over all prices of what bigs at this price save
-/// beyond it, plus the price of all there may be, is what they save. The price is that of some
-/// expert, or nothing.
-fn fewest_slots(loads: &[u64], t: u128, small: u128, bigs: u128) -> u128 {
-    let replicas = |load: u64, most: u128| ceil_div(u128::from(load) * UNIT, most).max(1);
-    let kinds: Vec<(u128, u128)> = loads
-        .iter()
-        .map(|&load| (replicas(load, small) - replicas(load, t), replicas(load, t)))
-        .collect();
-    let all_small: u128 = kinds.iter().map(|(saved, taken)| saved + taken).sum();
-    let mut prices = kinds.clone();
-    prices.push((0, 1));
-    prices.sort_unstable();
-    prices.dedup();
-    let saved_at = |&(saved, taken): &(u128, u128)| {
-        // The price is saved / taken; count in 1 / taken.
-        let beyond = kinds.iter().map(|kind| (kind.0 * taken).saturating_sub(kind.1 * saved));
-        (beyond.sum::<u128>() + bigs * saved) / taken
-    };
-    all_small - prices.iter().map(saved_at).min().unwrap_or(0)
+/// One layer, as the arguments of the bounds see it.
+pub(super) struct LayerLimits {
+    /// The load of each expert, in replicas' units.
+    weights: Vec<u128>,
+    slots: u128,
+    slots_per_gpu: u128,
+    gpus: u128,
+    pub(super) mean: u128,
+    /// Groups in nodes, if there are several nodes.
+    nodes: Option<Bins>,
+    /// Experts in GPUs, if there is one replica of each.
+    packing: Option<Bins>,
+    gpus_per_node: u128,
 }
 
-/// The least t such that replicas of at most t each suffice for all experts: an expert then needs
-/// ceil(load / t) of the slots. Found by bisection.
-fn least_largest_share(loads: &[u64], slots: u128) -> u128 {
-    let needed = |t: u128| -> u128 {
-        loads.iter().map(|&load| ceil_div(u128::from(load) * UNIT, t).max(1)).sum()
-    };
-    let mut too_small = 0;
-    let mut enough = loads.iter().map(|&load| u128::from(load) * UNIT).max().unwrap_or(0);
-    while enough - too_small > 1 {
-        let middle = too_small.midpoint(enough);
-        if needed(middle) <= slots {
-            enough = middle;
-        } else {
-            too_small = middle;
-        }
-    }
-    enough
-}
-
-/// The least load of the heaviest GPU over all ways to put experts on GPUs, if there is one replica of
-/// each; or a bound of it.
-fn packing(loads: &[u64], topology: &Topology) -> u128 {
-    if topology.num_replicas() > loads.len() {
-        return 0;
-    }
-    let experts = loads.iter().map(|&load| u128::from(load)).collect();
-    least_heaviest(experts, topology.num_gpus()) * UNIT
-}
-
-/// The least load of the heaviest node over all ways to put groups on nodes, or a bound of it.
-fn least_heaviest_node(loads: &[u64], topology: &Topology) -> u128 {
-    let nodes = topology.nodes();
-    if nodes == 1 {
-        return 0;
-    }
-    let groups = loads
-        .chunks(loads.len() / topology.groups())
-        .map(|group| group.iter().map(|&load| u128::from(load)).sum())
-        .collect();
-    least_heaviest(groups, nodes)
-}
-
-/// The least load of the heaviest bin over all ways to put items into bins, if there are two items per
-/// bin or the ways are few enough to enumerate; otherwise a bound by the pigeonhole principle.
-fn least_heaviest(mut items: Vec<u128>, bins: usize) -> u128 {
-    items.sort_unstable();
-    let per_bin = items.len() / bins;
-    if per_bin <= 2 {
-        // Lightest with heaviest.
-        let partner = |i: usize| {
-            if per_bin == 2 { items[items.len() - 1 - i] } else { 0 }
+impl LayerLimits {
+    pub(super) fn new(loads: &[u64], topology: &Topology) -> Self {
+        let weights: Vec<u128> = loads.iter().map(|&load| u128::from(load) * UNIT).collect();
+        let (gpus, nodes) = (topology.num_gpus(), topology.nodes());
+        let whole = |experts: &[u64]| experts.iter().map(|&load| u128::from(load)).sum();
+        let in_nodes = || {
+            let groups = loads.chunks(loads.len() / topology.groups());
+            Bins::new(groups.map(whole).collect(), nodes)
         };
-        return (0..items.len()).map(|i| items[i] + partner(i)).max().unwrap_or(0);
-    }
-    if packings(items.len() as u128, bins as u128) <= ENUMERATED_PACKINGS {
-        let mut least = u128::MAX;
-        enumerate(&items, per_bin, 0, &mut least);
-        return least;
-    }
-    items.reverse();
-    let total: u128 = items.iter().sum();
-    let mut least = ceil_div(total, bins as u128);
-    for j in 0..per_bin {
-        // Of the j * bins + 1 heaviest items one bin holds j + 1.
-        let together: u128 = (0..=j).map(|i| items[j * bins - i]).sum();
-        let beside: u128 = items.iter().rev().take(per_bin - j - 1).sum();
-        least = least.max(together + beside);
-    }
-    least
-}
-
-/// `items! / (per_bin!^bins * bins!)`, or more than is enumerated.
-fn packings(items: u128, bins: u128) -> u128 {
-    if items > 30 {
-        return u128::MAX;
-    }
-    let factorial = |n: u128| (1..=n).product::<u128>();
-    let per_bin = factorial(items / bins);
-    // 30! is below 2^108; divide as early as the result stays whole.
-    (0..bins).fold(factorial(items), |ways, _| ways / per_bin) / factorial(bins)
-}
-
-/// Fills one bin after another: the first item that is left, and every choice of others.
-fn enumerate(items: &[u128], per_bin: usize, peak: u128, least: &mut u128) {
-    let Some((&first, others)) = items.split_first() else {
-        *least = (*least).min(peak);
-        return;
-    };
-    choose(others, per_bin - 1, first, &mut Vec::new(), &mut |bin, rest| {
-        if peak.max(bin) < *least {
-            enumerate(rest, per_bin, peak.max(bin), least);
+        let on_gpus = || Bins::new(loads.iter().map(|&load| load.into()).collect(), gpus);
+        Self {
+            mean: weights.iter().sum::<u128>().div_ceil(gpus as u128),
+            weights,
+            slots: topology.num_replicas() as u128,
+            slots_per_gpu: topology.slots_per_gpu() as u128,
+            gpus: gpus as u128,
+            nodes: (nodes > 1).then(in_nodes),
+            packing: (topology.num_replicas() <= loads.len()).then(on_gpus),
+            gpus_per_node: (gpus / nodes) as u128,
         }
-    });
+    }
+
+    /// Whether an argument allows that no GPU carries more than `t`; all but the mean ask for `t`
+    /// of at least the mean, and counting for what Adams' bound allows.
+    pub(super) fn allows(&self, kind: Bound, t: u128) -> bool {
+        let fit = |bins: &Option<Bins>, most| bins.as_ref().is_none_or(|bins| bins.fit(most));
+        match kind {
+            Bound::Mean => t >= self.mean,
+            Bound::Adams => self.fewest_replicas(t) <= self.slots,
+            Bound::Node => fit(&self.nodes, t * self.gpus_per_node / UNIT),
+            Bound::Packing => fit(&self.packing, t / UNIT),
+            Bound::Counting => self.crowds(t).into_iter().all(|j| self.has_room(t, j)),
+        }
+    }
+
+    /// The replicas that all experts have at least, if none carries more than `t`.
+    fn fewest_replicas(&self, t: u128) -> u128 {
+        self.weights.iter().map(|&weight| replicas(weight, t)).sum()
+    }
+
+    /// The numbers j for which [`Self::fewest_replicas`] has more than j replicas per GPU above
+    /// `t / (j+1)`. The others rule nothing out: all these may be big.
+    ///
+    /// There are two at most, if `t` is at least the mean. For j alone the big ones carry more than
+    /// j / (j+1) of what all GPUs together may, and a second j leaves too little for a third.
+    pub(super) fn crowds(&self, t: u128) -> Vec<u128> {
+        let end = self.fewest_replicas(t).div_ceil(self.gpus).min(self.slots_per_gpu).min(t);
+        // An expert is above t / (j+1) from this j on.
+        let mut first_big = vec![0; end as usize];
+        for &weight in self.weights.iter().filter(|&&weight| weight * end > t) {
+            first_big[(t / weight) as usize] += replicas(weight, t);
+        }
+        let bigs = first_big.iter().scan(0, |bigs, &first| {
+            *bigs += first;
+            Some(*bigs)
+        });
+        (0..).zip(bigs).skip(1).filter(|(j, bigs)| *bigs > j * self.gpus).map(|(j, _)| j).collect()
+    }
+
+    /// Whether there are slots for replicas of at most `t` of which at most `j` on each GPU are above
+    /// `t / (j+1)`. An expert may have a fraction of its replicas big.
+    ///
+    /// An expert takes `b` slots if no replica of it is big, else `a` with as many bigs. Bigs at a
+    /// price each cost what they save at most: the least over all prices of what bigs at this price
+    /// save beyond it, plus the price of all there may be, is what they save. As the price rises,
+    /// the experts that pay it have fewer bigs. It is best as soon as these are not too many, and is
+    /// that of some expert, or nothing.
+    fn has_room(&self, t: u128, j: u128) -> bool {
+        let (small, room) = (t / (j + 1), j * self.gpus);
+        let all_small: u128 = self.weights.iter().map(|&weight| replicas(weight, small)).sum();
+        let big = self.weights.iter().filter(|&&weight| weight > small);
+        let price = |&weight: &u128| {
+            let taken = replicas(weight, t);
+            Price { saved: replicas(weight, small) - taken, taken }
+        };
+        let experts: Vec<Price> = big.map(price).collect();
+        let mut prices = experts.clone();
+        prices.push(Price { saved: 0, taken: 1 });
+        prices.sort_unstable_by(|a, b| (a.saved * b.taken).cmp(&(b.saved * a.taken)));
+        let best = prices.partition_point(|price| price.bigs_beyond(&experts) > room);
+        all_small - prices[best].saved_by(room, &experts) <= self.slots
+    }
 }
 
-/// Calls `found` with the load of a bin and the items left, for every choice of `wanted` items.
-fn choose(
-    items: &[u128],
-    wanted: usize,
-    load: u128,
-    left: &mut Vec<u128>,
-    found: &mut dyn FnMut(u128, &[u128]),
-) {
-    if wanted == 0 {
-        let before = left.len();
-        left.extend_from_slice(items);
-        found(load, left);
-        left.truncate(before);
-        return;
+/// The replicas of an expert that carry at most `most` each.
+fn replicas(weight: u128, most: u128) -> u128 {
+    // A division takes as long as all the rest: one is enough, and most need none.
+    if weight <= most { 1 } else { (weight - 1) / most + 1 }
+}
+
+/// The price of a big replica, `saved / taken` slots: what an expert saves by `taken` bigs.
+#[derive(Debug, Clone, Copy)]
+struct Price {
+    saved: u128,
+    taken: u128,
+}
+
+impl Price {
+    /// The bigs of experts to whom each is worth more than this.
+    fn bigs_beyond(self, experts: &[Self]) -> u128 {
+        let beyond = |expert: &&Self| expert.saved * self.taken > expert.taken * self.saved;
+        experts.iter().filter(beyond).map(|expert| expert.taken).sum()
     }
-    if items.len() < wanted {
-        return;
+
+    /// What `room` bigs save at most, in whole slots.
+    fn saved_by(self, room: u128, experts: &[Self]) -> u128 {
+        // Counted in 1 / taken.
+        let beyond = experts
+            .iter()
+            .map(|expert| (expert.saved * self.taken).saturating_sub(expert.taken * self.saved));
+        (beyond.sum::<u128>() + room * self.saved) / self.taken
     }
-    choose(&items[1..], wanted - 1, load + items[0], left, found);
-    left.push(items[0]);
-    choose(&items[1..], wanted, load, left, found);
-    left.pop();
 }

@@ -1,8 +1,16 @@
 //! The structure of a placement: what can be checked without loads.
 
+use std::ops::Range;
+
 use crate::error::{Error, Place};
 use crate::placement::Placement;
 use crate::problem::topology::Topology;
+
+/// A watch is asked after about so many slots and experts, but not within a layer,
+const WATCHED_ENTRIES: usize = 1 << 16;
+
+/// and at least after so many layers: the packings of a small one may take a millisecond.
+const WATCHED_LAYERS: usize = 64;
 
 /// Checks what needs no loads: every expert has a slot, every slot is empty (-1) or has an expert of
 /// the model, counts and ranks are those of the slots, and groups are whole on their nodes, equally
@@ -11,6 +19,39 @@ use crate::problem::topology::Topology;
 /// # Errors
 /// The first thing that is false.
 pub fn verify_structure(placement: &Placement) -> Result<(), Error> {
+    verify_structure_watched(placement, &mut || Ok(()))
+}
+
+/// The same, with a `watch` that may end it.
+pub(super) fn verify_structure_watched<E: From<Error>>(
+    placement: &Placement,
+    watch: &mut impl FnMut() -> Result<(), E>,
+) -> Result<(), E> {
+    check_sizes(placement)?;
+    for layer in watched(0..placement.layers(), placement.topology(), watch) {
+        check_layer(layer?, placement)?;
+    }
+    Ok(())
+}
+
+/// Each of these layers, with calls of `watch` between them: one before the first, and one before
+/// every layer if they are large.
+pub(super) fn watched<E>(
+    layers: Range<usize>,
+    topology: &Topology,
+    watch: &mut impl FnMut() -> Result<(), E>,
+) -> impl Iterator<Item = Result<usize, E>> {
+    let entries = topology.num_experts() + topology.num_replicas();
+    let unwatched = (WATCHED_ENTRIES / entries).clamp(1, WATCHED_LAYERS);
+    layers.map(move |layer| {
+        if layer % unwatched == 0 {
+            watch()?;
+        }
+        Ok(layer)
+    })
+}
+
+fn check_sizes(placement: &Placement) -> Result<(), Error> {
     let (slots, experts) =
         (placement.topology().num_replicas(), placement.topology().num_experts());
     let sizes = [
@@ -25,14 +66,17 @@ pub fn verify_structure(placement: &Placement) -> Result<(), Error> {
             return Err(Error::falsehood(Place::default(), claim));
         }
     }
-    for layer in 0..placement.layers() {
-        let phy2log = &placement.phy2log()[layer * slots..][..slots];
-        let rank = &placement.rank()[layer * slots..][..slots];
-        let logcnt = &placement.logcnt()[layer * experts..][..experts];
-        check_copies(layer, phy2log, rank, logcnt)?;
-        check_groups(layer, phy2log, placement.topology())?;
-    }
     Ok(())
+}
+
+fn check_layer(layer: usize, placement: &Placement) -> Result<(), Error> {
+    let topology = placement.topology();
+    let (slots, experts) = (topology.num_replicas(), topology.num_experts());
+    let phy2log = &placement.phy2log()[layer * slots..][..slots];
+    let rank = &placement.rank()[layer * slots..][..slots];
+    let logcnt = &placement.logcnt()[layer * experts..][..experts];
+    check_copies(layer, phy2log, rank, logcnt)?;
+    check_groups(layer, phy2log, topology)
 }
 
 /// Every expert has `logcnt` slots, at least one, whose ranks are 0, 1, ..., `logcnt` - 1.
