@@ -108,8 +108,9 @@ class Stated:
             )
 
     def _words(self) -> str:
-        layers = " or ".join(str(number) for number in dict.fromkeys(self.layers))
-        layers = f"{layers} {'layer' if layers == '1' else 'layers'}" if layers else ""
+        *fewer, most = sorted({*self.layers}) or [0]
+        numbers = f"{', '.join(map(str, fewer))} or {most}" if fewer else str(most)
+        layers = f"{numbers} {'layer' if numbers == '1' else 'layers'}" if most else ""
         experts = "" if self.num_experts is None else count(self.num_experts, "expert")
         return " x ".join(filter(None, (layers, experts)))
 
