@@ -40,13 +40,14 @@ from eplb.cli.options import (
     WrittenBy,
     spell,
 )
-from eplb.cli.output import WIDTH, busy, columns, fitted, say
+from eplb.cli.output import WIDTH, busy, columns, fitted, say, table_text
 from eplb.engines import moe_layers_of
 from eplb.summary import at_most, global_note, percent, ratio
 from eplb.text import count
 
-# Headings of the table behind that of the policy.
+# Headings of the table.
 _WIDE = (
+    "policy\n",
     "balancedness\nmean",
     "\nworst",
     "gap to bound\nmean",
@@ -55,6 +56,7 @@ _WIDE = (
     "planning\nms",
 )
 _NARROW = (
+    "policy\n",
     "balanced-\nness mean",
     "\nworst",
     "gap to\nbound",
@@ -62,7 +64,7 @@ _NARROW = (
     "dupli-\ncates",
     "plan\nms",
 )
-_PLANNING = 5
+_PLANNING = 6
 
 
 def compare_command(
@@ -130,28 +132,20 @@ def comparison_text(comparison: Comparison, metric: str | None = None, passes: i
 
     A narrow terminal gets one of 60 columns. The metric is a mean over so many passes.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     narrow = columns() < WIDTH
-    space = 1 if metric or narrow else 2  # 80 columns with one more column
-    table = Table(box=None, pad_edge=False, padding=(0, space, 0, 0))
-    table.add_column("policy\n")
     headings = [*(_NARROW if narrow else _WIDE), *([f"as\n{metric}"] if metric else [])]
-    left_out = _PLANNING if narrow and metric else None
-    for at, heading in enumerate(headings):
-        if at != left_out:
-            table.add_column(heading, justify="right")
-    best = min(_gap(row) for row in comparison.rows)
-    for row in comparison.rows:
-        name, *cells = _cells(row, metric)
-        shown_cells = [cell for at, cell in enumerate(cells) if at != left_out]
-        table.add_row(name, *shown_cells, style="green" if _gap(row) == best else "")
-    console = Console(width=2 * WIDTH, highlight=False)  # long figures are not cut
-    with console.capture() as capture:
-        console.print(table)
+    cells = [_cells(row, metric) for row in comparison.rows]
+    if narrow and metric:
+        headings, *cells = (
+            [text for at, text in enumerate(line) if at != _PLANNING] for line in (headings, *cells)
+        )
+    gaps = [_gap(row) for row in comparison.rows]
+    best = [number for number, gap in enumerate(gaps) if gap == min(gaps)]
+    # 80 columns with one more column
+    space = 1 if metric or narrow else 2
+    table = table_text(headings, cells, space=space, left=[0], green=best)
     above, below = "\n".join(_sizes_lines(comparison)), "\n".join(formula_lines(metric, passes))
-    lines = [fitted(above), "", capture.get().rstrip("\n"), *([fitted(below)] if below else [])]
+    lines = [fitted(above), "", table, *([fitted(below)] if below else [])]
     return "\n".join(lines)
 
 

@@ -88,16 +88,20 @@ def table_text(
     *,
     space: int = 1,
     left: Sequence[int] = (),
+    green: Sequence[int] = (),
 ) -> str:
-    """A table without lines; columns align right, but those of the numbers ``left``."""
+    """A table without lines; columns align right, but those of the numbers ``left``.
+
+    Rows of the numbers ``green`` have that colour if standard output supports it.
+    """
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, space, 0, 0))
     for column, heading in enumerate(headings):
         table.add_column(heading, justify="left" if column in left else "right")
-    for row in rows:
-        table.add_row(*row)
+    for number, row in enumerate(rows):
+        table.add_row(*row, style="green" if number in green else "")
     console = Console(width=2 * WIDTH, highlight=False)  # long figures are not cut
     with console.capture() as capture:
         console.print(table)

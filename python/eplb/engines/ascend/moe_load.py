@@ -53,6 +53,7 @@ def read(folder: Path, key: str | None = None) -> DecodedLoads:
     if not files:
         raise LoadError("it has no moe_load_*.npy")
     tables: list[npt.NDArray[np.uint64]] = []
+    loads = 0
     for path in files:
         with named_in_errors(path):
             values = values_of(bytes_of(path), path.suffix)
@@ -62,7 +63,8 @@ def read(folder: Path, key: str | None = None) -> DecodedLoads:
                 f"{path.name} has shape {list(tables[-1].shape)}; expected [layers, ranks, slots of "
                 f"a rank], as {files[0].name}"
             )
-        if sum(table.size for table in tables) > limits.MAX_LOADS:
+        loads += tables[-1].size
+        if loads > limits.MAX_LOADS:
             raise LoadError(f"its files have more than {limits.MAX_LOADS} loads")
     return DecodedLoads(
         np.stack(tables), axes=_AXES, notes=(f"{count(len(tables), 'file')}, each a window",)
