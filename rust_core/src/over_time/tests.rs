@@ -6,7 +6,7 @@ use super::complete::complete;
 use super::exhaustive::Exhaustive;
 use super::fleet::Fleet;
 use super::objective::{Objective, mean_and_deviation, potential, potential_of_any, power, slope};
-use super::previous::Previous;
+use super::previous::{Previous, zones_of_experts};
 use super::screen::Screen;
 use super::search::{Limits, MoveFinder, Step, improve};
 use super::state::{EMPTY, Move, State};
@@ -377,6 +377,27 @@ fn sizes_of_a_previous_placement_are_checked() {
     {
         assert_eq!(layers(entries, num_slots, num_gpus), None);
     }
+}
+
+#[test]
+fn groups_stay_on_the_nodes_that_hold_them() {
+    // 4 groups of 2 experts on 2 nodes of one GPU each.
+    let fleet = Fleet::from_ranges(8, 4, vec![0..4, 4..8], vec![0..1, 1..2]);
+    let zones = |slots: [u16; 8]| {
+        zones_of_experts(7, &slots, &fleet).map_err(|error| (error.place(), error.to_string()))
+    };
+    assert_eq!(zones([2, 3, 4, 5, 6, 7, 0, 1]), Ok(vec![1, 1, 0, 0, 0, 0, 1, 1]));
+    // A group that is nowhere goes where there is room: node 1, and then both where there is most.
+    assert_eq!(zones([2, 3, 4, 5, EMPTY, EMPTY, 0, 1]), Ok(vec![1, 1, 0, 0, 0, 0, 1, 1]));
+    assert_eq!(zones([2, 3, 4, 5, EMPTY, EMPTY, EMPTY, 4]).unwrap_err().0, Place::slot(7, 7));
+    assert_eq!(zones([2, EMPTY, EMPTY, EMPTY, 0, 1, 6, 7]), Ok(vec![1, 1, 0, 0, 0, 0, 1, 1]));
+    assert_eq!(zones([EMPTY; 8]), Ok(vec![0, 0, 1, 1, 0, 0, 1, 1]));
+    let (place, error) = zones([2, 3, 4, 5, 3, 7, 0, 1]).unwrap_err();
+    assert_eq!(place, Place::slot(7, 4));
+    assert!(error.contains("group 1 is on node 1 and on node 0"), "{error}");
+    let (place, error) = zones([0, 2, 4, 5, 6, 7, EMPTY, EMPTY]).unwrap_err();
+    assert_eq!(place, Place::slot(7, 2));
+    assert!(error.contains("group 2 is one too many on node 0"), "{error}");
 }
 
 #[test]
