@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use eplb_core::{
-    CanonicalLoads, HistoryOptions, LoadHistory, Migration, MigrationOptions, MoveLimit, Previous,
-    Sizes, Topology, replan, transfers, verify_structure,
+    CanonicalLoads, Cluster, HistoryOptions, LoadHistory, Migration, MigrationOptions, MoveLimit,
+    Previous, Sizes, Topology, replan, transfers, verify_structure,
 };
 
 use super::Bytes;
@@ -13,8 +13,7 @@ use super::Bytes;
 /// A placement in force, as [`Previous`], and its owner.
 struct Held {
     phy2log: Vec<i64>,
-    num_slots: usize,
-    num_gpus: usize,
+    cluster: Cluster,
 }
 
 /// Makes sizes, windows, a placement in force and options from `bytes`, and plans an update.
@@ -27,11 +26,8 @@ pub(crate) fn check(bytes: &[u8]) {
     let history = changed(&mut bytes, history);
     let held = (bytes.below(4) > 0).then(|| held(&mut bytes, &sizes, layers));
     let options = options(&mut bytes);
-    let previous = held.as_ref().map(|held| Previous {
-        phy2log: &held.phy2log,
-        num_slots: held.num_slots,
-        num_gpus: held.num_gpus,
-    });
+    let previous =
+        held.as_ref().map(|held| Previous { phy2log: &held.phy2log, cluster: &held.cluster });
     let made = replan(&history, &topology, previous, options, 1);
     assert_eq!(made, replan(&history, &topology, previous, options, 3));
     let fits = topology.slots_per_gpu() <= topology.num_experts() / topology.nodes();
@@ -42,7 +38,7 @@ pub(crate) fn check(bytes: &[u8]) {
         return;
     };
     assert!(fits && known);
-    check_placement(&made, &topology, held.as_ref());
+    check_placement(&made, &topology, held.as_ref(), options.fill);
     check_limits(&made, &history, options, held.as_ref());
     if let Some(previous) = previous {
         check_transfers(previous, &made, &topology);
@@ -147,26 +143,27 @@ fn held(bytes: &mut Bytes<'_>, sizes: &Sizes, layers: usize) -> Held {
     if bytes.below(32) == 1 {
         phy2log.truncate(bytes.number() as usize % phy2log.len());
     }
-    Held { phy2log, num_slots, num_gpus }
+    let cluster = Cluster::uniform(num_gpus as u64, per_gpu as u64, 1).expect("a small cluster");
+    Held { phy2log, cluster }
 }
 
 impl Held {
     /// Whether it has whole layers, and experts of the model alone.
     fn is_known(&self, layers: usize, experts: usize) -> bool {
-        self.phy2log.len() == layers * self.num_slots
+        self.phy2log.len() == layers * self.cluster.num_slots()
             && self.phy2log.iter().all(|expert| (-1..experts as i64).contains(expert))
     }
 
     fn per_gpu(&self) -> usize {
-        self.num_slots / self.num_gpus
+        self.cluster.num_slots() / self.cluster.num_gpus()
     }
 
     /// What a GPU holds, nothing if it is new.
     fn on(&self, layer: usize, gpu: usize) -> &[i64] {
-        if gpu >= self.num_gpus {
+        if gpu >= self.cluster.num_gpus() {
             return &[];
         }
-        &self.phy2log[layer * self.num_slots + gpu * self.per_gpu()..][..self.per_gpu()]
+        &self.phy2log[layer * self.cluster.num_slots()..][self.cluster.slots_of(gpu)]
     }
 }
 
@@ -188,7 +185,7 @@ fn options(bytes: &mut Bytes<'_>) -> MigrationOptions {
         max_moves,
         max_moves_after_shift,
         max_copies: (bytes.below(2) == 1).then(|| bytes.below(60)),
-        fill: false,
+        fill: bytes.below(2) == 1,
     }
 }
 
@@ -197,7 +194,7 @@ fn count(slots: &[i64], expert: i64) -> usize {
 }
 
 /// Every expert has a slot, groups are whole, and no GPU has an expert twice that it did not have so.
-fn check_placement(made: &Migration, topology: &Topology, held: Option<&Held>) {
+fn check_placement(made: &Migration, topology: &Topology, held: Option<&Held>, fill: bool) {
     verify_structure(&made.placement).expect("the placement is valid");
     let (slots, per_gpu) = (topology.num_replicas(), topology.slots_per_gpu());
     for (layer, row) in made.placement.phy2log().chunks_exact(slots).enumerate() {
@@ -216,7 +213,7 @@ fn check_placement(made: &Migration, topology: &Topology, held: Option<&Held>) {
         }
         assert_eq!(made.layers[layer].copies, copies);
         assert_eq!(made.layers[layer].kept, copies == 0);
-        assert!(held.is_some() || filled == slots, "a new plan leaves no slot empty");
+        assert!(filled == slots || (held.is_some() && !fill), "a slot is empty");
     }
 }
 
@@ -243,15 +240,15 @@ fn check_limits(
             (0..topology.num_gpus()).flat_map(|gpu| held.on(layer, gpu)).copied().collect();
         let there = there.iter().filter(|&&expert| expert >= 0).count();
         // With fewer slots on a GPU than before some experts may have to leave.
-        let unplaced = if held.per_gpu() <= topology.slots_per_gpu() {
-            topology.num_experts() - there
-        } else {
-            topology.num_experts()
+        let exact = held.per_gpu() <= topology.slots_per_gpu() && !options.fill;
+        let unplaced = match exact {
+            true => topology.num_experts() - there,
+            // Slots that are filled, and experts that make room for them.
+            false => topology.num_experts() + 2 * topology.num_replicas(),
         };
         let mut most = copies(options.max_moves);
         if unplaced > 0 || made.shifted {
             let after = copies(options.max_moves_after_shift);
-            let exact = held.per_gpu() <= topology.slots_per_gpu();
             most = if exact { after } else { most.max(after) };
         }
         if history.rows()[layer] == 0 {
@@ -270,15 +267,14 @@ fn check_limits(
 fn check_transfers(previous: Previous<'_>, made: &Migration, topology: &Topology) {
     let list = transfers(previous, made.placement.phy2log(), topology).expect("both fit");
     let (slots, per_gpu) = (topology.num_replicas(), topology.slots_per_gpu());
-    let old_per_gpu = previous.num_slots / previous.num_gpus;
+    let Previous { phy2log, cluster } = previous;
     let mut written = BTreeSet::new();
     for (layer, row) in made.placement.phy2log().chunks_exact(slots).enumerate() {
-        let old = &previous.phy2log[layer * previous.num_slots..][..previous.num_slots];
+        let old = &phy2log[layer * cluster.num_slots()..][..cluster.num_slots()];
         for (slot, &expert) in row.iter().enumerate() {
             let (gpu, position) = (slot / per_gpu, slot % per_gpu);
-            let same = gpu < previous.num_gpus
-                && position < old_per_gpu
-                && old[gpu * old_per_gpu + position] == expert;
+            let same = gpu < cluster.num_gpus()
+                && old[cluster.slots_of(gpu)].get(position) == Some(&expert);
             if expert >= 0 && !same {
                 written.insert((layer, gpu, position, expert as usize));
             }

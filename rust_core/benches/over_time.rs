@@ -104,8 +104,7 @@ fn measure(case: &Case) -> [f64; 4] {
         let update = |previous: Option<&Migration>| {
             let previous = previous.map(|migration| Previous {
                 phy2log: migration.placement.phy2log(),
-                num_slots: case.slots,
-                num_gpus: case.gpus,
+                cluster: topology.cluster(),
             });
             let start = Instant::now();
             let options = MigrationOptions::default();

@@ -39,7 +39,7 @@ pub use placement::bound::Bound;
 pub use placement::certificate::{Certificate, LayerCertificate};
 pub use planner::{Plan, plan, policies_for};
 pub use problem::Problem;
-pub use problem::cluster::{Cluster, Gpu, GpuState};
+pub use problem::cluster::{Cluster, Gpu, GpuState, MAX_SPEED};
 pub use problem::history::layer::{HistoryOptions, LayerState};
 pub use problem::history::{HistoryState, LoadHistory};
 pub use problem::loads::CanonicalLoads;

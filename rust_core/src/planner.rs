@@ -20,6 +20,12 @@ use crate::published::{Published, Rule};
 /// # Errors
 /// The policy has no plan for these sizes; an option is invalid.
 fn planner_of(options: Options, topology: &Topology) -> Result<Box<dyn LayerPlanner>, Error> {
+    if options.policy != Policy::MultiWindow && topology.cluster().uniform_slots().is_none() {
+        let policy = parameter("policy", options.policy);
+        let problem = [policy, " plans equal GPUs only, all of them in use".into()];
+        let multiwindow = parameter("policy", Policy::MultiWindow);
+        return Err(Error::new(ErrorKind::Topology, problem).hint(["try ".into(), multiwindow]));
+    }
     Ok(match options.policy {
         Policy::DeepSeek => Box::new(Published::new(Rule::DeepSeek, topology)),
         Policy::Adaptive => Box::new(Published::new(Rule::Adaptive, topology)),

@@ -147,8 +147,7 @@ fn answers_over_time_are_those_of_every_build() {
         let planned = eplb_core::plan(&problem.unwrap(), 2).unwrap().into_placement();
         let digest = history.digest();
         history.observe(&window(i, 103), 1).unwrap();
-        let (num_slots, num_gpus) = (topology.num_replicas(), topology.num_gpus());
-        let previous = Previous { phy2log: planned.phy2log(), num_slots, num_gpus };
+        let previous = Previous { phy2log: planned.phy2log(), cluster: topology.cluster() };
         let options = MigrationOptions::default();
         let update = replan(&history, &topology, Some(previous), options, 2).unwrap();
         let found = [digest, planned.digest(), update.placement.digest()];
@@ -186,7 +185,7 @@ fn over_time_long_histories_and_their_updates_are_those_of_every_build() {
         if history.shifted() != [false; 3] {
             shifts.push((index, history.shifted()));
         }
-        let previous = Previous { phy2log: &slots, num_slots: 24, num_gpus: 8 };
+        let previous = Previous { phy2log: &slots, cluster: topology.cluster() };
         let options = MigrationOptions {
             max_moves: MoveLimit::Number(2),
             max_moves_after_shift: MoveLimit::Number(9),
@@ -198,7 +197,7 @@ fn over_time_long_histories_and_their_updates_are_those_of_every_build() {
         slots = update.placement.phy2log().to_vec();
         let moved = [0, 1, 2].map(|layer| update.layers[layer].copies);
         // What an update reaches is where the next one begins, if both count in the same unit.
-        let previous = Previous { phy2log: &slots, num_slots: 24, num_gpus: 8 };
+        let previous = Previous { phy2log: &slots, cluster: topology.cluster() };
         let nothing = MigrationOptions { max_copies: Some(0), ..options };
         let kept = replan(&history, &topology, Some(previous), nothing, 1).unwrap();
         for (layer, kept) in update.layers.iter().zip(&kept.layers) {

@@ -171,20 +171,44 @@ fn hints_work_when_followed() {
 }
 
 #[test]
-fn a_cluster_of_equal_gpus_is_a_topology_and_another_is_refused() {
+fn a_cluster_of_equal_gpus_is_a_topology_like_its_sizes() {
     let cluster = Cluster::uniform(4, 3, 2).unwrap();
     let made = Topology::of_cluster(8, 2, cluster.clone()).unwrap();
     assert_eq!(made, of([8, 12, 2, 2, 4]).unwrap());
-    for change in [
-        |gpu: &mut Gpu| gpu.slots = 4,
-        |gpu: &mut Gpu| gpu.speed *= 2,
-        |gpu: &mut Gpu| gpu.state = GpuState::Dead,
-        |gpu: &mut Gpu| gpu.node = 1,
-    ] {
-        let mut gpus = cluster.gpus().to_vec();
-        change(&mut gpus[1]);
-        let error = Topology::of_cluster(8, 2, Cluster::new(gpus).unwrap()).unwrap_err();
-        assert!(error.to_string().starts_with("the GPUs of the cluster are not equal"), "{error}");
-    }
-    assert!(Topology::of_cluster(13, 1, cluster).is_err());
+    let error = Topology::of_cluster(13, 1, cluster).unwrap_err();
+    assert_eq!(error.to_string(), of([13, 12, 1, 2, 4]).unwrap_err().to_string());
+}
+
+fn gpu(node: u32, slots: u32, state: GpuState) -> Gpu {
+    Gpu { node, slots, speed: 1, state }
+}
+
+#[test]
+fn gpus_that_are_not_in_use_are_left_out() {
+    use GpuState::{Dead, Draining, Live};
+    let gpus = vec![gpu(0, 4, Live), gpu(1, 5, Dead), gpu(2, 3, Live), gpu(2, 3, Draining)];
+    let topology = Topology::of_cluster(6, 2, Cluster::new(gpus.clone()).unwrap()).unwrap();
+    assert_eq!((topology.num_replicas(), topology.slots_per_gpu()), (15, 4));
+    assert_eq!((topology.num_nodes(), topology.nodes(), topology.groups()), (3, 2, 2));
+    // Three groups are not divisible by the two nodes that are in use.
+    let global = Topology::of_cluster(6, 3, Cluster::new(gpus.clone()).unwrap()).unwrap();
+    assert_eq!((global.nodes(), global.groups(), global.is_global()), (1, 1, true));
+    let refused = |experts, groups| {
+        let cluster = Cluster::new(gpus.clone()).unwrap();
+        Topology::of_cluster(experts, groups, cluster).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused(9, 1),
+        "the GPUs in use have 7 slots for 9 experts; expected at least one slot for each expert: 2 more"
+    );
+    assert_eq!(refused(7, 2), "num_experts=7 is not divisible by num_groups=2");
+    let small = vec![gpu(0, 4, Live), gpu(2, 2, Live)];
+    let error = Topology::of_cluster(6, 2, Cluster::new(small).unwrap()).unwrap_err().to_string();
+    assert!(error.starts_with("the GPUs in use of node 2 have 2 slots for 3 experts;"), "{error}");
+    assert!(
+        error.ends_with("1 more; without groups experts can go to other nodes: try num_groups=1")
+    );
+    assert!(refused(0, 1).starts_with("num_experts=0 is too small"));
+    assert!(refused(6, 0).starts_with("num_groups=0 is too small"));
+    assert!(refused(1 << 20, 1).starts_with("num_experts=1048576 is too large"));
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::cost::group_packing::least_peak;
+use crate::cost::unequal;
 use crate::kernel::probe::Silent;
 use crate::placement::bound::{Bound, LayerBound};
 use crate::problem::share::{SHARE_UNIT, packing_load};
@@ -23,6 +24,9 @@ pub(crate) struct LowerBounds {
 impl LowerBounds {
     /// The largest of all bounds.
     pub(crate) fn best(&mut self, loads: &[u64], topology: &Topology) -> LayerBound {
+        if topology.cluster().uniform_slots().is_none() {
+            return unequal::best(loads, topology);
+        }
         let mut replication = std::mem::take(&mut self.replication);
         replication.start(loads);
         replication.append_adams(topology.num_replicas() - loads.len(), &mut Silent);

@@ -7,6 +7,7 @@ use crate::kernel::threads::{share_out, worth};
 use crate::layer_planner::Findings;
 use crate::placement::Placement;
 use crate::placement::certificate::{Certificate, LayerCertificate};
+use crate::problem::cluster::Gpu;
 use crate::problem::loads::CanonicalLoads;
 
 /// What `placement` costs under `loads`, which need not be the loads that it was made for.
@@ -31,13 +32,17 @@ pub(crate) fn certify_with(
     threads: usize,
 ) -> Certificate {
     let mut bounds = LowerBounds::default();
+    let cluster = placement.topology().cluster();
+    let total_speed = cluster.total_speed();
     let layers = gpu_loads(placement, loads, threads).into_iter().zip(findings).enumerate();
     let row = |(layer, (gpu_load, findings)): (usize, (Vec<u64>, &Findings))| {
         let best = || bounds.best(loads.row(layer), placement.topology());
         let bound = findings.bound.unwrap_or_else(best);
+        let time = |(&load, gpu): (&u64, &Gpu)| load.div_ceil(u64::from(gpu.speed));
         LayerCertificate {
-            max_load: gpu_load.iter().copied().max().unwrap_or(0),
+            max_load: gpu_load.iter().zip(cluster.gpus()).map(time).max().unwrap_or(0),
             gpu_load,
+            total_speed,
             lower_bound: bound.load,
             bound: bound.kind,
             bound_without_groups: bound.without_groups,

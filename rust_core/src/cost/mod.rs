@@ -4,3 +4,4 @@ pub(crate) mod bounds;
 pub(crate) mod certify;
 pub(crate) mod gpu_loads;
 pub(crate) mod group_packing;
+mod unequal;

@@ -5,10 +5,14 @@ use std::ops::Range;
 
 use crate::error::Error;
 use crate::over_time::error;
+use crate::over_time::multiwindow::logical;
+use crate::placement;
 use crate::problem::topology::Topology;
 
 /// GPUs with their slots, in zones. Experts never move between zones: if expert groups are kept on
 /// nodes, every node is a zone, otherwise all GPUs are one.
+///
+/// Only slots of GPUs in use are counted here; the others have none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fleet {
     experts: usize,
@@ -17,27 +21,45 @@ pub(crate) struct Fleet {
     gpu_of: Vec<u32>,
     zones: Vec<Range<usize>>,
     zone_of: Vec<u32>,
+    /// The slot of each one here among all slots of the cluster.
+    slot_of_cluster: Vec<u32>,
 }
 
 impl Fleet {
     /// The slots of a topology, whose GPUs are in the order of their nodes.
     pub(crate) fn new(topology: &Topology) -> Self {
         let cluster = topology.cluster();
-        let nodes: Vec<u32> = cluster.gpus().iter().map(|gpu| gpu.node).collect();
-        let zone = |node: usize| {
-            let first = nodes.partition_point(|&other| (other as usize) < node);
-            first..nodes.partition_point(|&other| other as usize <= node)
-        };
-        // A plan that ignores groups and nodes has one zone, however many nodes the cluster has.
-        let whole = |_| 0..cluster.num_gpus();
-        let zones: Vec<_> = match topology.nodes() {
-            1 => (0..1).map(whole).collect(),
-            nodes => (0..nodes).map(zone).collect(),
-        };
-        let slots = (0..cluster.num_gpus()).map(|gpu| cluster.slots_of(gpu)).collect();
+        let mut slots = Vec::with_capacity(cluster.num_gpus());
+        let mut slot_of_cluster = Vec::with_capacity(cluster.used_slots());
+        for gpu in 0..cluster.num_gpus() {
+            let first = slot_of_cluster.len();
+            if cluster.is_used(gpu) {
+                slot_of_cluster.extend(cluster.slots_of(gpu).map(|slot| slot as u32));
+            }
+            slots.push(first..slot_of_cluster.len());
+        }
+        // A plan that ignores groups and nodes has one zone, however many nodes the cluster has. A
+        // node without GPUs in use belongs to the zone before it.
+        let nodes = cluster.used_nodes();
+        let starts = nodes.iter().skip(1).filter(|_| topology.nodes() > 1);
+        let first_gpu = |&node: &u32| cluster.gpus().partition_point(|gpu| gpu.node < node);
+        let mut starts: Vec<usize> = std::iter::once(0).chain(starts.map(first_gpu)).collect();
+        starts.push(cluster.num_gpus());
+        let zones: Vec<_> = starts.windows(2).map(|pair| pair[0]..pair[1]).collect();
         // One zone has one group: experts then go anywhere.
         let groups = if zones.len() == 1 { 1 } else { topology.groups() };
-        Self::from_ranges(topology.num_experts(), groups, slots, zones)
+        let fleet = Self::from_ranges(topology.num_experts(), groups, slots, zones);
+        Self { slot_of_cluster, ..fleet }
+    }
+
+    /// Writes the experts of these slots as a row of `phy2log`.
+    pub(crate) fn write(&self, experts: &[u16], phy2log: &mut [i64]) {
+        if self.slot_of_cluster.len() < phy2log.len() {
+            phy2log.fill(placement::EMPTY);
+        }
+        for (&slot, &expert) in self.slot_of_cluster.iter().zip(experts) {
+            phy2log[slot as usize] = logical(expert);
+        }
     }
 
     /// Consecutive ranges of slots, one for each GPU, and of GPUs, one for each zone.
@@ -50,8 +72,9 @@ impl Fleet {
         let spread = |ranges: &[Range<usize>]| {
             (0..).zip(ranges).flat_map(|(index, range)| range.clone().map(move |_| index)).collect()
         };
-        let (gpu_of, zone_of) = (spread(&slots), spread(&zones));
-        Self { experts, groups, slots, gpu_of, zones, zone_of }
+        let (gpu_of, zone_of): (Vec<u32>, Vec<u32>) = (spread(&slots), spread(&zones));
+        let slot_of_cluster = (0..gpu_of.len() as u32).collect();
+        Self { experts, groups, slots, gpu_of, zones, zone_of, slot_of_cluster }
     }
 
     /// Whether no GPU has more slots than there are experts for it.

@@ -38,9 +38,7 @@ impl LayerPlanner for MultiWindow {
                 &single
             };
             let (slots, _) = plan_layer(history, &self.fleet);
-            for (slot, expert) in layer.tables.phy2log.iter_mut().zip(slots) {
-                *slot = logical(expert);
-            }
+            self.fleet.write(&slots, layer.tables.phy2log);
             layer.tables.rank_by_slot();
         }
     }

@@ -5,32 +5,30 @@ use crate::over_time::error;
 use crate::over_time::fleet::Fleet;
 use crate::over_time::multiwindow::logical;
 use crate::over_time::state::EMPTY;
+use crate::problem::cluster::Cluster;
 
-/// A placement that is in force, on GPUs with equally many slots.
+/// A placement that is in force.
 #[derive(Debug, Clone, Copy)]
 pub struct Previous<'a> {
     /// Logical expert in each slot, `[layers, slots]`; -1 is an empty slot. A GPU may hold an expert
     /// twice, and experts may lack.
     pub phy2log: &'a [i64],
-    /// Slots per layer.
-    pub num_slots: usize,
-    /// GPUs of all nodes. GPU 0 of the new plan is GPU 0 here, and so on: GPUs are added or removed
-    /// at the end, and a GPU that was lost within is one with empty slots.
-    pub num_gpus: usize,
+    /// The GPUs that it is on. GPU 0 of the new plan is GPU 0 here, and so on: GPUs are added or
+    /// removed at the end. What is said here of speeds and states does not matter.
+    pub cluster: &'a Cluster,
 }
 
-impl Previous<'_> {
-    /// Checks the sizes, and returns the number of layers.
+impl<'a> Previous<'a> {
+    /// Checks the size, and returns the number of layers.
     pub(crate) fn layers(&self) -> Result<usize, Error> {
-        let Self { phy2log, num_slots, num_gpus } = *self;
-        let whole = num_gpus > 0 && num_slots > 0 && num_slots.is_multiple_of(num_gpus);
-        if !whole || phy2log.is_empty() || !phy2log.len().is_multiple_of(num_slots) {
+        let Self { phy2log, cluster } = *self;
+        let slots = cluster.num_slots();
+        if slots == 0 || phy2log.is_empty() || !phy2log.len().is_multiple_of(slots) {
             let problem = format!("the previous placement has {} entries", phy2log.len());
-            let expected =
-                format!("whole layers of {num_slots} slots, equally many on {num_gpus} GPUs");
+            let expected = format!("whole layers of {slots} slots");
             return Err(error::previous(Place::default(), problem, expected));
         }
-        Ok(phy2log.len() / num_slots)
+        Ok(phy2log.len() / slots)
     }
 
     /// What each slot of the fleet holds, in a layer. An expert stays in its slot; if its GPU has
@@ -54,11 +52,12 @@ impl Previous<'_> {
                 }
             });
         }
-        let per_gpu = self.num_slots / self.num_gpus;
+        let gpus = fleet.gpus().min(self.cluster.num_gpus());
         let mut slots = vec![EMPTY; fleet.num_slots()];
         let mut replicas = vec![0_u32; experts];
-        for (gpu, held) in old.chunks_exact_mut(per_gpu).enumerate().take(fleet.gpus()) {
-            for position in 1..per_gpu {
+        for gpu in 0..gpus {
+            let held = &mut old[self.cluster.slots_of(gpu)];
+            for position in 1..held.len() {
                 if held[..position].contains(&held[position]) {
                     held[position] = EMPTY;
                 }
@@ -70,22 +69,29 @@ impl Previous<'_> {
                 }
             }
         }
-        for (gpu, held) in old.chunks_exact(per_gpu).enumerate().take(fleet.gpus()) {
-            let slots = &mut slots[fleet.slots(gpu)];
-            keep_last_replicas(&held[slots.len().min(per_gpu)..], slots, &mut replicas);
+        for gpu in 0..gpus {
+            let (held, slots) = (&old[self.cluster.slots_of(gpu)], &mut slots[fleet.slots(gpu)]);
+            keep_last_replicas(&held[slots.len().min(held.len())..], slots, &mut replicas);
         }
         Ok(slots)
     }
 
-    fn row(&self, layer: usize) -> &[i64] {
-        &self.phy2log[layer * self.num_slots..][..self.num_slots]
+    fn row(&self, layer: usize) -> &'a [i64] {
+        let slots = self.cluster.num_slots();
+        &self.phy2log[layer * slots..][..slots]
+    }
+
+    /// What the GPUs hold that the fleet has too.
+    fn gpus(&self, layer: usize, fleet: &Fleet) -> impl Iterator<Item = (usize, &'a [i64])> {
+        let (row, cluster) = (self.row(layer), self.cluster);
+        let gpus = fleet.gpus().min(cluster.num_gpus());
+        (0..gpus).map(move |gpu| (gpu, &row[cluster.slots_of(gpu)]))
     }
 
     /// Puts experts that stay on a GPU in the slots that they had there; the others follow in order. So an
     /// expert that left and came back has not moved.
     pub(crate) fn align(&self, layer: usize, fleet: &Fleet, slots: &mut [u16]) {
-        let held = self.row(layer).chunks_exact(self.num_slots / self.num_gpus);
-        for (gpu, held) in held.enumerate().take(fleet.gpus()) {
+        for (gpu, held) in self.gpus(layer, fleet) {
             let new = &mut slots[fleet.slots(gpu)];
             let held = &held[..held.len().min(new.len())];
             if held.iter().copied().eq(new.iter().map(|&expert| logical(expert))) {
@@ -116,9 +122,10 @@ impl Previous<'_> {
     /// Slots that get an expert which their GPU did not hold, in any of its old slots: the weight
     /// copies of an update.
     pub(crate) fn copies(&self, layer: usize, fleet: &Fleet, slots: &[u16]) -> u64 {
-        let mut held = self.row(layer).chunks_exact(self.num_slots / self.num_gpus);
+        let row = self.row(layer);
         let arrived = |gpu: usize| {
-            let held = held.next().unwrap_or_default();
+            let old = if gpu < self.cluster.num_gpus() { self.cluster.slots_of(gpu) } else { 0..0 };
+            let held = &row[old];
             let new = &slots[fleet.slots(gpu)];
             if held.iter().copied().eq(new.iter().map(|&expert| logical(expert))) {
                 return 0; // most GPUs: quickly
@@ -132,9 +139,8 @@ impl Previous<'_> {
     /// Slots of the fleet that hold a second replica of an expert on their GPU, and the expert. For
     /// [`Self::slots`] they are empty.
     fn duplicates(&self, layer: usize, fleet: &Fleet) -> Vec<(usize, u16)> {
-        let held = self.row(layer).chunks_exact(self.num_slots / self.num_gpus);
         let mut duplicates = Vec::new();
-        for (gpu, held) in held.enumerate().take(fleet.gpus()) {
+        for (gpu, held) in self.gpus(layer, fleet) {
             for (position, (slot, expert)) in fleet.slots(gpu).zip(held).enumerate() {
                 if let (true, Ok(expert)) =
                     (held[..position].contains(expert), u16::try_from(*expert))

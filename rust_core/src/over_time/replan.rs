@@ -5,7 +5,7 @@ use crate::kernel::threads::share_out;
 use crate::over_time::complete::complete;
 use crate::over_time::error;
 use crate::over_time::fleet::Fleet;
-use crate::over_time::multiwindow::{self, logical};
+use crate::over_time::multiwindow;
 use crate::over_time::objective::{Objective, mean_and_deviation};
 use crate::over_time::previous::{Previous, zones_of_experts};
 use crate::over_time::repair;
@@ -144,9 +144,7 @@ pub fn replan(
         planned.into_iter().enumerate().zip(placement.layers_mut())
     {
         let (slots, result) = planned.finish(&fleet, previous, layer, options.fill);
-        for (slot, expert) in tables.phy2log.iter_mut().zip(slots) {
-            *slot = logical(expert);
-        }
+        fleet.write(&slots, tables.phy2log);
         tables.rank_by_slot();
         results.push(LayerMigration { shifted: history.layer(layer).shifted(), ..result });
     }

@@ -12,6 +12,7 @@ use super::search::{Limits, MoveFinder, Step, improve};
 use super::state::{EMPTY, Move, State};
 use super::{cold, repair};
 use crate::error::Place;
+use crate::problem::cluster::Cluster;
 use crate::problem::history::layer::{HistoryOptions, LayerHistory, MAX_WEIGHT, ONE, shares};
 use crate::problems::{ROW_KINDS, SplitMix64, row};
 
@@ -32,6 +33,10 @@ fn history(stream: &mut SplitMix64, experts: usize) -> LayerHistory {
         history.observe(&window(stream, experts), options);
     }
     history
+}
+
+fn gpus(num_gpus: usize, slots_per_gpu: usize) -> Cluster {
+    Cluster::equal(num_gpus, slots_per_gpu, 1)
 }
 
 #[allow(clippy::single_range_in_vec_init, reason = "one zone is one range")]
@@ -321,7 +326,8 @@ fn experts_are_squeezed_in_where_empty_slots_are_too_few() {
 fn experts_that_stay_keep_their_slots() {
     let fleet = one_zone(9, vec![0..4, 4..8]);
     let old = [0, 1, 2, EMPTY, 4, 5, 6, 7];
-    let previous = Previous { phy2log: &[0, 1, 2, -1, 4, 5, 6, 7], num_slots: 8, num_gpus: 2 };
+    let cluster = gpus(2, 4);
+    let previous = Previous { phy2log: &[0, 1, 2, -1, 4, 5, 6, 7], cluster: &cluster };
     let mut new = [2, 3, 0, EMPTY, 7, 6, 8, 5];
     previous.align(0, &fleet, &mut new);
     assert_eq!(new, [0, 3, 2, EMPTY, 8, 5, 6, 7]);
@@ -332,7 +338,8 @@ fn experts_that_stay_keep_their_slots() {
     // On GPUs with fewer slots too: what comes from a slot that is lost goes where there is room.
     let smaller = one_zone(9, vec![0..3, 3..6]);
     let mut new = [1, 3, 0, 7, 4, 8];
-    let previous = Previous { phy2log: &[0, 1, 2, 3, 4, 5, 6, 7], num_slots: 8, num_gpus: 2 };
+    let cluster = gpus(2, 4);
+    let previous = Previous { phy2log: &[0, 1, 2, 3, 4, 5, 6, 7], cluster: &cluster };
     previous.align(0, &smaller, &mut new);
     assert_eq!(new, [0, 1, 3, 4, 7, 8]);
 }
@@ -341,13 +348,15 @@ fn experts_that_stay_keep_their_slots() {
 #[test]
 fn what_a_gpu_holds_in_a_slot_that_it_loses_is_no_copy() {
     let fleet = one_zone(4, vec![0..2, 2..4]);
-    let previous = Previous { phy2log: &[0, 1, 3, 3, 2, 0], num_slots: 6, num_gpus: 2 };
+    let cluster = gpus(2, 3);
+    let previous = Previous { phy2log: &[0, 1, 3, 3, 2, 0], cluster: &cluster };
     let held = previous.slots(0, &fleet).expect("experts are known");
     assert_eq!(held, [0, 1, 3, 2]);
     assert_eq!(previous.copies(0, &fleet, &held), 0);
     assert_eq!(previous.copies(0, &fleet, &[0, 3, 3, 0]), 0);
     assert_eq!(previous.copies(0, &fleet, &[2, 1, 1, EMPTY]), 2);
-    let smaller = Previous { phy2log: &[0, 1], num_slots: 2, num_gpus: 1 };
+    let cluster = gpus(1, 2);
+    let smaller = Previous { phy2log: &[0, 1], cluster: &cluster };
     assert_eq!(smaller.copies(0, &fleet, &[1, 2, 0, 1]), 3);
 }
 
@@ -355,7 +364,7 @@ fn what_a_gpu_holds_in_a_slot_that_it_loses_is_no_copy() {
 fn a_gpu_with_fewer_slots_keeps_experts_that_have_no_other_replica() {
     let fleet = one_zone(5, vec![0..2, 2..4]);
     let slots = |phy2log: &[i64]| {
-        let previous = Previous { phy2log, num_slots: 6, num_gpus: 2 };
+        let previous = Previous { phy2log, cluster: &gpus(2, 3) };
         previous.slots(0, &fleet).expect("experts are known")
     };
     // In the last slot that is empty or has an expert with another replica, if there is one.
@@ -368,14 +377,12 @@ fn a_gpu_with_fewer_slots_keeps_experts_that_have_no_other_replica() {
 
 #[test]
 fn sizes_of_a_previous_placement_are_checked() {
-    let layers = |entries: usize, num_slots, num_gpus| {
-        Previous { phy2log: &vec![0; entries], num_slots, num_gpus }.layers().ok()
+    let layers = |entries: usize, num_gpus, slots| {
+        Previous { phy2log: &vec![0; entries], cluster: &gpus(num_gpus, slots) }.layers().ok()
     };
-    assert_eq!([layers(6, 6, 2), layers(12, 6, 3), layers(6, 6, 6)], [Some(1), Some(2), Some(1)]);
-    for (entries, num_slots, num_gpus) in
-        [(0, 6, 2), (7, 6, 2), (6, 6, 4), (6, 6, 0), (6, 0, 2), (6, 0, 0)]
-    {
-        assert_eq!(layers(entries, num_slots, num_gpus), None);
+    assert_eq!([layers(6, 2, 3), layers(12, 3, 2), layers(6, 6, 1)], [Some(1), Some(2), Some(1)]);
+    for (entries, num_gpus, slots) in [(0, 2, 3), (7, 2, 3), (6, 4, 2)] {
+        assert_eq!(layers(entries, num_gpus, slots), None);
     }
 }
 
@@ -406,7 +413,7 @@ fn unknown_experts_are_refused_where_they_are() {
     for expert in [5, 65_535, -2, i64::MAX, i64::MIN] {
         // Also on a GPU that is there no more.
         let phy2log = [0, 1, 2, 3, 4, -1, 0, 1, 2, 3, 4, expert];
-        let previous = Previous { phy2log: &phy2log, num_slots: 6, num_gpus: 3 };
+        let previous = Previous { phy2log: &phy2log, cluster: &gpus(3, 2) };
         assert!(previous.slots(0, &fleet).is_ok());
         let error = previous.slots(1, &fleet).expect_err("there are experts 0 to 4");
         assert_eq!(error.place(), Place::slot(1, 5));

@@ -7,7 +7,8 @@ use crate::problem::share::SHARE_UNIT;
 
 /// The loads that a placement puts on the GPUs, and bounds of what any plan could reach.
 ///
-/// Loads are integers: `load / SHARE_UNIT / 2^exponent` is in the unit of the input.
+/// Loads are integers: `load / SHARE_UNIT / 2^exponent` is in the unit of the input. Where GPUs differ in
+/// speed, the largest load and the bounds are loads by speed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     /// One row per layer.
@@ -21,8 +22,10 @@ pub struct Certificate {
 pub struct LayerCertificate {
     /// Load of each GPU, `[G]`.
     pub gpu_load: Vec<u64>,
-    /// Load of the busiest GPU.
+    /// Load of the busiest GPU; divided by its speed, rounded up, if GPUs differ in that.
     pub max_load: u64,
+    /// The speeds of all GPUs in use together: their number, if they are equal.
+    pub total_speed: u64,
     /// What the busiest GPU of any plan carries at least.
     pub lower_bound: u64,
     /// Which bound that is; of equal ones the first of [`Bound::ALL`].
@@ -55,15 +58,16 @@ impl LayerCertificate {
         self.in_units(self.bound_without_groups)
     }
 
-    /// Mean GPU load / largest GPU load, correctly rounded; 1 if all are 0.
+    /// Mean GPU load / largest GPU load, correctly rounded; 1 if all are 0. If GPUs differ in speed, all
+    /// loads / all speeds / largest GPU load by its speed.
     #[must_use]
     pub fn balancedness(&self) -> f64 {
         if self.max_load == 0 {
             return 1.0;
         }
         let total = self.gpu_load.iter().map(|&load| u128::from(load)).sum();
-        let gpus = self.gpu_load.len().max(1) as u128;
-        rounded_quotient(total, u128::from(self.max_load) * gpus, 0)
+        let speed = u128::from(self.total_speed.max(1));
+        rounded_quotient(total, u128::from(self.max_load) * speed, 0)
     }
 
     /// Largest GPU load / lower bound - 1, correctly rounded; 0 if both are 0, and infinite if the

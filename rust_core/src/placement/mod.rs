@@ -144,7 +144,8 @@ impl Placement {
 
     /// A short hash of what an engine runs: the first 16 hex digits of SHA-256 over a version tag,
     /// then layers, P, G, groups, nodes and `phy2log` as little-endian u32, an empty slot being
-    /// `u32::MAX`. Ranks of a cluster compare it. Rank, policy and loads are left out.
+    /// `u32::MAX`. If GPUs are not equal, node, slots, speed and state (0 live, 1 draining, 2 dead) of
+    /// each follow. Ranks of a cluster compare it. Rank, policy and loads are left out.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new_with_prefix(b"eplb plan 1\n");
@@ -160,6 +161,14 @@ impl Placement {
         }
         for &expert in &self.phy2log {
             hash.update((expert as u32).to_le_bytes());
+        }
+        let cluster = self.topology.cluster();
+        if cluster.uniform_slots().is_none() {
+            for gpu in cluster.gpus() {
+                for number in [gpu.node, gpu.slots, gpu.speed, gpu.state as u32] {
+                    hash.update(number.to_le_bytes());
+                }
+            }
         }
         let hash: [u8; 32] = hash.finalize().into();
         hash[..8].iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))

@@ -26,13 +26,18 @@ pub struct Gpu {
     pub node: u32,
     /// Physical experts that it has room for.
     pub slots: u32,
-    /// How fast it is, beside the others: the load of a GPU counts divided by its speed.
+    /// How fast it is, beside the others: the load of a GPU counts divided by its speed. Only ratios
+    /// count.
     pub speed: u32,
     /// Whether it takes part.
     pub state: GpuState,
 }
 
-/// All GPUs of a plan, in order; the slots of a GPU follow those of the GPU before it.
+/// The largest speed of a GPU.
+pub const MAX_SPEED: u32 = 65_536;
+
+/// All GPUs of a plan, in order; the slots of a GPU follow those of the GPU before it, also if it is not
+/// in use. Speeds have no common divisor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cluster {
     gpus: Vec<Gpu>,
@@ -45,14 +50,26 @@ impl Cluster {
     /// These GPUs.
     ///
     /// # Errors
-    /// There is no GPU; a speed is 0; there are more than [`MAX_REPLICAS`] GPUs, nodes or slots.
-    pub fn new(gpus: Vec<Gpu>) -> Result<Self, Error> {
+    /// There is no GPU; a speed is not 1 to [`MAX_SPEED`]; a GPU is on an earlier node than the one
+    /// before it; there are more than [`MAX_REPLICAS`] GPUs, nodes or slots.
+    pub fn new(mut gpus: Vec<Gpu>) -> Result<Self, Error> {
         if gpus.is_empty() {
             return Err(too_small("num_gpus"));
         }
-        if let Some(gpu) = gpus.iter().position(|gpu| gpu.speed == 0) {
-            let problem = format!("the speed of GPU {gpu} is 0");
-            return Err(Error::text(ErrorKind::Topology, problem).expected("at least 1"));
+        if let Some(gpu) = gpus.iter().position(|gpu| !(1..=MAX_SPEED).contains(&gpu.speed)) {
+            let problem = format!("the speed of GPU {gpu} is {}", gpus[gpu].speed);
+            let expected = format!("1 to {MAX_SPEED}");
+            return Err(Error::text(ErrorKind::Topology, problem).expected(expected));
+        }
+        if let Some(gpu) = gpus.windows(2).position(|pair| pair[1].node < pair[0].node) {
+            let (gpu, node, last) = (gpu + 1, gpus[gpu + 1].node, gpus[gpu].node);
+            let problem = format!("GPU {gpu} is on node {node}, after GPUs of node {last}");
+            let expected = "the GPUs of each node together, in the order of nodes";
+            return Err(Error::text(ErrorKind::Topology, problem).expected(expected));
+        }
+        let common = gpus.iter().fold(0, |common, gpu| greatest_common_divisor(common, gpu.speed));
+        for gpu in &mut gpus {
+            gpu.speed /= common;
         }
         let slots = gpus.iter().map(|gpu| u64::from(gpu.slots)).sum();
         let nodes = gpus.iter().map(|gpu| u64::from(gpu.node) + 1).max().unwrap_or(0);
@@ -153,6 +170,41 @@ impl Cluster {
         self.first_slot.partition_point(|&first| first as usize <= slot) - 1
     }
 
+    /// Whether the GPU is live and has slots: it can hold experts.
+    ///
+    /// # Panics
+    /// If there is no such GPU.
+    #[must_use]
+    pub fn is_used(&self, gpu: usize) -> bool {
+        let gpu = self.gpus[gpu];
+        gpu.state == GpuState::Live && gpu.slots > 0
+    }
+
+    /// The GPUs that can hold experts.
+    pub fn used_gpus(&self) -> impl Iterator<Item = Gpu> + '_ {
+        self.gpus.iter().copied().filter(|gpu| gpu.state == GpuState::Live && gpu.slots > 0)
+    }
+
+    /// Slots of the GPUs that can hold experts.
+    #[must_use]
+    pub fn used_slots(&self) -> usize {
+        self.used_gpus().map(|gpu| gpu.slots as usize).sum()
+    }
+
+    /// The nodes with GPUs that can hold experts, in order.
+    #[must_use]
+    pub fn used_nodes(&self) -> Vec<u32> {
+        let mut nodes: Vec<u32> = self.used_gpus().map(|gpu| gpu.node).collect();
+        nodes.dedup();
+        nodes
+    }
+
+    /// The speeds of the GPUs that can hold experts, together.
+    #[must_use]
+    pub fn total_speed(&self) -> u64 {
+        self.used_gpus().map(|gpu| u64::from(gpu.speed)).sum()
+    }
+
     /// Slots of each GPU, if all GPUs are live, equally fast, and have equally many slots, and if
     /// the nodes follow one another with equally many GPUs each.
     #[must_use]
@@ -160,6 +212,10 @@ impl Cluster {
         let slots = self.gpus.first()?.slots as usize;
         (*self == Self::equal(self.num_gpus(), slots, self.nodes)).then_some(slots)
     }
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 #[cfg(test)]
@@ -189,7 +245,6 @@ mod tests {
         for change in [
             (|gpu: &mut Gpu| gpu.slots = 5) as fn(&mut Gpu),
             |gpu| gpu.speed = 2,
-            |gpu| gpu.node = 1,
             |gpu| gpu.state = GpuState::Dead,
         ] {
             let mut gpus = uniform.gpus().to_vec();
@@ -199,11 +254,32 @@ mod tests {
     }
 
     #[test]
+    fn gpus_that_hold_nothing_count_for_nothing() {
+        let gpu = |node, slots, speed, state| Gpu { node, slots, speed, state };
+        let cluster = Cluster::new(vec![
+            gpu(0, 2, 6, GpuState::Live),
+            gpu(0, 3, 9, GpuState::Draining),
+            gpu(1, 4, 3, GpuState::Dead),
+            gpu(2, 0, 3, GpuState::Live),
+            gpu(3, 5, 3, GpuState::Live),
+        ])
+        .unwrap();
+        assert_eq!((cluster.num_slots(), cluster.used_slots()), (14, 7));
+        assert_eq!((cluster.used_nodes(), cluster.total_speed()), (vec![0, 3], 3));
+        let used: Vec<_> = (0..5).map(|gpu| cluster.is_used(gpu)).collect();
+        assert_eq!(used, [true, false, false, false, true]);
+        let doubled = Cluster::new(vec![gpu(0, 3, 2, GpuState::Live); 4]).unwrap();
+        assert_eq!(doubled.uniform_slots(), Some(3));
+    }
+
+    #[test]
     fn impossible_clusters_are_refused() {
         let gpu = |node, slots, speed| Gpu { node, slots, speed, state: GpuState::Live };
         for (gpus, text) in [
             (vec![], "num_gpus=0 is too small"),
-            (vec![gpu(0, 1, 1), gpu(0, 1, 0)], "the speed of GPU 1 is 0"),
+            (vec![gpu(0, 1, 1), gpu(0, 1, 0)], "the speed of GPU 1 is 0; expected 1 to 65536"),
+            (vec![gpu(0, 1, 65_537)], "the speed of GPU 0 is 65537"),
+            (vec![gpu(1, 1, 1), gpu(0, 1, 1)], "GPU 1 is on node 0, after GPUs of node 1"),
             (vec![gpu(0, u32::MAX, 1); 2], "num_replicas=8589934590 is too large"),
             (vec![gpu(u32::MAX, 1, 1)], "num_nodes=4294967296 is too large"),
         ] {

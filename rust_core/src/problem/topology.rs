@@ -27,6 +27,8 @@ pub struct Topology {
     experts: usize,
     asked_groups: usize,
     asked_nodes: usize,
+    /// Nodes with GPUs in use.
+    used_nodes: usize,
     cluster: Arc<Cluster>,
     slots_per_gpu: usize,
 }
@@ -48,6 +50,7 @@ impl Topology {
             experts: num_experts as usize,
             asked_groups: num_groups as usize,
             asked_nodes: num_nodes as usize,
+            used_nodes: num_nodes as usize,
             cluster: Arc::new(cluster),
             slots_per_gpu,
         })
@@ -56,22 +59,58 @@ impl Topology {
     /// Checks experts and groups for a cluster.
     ///
     /// # Errors
-    /// Those of [`Self::new`]. Clusters of unequal GPUs are not planned yet.
+    /// Those of [`Self::new`]; if the GPUs are not equal: the GPUs in use have fewer slots than there
+    /// are experts, or those of a node fewer than its groups have.
     pub fn of_cluster(num_experts: u64, num_groups: u64, cluster: Cluster) -> Result<Self, Error> {
-        if cluster.uniform_slots().is_none() {
-            return Err(Error::text(ErrorKind::Topology, "the GPUs of the cluster are not equal")
-                .expected(
-                    "GPUs with equal slots and speeds, all live, equally many on each node",
-                ));
+        if cluster.uniform_slots().is_some() {
+            let topology = Self::new(Sizes {
+                num_experts,
+                num_replicas: cluster.num_slots() as u64,
+                num_groups,
+                num_nodes: cluster.num_nodes() as u64,
+                num_gpus: cluster.num_gpus() as u64,
+            })?;
+            return Ok(Self { cluster: Arc::new(cluster), ..topology });
         }
-        let topology = Self::new(Sizes {
-            num_experts,
-            num_replicas: cluster.num_slots() as u64,
-            num_groups,
-            num_nodes: cluster.num_nodes() as u64,
-            num_gpus: cluster.num_gpus() as u64,
-        })?;
-        Ok(Self { cluster: Arc::new(cluster), ..topology })
+        for (name, size, most) in
+            [("num_experts", num_experts, MAX_EXPERTS), ("num_groups", num_groups, MAX_REPLICAS)]
+        {
+            if size == 0 || size > most {
+                let error = too_large(name, size, most);
+                return Err(if size == 0 { too_small(name) } else { error });
+            }
+        }
+        let (slots, nodes) = (cluster.used_slots() as u64, cluster.used_nodes());
+        if slots < num_experts {
+            return Err(missing_slots("the GPUs in use have", slots, num_experts));
+        }
+        let topology = Self {
+            experts: num_experts as usize,
+            asked_groups: num_groups as usize,
+            asked_nodes: cluster.num_nodes(),
+            used_nodes: nodes.len(),
+            slots_per_gpu: cluster.used_gpus().map(|gpu| gpu.slots).max().unwrap_or(0) as usize,
+            cluster: Arc::new(cluster),
+        };
+        if topology.is_global() {
+            return Ok(topology);
+        }
+        if !num_experts.is_multiple_of(num_groups) {
+            return Err(not_divisible(("num_experts", num_experts), ("num_groups", num_groups)));
+        }
+        let experts = num_experts / nodes.len() as u64;
+        for node in nodes {
+            let here = topology.cluster.used_gpus().filter(|gpu| gpu.node == node);
+            let slots = here.map(|gpu| u64::from(gpu.slots)).sum();
+            if slots < experts {
+                let gpus = format!("the GPUs in use of node {node} have");
+                return Err(missing_slots(&gpus, slots, experts).hint([
+                    "without groups experts can go to other nodes: try ".into(),
+                    parameter("num_groups", 1),
+                ]));
+            }
+        }
+        Ok(topology)
     }
 
     /// The GPUs and their slots.
@@ -110,16 +149,17 @@ impl Topology {
         self.cluster.num_gpus()
     }
 
-    /// Slots of every GPU: clusters of unequal GPUs are not planned yet.
+    /// Slots of every GPU, or of the GPU in use that has most.
     #[must_use]
     pub fn slots_per_gpu(&self) -> usize {
         self.slots_per_gpu
     }
 
-    /// Whether the groups are not divisible by the nodes, so that the plan is global, as published.
+    /// Whether the groups are not divisible by the nodes with GPUs in use, so that the plan is global, as
+    /// published.
     #[must_use]
     pub fn is_global(&self) -> bool {
-        !self.asked_groups.is_multiple_of(self.asked_nodes)
+        !self.asked_groups.is_multiple_of(self.used_nodes)
     }
 
     /// Groups that the plan keeps together: 1 if it is global.
@@ -128,10 +168,10 @@ impl Topology {
         if self.is_global() { 1 } else { self.asked_groups }
     }
 
-    /// Nodes that the groups are packed on: 1 if the plan is global.
+    /// Nodes that the groups are packed on, those with GPUs in use: 1 if the plan is global.
     #[must_use]
     pub fn nodes(&self) -> usize {
-        if self.is_global() { 1 } else { self.asked_nodes }
+        if self.is_global() { 1 } else { self.used_nodes }
     }
 
     /// Whether no GPU has to hold an expert twice, which a policy of this name never does.
@@ -153,14 +193,17 @@ impl Topology {
             )
         };
         let problem = [parameter("num_replicas", self.num_replicas()), there_are.into()];
-        Err(Error::new(ErrorKind::Topology, problem)
-            .expected(format!("no expert twice on a GPU, which the policy {policy} never does"))
-            .hint([
-                "try ".into(),
-                parameter("num_replicas", experts / nodes * gpus),
-                " or ".into(),
-                parameter("policy", "deepseek"),
-            ]))
+        let error = Error::new(ErrorKind::Topology, problem)
+            .expected(format!("no expert twice on a GPU, which the policy {policy} never does"));
+        if self.cluster.uniform_slots().is_none() {
+            return Err(error);
+        }
+        Err(error.hint([
+            "try ".into(),
+            parameter("num_replicas", experts / nodes * gpus),
+            " or ".into(),
+            parameter("policy", "deepseek"),
+        ]))
     }
 }
 
@@ -295,6 +338,12 @@ fn too_few_slots(sizes: Sizes) -> Refusal {
     let nearest = (slots <= MAX_REPLICAS).then_some(Sizes { num_replicas: slots, ..sizes });
     let before = vec!["all slots count, not only redundant ones: did you mean ".into()];
     Refusal { words: (before, "?"), ..Refusal::new(error, nearest) }
+}
+
+fn missing_slots(gpus: &str, slots: u64, experts: u64) -> Error {
+    let missing = experts - slots;
+    Error::text(ErrorKind::Topology, format!("{gpus} {slots} slots for {experts} experts"))
+        .expected(format!("at least one slot for each expert: {missing} more"))
 }
 
 fn not_divisible(whole: (&'static str, u64), part: (&'static str, u64)) -> Error {

@@ -5,6 +5,7 @@
 //! the claim is false, bisection finds the bound, and each question takes near-linear time.
 
 use crate::placement::bound::Bound;
+use crate::problem::cluster::{Gpu, GpuState};
 use crate::problem::topology::Topology;
 
 use super::bins::Bins;
@@ -75,8 +76,11 @@ pub(super) struct LayerLimits {
     /// The load of each expert, in replicas' units.
     weights: Vec<u128>,
     slots: u128,
-    slots_per_gpu: u128,
-    gpus: u128,
+    /// Slots and speed of each GPU in use, the most slots, and the largest speed.
+    gpus: Vec<(u128, u128)>,
+    most_slots: u128,
+    fastest: u128,
+    equal: bool,
     pub(super) mean: u128,
     /// Groups in nodes, if there are several nodes.
     nodes: Option<Bins>,
@@ -88,22 +92,35 @@ pub(super) struct LayerLimits {
 impl LayerLimits {
     pub(super) fn new(loads: &[u64], topology: &Topology) -> Self {
         let weights: Vec<u128> = loads.iter().map(|&load| u128::from(load) * UNIT).collect();
-        let (gpus, nodes) = (topology.num_gpus(), topology.nodes());
+        let (num_gpus, nodes) = (topology.num_gpus(), topology.nodes());
+        let cluster = topology.cluster();
+        let used = |gpu: &&Gpu| gpu.state == GpuState::Live && gpu.slots > 0;
+        let gpus: Vec<(u128, u128)> = cluster
+            .gpus()
+            .iter()
+            .filter(used)
+            .map(|gpu| (gpu.slots.into(), gpu.speed.into()))
+            .collect();
+        // Packings are of equal bins.
+        let equal = cluster.uniform_slots().is_some();
+        let slots = gpus.iter().map(|gpu| gpu.0).sum();
         let whole = |experts: &[u64]| experts.iter().map(|&load| u128::from(load)).sum();
         let in_nodes = || {
             let groups = loads.chunks(loads.len() / topology.groups());
             Bins::new(groups.map(whole).collect(), nodes)
         };
-        let on_gpus = || Bins::new(loads.iter().map(|&load| load.into()).collect(), gpus);
+        let on_gpus = || Bins::new(loads.iter().map(|&load| load.into()).collect(), num_gpus);
         Self {
-            mean: weights.iter().sum::<u128>().div_ceil(gpus as u128),
+            mean: weights.iter().sum::<u128>().div_ceil(gpus.iter().map(|gpu| gpu.1).sum()),
             weights,
-            slots: topology.num_replicas() as u128,
-            slots_per_gpu: topology.slots_per_gpu() as u128,
-            gpus: gpus as u128,
-            nodes: (nodes > 1).then(in_nodes),
-            packing: (topology.num_replicas() <= loads.len()).then(on_gpus),
-            gpus_per_node: (gpus / nodes) as u128,
+            slots,
+            most_slots: gpus.iter().map(|gpu| gpu.0).max().unwrap_or(0),
+            fastest: gpus.iter().map(|gpu| gpu.1).max().unwrap_or(1),
+            gpus,
+            equal,
+            nodes: (equal && nodes > 1).then(in_nodes),
+            packing: (equal && slots <= loads.len() as u128).then(on_gpus),
+            gpus_per_node: (num_gpus / nodes) as u128,
         }
     }
 
@@ -113,10 +130,13 @@ impl LayerLimits {
         let fit = |bins: &Option<Bins>, most| bins.as_ref().is_none_or(|bins| bins.fit(most));
         match kind {
             Bound::Mean => t >= self.mean,
-            Bound::Adams => self.fewest_replicas(t) <= self.slots,
+            Bound::Adams => self.fewest_replicas(t * self.fastest) <= self.slots,
             Bound::Node => fit(&self.nodes, t * self.gpus_per_node / UNIT),
             Bound::Packing => fit(&self.packing, t / UNIT),
-            Bound::Counting => self.crowds(t).into_iter().all(|j| self.has_room(t, j)),
+            Bound::Counting => {
+                let most = t * self.fastest;
+                self.crowds(most).into_iter().all(|j| self.has_room(most, j))
+            }
         }
     }
 
@@ -125,13 +145,24 @@ impl LayerLimits {
         self.weights.iter().map(|&weight| replicas(weight, t)).sum()
     }
 
-    /// The numbers j for which [`Self::fewest_replicas`] has more than j replicas per GPU above
-    /// `t / (j+1)`. The others rule nothing out: all these may be big.
+    /// How many replicas above 1 / (j+1) of what the fastest GPU may carry fit on all GPUs: fewer than
+    /// (j+1) times its part of the largest speed on each.
+    fn room(&self, j: u128) -> u128 {
+        let room = |&(slots, speed): &(u128, u128)| slots.min(((j + 1) * speed - 1) / self.fastest);
+        self.gpus.iter().map(room).sum()
+    }
+
+    /// The numbers j for which [`Self::fewest_replicas`] has more replicas above `t / (j+1)` than there is
+    /// [`Self::room`] for. The others rule nothing out: all these may be big.
     ///
-    /// There are two at most, if `t` is at least the mean. For j alone the big ones carry more than
-    /// j / (j+1) of what all GPUs together may, and a second j leaves too little for a third.
+    /// There are two at most, if GPUs are equal and `t` is at least the mean. For j alone the big ones
+    /// carry more than j / (j+1) of what all GPUs together may, and a second j leaves too little for a
+    /// third.
     pub(super) fn crowds(&self, t: u128) -> Vec<u128> {
-        let end = self.fewest_replicas(t).div_ceil(self.gpus).min(self.slots_per_gpu).min(t);
+        // On equal GPUs there is room for all, if there is for so many on each.
+        let each = self.fewest_replicas(t).div_ceil(self.gpus.len() as u128);
+        let enough = if self.equal { each } else { u128::MAX };
+        let end = enough.min(self.most_slots).min(t);
         // An expert is above t / (j+1) from this j on.
         let mut first_big = vec![0; end as usize];
         for &weight in self.weights.iter().filter(|&&weight| weight * end > t) {
@@ -141,7 +172,7 @@ impl LayerLimits {
             *bigs += first;
             Some(*bigs)
         });
-        (0..).zip(bigs).skip(1).filter(|(j, bigs)| *bigs > j * self.gpus).map(|(j, _)| j).collect()
+        (0..).zip(bigs).skip(1).filter(|&(j, bigs)| bigs > self.room(j)).map(|(j, _)| j).collect()
     }
 
     /// Whether there are slots for replicas of at most `t` of which at most `j` on each GPU are above
@@ -153,7 +184,7 @@ impl LayerLimits {
     /// the experts that pay it have fewer bigs. It is best as soon as these are not too many, and is
     /// that of some expert, or nothing.
     fn has_room(&self, t: u128, j: u128) -> bool {
-        let (small, room) = (t / (j + 1), j * self.gpus);
+        let (small, room) = (t / (j + 1), self.room(j));
         let all_small: u128 = self.weights.iter().map(|&weight| replicas(weight, small)).sum();
         let big = self.weights.iter().filter(|&&weight| weight > small);
         let price = |&weight: &u128| {

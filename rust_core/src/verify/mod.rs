@@ -10,6 +10,7 @@ mod tests;
 use crate::error::{Error, Place};
 use crate::placement::Placement;
 use crate::placement::certificate::{Certificate, LayerCertificate};
+use crate::problem::cluster::{Cluster, Gpu, GpuState};
 use crate::problem::loads::CanonicalLoads;
 use crate::problem::topology::Topology;
 
@@ -75,7 +76,8 @@ fn check_layer(
     let logcnt = &placement.logcnt()[layer * experts..][..experts];
     let row = loads.row(layer);
     check_exponent(claims.exponent, loads.exponents()[layer])?;
-    check_loads(claims, &gpu_loads(phy2log, logcnt, row, topology))?;
+    let gpu_load = gpu_loads(phy2log, logcnt, row, topology);
+    check_loads(claims, &gpu_load, topology.cluster())?;
     check_bounds(claims, row, topology)
 }
 
@@ -111,7 +113,11 @@ fn check_exponent(claimed: i32, found: i32) -> Result<(), Error> {
     Err(Error::falsehood(Place::default(), claim).hint([EVALUATE.into()]))
 }
 
-fn check_loads(claims: &LayerCertificate, gpu_load: &[u64]) -> Result<(), Error> {
+fn check_loads(
+    claims: &LayerCertificate,
+    gpu_load: &[u64],
+    cluster: &Cluster,
+) -> Result<(), Error> {
     for (gpu, (said, is)) in claims.gpu_load.iter().zip(gpu_load).enumerate() {
         if said != is {
             let claim =
@@ -119,10 +125,19 @@ fn check_loads(claims: &LayerCertificate, gpu_load: &[u64]) -> Result<(), Error>
             return false_claim(claim);
         }
     }
-    let (said, is) = (claims.max_load, gpu_load.iter().copied().max().unwrap_or(0));
+    let time = |(gpu, &load): (&Gpu, &u64)| u128::from(load).div_ceil(gpu.speed.into()) as u64;
+    let is = cluster.gpus().iter().zip(gpu_load).map(time).max().unwrap_or(0);
+    let said = claims.max_load;
     if said != is {
         return false_claim(format!(
             "the certificate says that the busiest GPU carries {said}, but it carries {is}"
+        ));
+    }
+    let used = cluster.gpus().iter().filter(|gpu| gpu.state == GpuState::Live && gpu.slots > 0);
+    let (said, is) = (claims.total_speed, used.map(|gpu| u64::from(gpu.speed)).sum());
+    if said != is {
+        return false_claim(format!(
+            "the certificate says that the speeds are {said} together, but they are {is}"
         ));
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Place};
 use crate::placement::Placement;
+use crate::problem::cluster::GpuState;
 use crate::problem::topology::Topology;
 
 /// A watch is asked after about so many slots and experts, but not within a layer,
@@ -76,6 +77,7 @@ fn check_layer(layer: usize, placement: &Placement) -> Result<(), Error> {
     let rank = &placement.rank()[layer * slots..][..slots];
     let logcnt = &placement.logcnt()[layer * experts..][..experts];
     check_copies(layer, phy2log, rank, logcnt)?;
+    check_unused(layer, phy2log, topology)?;
     check_groups(layer, phy2log, topology)
 }
 
@@ -132,15 +134,38 @@ fn check_copies(layer: usize, phy2log: &[i64], rank: &[i64], logcnt: &[i64]) -> 
     Ok(())
 }
 
+/// GPUs that are not live hold nothing.
+fn check_unused(layer: usize, phy2log: &[i64], topology: &Topology) -> Result<(), Error> {
+    let cluster = topology.cluster();
+    for (gpu, state) in cluster.gpus().iter().map(|gpu| gpu.state).enumerate() {
+        let is = match state {
+            GpuState::Live => continue,
+            GpuState::Draining => "is drained",
+            GpuState::Dead => "is dead",
+        };
+        if let Some(slot) = cluster.slots_of(gpu).find(|&slot| phy2log[slot] != -1) {
+            let claim = format!("has a slot on GPU {gpu}, which {is}");
+            let place = whole(layer, slot, phy2log[slot] as usize);
+            return Err(Error::falsehood(place, claim));
+        }
+    }
+    Ok(())
+}
+
 /// In a hierarchical plan the experts of a group are all on one node, and nodes hold equally many
 /// groups.
 fn check_groups(layer: usize, phy2log: &[i64], topology: &Topology) -> Result<(), Error> {
     let (groups, nodes, cluster) = (topology.groups(), topology.nodes(), topology.cluster());
     let group_size = topology.num_experts() / groups;
+    let used_nodes = cluster.used_nodes();
     let mut node_of_group = vec![None; groups];
     let mut groups_on_node = vec![0; nodes];
     for (gpu, on) in cluster.gpus().iter().enumerate() {
-        let node = if topology.is_global() { 0 } else { on.node as usize };
+        // Among the nodes that hold experts.
+        let node = match topology.is_global() {
+            true => 0,
+            false => used_nodes.partition_point(|&used| used < on.node),
+        };
         for slot in cluster.slots_of(gpu).filter(|&slot| phy2log[slot] != -1) {
             let group = phy2log[slot] as usize / group_size;
             match node_of_group[group] {
@@ -149,6 +174,7 @@ fn check_groups(layer: usize, phy2log: &[i64], topology: &Topology) -> Result<()
                     groups_on_node[node] += 1;
                 }
                 Some(home) if home != node => {
+                    let (node, home) = (used_nodes[node], used_nodes[home]);
                     let claim = format!("is on node {node}, but group {group} is on node {home}");
                     let place = whole(layer, slot, phy2log[slot] as usize);
                     return Err(Error::falsehood(place, claim));
@@ -159,6 +185,7 @@ fn check_groups(layer: usize, phy2log: &[i64], topology: &Topology) -> Result<()
     }
     if let Some(node) = groups_on_node.iter().position(|&held| held != groups / nodes) {
         let held = groups_on_node[node];
+        let node = if topology.is_global() { 0 } else { used_nodes[node] };
         let claim = format!("node {node} holds {held} groups instead of {}", groups / nodes);
         return Err(Error::falsehood(Place::layer(layer), claim));
     }

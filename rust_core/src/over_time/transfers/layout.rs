@@ -18,9 +18,8 @@ pub(super) enum Distance {
 /// GPUs and positions.
 #[derive(Debug)]
 pub(super) struct Layout {
-    old_gpus: usize,
-    old_per_gpu: usize,
-    /// Slots of each GPU in the new placement.
+    /// Slots of each GPU in the old placement, and in the new one.
+    old_slots: Vec<Range<usize>>,
     new_slots: Vec<Range<usize>>,
     /// The first cell of each GPU.
     first: Vec<u32>,
@@ -30,23 +29,22 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(old_gpus: usize, old_slots: usize, cluster: &Cluster) -> Self {
-        let old_per_gpu = old_slots / old_gpus;
-        let new_slots: Vec<_> = (0..cluster.num_gpus()).map(|gpu| cluster.slots_of(gpu)).collect();
+    pub(super) fn new(old: &Cluster, new: &Cluster) -> Self {
+        let slots =
+            |cluster: &Cluster| (0..cluster.num_gpus()).map(|gpu| cluster.slots_of(gpu)).collect();
         let mut layout = Self {
-            old_gpus,
-            old_per_gpu,
-            new_slots,
+            old_slots: slots(old),
+            new_slots: slots(new),
             first: Vec::new(),
             gpu_of: Vec::new(),
             node_of: Vec::new(),
         };
-        for gpu in 0..old_gpus.max(cluster.num_gpus()) {
-            let old = if gpu < old_gpus { old_per_gpu } else { 0 };
-            let new = layout.new_slots.get(gpu).map_or(0, Range::len);
+        for gpu in 0..old.num_gpus().max(new.num_gpus()) {
+            let slots = [&layout.old_slots, &layout.new_slots];
+            let most = slots.map(|slots| slots.get(gpu).map_or(0, Range::len)).into_iter().max();
             layout.first.push(layout.gpu_of.len() as u32);
-            layout.gpu_of.resize(layout.gpu_of.len() + old.max(new), gpu as u32);
-            layout.node_of.push(cluster.gpus().get(gpu).map(|gpu| gpu.node));
+            layout.gpu_of.resize(layout.gpu_of.len() + most.unwrap_or(0), gpu as u32);
+            layout.node_of.push(new.gpus().get(gpu).map(|gpu| gpu.node));
         }
         layout
     }
@@ -79,10 +77,7 @@ impl Layout {
 
     /// A row of the old placement, by cells.
     pub(super) fn old_cells(&self, row: &[u16]) -> Vec<u16> {
-        self.spread(
-            row,
-            (0..self.old_gpus).map(|gpu| gpu * self.old_per_gpu..(gpu + 1) * self.old_per_gpu),
-        )
+        self.spread(row, self.old_slots.iter().cloned())
     }
 
     /// A row of the new placement, by cells.

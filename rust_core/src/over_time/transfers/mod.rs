@@ -76,11 +76,11 @@ pub fn transfers(
     topology: &Topology,
 ) -> Result<Vec<Transfer>, Error> {
     let layers = before.layers()?;
-    check_size(before.num_slots, after, layers, topology)?;
-    let layout = Layout::new(before.num_gpus, before.num_slots, topology.cluster());
+    check_size(before.cluster.num_slots(), after, layers, topology)?;
+    let layout = Layout::new(before.cluster, topology.cluster());
     let mut senders = Senders::new(&layout);
     let mut list = Vec::new();
-    let rows = before.phy2log.chunks_exact(before.num_slots);
+    let rows = before.phy2log.chunks_exact(before.cluster.num_slots());
     for (layer, (old, new)) in rows.zip(after.chunks_exact(topology.num_replicas())).enumerate() {
         let change = Change::read(layer, old, new, &layout, topology.num_experts())?;
         senders.append(layer, &change, &schedule(&change, &layout), &mut list);

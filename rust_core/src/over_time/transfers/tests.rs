@@ -2,7 +2,7 @@
 
 use super::{Slot, Transfer, transfers};
 use crate::over_time::previous::Previous;
-use crate::{Error, Sizes, Topology};
+use crate::{Cluster, Error, Sizes, Topology};
 
 const NO: i64 = -1;
 
@@ -11,8 +11,8 @@ fn topology(num_experts: u64, num_replicas: u64, num_nodes: u64, num_gpus: u64) 
     Topology::new(Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus }).unwrap()
 }
 
-fn previous(phy2log: &[i64], num_slots: usize, num_gpus: usize) -> Previous<'_> {
-    Previous { phy2log, num_slots, num_gpus }
+fn cluster(num_slots: usize, num_gpus: usize) -> Cluster {
+    Cluster::equal(num_gpus, num_slots / num_gpus, 1)
 }
 
 /// The transfers of one layer, given as the slots of each GPU, one expert for each number up to the
@@ -25,7 +25,12 @@ fn list<const S: usize, const T: usize>(
     let (old, new) = (before.as_flattened(), after.as_flattened());
     let experts = new.iter().max().unwrap() + 1;
     let topology = topology(experts as u64, new.len() as u64, nodes, after.len() as u64);
-    let list = transfers(previous(old, old.len(), before.len()), new, &topology).unwrap();
+    let list = transfers(
+        Previous { phy2log: old, cluster: &cluster(old.len(), before.len()) },
+        new,
+        &topology,
+    )
+    .unwrap();
     list.iter().map(text).collect()
 }
 
@@ -212,7 +217,8 @@ fn sources_are_near_and_take_turns() {
 fn layers_count_together_when_sources_take_turns() {
     let (old, new) = ([0, 0, NO, 1, 1, 1].repeat(3), [0, 0, 0, 1, 1, 1].repeat(3));
     let topology = topology(2, 6, 1, 6);
-    let list = transfers(previous(&old, 6, 6), &new, &topology).unwrap();
+    let list = transfers(Previous { phy2log: &old, cluster: topology.cluster() }, &new, &topology)
+        .unwrap();
     let found: Vec<_> = list.iter().map(|t| (t.layer, t.source.unwrap().gpu)).collect();
     assert_eq!(found, [(0, 0), (1, 1), (2, 0)]);
     assert_eq!(list[0].destination.index(1), 2);
@@ -222,7 +228,8 @@ fn layers_count_together_when_sources_take_turns() {
 fn placements_that_do_not_fit_are_refused() {
     let topology = topology(3, 4, 1, 2);
     let refused = |old: &[i64], slots, gpus, new: &[i64]| -> Error {
-        transfers(previous(old, slots, gpus), new, &topology).unwrap_err()
+        let previous = Previous { phy2log: old, cluster: &cluster(slots, gpus) };
+        transfers(previous, new, &topology).unwrap_err()
     };
     let (good, fit) = (
         [0, 1, 2, 0],
@@ -231,10 +238,8 @@ fn placements_that_do_not_fit_are_refused() {
     );
     for (error, text) in [
         (
-            refused(&good, 4, 0, &good),
-            "the previous placement has 4 entries; expected whole layers of 4 slots, equally many \
-             on 0 GPUs"
-                .to_owned(),
+            refused(&good, 6, 2, &good),
+            "the previous placement has 4 entries; expected whole layers of 6 slots".to_owned(),
         ),
         (
             refused(&[0, 1, 3, 0], 4, 2, &good),
