@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use crate::over_time::complete::complete;
 use crate::over_time::fleet::Fleet;
-use crate::over_time::objective::{Cells, Objective, plus, potential_of_any};
+use crate::over_time::objective::{Objective, plus, potential_of_any};
 use crate::over_time::state::EMPTY;
 
 /// Experts in all slots, no expert twice on a GPU, and the zone of each expert: groups go to zones, and
@@ -40,15 +40,14 @@ fn zones_of_experts<const N: usize>(fleet: &Fleet, objective: &Objective<N>) -> 
     let mut load = vec![[0; N]; zones];
     let mut room = vec![fleet.groups() / zones; zones];
     for group in order {
-        let growth = |&zone: &usize| growth(&load[zone], &sums[group]);
+        let growth = |&zone: &usize| {
+            let after = plus(&load[zone], &sums[group]);
+            fleet.potential_of_zone(zone, &after) - fleet.potential_of_zone(zone, &load[zone])
+        };
         let zone = (0..zones).filter(|&zone| room[zone] > 0).min_by_key(growth).unwrap_or(0);
         zone_of_group[group] = zone as u32;
         room[zone] -= 1;
         load[zone] = plus(&load[zone], &sums[group]);
     }
     (0..fleet.experts()).map(|expert| zone_of_group[expert / size]).collect()
-}
-
-fn growth<const N: usize>(load: &Cells<N>, more: &Cells<N>) -> u64 {
-    potential_of_any(&plus(load, more)) - potential_of_any(load)
 }

@@ -7,7 +7,7 @@ use std::mem::take;
 use std::ops::Range;
 
 use crate::over_time::fleet::Fleet;
-use crate::over_time::objective::{Cells, Objective, less, plus, potential_of_any, share};
+use crate::over_time::objective::{Cells, Objective, less, plus, share};
 use crate::over_time::state::EMPTY;
 
 /// Gives each of these empty slots an expert that its GPU lacks. Experts without a replica get one,
@@ -46,10 +46,10 @@ pub(crate) fn complete<const N: usize>(
         let whole = objective.shifted(objective.shift_of_shares(&replicas));
         let shares: Vec<Cells<N>> =
             whole.iter().zip(&replicas).map(|(whole, &count)| share(whole, count)).collect();
-        let mut gpus: Vec<Filling<N>> = fleet
+        let mut gpus: Vec<Filling<'_, N>> = fleet
             .zone(zone)
             .zip(rooms)
-            .map(|(gpu, room)| Filling::new(fleet.slots(gpu), take(room), slots, &shares))
+            .map(|(gpu, room)| Filling::new(fleet, gpu, take(room), slots, &shares))
             .collect();
         spread(&mut gpus, &shares, &order, slots);
         // Slots that stay where all GPUs with room have the heaviest experts.
@@ -140,7 +140,7 @@ fn heaviest_first(
 
 /// Places the replicas that lack in a zone.
 fn spread<const N: usize>(
-    gpus: &mut [Filling<N>],
+    gpus: &mut [Filling<'_, N>],
     shares: &[Cells<N>],
     order: &[(u16, u32)],
     slots: &mut [u16],
@@ -170,7 +170,9 @@ fn spread<const N: usize>(
 }
 
 /// A GPU that is being filled.
-struct Filling<const N: usize> {
+struct Filling<'a, const N: usize> {
+    fleet: &'a Fleet,
+    gpu: usize,
     slots: Range<usize>,
     /// Its slots that are to be filled, the next one last.
     room: Vec<usize>,
@@ -178,9 +180,16 @@ struct Filling<const N: usize> {
     potential: u64,
 }
 
-impl<const N: usize> Filling<N> {
-    fn new(slots: Range<usize>, room: Vec<usize>, placed: &[u16], shares: &[Cells<N>]) -> Self {
-        let mut gpu = Self { slots, room, load: [0; N], potential: 0 };
+impl<'f, const N: usize> Filling<'f, N> {
+    fn new(
+        fleet: &'f Fleet,
+        gpu: usize,
+        room: Vec<usize>,
+        placed: &[u16],
+        shares: &[Cells<N>],
+    ) -> Self {
+        let slots = fleet.slots(gpu);
+        let mut gpu = Self { fleet, gpu, slots, room, load: [0; N], potential: 0 };
         let loads = gpu.held(placed).map(|(_, expert)| &shares[expert as usize]);
         gpu.set_load(loads.fold([0; N], |load, share| plus(&load, share)));
         gpu
@@ -191,7 +200,7 @@ impl<const N: usize> Filling<N> {
     }
 
     fn growth(&self, share: &Cells<N>) -> u64 {
-        potential_of_any(&plus(&self.load, share)) - self.potential
+        self.potential_of(&plus(&self.load, share)) - self.potential
     }
 
     /// Slots with their experts.
@@ -211,9 +220,13 @@ impl<const N: usize> Filling<N> {
         }
     }
 
+    fn potential_of(&self, load: &Cells<N>) -> u64 {
+        self.fleet.potential_of_any(self.gpu, load)
+    }
+
     fn set_load(&mut self, load: Cells<N>) {
         self.load = load;
-        self.potential = potential_of_any(&load);
+        self.potential = self.potential_of(&load);
     }
 }
 
@@ -221,7 +234,7 @@ impl<const N: usize> Filling<N> {
 /// go to a GPU with room, and that GPU. If GPUs have equally many experts when they are full, there is
 /// one, for a full GPU holds more experts than one with room.
 fn make_room<const N: usize>(
-    gpus: &[Filling<N>],
+    gpus: &[Filling<'_, N>],
     holders: &[bool],
     slots: &[u16],
 ) -> Option<(usize, usize, usize)> {

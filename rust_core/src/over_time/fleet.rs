@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::error::Error;
 use crate::over_time::error;
 use crate::over_time::multiwindow::logical;
+use crate::over_time::objective::{Cells, potential, potential_of_any, slope};
 use crate::placement;
 use crate::problem::topology::Topology;
 
@@ -23,6 +24,12 @@ pub(crate) struct Fleet {
     zone_of: Vec<u32>,
     /// The slot of each one here among all slots of the cluster.
     slot_of_cluster: Vec<u32>,
+    /// If GPUs differ in speed.
+    speeds: Option<Speeds>,
+    /// The same for zones.
+    zone_speeds: Option<Speeds>,
+    /// As many GPUs of the smallest speed as do what all do, rounded up.
+    mean_gpus: usize,
 }
 
 impl Fleet {
@@ -49,7 +56,17 @@ impl Fleet {
         // One zone has one group: experts then go anywhere.
         let groups = if zones.len() == 1 { 1 } else { topology.groups() };
         let fleet = Self::from_ranges(topology.num_experts(), groups, slots, zones);
-        Self { slot_of_cluster, ..fleet }
+        let slowest = cluster.used_gpus().map(|gpu| u64::from(gpu.speed)).min().unwrap_or(1);
+        // What is not in use counts as slow: it carries nothing.
+        let speed = |gpu: usize| {
+            if cluster.is_used(gpu) { u64::from(cluster.gpus()[gpu].speed) } else { slowest }
+        };
+        let of_zone =
+            |gpus: &Range<usize>| gpus.clone().filter(|&gpu| cluster.is_used(gpu)).map(speed).sum();
+        let zones: Vec<u64> = fleet.zones.iter().map(of_zone).collect();
+        let speeds = Speeds::new(&(0..cluster.num_gpus()).map(speed).collect::<Vec<_>>());
+        let mean_gpus = cluster.total_speed().div_ceil(slowest) as usize;
+        Self { slot_of_cluster, speeds, zone_speeds: Speeds::new(&zones), mean_gpus, ..fleet }
     }
 
     /// Writes the experts of these slots as a row of `phy2log`.
@@ -74,7 +91,27 @@ impl Fleet {
         };
         let (gpu_of, zone_of): (Vec<u32>, Vec<u32>) = (spread(&slots), spread(&zones));
         let slot_of_cluster = (0..gpu_of.len() as u32).collect();
-        Self { experts, groups, slots, gpu_of, zones, zone_of, slot_of_cluster }
+        let mean_gpus = slots.len();
+        Self {
+            experts,
+            groups,
+            slots,
+            gpu_of,
+            zones,
+            zone_of,
+            slot_of_cluster,
+            speeds: None,
+            zone_speeds: None,
+            mean_gpus,
+        }
+    }
+
+    /// The same GPUs, with these speeds.
+    #[cfg(test)]
+    pub(crate) fn with_speeds(self, speeds: &[u64]) -> Self {
+        let least = speeds.iter().copied().min().unwrap_or(1);
+        let mean_gpus = speeds.iter().sum::<u64>().div_ceil(least) as usize;
+        Self { speeds: Speeds::new(speeds), mean_gpus, ..self }
     }
 
     /// Whether no GPU has more slots than there are experts for it.
@@ -101,6 +138,58 @@ impl Fleet {
 
     pub(crate) fn gpus(&self) -> usize {
         self.slots.len()
+    }
+
+    /// How many GPUs of the smallest speed share all loads.
+    pub(crate) fn mean_gpus(&self) -> usize {
+        self.mean_gpus
+    }
+
+    /// What a load is for a GPU: as much as it would be for the slowest one in the same time.
+    #[inline]
+    pub(crate) fn felt<const N: usize>(&self, gpu: usize, load: &Cells<N>) -> Cells<N> {
+        self.speeds.as_ref().map_or(*load, |speeds| speeds.felt(gpu, load))
+    }
+
+    /// The potential of what GPUs feel counts by their speed: so the sum is least where all times are
+    /// equal.
+    #[inline]
+    pub(crate) fn weighted(&self, gpu: usize, potential: u64) -> u64 {
+        self.speeds.as_ref().map_or(potential, |speeds| speeds.weighted(gpu, potential))
+    }
+
+    /// The potential of a GPU with this load.
+    #[inline]
+    pub(crate) fn potential<const N: usize>(&self, gpu: usize, load: &Cells<N>) -> u64 {
+        self.weighted(gpu, potential(&self.felt(gpu, load)))
+    }
+
+    /// The same for loads of any size.
+    pub(crate) fn potential_of_any<const N: usize>(&self, gpu: usize, load: &Cells<N>) -> u64 {
+        self.weighted(gpu, potential_of_any(&self.felt(gpu, load)))
+    }
+
+    /// The same for a zone, as if it was one GPU.
+    pub(crate) fn potential_of_zone<const N: usize>(&self, zone: usize, load: &Cells<N>) -> u64 {
+        match &self.zone_speeds {
+            None => potential_of_any(load),
+            Some(speeds) => speeds.weighted(zone, potential_of_any(&speeds.felt(zone, load))),
+        }
+    }
+
+    /// The slopes of the potential of a GPU with this load.
+    #[inline]
+    pub(crate) fn slopes<const N: usize>(&self, gpu: usize, load: &Cells<N>) -> [u64; N] {
+        self.felt(gpu, load).map(|felt| self.slope(felt))
+    }
+
+    /// The slope of the potential of any GPU that feels this.
+    #[inline]
+    pub(crate) fn slope(&self, felt: u32) -> u64 {
+        match &self.speeds {
+            None => slope(felt),
+            Some(speeds) => (slope(felt) * speeds.slope_part) >> 16,
+        }
     }
 
     pub(crate) fn num_slots(&self) -> usize {
@@ -139,5 +228,38 @@ impl Fleet {
 
     pub(crate) fn zone_of(&self, gpu: usize) -> usize {
         self.zone_of[gpu] as usize
+    }
+}
+
+/// Speeds that differ, in 2^-16.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Speeds {
+    /// The least speed over each.
+    haste: Vec<u32>,
+    /// Each speed over the largest.
+    weight: Vec<u32>,
+    /// The least over the largest. A slope is that of what is felt, times haste and weight: this.
+    slope_part: u64,
+}
+
+impl Speeds {
+    fn new(speeds: &[u64]) -> Option<Self> {
+        let (least, most) = (*speeds.iter().min()?, *speeds.iter().max()?);
+        let part = |a: u64, b: u64| (a << 16) / b;
+        (least < most).then(|| Self {
+            haste: speeds.iter().map(|&speed| part(least, speed) as u32).collect(),
+            weight: speeds.iter().map(|&speed| part(speed, most) as u32).collect(),
+            slope_part: part(least, most),
+        })
+    }
+
+    #[inline]
+    fn felt<const N: usize>(&self, at: usize, load: &Cells<N>) -> Cells<N> {
+        load.map(|x| ((u64::from(x) * u64::from(self.haste[at])) >> 16) as u32)
+    }
+
+    #[inline]
+    fn weighted(&self, at: usize, potential: u64) -> u64 {
+        ((u128::from(potential) * u128::from(self.weight[at])) >> 16) as u64
     }
 }

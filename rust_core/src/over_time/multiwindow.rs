@@ -76,7 +76,7 @@ pub(crate) fn plan_layer(history: &LayerHistory, fleet: &Fleet) -> (Vec<u16>, u6
 
 fn plan_rows<const N: usize>(history: &LayerHistory, fleet: &Fleet) -> (Vec<u16>, u64) {
     let weights = history.planning_weights();
-    let objective = Objective::<N>::new(history, &weights, fleet.gpus());
+    let objective = Objective::<N>::new(history, &weights, fleet.mean_gpus());
     let expected = mean_and_deviation(history, &weights);
     let (slots, zone_of_expert) = cold::place(fleet, &objective, &expected);
     let limits = Limits { copies: ROUNDS * slots.len() as u64, price: PRICE };

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use crate::over_time::fleet::Fleet;
-use crate::over_time::objective::{Objective, potential_of_any};
+use crate::over_time::objective::Objective;
 use crate::over_time::state::{EMPTY, Move, State};
 
 /// The experts without a slot, the heaviest first.
@@ -75,8 +75,8 @@ pub(crate) fn bring_back(slots: &mut [u16], start: &[u16], fleet: &Fleet) {
 fn cost<const N: usize>(state: &State<'_, N>, slot: usize, expert: u16) -> i128 {
     let mut cost = 0_i128;
     state.reassigned(slot, expert, |gpu, load| {
-        cost += i128::from(potential_of_any(load));
-        cost -= i128::from(potential_of_any(&state.load[gpu]));
+        let potential = |load| i128::from(state.fleet.potential_of_any(gpu, load));
+        cost += potential(load) - potential(&state.load[gpu]);
     });
     cost
 }

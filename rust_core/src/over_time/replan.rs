@@ -232,7 +232,7 @@ fn update_rows<const N: usize>(
     options: MigrationOptions,
 ) -> Result<Planned, Error> {
     let weights = history.planning_weights();
-    let objective = Objective::<N>::new(history, &weights, fleet.gpus());
+    let objective = Objective::<N>::new(history, &weights, fleet.mean_gpus());
     let held = previous.slots(layer, fleet)?;
     let zone_of_expert = zones_of_experts(layer, &held, fleet)?;
     let unplaced = repair::unplaced(fleet, &objective, &held);

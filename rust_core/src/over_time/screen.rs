@@ -6,7 +6,7 @@
 //! `D.x - 3.5 * (D.x)^2 / (D . load)`: the curvature of an eighth power, weighted by the slope.
 //! Loops over GPUs, experts or slots are written so that compilers make vector instructions of them.
 
-use crate::over_time::objective::{Cells, slope};
+use crate::over_time::objective::Cells;
 use crate::over_time::state::{EMPTY, LeastGains, Move, State};
 
 /// The most swaps of a scan that are evaluated exactly.
@@ -198,10 +198,11 @@ impl<const N: usize> Screen<N> {
             self.parts[expert as usize] = part_of(state.replicas[expert as usize]);
         }
         for gpu in gpus.clone() {
-            self.largest_load[gpu] = state.load[gpu].iter().copied().max().unwrap_or(0);
+            let felt = state.fleet.felt(gpu, &state.load[gpu]);
+            self.largest_load[gpu] = felt.into_iter().max().unwrap_or(0);
         }
         let largest = self.largest_load.iter().copied().max().unwrap_or(0);
-        let steepest = slope(largest);
+        let steepest = state.fleet.slope(largest);
         let shift = (u64::BITS - steepest.leading_zeros()).saturating_sub(11);
         if shift == self.slope_shift {
             gpus.for_each(|gpu| self.feel(state, gpu));
@@ -214,7 +215,7 @@ impl<const N: usize> Screen<N> {
     /// Slopes of a GPU, and what it feels of its slots.
     fn feel(&mut self, state: &State<'_, N>, gpu: usize) {
         let load = &state.load[gpu];
-        let slopes = load.map(|x| (slope(x) >> self.slope_shift) as i16);
+        let slopes = state.fleet.slopes(gpu, load).map(|slope| (slope >> self.slope_shift) as i16);
         let pull = load.iter().zip(&slopes).map(|(&x, &slope)| u64::from(x >> 4) * slope as u64);
         self.pull[gpu] = pull.sum();
         self.curvature[gpu] = (7 << 39) / self.pull[gpu].max(1);

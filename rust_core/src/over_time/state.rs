@@ -95,7 +95,8 @@ impl<'a, const N: usize> State<'a, N> {
         if self.load.iter().flatten().fold(0, |union, &load| union | load) >= 1 << 18 {
             return false;
         }
-        self.potential = self.load.iter().map(potential).collect();
+        let potential = |(gpu, load)| self.fleet.potential(gpu, load);
+        self.potential = self.load.iter().enumerate().map(potential).collect();
         self.total() < 1 << 47
     }
 
@@ -161,15 +162,17 @@ impl<'a, const N: usize> State<'a, N> {
     fn gain_of_swap(&self, a: usize, b: usize) -> Option<u64> {
         let (gpu_a, gpu_b) = (self.fleet.gpu_of(a), self.fleet.gpu_of(b));
         let (share_a, share_b) = (self.share_of(self.slots[a]), self.share_of(self.slots[b]));
-        let (load_a, load_b) = (&self.load[gpu_a], &self.load[gpu_b]);
-        let (mut after, mut bits) = (0_u64, 0);
+        // A difference below 0 wraps, and wraps back in the loads, which hold the shares.
+        let change = less(share_a, share_b);
+        let new_a = self.fleet.felt(gpu_a, &less(&self.load[gpu_a], &change));
+        let new_b = self.fleet.felt(gpu_b, &plus(&self.load[gpu_b], &change));
+        let (mut after_a, mut after_b, mut bits) = (0_u64, 0_u64, 0);
         for row in 0..N {
-            // A difference below 0 wraps, and wraps back in the loads, which hold the shares.
-            let less = share_a[row].wrapping_sub(share_b[row]);
-            let (new_a, new_b) = (load_a[row].wrapping_sub(less), load_b[row].wrapping_add(less));
-            bits |= new_a | new_b;
-            after = after.wrapping_add(power(new_a)).wrapping_add(power(new_b));
+            bits |= new_a[row] | new_b[row];
+            after_a = after_a.wrapping_add(power(new_a[row]));
+            after_b = after_b.wrapping_add(power(new_b[row]));
         }
+        let after = self.fleet.weighted(gpu_a, after_a) + self.fleet.weighted(gpu_b, after_b);
         let before = self.potential[gpu_a] + self.potential[gpu_b];
         (bits >> LOAD_BITS == 0 && before > after).then(|| before - after)
     }
@@ -178,7 +181,8 @@ impl<'a, const N: usize> State<'a, N> {
         let (mut before, mut after, mut bits) = (0_u64, 0_u64, 0);
         self.reassigned(slot, expert, |gpu, load| {
             before += self.potential[gpu];
-            after = after.wrapping_add(potential(load));
+            let load = self.fleet.felt(gpu, load);
+            after += self.fleet.weighted(gpu, potential(&load));
             bits = load.iter().fold(bits, |bits, &load| bits | load);
         });
         (bits >> LOAD_BITS == 0 && before > after).then(|| before - after)
@@ -270,7 +274,7 @@ impl<'a, const N: usize> State<'a, N> {
 
     fn refresh(&mut self, gpus: Vec<usize>) -> Vec<usize> {
         for &gpu in &gpus {
-            self.potential[gpu] = potential(&self.load[gpu]);
+            self.potential[gpu] = self.fleet.potential(gpu, &self.load[gpu]);
         }
         gpus
     }

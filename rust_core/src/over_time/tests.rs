@@ -58,12 +58,17 @@ fn fleet(stream: &mut SplitMix64) -> Fleet {
         slots.push(end..end + count);
         end += count;
     }
-    one_zone(experts, slots)
+    let fleet = one_zone(experts, slots);
+    if stream.below(3) > 0 {
+        return fleet;
+    }
+    let speeds: Vec<u64> = (0..gpus).map(|_| 1 + stream.below(5)).collect();
+    fleet.with_speeds(&speeds)
 }
 
 fn start<'a>(fleet: &'a Fleet, history: &LayerHistory) -> State<'a, 8> {
     let weights = history.planning_weights();
-    let objective = Objective::<8>::new(history, &weights, fleet.gpus());
+    let objective = Objective::<8>::new(history, &weights, fleet.mean_gpus());
     let expected = mean_and_deviation(history, &weights);
     let (slots, zones) = cold::place(fleet, &objective, &expected);
     assert_valid(fleet, &slots);
@@ -217,6 +222,27 @@ fn every_step_gains_what_it_says_and_leaves_a_valid_placement() {
         }
     }
     assert!(steps_seen.iter().all(|&seen| seen > 100), "{steps_seen:?}");
+}
+
+/// As much time on every GPU, and not more load on none.
+#[test]
+fn the_sum_of_potentials_is_least_where_times_are_equal() {
+    let speeds = [7_u64, 10, 13, 20];
+    let fleet = one_zone(4, vec![0..1, 1..2, 2..3, 3..4]).with_speeds(&speeds);
+    let total = |loads: [u64; 4]| -> u64 {
+        (0..4).map(|gpu| fleet.potential(gpu, &[loads[gpu] as u32])).sum()
+    };
+    let even = speeds.map(|speed| speed * 10_000);
+    for from in 0..4 {
+        for to in (0..4).filter(|&to| to != from) {
+            for moved in [500, 3000, 20_000] {
+                let mut other = even;
+                other[from] -= moved;
+                other[to] += moved;
+                assert!(total(even) < total(other), "{moved} from {from} to {to}");
+            }
+        }
+    }
 }
 
 #[test]

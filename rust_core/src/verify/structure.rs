@@ -162,10 +162,8 @@ fn check_groups(layer: usize, phy2log: &[i64], topology: &Topology) -> Result<()
     let mut groups_on_node = vec![0; nodes];
     for (gpu, on) in cluster.gpus().iter().enumerate() {
         // Among the nodes that hold experts.
-        let node = match topology.is_global() {
-            true => 0,
-            false => used_nodes.partition_point(|&used| used < on.node),
-        };
+        let among_used = || used_nodes.partition_point(|&used| used < on.node);
+        let node = if topology.is_global() { 0 } else { among_used() };
         for slot in cluster.slots_of(gpu).filter(|&slot| phy2log[slot] != -1) {
             let group = phy2log[slot] as usize / group_size;
             match node_of_group[group] {
