@@ -152,7 +152,7 @@ fn any_cluster_is_planned() {
             continue;
         };
         let mut history = LoadHistory::new(2, experts as usize, HistoryOptions::default()).unwrap();
-        for window in 0..1 + seed % 5 {
+        for window in 0..=seed % 5 {
             history.observe(&loads(2, experts as usize, seed * 100 + window), 1).unwrap();
         }
         let options = MigrationOptions::default();
