@@ -145,6 +145,12 @@ impl Fleet {
         self.mean_gpus
     }
 
+    /// Whether all GPUs are equally fast.
+    #[inline]
+    pub(crate) fn is_even(&self) -> bool {
+        self.speeds.is_none()
+    }
+
     /// What a load is for a GPU: as much as it would be for the slowest one in the same time.
     #[inline]
     pub(crate) fn felt<const N: usize>(&self, gpu: usize, load: &Cells<N>) -> Cells<N> {

@@ -162,17 +162,16 @@ impl<'a, const N: usize> State<'a, N> {
     fn gain_of_swap(&self, a: usize, b: usize) -> Option<u64> {
         let (gpu_a, gpu_b) = (self.fleet.gpu_of(a), self.fleet.gpu_of(b));
         let (share_a, share_b) = (self.share_of(self.slots[a]), self.share_of(self.slots[b]));
-        // A difference below 0 wraps, and wraps back in the loads, which hold the shares.
-        let change = less(share_a, share_b);
-        let new_a = self.fleet.felt(gpu_a, &less(&self.load[gpu_a], &change));
-        let new_b = self.fleet.felt(gpu_b, &plus(&self.load[gpu_b], &change));
-        let (mut after_a, mut after_b, mut bits) = (0_u64, 0_u64, 0);
-        for row in 0..N {
-            bits |= new_a[row] | new_b[row];
-            after_a = after_a.wrapping_add(power(new_a[row]));
-            after_b = after_b.wrapping_add(power(new_b[row]));
-        }
-        let after = self.fleet.weighted(gpu_a, after_a) + self.fleet.weighted(gpu_b, after_b);
+        let exchange = (&self.load[gpu_a], &self.load[gpu_b], share_a, share_b);
+        let (after, bits) = if self.fleet.is_even() {
+            let (after_a, after_b, bits) = exchanged(exchange, |load| load, |load| load);
+            (after_a.wrapping_add(after_b), bits)
+        } else {
+            let felt = |gpu| move |load| self.fleet.felt(gpu, &[load])[0];
+            let (after_a, after_b, bits) = exchanged(exchange, felt(gpu_a), felt(gpu_b));
+            let weighted = |gpu, potential| self.fleet.weighted(gpu, potential);
+            (weighted(gpu_a, after_a) + weighted(gpu_b, after_b), bits)
+        };
         let before = self.potential[gpu_a] + self.potential[gpu_b];
         (bits >> LOAD_BITS == 0 && before > after).then(|| before - after)
     }
@@ -278,6 +277,27 @@ impl<'a, const N: usize> State<'a, N> {
         }
         gpus
     }
+}
+
+/// The potentials of two GPUs that exchange a replica, and the bits of what they feel then. Takes their
+/// loads, the shares that they lose, and what each feels of a load.
+#[inline]
+fn exchanged<const N: usize>(
+    (load_a, load_b, share_a, share_b): (&Cells<N>, &Cells<N>, &Cells<N>, &Cells<N>),
+    felt_a: impl Fn(u32) -> u32,
+    felt_b: impl Fn(u32) -> u32,
+) -> (u64, u64, u32) {
+    let (mut after_a, mut after_b, mut bits) = (0_u64, 0_u64, 0);
+    for row in 0..N {
+        // A difference below 0 wraps, and wraps back in the loads, which hold the shares.
+        let less = share_a[row].wrapping_sub(share_b[row]);
+        let new_a = felt_a(load_a[row].wrapping_sub(less));
+        let new_b = felt_b(load_b[row].wrapping_add(less));
+        bits |= new_a | new_b;
+        after_a = after_a.wrapping_add(power(new_a));
+        after_b = after_b.wrapping_add(power(new_b));
+    }
+    (after_a, after_b, bits)
 }
 
 #[inline]
