@@ -241,11 +241,9 @@ fn check_limits(
         let there = there.iter().filter(|&&expert| expert >= 0).count();
         // With fewer slots on a GPU than before some experts may have to leave.
         let exact = held.per_gpu() <= topology.slots_per_gpu() && !options.fill;
-        let unplaced = match exact {
-            true => topology.num_experts() - there,
-            // Slots that are filled, and experts that make room for them.
-            false => topology.num_experts() + 2 * topology.num_replicas(),
-        };
+        // Slots that are filled, and experts that make room for them, come beside.
+        let filled = if exact { 0 } else { there + 2 * topology.num_replicas() };
+        let unplaced = topology.num_experts() + filled - there;
         let mut most = copies(options.max_moves);
         if unplaced > 0 || made.shifted {
             let after = copies(options.max_moves_after_shift);
