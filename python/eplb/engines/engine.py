@@ -90,6 +90,8 @@ class DecodedLoads:
     text: bool = False
     #: ``[layers, P]`` or ``[windows, layers, P]``: the expert in each slot, if the dump has it.
     phy2log: Any = None
+    #: What its slots are, in words, if a dump numbers them otherwise.
+    slots: str = ""
     #: ``[passes, layers, experts]``: what was summed to ``values``, if it was.
     passes: npt.NDArray[Any] | None = None
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from eplb.errors import LoadError, Parameter
 from eplb.load_files.arrays import as_layers, check_loads, load_array
 from eplb.load_files.axes import arranged, usual_axes
+from eplb.load_files.cells import doubt_last, shape_read
 from eplb.load_files.file_loads import FileLoads
 from eplb.load_files.long_table import looks_long, table_of_cells
 from eplb.load_files.oddities import notes_on_record, notes_on_shape, refuse_other_axes
 from eplb.load_files.placement_map import is_identity
 from eplb.load_files.plausibility import refuse_expert_ids
 from eplb.load_files.slots import loads_of_experts, slot_map
-from eplb.load_files.text_loads import long_notes, refuse_labels
+from eplb.load_files.text_loads import refuse_labels
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -49,11 +50,10 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
     layers, notes = decoded.layers, [*decoded.notes]
     if given.axes is None and decoded.axes is None and not given.trust:
         if _is_long(array, given.stated):
-            rows = len(array)
-            array, layers = _from_long(array, given.stated)
-            notes += long_notes(rows, array, given.stated.num_experts)
-        elif array.ndim == 2 and array.size and layers is None:
-            _refuse_narrow(array, given.stated, text=decoded.text)
+            array, layers, more = _from_long(array, given.stated)
+            notes += more
+        elif array.ndim == 2 and array.size:
+            _refuse_narrow(array, given.stated, text=decoded.text, labelled=layers is not None)
     placement = given.placement or _beside(decoded)
     axes = given.axes or _axes(array.shape, decoded.axes, placement, given)
     shape = array.shape
@@ -61,7 +61,7 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
     notes += row
     check_loads(array)
     if "slots" in axes:
-        array, more = _experts(array, placement, layers, given)
+        array, more = _experts(array, placement, layers, given, decoded.slots)
         notes += more
     elif given.placement is not None:
         raise LoadError(
@@ -100,16 +100,20 @@ def _is_long(array: npt.NDArray[Any], stated: Stated) -> bool:
 
 def _from_long(
     array: npt.NDArray[Any], stated: Stated
-) -> tuple[npt.NDArray[Any], tuple[int, ...] | None]:
-    """A table of columns layer, expert, load."""
+) -> tuple[npt.NDArray[Any], tuple[int, ...] | None, list[str]]:
+    """A table of columns layer, expert, load; and notes."""
     check_loads(array)
-    labels = array[:, :2].astype("int64")
-    return table_of_cells(
-        array[:, 2], experts=labels[:, 1], layers=labels[:, 0], width=stated.num_experts
+    layers, experts = array[:, :2].astype("int64").T
+    values, named = table_of_cells(
+        array[:, 2], experts=experts, layers=layers, width=stated.num_experts
     )
+    notes = [f"{count(len(array), 'row')} of layer, expert and load{shape_read(values)}"]
+    if stated.num_experts is None:
+        notes += doubt_last(values.shape[-1], experts, layers)
+    return values, named, notes
 
 
-def _refuse_narrow(array: npt.NDArray[Any], stated: Stated, *, text: bool) -> None:
+def _refuse_narrow(array: npt.NDArray[Any], stated: Stated, *, text: bool, labelled: bool) -> None:
     """Refuses one or two columns of numbers, which may be anything, and a column of labels."""
     rows, width = array.shape
     if rows > 1 and width < 2 + text and stated.num_experts != width:
@@ -123,7 +127,7 @@ def _refuse_narrow(array: npt.NDArray[Any], stated: Stated, *, text: bool) -> No
             "layer and a column for each expert",
             hint=hint,
         )
-    if stated.num_experts != width:
+    if stated.num_experts != width and not labelled:
         refuse_labels("column 1", "numbers of layers", array[:, 0])
 
 
@@ -166,15 +170,22 @@ def _experts(
     placement: SlotMap | None,
     layers: tuple[int, ...] | None,
     given: Given,
+    words: str,
 ) -> tuple[npt.NDArray[Any], list[str]]:
-    """Loads of slots as loads of experts, and notes."""
+    """Loads of slots as loads of experts, and notes; ``words`` says what the slots are."""
     slots = array.shape[-1]
     if placement is None:
         if given.stated.num_experts == slots:
             return array, ["as many slots as experts: slot i is taken as expert i"]
         raise LoadError(
-            f"it counts {count(slots, 'slot')}, not experts",
-            hint=["give the placement that it was counted under: ", Parameter("placement", "FILE")],
+            f"it counts {count(slots, 'slot')}{f' ({words})' if words else ''}, not experts",
+            hint=[
+                "give the placement that it was counted under: ",
+                Parameter("placement", "FILE"),
+                "; or if expert i is in slot i, ",
+                Parameter("num_experts"),
+                f" {slots}",
+            ],
         )
     if slots != placement.slots:
         hint: list[Any] = []

@@ -52,6 +52,11 @@ class TextTable:
             return None
         return np.fromstring(text, np.uint64, sep=",").reshape(-1, self.width)
 
+    @cached_property
+    def first(self) -> list[str]:
+        """The cells of the first row, as text."""
+        return _cells(*self.rows[0])
+
     def column(self, index: int) -> list[str]:
         """The cells of a column, as text."""
         return [_cells(line, row)[index] for line, row in self.rows]
@@ -114,7 +119,7 @@ def text_table(text: str, *, labelled: bool = True) -> TextTable:
 
 
 def _is_header(cells: list[str], *, labelled: bool) -> bool:
-    first, *others = (_looks_like_number(cell) for cell in cells)
+    first, *others = (looks_like_number(cell) for cell in cells)
     if not first and labelled and _is_name(cells[0]):
         return True
     return not first and not any(others)
@@ -125,7 +130,7 @@ def _is_name(cell: str) -> bool:
     return not cell or any(character.isalpha() for character in cell)
 
 
-def _looks_like_number(cell: str) -> bool:
+def looks_like_number(cell: str) -> bool:
     """Whether a cell is a number for anybody: spreadsheets write separators too."""
     if _THOUSANDS.fullmatch(cell) or _DECIMAL_COMMA.fullmatch(cell):
         return True

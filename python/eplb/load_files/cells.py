@@ -1,0 +1,211 @@
+"""Text tables as cells, each with the numbers of its layer and expert: whatever its rows are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb import limits
+from eplb.engines.engine import DecodedLoads
+from eplb.errors import LoadError
+from eplb.load_files.column_names import role_of
+from eplb.load_files.known_models import is_usual
+from eplb.load_files.labels import left_out, numbers_of, window_labels
+from eplb.load_files.long_table import table_of_cells
+from eplb.text import count
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from eplb.load_files.columns import Columns
+    from eplb.storage.csv_text import TextTable
+
+    Numbers = npt.NDArray[np.int64]
+
+# What a load may be of, the first that is known.
+_UNITS = ("expert", "slot", "local")
+# With fewer layers, an expert may be absent from all by chance.
+_PLAIN_LAYERS = 4
+
+
+def cell_loads(table: TextTable, columns: Columns, experts: int | None) -> DecodedLoads:
+    """The loads in a table whose rows or columns are not the layers and experts in order.
+
+    Args:
+        table: the lines of the file.
+        columns: what they are.
+        experts: logical experts per layer, if they were given: the table may lack the last.
+
+    Raises:
+        LoadError: it is not clear what a row is, or a number is invalid.
+    """
+    loads = np.ones((len(table.rows), 1), np.uint64)  # each row is one token
+    if columns.loads:
+        loads = table.numbers(columns.loads)
+    labels = _labels(table, columns, loads.shape[1])
+    unit = next(name for name in _UNITS if name in labels)
+    slots = ""
+    if unit == "local":
+        slots = _number_slots(labels, columns)
+        unit = "slot"
+    again = _again(labels, unit) if columns.loads else None
+    if again is not None:
+        lines = [table.rows[cell // loads.shape[1]][0] for cell in again]
+        _refuse_again(columns, labels, unit, lines, again[0])
+    values, named = table_of_cells(
+        loads.ravel(),
+        experts=labels[unit],
+        layers=labels.get("layer"),
+        windows=labels.get("window"),
+        width=experts if unit == "expert" else None,
+    )
+    notes = [_rows_read(table, columns, labels, slots or unit) + shape_read(values)]
+    if experts is None and unit == "expert":
+        notes += doubt_last(values.shape[-1], labels[unit], labels.get("layer"))
+    if "window" in labels and "window" not in columns.labels:
+        notes.append(f"windows by column {columns.shown([columns.labels['time']])}")
+    if others := left_out(columns, labels.get("window")):
+        words = f"; several rows of one {_what(labels, unit)} are summed" if again else ""
+        notes.append(f"columns left out: {columns.shown(others)}{words}")
+    return DecodedLoads(values, named, tuple(notes), axes=(f"{unit}s",), slots=slots)
+
+
+def _labels(table: TextTable, columns: Columns, width: int) -> dict[str, Numbers]:
+    """What each load is of: its layer, its expert or slot, its window and rank, if they are known.
+
+    Args:
+        table: the lines of the file.
+        columns: what they are.
+        width: loads in a row.
+    """
+    labels: dict[str, Numbers] = {}
+    for name, index in columns.labels.items():
+        if name in ("layer", *_UNITS) or (name == "rank" and "local" in columns.units):
+            labels[name] = numbers_of(table, index, name)
+        elif name == "rank":
+            labels[name] = _kinds(table.column(index))
+    layers = labels.get("layer")
+    if (windows := window_labels(table, columns, layers)) is not None:
+        labels["window"] = windows
+    labels = {name: np.repeat(each, width) for name, each in labels.items()}
+    if (group := columns.numbered) is not None:
+        unit = "expert" if group.unit in ("number", None) else str(group.unit)
+        labels[unit] = np.tile(np.array(group.numbers, np.int64), len(table.rows))
+    if not labels.keys() & {*_UNITS}:  # a column for each layer, a row for each expert
+        labels["expert"] = np.repeat(np.arange(len(table.rows)), width)
+    return labels
+
+
+def _kinds(cells: list[str]) -> Numbers:
+    """Equal numbers for equal cells."""
+    seen: dict[str, int] = {}
+    return np.array([seen.setdefault(cell, len(seen)) for cell in cells], np.int64)
+
+
+def _number_slots(labels: dict[str, Numbers], columns: Columns) -> str:
+    """Adds the number of each slot, by its rank and its number there; returns what they are."""
+    if "rank" not in labels:
+        raise LoadError(
+            f"{columns.shown(columns.of('local'))}: experts are numbered on each rank, but no column "
+            "is the rank",
+            hint=["name it rank"],
+        )
+    width = int(labels["local"].max()) + 1
+    ranks = int(labels["rank"].max()) + 1
+    if width * ranks > limits.MAX_EXPERTS:
+        raise LoadError(f"it has {ranks} x {width} slots; at most {limits.MAX_EXPERTS} are read")
+    labels["slot"] = labels["rank"] * width + labels["local"]
+    return f"{count(width, 'local expert')} of each of {count(ranks, 'rank')}"
+
+
+def _again(labels: dict[str, Numbers], unit: str) -> tuple[int, int] | None:
+    """The first load that is for the same cell and rank as one before it, and that one."""
+    codes = np.zeros(len(labels[unit]), np.int64)
+    for name in ("window", "rank", "layer", unit):
+        if name in labels:
+            _, kinds = np.unique(labels[name], return_inverse=True)
+            _, codes = np.unique(codes * (int(kinds.max()) + 1) + kinds, return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    same = order[1:][codes[order[1:]] == codes[order[:-1]]]
+    if not same.size:
+        return None
+    at = int(same.min())
+    return int(np.flatnonzero(codes == codes[at])[0]), at
+
+
+def _refuse_again(
+    columns: Columns, labels: dict[str, Numbers], unit: str, lines: list[int], cell: int
+) -> None:
+    """Refuses several loads of one expert if it is not certain that their sum is its load."""
+    both = f"lines {lines[0]} and {lines[1]} are both for "
+    if "local" in labels:
+        where = ", ".join(
+            f"{name} {labels[name][cell]}" for name in ("layer", "rank", "local") if name in labels
+        )
+        raise LoadError(
+            both + where.replace("local", "local expert"),
+            hint=[
+                "add a column window if they differ in time; ranks of all nodes need own numbers"
+            ],
+        )
+    if "layer" not in labels:
+        raise LoadError(
+            f"{both}{unit} {labels[unit][cell]}, and no column is the layer",
+            hint=["name it layer; or add a column window or rank if they differ in that"],
+        )
+    if "rank" not in labels and role_of(columns.names[columns.loads[0]]) == "either":
+        name = columns.shown(columns.loads)
+        raise LoadError(
+            f"{both}{_what(labels, unit)}; is {name} a token, or a count of tokens?",
+            hint=["name it token_id (its rows are counted) or tokens (they are summed)"],
+        )
+
+
+def _what(labels: dict[str, Numbers], unit: str) -> str:
+    return f"layer and {unit}" if "layer" in labels else unit
+
+
+def _rows_read(table: TextTable, columns: Columns, labels: dict[str, Numbers], unit: str) -> str:
+    """What the rows are, for a note."""
+    rows = count(len(table.rows), "row")
+    if not columns.loads:
+        return f"{rows} of one token each, counted"
+    if (group := columns.numbered) is not None:
+        of = {"local": "local expert", "number": "expert", None: "expert"}.get(
+            group.unit, group.unit
+        )
+        return f"{rows} with a column for each {of}"
+    layer = "layer, " if "layer" in labels else ""
+    return f"{rows} of {layer}{unit} and load"
+
+
+def shape_read(values: npt.NDArray[Any]) -> str:
+    """The table that long rows became, for a note."""
+    shape = " x ".join(map(str, values.shape))
+    empty = values.size - int(np.count_nonzero(values))
+    has = "has" if empty == 1 else "have"
+    return f", read as a table {shape}" + (f"; {empty} of its cells {has} no load" if empty else "")
+
+
+def doubt_last(width: int, experts: Numbers, layers: Numbers | None) -> list[str]:
+    """A note if the last experts may be absent from all layers, because they had no load.
+
+    Args:
+        width: experts per layer.
+        experts: the expert of each row.
+        layers: the layer of each row; None for one layer.
+    """
+    if is_usual(width):
+        return []
+    names, rows = np.unique(
+        np.zeros_like(experts) if layers is None else layers, return_inverse=True
+    )
+    pairs = np.unique(rows * width + experts)
+    fewest = int(
+        np.bincount(pairs % width, minlength=width).min()
+    )  # layers with a row of an expert
+    plain = 2 * fewest >= len(names) if len(names) >= _PLAIN_LAYERS else fewest == len(names)
+    if plain:
+        return []
+    return [f"the last expert with a row is {width - 1}; if there are more, say so: --num-experts"]
