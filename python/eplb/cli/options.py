@@ -427,6 +427,7 @@ _OPTIONS = {
     "weights": "--weights",
     "axes": "--axes",
     "num_layers": "--num-layers",
+    "num_experts": "--num-experts",
     "placement": "--placement",
     "written_by": "--from",
     "metric": "--metric",

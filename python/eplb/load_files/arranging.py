@@ -10,6 +10,7 @@ from eplb.load_files.arrays import as_layers, check_loads, load_array
 from eplb.load_files.axes import arranged, usual_axes
 from eplb.load_files.cells import doubt_last, shape_read
 from eplb.load_files.file_loads import FileLoads
+from eplb.load_files.flat import by_layers, what_fits
 from eplb.load_files.long_table import looks_long, table_of_cells
 from eplb.load_files.oddities import notes_on_record, notes_on_shape, refuse_other_axes
 from eplb.load_files.placement_map import is_identity
@@ -49,6 +50,9 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
     array = load_array(decoded.values)
     layers, notes = decoded.layers, [*decoded.notes]
     if given.axes is None and decoded.axes is None and not given.trust:
+        if layers is None and given.placement is None and decoded.phy2log is None:
+            array, more = by_layers(array, given.stated)
+            notes += more
         if _is_long(array, given.stated):
             array, layers, more = _from_long(array, given.stated)
             notes += more
@@ -120,6 +124,8 @@ def _refuse_narrow(array: npt.NDArray[Any], stated: Stated, *, text: bool, label
         if width == 2:
             refuse_labels("column 1", "numbers of experts", array[:, 0])
         hint: list[Any] = ["if it is one layer, give ", Parameter("axes", "experts,layers")]
+        if width == 1 and stated:
+            hint = what_fits(rows, stated) or hint
         if width == 2:
             hint = ["name its columns in a first line, such as expert,count"]
         raise LoadError(

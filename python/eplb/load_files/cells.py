@@ -11,7 +11,7 @@ from eplb.engines.engine import DecodedLoads
 from eplb.errors import LoadError
 from eplb.load_files.column_names import role_of
 from eplb.load_files.known_models import is_usual
-from eplb.load_files.labels import left_out, numbers_of, window_labels
+from eplb.load_files.labels import kinds_of, left_out, numbers_of, window_labels
 from eplb.load_files.long_table import table_of_cells
 from eplb.text import count
 
@@ -45,14 +45,14 @@ def cell_loads(table: TextTable, columns: Columns, experts: int | None) -> Decod
         loads = table.numbers(columns.loads)
     labels = _labels(table, columns, loads.shape[1])
     unit = next(name for name in _UNITS if name in labels)
-    slots = ""
+    slots, of = "", unit
     if unit == "local":
-        slots = _number_slots(labels, columns)
-        unit = "slot"
+        slots, of, unit = _number_slots(labels, columns), "rank, local expert", "slot"
     again = _again(labels, unit) if columns.loads else None
     if again is not None:
         lines = [table.rows[cell // loads.shape[1]][0] for cell in again]
-        _refuse_again(columns, labels, unit, lines, again[0])
+        both = f"{table.what}s {lines[0]} and {lines[1]} are both for "
+        _refuse_again(columns, labels, unit, both, again[0])
     values, named = table_of_cells(
         loads.ravel(),
         experts=labels[unit],
@@ -60,7 +60,7 @@ def cell_loads(table: TextTable, columns: Columns, experts: int | None) -> Decod
         windows=labels.get("window"),
         width=experts if unit == "expert" else None,
     )
-    notes = [_rows_read(table, columns, labels, slots or unit) + shape_read(values)]
+    notes = [_rows_read(table, columns, labels, of) + shape_read(values)]
     if experts is None and unit == "expert":
         notes += doubt_last(values.shape[-1], labels[unit], labels.get("layer"))
     if "window" in labels and "window" not in columns.labels:
@@ -84,7 +84,7 @@ def _labels(table: TextTable, columns: Columns, width: int) -> dict[str, Numbers
         if name in ("layer", *_UNITS) or (name == "rank" and "local" in columns.units):
             labels[name] = numbers_of(table, index, name)
         elif name == "rank":
-            labels[name] = _kinds(table.column(index))
+            labels[name] = kinds_of(table, index)
     layers = labels.get("layer")
     if (windows := window_labels(table, columns, layers)) is not None:
         labels["window"] = windows
@@ -95,12 +95,6 @@ def _labels(table: TextTable, columns: Columns, width: int) -> dict[str, Numbers
     if not labels.keys() & {*_UNITS}:  # a column for each layer, a row for each expert
         labels["expert"] = np.repeat(np.arange(len(table.rows)), width)
     return labels
-
-
-def _kinds(cells: list[str]) -> Numbers:
-    """Equal numbers for equal cells."""
-    seen: dict[str, int] = {}
-    return np.array([seen.setdefault(cell, len(seen)) for cell in cells], np.int64)
 
 
 def _number_slots(labels: dict[str, Numbers], columns: Columns) -> str:
@@ -122,23 +116,27 @@ def _number_slots(labels: dict[str, Numbers], columns: Columns) -> str:
 def _again(labels: dict[str, Numbers], unit: str) -> tuple[int, int] | None:
     """The first load that is for the same cell and rank as one before it, and that one."""
     codes = np.zeros(len(labels[unit]), np.int64)
+    largest = 1
     for name in ("window", "rank", "layer", unit):
         if name in labels:
-            _, kinds = np.unique(labels[name], return_inverse=True)
-            _, codes = np.unique(codes * (int(kinds.max()) + 1) + kinds, return_inverse=True)
+            width = int(labels[name].max()) + 1
+            if largest * width >= 2**63:
+                codes = np.unique(codes, return_inverse=True)[1]
+                largest = len(codes)
+            codes = codes * width + labels[name]
+            largest *= width
     order = np.argsort(codes, kind="stable")
     same = order[1:][codes[order[1:]] == codes[order[:-1]]]
     if not same.size:
         return None
     at = int(same.min())
-    return int(np.flatnonzero(codes == codes[at])[0]), at
+    return int((codes == codes[at]).argmax()), at
 
 
 def _refuse_again(
-    columns: Columns, labels: dict[str, Numbers], unit: str, lines: list[int], cell: int
+    columns: Columns, labels: dict[str, Numbers], unit: str, both: str, cell: int
 ) -> None:
     """Refuses several loads of one expert if it is not certain that their sum is its load."""
-    both = f"lines {lines[0]} and {lines[1]} are both for "
     if "local" in labels:
         where = ", ".join(
             f"{name} {labels[name][cell]}" for name in ("layer", "rank", "local") if name in labels
@@ -168,7 +166,7 @@ def _what(labels: dict[str, Numbers], unit: str) -> str:
 
 def _rows_read(table: TextTable, columns: Columns, labels: dict[str, Numbers], unit: str) -> str:
     """What the rows are, for a note."""
-    rows = count(len(table.rows), "row")
+    rows = count(len(table.rows), "row" if table.what == "line" else table.what)
     if not columns.loads:
         return f"{rows} of one token each, counted"
     if (group := columns.numbered) is not None:

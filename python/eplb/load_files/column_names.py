@@ -78,13 +78,13 @@ def numbered(names: Sequence[str], columns: Iterable[int]) -> list[Numbered]:
     Raises:
         LoadError: two columns of a group have one number.
     """
-    groups: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    groups: dict[tuple[str, ...], list[tuple[int, int]]] = {}
     for column in columns:
         if found := _LAST_NUMBER.fullmatch(names[column]):
             before, number, after = found.groups()
             groups.setdefault((before, after), []).append((column, int(number)))
     result = []
-    for (before, after), members in groups.items():
+    for members in groups.values():
         first: dict[int, int] = {}
         for column, number in members:
             if first.setdefault(number, column) != column:
@@ -93,8 +93,17 @@ def numbered(names: Sequence[str], columns: Iterable[int]) -> list[Numbered]:
                     hint=["delete one"],
                 )
         if len(members) > 1:
-            result.append(Numbered(_unit(_plain(before + after)), tuple(first.values()), (*first,)))
+            unit, _ = number_of(names[members[0][0]]) or (None, 0)
+            result.append(Numbered(unit, tuple(first.values()), (*first,)))
     return result
+
+
+def number_of(name: str) -> tuple[str | None, int] | None:
+    """What a name numbers, and its last number; None if it has no number."""
+    if not (found := _LAST_NUMBER.fullmatch(name)):
+        return None
+    before, number, after = found.groups()
+    return _unit(_plain(before + after)), int(number)
 
 
 def _unit(letters: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from eplb.errors import EplbError, LoadError, Parameter
 from eplb.inputs.names import unknown
-from eplb.load_files.column_names import LABELS, Numbered, numbered, role_of
+from eplb.load_files.column_names import LABELS, Numbered, number_of, numbered, role_of
 from eplb.storage.csv_text import looks_like_number
 from eplb.text import count
 
@@ -127,7 +127,15 @@ def _layer_by_cells(table: TextTable, labels: dict[str, int]) -> int | None:
         for index, cell in enumerate(table.first)
         if index not in labels.values() and "layer" in cell.lower()
     ]
-    return found[0] if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    name = (table.header or ())[found[0]]
+    if number_of(name) is not None:
+        raise LoadError(
+            f"line 1 has {name[:40]!r}; are these loads, not a header?",
+            hint=["write a header before it, such as layer,0,1,2"],
+        )
+    return found[0]
 
 
 def _free(table: TextTable, labels: dict[str, int]) -> list[int]:

@@ -53,7 +53,7 @@ def _in_words(table: TextTable, index: int, what: str) -> Numbers:
             number = int(found[0])
             if (other := by_number.setdefault(number, cell)) != cell:
                 raise LoadError(
-                    f"line {table.rows[at][0]}, column {index + 1}: {short(cell)} and "
+                    f"{table.place(at)}, column {index + 1}: {short(cell)} and "
                     f"{short(other)} have the same number; expected one name for each {what}",
                     hint=["keep the rows of one of them, or write numbers instead"],
                 )
@@ -64,8 +64,7 @@ def _in_words(table: TextTable, index: int, what: str) -> Numbers:
 
 def _not_a_number(table: TextTable, index: int, what: str, at: int, found: str) -> LoadError:
     return LoadError(
-        f"line {table.rows[at][0]}, column {index + 1}: expected the number of a {what}, found "
-        f"{found}",
+        f"{table.place(at)}, column {index + 1}: expected the number of a {what}, found {found}",
         hint=["write the number alone, such as 3"],
     )
 
@@ -79,17 +78,24 @@ def window_labels(table: TextTable, columns: Columns, layers: Numbers | None) ->
     index = columns.labels.get("window", columns.labels.get("time"))
     if index is None:
         return None
-    cells = table.column(index)
-    names = _oldest_first(dict.fromkeys(cells))
-    number = {name: at for at, name in enumerate(names)}
-    windows = np.array([number[cell] for cell in cells], np.int64)
+    windows = kinds_of(table, index)
     if "window" in columns.labels:
         return windows
     if not columns.loads or layers is None:  # times of tokens, or of the only layer
         return None
     kinds, rows = np.unique(layers, return_inverse=True)
     pairs = len(np.unique(windows * len(kinds) + rows))
-    return windows if 2 * pairs >= len(names) * len(kinds) else None
+    return windows if 2 * pairs >= (int(windows.max()) + 1) * len(kinds) else None
+
+
+def kinds_of(table: TextTable, index: int) -> Numbers:
+    """Equal numbers from 0 for equal cells of a column, the oldest first."""
+    if (numbers := table.integers(index)) is not None:
+        return np.unique(numbers, return_inverse=True)[1]
+    cells = table.column(index)
+    names = _oldest_first(dict.fromkeys(cells))
+    number = {name: at for at, name in enumerate(names)}
+    return np.array([number[cell] for cell in cells], np.int64)
 
 
 def _oldest_first(names: Iterable[str]) -> list[str]:

@@ -52,7 +52,7 @@ def text_loads(
     numbers = table.numbers(None if columns is None or not columns.others else columns.loads)
     if not trust:
         least = _LABELS if table.header is None else 2
-        refuse_labels(f"line {table.rows[0][0]}", "header", numbers[0])
+        refuse_labels(table.place(0), "header", numbers[0])
         refuse_labels("column 1", "numbers of layers", numbers[:, 0], least)
     notes = () if columns is None else _others(columns, None)
     return DecodedLoads(numbers, notes=tuple(notes), text=True)
@@ -93,7 +93,8 @@ def _wide(table: TextTable, columns: Columns) -> DecodedLoads:
     others = _others(columns, windows)
     labels = [index for index in columns.labels.values() if index not in left_out(columns, windows)]
     what = "columns" if len(labels) > 1 else "column"
-    note = f"not loads, but what each row is: {what} {columns.shown(labels)}"
+    row = "row" if table.what == "line" else table.what
+    note = f"not loads, but what each {row} is: {what} {columns.shown(labels)}"
     return DecodedLoads(values, named, (note, *others))
 
 
@@ -112,6 +113,6 @@ def _refuse_twice(
     for (line, _), *row in zip(table.rows, times.tolist(), layers.tolist(), strict=True):
         if (first := seen.setdefault((row[0], row[1]), line)) != line:
             raise LoadError(
-                f"lines {first} and {line} are both for layer {row[1]}",
+                f"{table.what}s {first} and {line} are both for layer {row[1]}",
                 hint=["add a column window (rows of one are a table), or rank (rows are summed)"],
             )
