@@ -88,6 +88,8 @@ class DecodedLoads:
     axes: tuple[str, ...] | None = None
     #: Whether it is a text table, of which less is known.
     text: bool = False
+    #: Whether numbers of layers were beside the loads, so that these are none.
+    labelled: bool = False
     #: ``[layers, P]`` or ``[windows, layers, P]``: the expert in each slot, if the dump has it.
     phy2log: Any = None
     #: What its slots are, in words, if a dump numbers them otherwise.

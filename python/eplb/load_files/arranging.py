@@ -57,7 +57,8 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
             array, layers, more = _from_long(array, given.stated)
             notes += more
         elif array.ndim == 2 and array.size:
-            _refuse_narrow(array, given.stated, text=decoded.text, labelled=layers is not None)
+            labelled = decoded.labelled or layers is not None
+            _refuse_narrow(array, given.stated, text=decoded.text, labelled=labelled)
     placement = given.placement or _beside(decoded)
     axes = given.axes or _axes(array.shape, decoded.axes, placement, given)
     shape = array.shape

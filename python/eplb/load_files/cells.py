@@ -13,11 +13,12 @@ from eplb.load_files.column_names import role_of
 from eplb.load_files.known_models import is_usual
 from eplb.load_files.labels import kinds_of, left_out, numbers_of, window_labels
 from eplb.load_files.long_table import table_of_cells
-from eplb.text import count
+from eplb.text import count, ranges
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from eplb.load_files.column_names import Numbered
     from eplb.load_files.columns import Columns
     from eplb.storage.csv_text import TextTable
 
@@ -61,7 +62,11 @@ def cell_loads(table: TextTable, columns: Columns, experts: int | None) -> Decod
         width=experts if unit == "expert" else None,
     )
     notes = [_rows_read(table, columns, labels, of) + shape_read(values)]
-    if experts is None and unit == "expert":
+    if (group := columns.numbered) is not None and _unit_of(group) == "expert":
+        missing = sorted({*range(values.shape[-1])} - {*group.numbers})
+        if missing:
+            notes.append(f"no column for expert {ranges(missing)}: no load")
+    elif experts is None and unit == "expert":
         notes += doubt_last(values.shape[-1], labels[unit], labels.get("layer"))
     if "window" in labels and "window" not in columns.labels:
         notes.append(f"windows by column {columns.shown([columns.labels['time']])}")
@@ -90,20 +95,25 @@ def _labels(table: TextTable, columns: Columns, width: int) -> dict[str, Numbers
         labels["window"] = windows
     labels = {name: np.repeat(each, width) for name, each in labels.items()}
     if (group := columns.numbered) is not None:
-        unit = "expert" if group.unit in ("number", None) else str(group.unit)
-        labels[unit] = np.tile(np.array(group.numbers, np.int64), len(table.rows))
+        labels[_unit_of(group)] = np.tile(np.array(group.numbers, np.int64), len(table.rows))
     if not labels.keys() & {*_UNITS}:  # a column for each layer, a row for each expert
         labels["expert"] = np.repeat(np.arange(len(table.rows)), width)
     return labels
 
 
+def _unit_of(group: Numbered) -> str:
+    """What columns number; experts if nothing is said."""
+    known = group.unit in (*_UNITS, "layer", "rank", "window")
+    return str(group.unit) if known else "expert"
+
+
 def _number_slots(labels: dict[str, Numbers], columns: Columns) -> str:
     """Adds the number of each slot, by its rank and its number there; returns what they are."""
     if "rank" not in labels:
+        name = columns.shown(columns.of("local")[:1])
         raise LoadError(
-            f"{columns.shown(columns.of('local'))}: experts are numbered on each rank, but no column "
-            "is the rank",
-            hint=["name it rank"],
+            f"{name} numbers the experts of each rank, but no column is the rank",
+            hint=["name it rank; if these are the experts of all ranks, name that column expert"],
         )
     width = int(labels["local"].max()) + 1
     ranks = int(labels["rank"].max()) + 1
@@ -155,7 +165,8 @@ def _refuse_again(
     if "rank" not in labels and role_of(columns.names[columns.loads[0]]) == "either":
         name = columns.shown(columns.loads)
         raise LoadError(
-            f"{both}{_what(labels, unit)}; is {name} a token, or a count of tokens?",
+            f"{both}layer {labels['layer'][cell]}, {unit} {labels[unit][cell]}; is {name} a token, or a "
+            "count of tokens?",
             hint=["name it token_id (its rows are counted) or tokens (they are summed)"],
         )
 

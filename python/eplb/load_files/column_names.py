@@ -38,7 +38,7 @@ _ROLES = {name: role for role, names in _NAMES.items() for name in names.split()
 LABELS = ("layer", "expert", "slot", "local", "rank", "window", "time", "token")
 
 # A name of several columns, but for their numbers.
-_SHORT = {"": "number", "l": "layer", "e": "expert", "ex": "expert", "exp": "expert"}
+_SHORT = {"": "number", "l": "l", "e": "expert", "ex": "expert", "exp": "expert"}
 _WORDS = {"local": "local", "slot": "slot", "physical": "slot", "expert": "expert"}
 _LAST_NUMBER = re.compile(r"(.*?)([0-9]{1,9})([^0-9]*)", re.ASCII | re.DOTALL)
 
@@ -59,8 +59,8 @@ def _plain(name: str) -> str:
 class Numbered(NamedTuple):
     """Columns whose names differ by one number."""
 
-    #: What they number: expert, slot, local, layer, rank, window; number if nothing is said; None if
-    #: it is not known.
+    #: What they number: expert, slot, local, layer, rank, window; number if nothing is said, l if that
+    #: is all; None if it is not known.
     unit: str | None
     columns: tuple[int, ...]
     numbers: tuple[int, ...]

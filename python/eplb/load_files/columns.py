@@ -175,7 +175,7 @@ def _long(table: TextTable, labels: dict[str, int], key: str | None) -> Columns:
     if len(candidates) == 1:
         return Columns(header, labels, (candidates[0],))
     for group in numbered(header, candidates):
-        unit = "layer" if group.unit == "number" else group.unit
+        unit = "layer" if group.unit in ("number", "l") else group.unit
         if unit in ("layer", "rank", "window") and unit not in labels:
             return Columns(header, labels, group.columns, group._replace(unit=unit))
     shown = Columns(header, labels, ()).shown(candidates)
@@ -234,7 +234,7 @@ def _loads_group(
         group
         for group in groups
         if group.unit in _WIDE and not (group.unit == "layer" and "layer" in labels)
-    ] or [group for group in groups if group.unit is None and group.in_order]
+    ] or [group for group in groups if group.unit in (None, "l") and group.in_order]
     if len(known) > 1:
         names = Columns(header, labels, ())
         shown = " or ".join(names.shown(group.columns[:2]) + ", ..." for group in known[:4])

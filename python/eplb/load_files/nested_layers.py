@@ -25,11 +25,13 @@ def nested_layers(values: dict[Any, Any]) -> TextTable | None:
     outside = {
         str(name): value for name, value in values.items() if isinstance(value, (dict, list))
     }
-    outer = _numbers(outside, ("layer", "number")) or _numbers(outside, ("expert",))
+    unit, other = "layer", "expert"
+    outer = _numbers(outside, ("layer", "l", "number"))
+    if not outer:
+        unit, other = other, unit
+        outer = _numbers(outside, ("expert",))
     if not outer:
         return None
-    unit = "layer" if _numbers(outside, ("layer", "number")) else "expert"
-    other = "expert" if unit == "layer" else "layer"
     records = []
     first, *_ = outside
     for name, number in outer.items():

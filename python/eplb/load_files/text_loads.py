@@ -95,7 +95,7 @@ def _wide(table: TextTable, columns: Columns) -> DecodedLoads:
     what = "columns" if len(labels) > 1 else "column"
     row = "row" if table.what == "line" else table.what
     note = f"not loads, but what each {row} is: {what} {columns.shown(labels)}"
-    return DecodedLoads(values, named, (note, *others))
+    return DecodedLoads(values, named, (note, *others), labelled=True)
 
 
 def _others(columns: Columns, windows: npt.NDArray[Any] | None) -> list[str]:
