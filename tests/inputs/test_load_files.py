@@ -862,6 +862,34 @@ def test_a_row_of_all_layers_of_a_model(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "layer,expert,count,layer_name",
+        "layer,expert,count,local_expert_id",
+        "layer,expert,count,timestamp",
+        "layer,expert,count,token_id",
+        "layer,expert,count,p50",
+        "layer,expert,count,",
+        "layer_name,expert,count,module",
+    ],
+)
+def test_columns_beside_those_that_say_all(header: str, tmp_path: Path) -> None:
+    """A column more does not change what is read; it is left out, and a note says so."""
+    rows = "0,0,5,7\n0,1,6,7\n1,0,7,7\n1,1,8,7"
+    read = read_loads(written(tmp_path, "a.csv", f"{header}\n{rows}"))
+    name = header.split(",")[3]
+    assert (read.table.tolist(), read.layers) == ([[5, 6], [7, 8]], None)
+    shown = repr(name) if name else "without a name"
+    assert read.notes[1:] == (f"columns left out: {shown}",)
+
+
+def test_step_is_the_window_even_beside_other_times(tmp_path: Path) -> None:
+    text = "global_step,step,layer,expert,count\n7,0,0,0,5\n7,0,0,1,6\n8,1,0,0,7\n8,1,0,1,8"
+    read = read_loads(written(tmp_path, "a.csv", text))
+    assert [window.tolist() for window in read.windows] == [[[5, 6]], [[7, 8]]]
+
+
 def test_loads_beside_numbers_of_layers_may_count(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "layer,e0,e1\n0,5,9\n1,6,9\n2,7,8\n3,8,8")
     assert read_loads(path).table.tolist() == [[5, 9], [6, 9], [7, 8], [8, 8]]

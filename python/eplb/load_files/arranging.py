@@ -51,7 +51,7 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
     layers, notes = decoded.layers, [*decoded.notes]
     if given.axes is None and decoded.axes is None and not given.trust:
         if layers is None and given.placement is None and decoded.phy2log is None:
-            array, more = by_layers(array, given.stated)
+            array, more = by_layers(array, given.stated.layers, given.stated.num_experts)
             notes += more
         if _is_long(array, given.stated):
             array, layers, more = _from_long(array, given.stated)
@@ -126,7 +126,7 @@ def _refuse_narrow(array: npt.NDArray[Any], stated: Stated, *, text: bool, label
             refuse_labels("column 1", "numbers of experts", array[:, 0])
         hint: list[Any] = ["if it is one layer, give ", Parameter("axes", "experts,layers")]
         if width == 1 and stated:
-            hint = what_fits(rows, stated) or hint
+            hint = what_fits(rows, stated.layers, stated.num_experts) or hint
         if width == 2:
             hint = ["name its columns in a first line, such as expert,count"]
         raise LoadError(

@@ -85,8 +85,9 @@ def _labels(table: TextTable, columns: Columns, width: int) -> dict[str, Numbers
         width: loads in a row.
     """
     labels: dict[str, Numbers] = {}
+    local = bool(columns.of("local"))
     for name, index in columns.labels.items():
-        if name in ("layer", *_UNITS) or (name == "rank" and "local" in columns.units):
+        if name in ("layer", columns.row) or (name == "rank" and local):
             labels[name] = numbers_of(table, index, name)
         elif name == "rank":
             labels[name] = kinds_of(table, index)

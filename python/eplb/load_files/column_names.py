@@ -12,16 +12,19 @@ if TYPE_CHECKING:
 
 # Names of columns, without case and without what is neither letter nor digit.
 _NAMES = {
-    "layer": "layer layers layerid layeridx layerindex layernum layernumber layerno layername "
+    "layer": "layer layers layerid layeridx layerindex layernum layernumber layerno "
     "hiddenlayer moelayer moelayerid moelayeridx",
     "expert": "expert experts expertid expertidx expertindex expertnum expertnumber expertno "
     "logicalexpert logicalexpertid logicalid globalexpertid eid",
     "slot": "slot slotid physicalexpert physicalexpertid physicalid",
     "rank": "rank ranks rankid eprank gpu gpuid device deviceid worker workerid",
-    "window": "window windows windowid windowidx windowindex step stepid stepidx stepindex "
-    "globalstep trainstep forwardstep decodestep iter iteration iterationid iterationidx pass "
-    "passid forwardpass forwardpassid batch batchid interval snapshot",
-    "time": "time times timestamp timestamps timestampms ts datetime date unixtime epoch epochs",
+    "window": "window windows windowid step stepid iter iteration pass passid forwardpass "
+    "forwardpassid batch batchid interval snapshot",
+    # A window, or the time of a row.
+    "time": "time times timestamp timestamps timestampms ts datetime date unixtime epoch epochs "
+    "windowidx windowindex stepidx stepindex globalstep trainstep forwardstep decodestep "
+    "iterationid iterationidx",
+    "layername": "layername layernames modulename",
     "load": "count counts tokens tokencount tokencounts numtokens ntokens load loads "
     "expertload expertcount logicalcount value values hits activations total n",
     # One token, or a count of them.

@@ -36,9 +36,14 @@ class Columns:
     numbered: Numbered | None = None
 
     @property
+    def row(self) -> str | None:
+        """What a row is a load of, beside its layer: expert, slot or local."""
+        return next((name for name in _ROWS if name in self.labels), None)
+
+    @property
     def is_long(self) -> bool:
         """Whether a row is of one expert or slot."""
-        return any(name in self.labels for name in _ROWS)
+        return self.row is not None
 
     @property
     def is_wide(self) -> bool:
@@ -48,14 +53,9 @@ class Columns:
         group = self.numbered
         return group is None or (group.unit not in ("slot", "local", "layer") and group.in_order)
 
-    @property
-    def units(self) -> set[str | None]:
-        """What rows and columns number."""
-        return {*self.labels, self.numbered.unit if self.numbered else None}
-
     def of(self, unit: str) -> list[int]:
-        """The columns that number a unit."""
-        label = [self.labels[unit]] if unit in self.labels else []
+        """The columns that number experts, slots or local experts."""
+        label = [self.labels[unit]] if self.row == unit else []
         same = self.numbered is not None and self.numbered.unit == unit
         return [*label, *(self.loads if same else ())]
 
@@ -92,7 +92,7 @@ def columns_of(table: TextTable, key: str | None) -> Columns | None:
     if len(header) != width:
         return None
     labels = _labels(table, header)
-    if "layer" not in labels and (index := _layer_by_cells(table, labels)) is not None:
+    if "layer" not in labels and (index := _layer_in_words(table, labels)) is not None:
         labels["layer"] = index
     if any(name in labels for name in _ROWS):
         return _long(table, labels, key)
@@ -120,16 +120,17 @@ def _labels(table: TextTable, header: tuple[str, ...]) -> dict[str, int]:
     return found
 
 
-def _layer_by_cells(table: TextTable, labels: dict[str, int]) -> int | None:
-    """The only column of texts such as ``model.layers.3.mlp``."""
-    found = [
-        index
-        for index, cell in enumerate(table.first)
-        if index not in labels.values() and "layer" in cell.lower()
-    ]
+def _layer_in_words(table: TextTable, labels: dict[str, int]) -> int | None:
+    """The column of names of layers, or the only one of texts such as ``model.layers.3.mlp``."""
+    header = table.header or ()
+    free = [index for index in range(table.width) if index not in labels.values()]
+    for index in free:
+        if role_of(header[index]) == "layername":
+            return index
+    found = [index for index in free if "layer" in table.first[index].lower()]
     if len(found) != 1:
         return None
-    name = (table.header or ())[found[0]]
+    name = header[found[0]]
     if number_of(name) is not None:
         raise LoadError(
             f"line 1 has {name[:40]!r}; are these loads, not a header?",

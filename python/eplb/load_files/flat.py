@@ -8,39 +8,45 @@ from eplb.errors import LoadError, Parameter
 from eplb.load_files.known_models import KNOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from eplb.errors import Part
-    from eplb.load_files.stated import Stated
 
 # A layer of any model has fewer experts.
 _MANY = 1024
 
 
-def is_flat(shape: tuple[int, ...]) -> bool:
+def is_flat(shape: Sequence[int]) -> bool:
     """Whether an array is one row or one column."""
     return len(shape) == 1 or (len(shape) == 2 and 1 in shape)
 
 
-def by_layers(array: npt.NDArray[Any], stated: Stated) -> tuple[npt.NDArray[Any], list[str]]:
+def by_layers(
+    array: npt.NDArray[Any], stated: Sequence[int], experts: int | None
+) -> tuple[npt.NDArray[Any], list[str]]:
     """One row or column as ``[layers, experts]``, if that are as many as stated; with a note.
 
     Any other array is returned as it is.
 
+    Args:
+        array: of any shape.
+        stated: the numbers of layers that it may have; none if nothing is said.
+        experts: experts per layer; None if nothing is said.
+
     Raises:
         LoadError: nothing is stated, and it has as many numbers as all layers of a known model.
     """
-    size, experts = array.size, stated.num_experts
+    size = array.size
     if not is_flat(array.shape):
         return array, []
-    if not stated:
+    if not stated and experts is None:
         _refuse_all_layers(size)
     if experts is None or experts == 1 or size % experts:
         return array, []
     layers = size // experts
-    if layers not in (stated.layers or (1,)) or (
-        array.shape in ((size,), (1, size)) and layers == 1
-    ):
+    if layers not in (stated or (1,)) or (array.shape in ((size,), (1, size)) and layers == 1):
         return array, []
     note = f"{size} numbers, read as {layers} x {experts}: layer after layer, as stated"
     return array.reshape(layers, experts), [note]
@@ -65,9 +71,8 @@ def _refuse_all_layers(size: int) -> None:
                 )
 
 
-def what_fits(size: int, stated: Stated) -> list[Part]:
+def what_fits(size: int, layers: Sequence[int], experts: int | None) -> list[Part]:
     """The hint for so many numbers in a row that are not as many as stated."""
-    experts, layers = stated.num_experts, stated.layers
     if experts is not None and layers:
         many = " or ".join(str(number * experts) for number in sorted({*layers}))
         numbers = ", ".join(map(str, sorted({*layers})))

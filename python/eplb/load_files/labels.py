@@ -81,7 +81,7 @@ def window_labels(table: TextTable, columns: Columns, layers: Numbers | None) ->
     windows = kinds_of(table, index)
     if "window" in columns.labels:
         return windows
-    if not columns.loads or layers is None:  # times of tokens, or of the only layer
+    if not columns.loads or layers is None or not windows.any():  # times of tokens, or one time
         return None
     kinds, rows = np.unique(layers, return_inverse=True)
     pairs = len(np.unique(windows * len(kinds) + rows))
@@ -108,7 +108,8 @@ def _oldest_first(names: Iterable[str]) -> list[str]:
 
 def left_out(columns: Columns, windows: Numbers | None) -> list[int]:
     """The columns that say nothing of the loads: tokens, and times that are not windows, too."""
-    unused = [columns.labels[name] for name in ("token", "time") if name in columns.labels]
+    names = ["token", "time"] + ["local"] * (columns.row != "local")
+    unused = [columns.labels[name] for name in names if name in columns.labels]
     if windows is not None and "window" not in columns.labels:
         unused.remove(columns.labels["time"])
     return sorted({*columns.others, *unused})

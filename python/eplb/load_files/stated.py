@@ -121,11 +121,7 @@ class Stated:
     def _hint(self, layers: int, experts: int, shape: Sequence[int]) -> list[Part]:
         """What loads of this other shape may be."""
         wanted = self.num_experts
-        if (
-            is_flat(tuple(shape))
-            and shape != (1, wanted)
-            and (hint := what_fits(layers * experts, self))
-        ):
+        if is_flat(shape) and (hint := what_fits(layers * experts, self.layers, wanted)):
             return hint
         if len(shape) == 2 and self._fits(experts, layers):
             return ["is the table transposed? Give ", Parameter("axes", "experts,layers")]
