@@ -789,6 +789,14 @@ BAD_WIDE: dict[str, tuple[str, str]] = {
         "it has a column 'timestamp', but none of layers",
     ),
     "experts and layers in columns": ("name,layer_0,e0,e1,layer_1\nx,5,6,7,8", "several groups"),
+    "a column of loads, none of experts": (
+        "layer,unit,count\n0,0,5\n0,1,6",
+        "its column 'count' seems to have the loads, but which has the experts: 'unit'. name it exp",
+    ),
+    "slots and ranks": (
+        "rank,layer,slot,count\n0,0,0,1\n1,0,0,1",
+        "1 slot .summed over 2 ranks: if each rank numbers its own, write local for slot.",
+    ),
     "many slots of many ranks": (
         "rank,layer,local_expert,count\n999,0,999,1",
         "1000 x 1000 slots; at most 16384 are read",
@@ -800,6 +808,34 @@ BAD_WIDE: dict[str, tuple[str, str]] = {
 def test_refuses_tables_that_are_not_clear(name: str, tmp_path: Path) -> None:
     content, wanted = BAD_WIDE[name]
     assert re.search(wanted, refusal(tmp_path, "a.csv", content))
+
+
+@pytest.mark.parametrize("form", ["long", "wide"])
+def test_experts_that_each_rank_may_number_on_its_own(form: str, tmp_path: Path) -> None:
+    """58 layers of 8 experts are no model, but on 32 ranks they are DeepSeek-V3; the hints work."""
+    loads = np.arange(58 * 256).reshape(58, 32, 8) % 997
+    cells = product(range(58), range(32))
+    if form == "wide":
+        header = ",".join(["layer", "rank", *(f"expert_{number}" for number in range(8))])
+        rows = [f"{layer},{rank},{','.join(map(str, loads[layer, rank]))}" for layer, rank in cells]
+    else:
+        header = "layer,rank,expert,count"
+        rows = [
+            f"{layer},{rank},{number},{loads[layer, rank, number]}"
+            for layer, rank in cells
+            for number in range(8)
+        ]
+    text = "\n".join([header, *rows])
+    path = written(tmp_path, "a.csv", text)
+    wanted = (
+        "8 experts on each of 32 ranks, together 256: does each .* write local_expert for expert"
+    )
+    for stated in (None, 256):
+        with pytest.raises(LoadError, match=wanted):
+            read_loads(path, num_experts=stated)
+    assert read_loads(path, num_experts=8).table.tolist() == loads.sum(axis=1).tolist()
+    path = written(tmp_path, "a.csv", text.replace("expert", "local_expert"))
+    assert read_loads(path, num_experts=256).table.tolist() == loads.reshape(58, 256).tolist()
 
 
 BAD_RECORDS: dict[str, tuple[Any, str]] = {

@@ -13,6 +13,7 @@ from eplb.load_files.column_names import role_of
 from eplb.load_files.known_models import is_usual
 from eplb.load_files.labels import kinds_of, left_out, numbers_of, window_labels
 from eplb.load_files.long_table import table_of_cells
+from eplb.load_files.own_numbers import refuse_own_numbers
 from eplb.text import count, ranges
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ def cell_loads(table: TextTable, columns: Columns, experts: int | None) -> Decod
     slots, of = "", unit
     if unit == "local":
         slots, of, unit = _number_slots(labels, columns), "rank, local expert", "slot"
+    elif "rank" in labels and unit == "slot":
+        ranks = count(int(labels["rank"].max()) + 1, "rank")
+        slots = f"summed over {ranks}: if each rank numbers its own, write local for slot"
+    elif "rank" in labels and "layer" in labels:
+        layers, ranks_of = (len(np.unique(labels[name])) for name in ("layer", "rank"))
+        refuse_own_numbers(layers, int(labels[unit].max()) + 1, ranks_of, experts)
     again = _again(labels, unit) if columns.loads else None
     if again is not None:
         lines = [table.rows[cell // loads.shape[1]][0] for cell in again]

@@ -16,7 +16,8 @@ _NAMES = {
     "hiddenlayer moelayer moelayerid moelayeridx",
     "expert": "expert experts expertid expertidx expertindex expertnum expertnumber expertno "
     "logicalexpert logicalexpertid logicalid globalexpertid eid",
-    "slot": "slot slotid physicalexpert physicalexpertid physicalid",
+    "slot": "slot slotid slotidx slotindex expertslot physicalslot physicalexpert physicalexpertid "
+    "physicalid physicalidx",
     "rank": "rank ranks rankid eprank gpu gpuid device deviceid worker workerid",
     "window": "window windows windowid step stepid iter iteration pass passid forwardpass "
     "forwardpassid batch batchid interval snapshot",

@@ -218,6 +218,15 @@ def _wide(table: TextTable, labels: dict[str, int]) -> Columns:
         labels["expert" if group is not None and group.unit == "layer" else "layer"] = first
     if group is not None:
         return Columns(header, labels, group.columns, group)
+    counts = [index for index in free if role_of(header[index]) == "load" and len(free) > 1]
+    if counts and labels and header[counts[0]].lower() != "total":
+        shown = Columns(header, labels, ())
+        others = shown.shown(index for index in free if index not in counts)
+        raise LoadError(
+            f"its column {shown.shown(counts[:1])} seems to have the loads, but which has the experts"
+            f"{f': {others}' if others else ''}?",
+            hint=["name it expert"],
+        )
     loads = [index for index in free if role_of(header[index]) not in ("load", "figure")]
     return Columns(header, labels, tuple(loads if len(loads) > 1 else free))
 

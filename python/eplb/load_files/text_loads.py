@@ -10,8 +10,9 @@ from eplb.engines.engine import DecodedLoads
 from eplb.errors import LoadError, Parameter
 from eplb.load_files.cells import cell_loads
 from eplb.load_files.columns import Columns, columns_of
-from eplb.load_files.labels import left_out, numbers_of, window_labels
+from eplb.load_files.labels import kinds_of, left_out, numbers_of, window_labels
 from eplb.load_files.long_table import table_of_rows
+from eplb.load_files.own_numbers import refuse_own_numbers
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -48,7 +49,7 @@ def text_loads(
         if not columns.is_wide:
             return cell_loads(table, columns, experts)
         if columns.labels:
-            return _wide(table, columns)
+            return _wide(table, columns, experts)
     numbers = table.numbers(None if columns is None or not columns.others else columns.loads)
     if not trust:
         least = _LABELS if table.header is None else 2
@@ -78,7 +79,7 @@ def refuse_labels(where: str, what: str, cells: npt.NDArray[Any], least: int = _
         )
 
 
-def _wide(table: TextTable, columns: Columns) -> DecodedLoads:
+def _wide(table: TextTable, columns: Columns, experts: int | None) -> DecodedLoads:
     """A row per layer, a column per expert, and columns that say what a row is."""
     if not columns.loads:
         raise LoadError("it has no column of loads")
@@ -87,8 +88,11 @@ def _wide(table: TextTable, columns: Columns) -> DecodedLoads:
         raise LoadError(f"it has a column {name}, but none of layers", hint=["name it layer"])
     layers = numbers_of(table, index, "layer")
     windows = window_labels(table, columns, layers)
-    if "rank" not in columns.labels:
+    if (rank := columns.labels.get("rank")) is None:
         _refuse_twice(table, layers, windows)
+    else:
+        ranks = int(kinds_of(table, rank).max()) + 1
+        refuse_own_numbers(len(np.unique(layers)), len(columns.loads), ranks, experts)
     values, named = table_of_rows(table.numbers(columns.loads), layers=layers, windows=windows)
     others = _others(columns, windows)
     labels = [index for index in columns.labels.values() if index not in left_out(columns, windows)]
