@@ -793,6 +793,7 @@ BAD_WIDE: dict[str, tuple[str, str]] = {
         "layer,unit,count\n0,0,5\n0,1,6",
         "its column 'count' seems to have the loads, but which has the experts: 'unit'. name it exp",
     ),
+    "layers and times": ("time,layer_0,layer_1\n5,1,2\n6,1,2", "none of experts; name it expert"),
     "slots and ranks": (
         "rank,layer,slot,count\n0,0,0,1\n1,0,0,1",
         "1 slot .summed over 2 ranks: if each rank numbers its own, write local for slot.",
@@ -918,6 +919,22 @@ def test_columns_beside_those_that_say_all(header: str, tmp_path: Path) -> None:
     assert (read.table.tolist(), read.layers) == ([[5, 6], [7, 8]], None)
     shown = repr(name) if name else "without a name"
     assert read.notes[1:] == (f"columns left out: {shown}",)
+
+
+FORMS = {
+    "experts in any order, without layers": "e1,e0,total\n6,5,0\n7,8,0",
+    "a column for each window": "layer,expert,w_10,w_20\n0,0,2,3\n0,1,4,2\n1,0,8,0\n1,1,0,7",
+    "floats as numbers of layers": "layer,e0,e1\n0e0,5,6\n1e0,8,7",
+    "a short name of layers": "expert,L0,L1\n1,6,7\n0,5,8",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_other_forms(form: str, tmp_path: Path) -> None:
+    text = FORMS[form].replace("w_", "window_")
+    read = read_loads(written(tmp_path, "a.csv", text))
+    assert (read.table.tolist(), read.layers) == ([[5, 6], [8, 7]], None)
+    assert len(read.windows) == 1 + ("window" in text)
 
 
 def test_step_is_the_window_even_beside_other_times(tmp_path: Path) -> None:

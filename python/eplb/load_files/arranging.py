@@ -49,10 +49,16 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
     """
     array = load_array(decoded.values)
     layers, notes = decoded.layers, [*decoded.notes]
+    if (
+        given.axes is None
+        and decoded.axes is None
+        and layers is None
+        and not _slots(decoded, given)
+    ):
+        stated = given.stated
+        array, more = by_layers(array, stated.layers, stated.num_experts, trust=given.trust)
+        notes += more
     if given.axes is None and decoded.axes is None and not given.trust:
-        if layers is None and given.placement is None and decoded.phy2log is None:
-            array, more = by_layers(array, given.stated.layers, given.stated.num_experts)
-            notes += more
         if _is_long(array, given.stated):
             array, layers, more = _from_long(array, given.stated)
             notes += more
@@ -87,6 +93,11 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
         layers,
         None if decoded.passes is None or given.axes else tuple(decoded.passes),
     )
+
+
+def _slots(decoded: DecodedLoads, given: Given) -> bool:
+    """Whether slots may be counted, of which any number is possible."""
+    return given.placement is not None or decoded.phy2log is not None
 
 
 def _beside(decoded: DecodedLoads) -> SlotMap | None:

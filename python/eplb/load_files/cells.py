@@ -75,8 +75,8 @@ def cell_loads(table: TextTable, columns: Columns, experts: int | None) -> Decod
             notes.append(f"no column for expert {ranges(missing)}: no load")
     elif experts is None and unit == "expert":
         notes += doubt_last(values.shape[-1], labels[unit], labels.get("layer"))
-    if "window" in labels and "window" not in columns.labels:
-        notes.append(f"windows by column {columns.shown([columns.labels['time']])}")
+    if "window" in labels and columns.time is not None:
+        notes.append(f"windows by column {columns.shown([columns.time])}")
     if others := left_out(columns, labels.get("window")):
         words = f"; several rows of one {_what(labels, unit)} are summed" if again else ""
         notes.append(f"columns left out: {columns.shown(others)}{words}")
@@ -103,9 +103,13 @@ def _labels(table: TextTable, columns: Columns, width: int) -> dict[str, Numbers
         labels["window"] = windows
     labels = {name: np.repeat(each, width) for name, each in labels.items()}
     if (group := columns.numbered) is not None:
-        labels[_unit_of(group)] = np.tile(np.array(group.numbers, np.int64), len(table.rows))
-    if not labels.keys() & {*_UNITS}:  # a column for each layer, a row for each expert
-        labels["expert"] = np.repeat(np.arange(len(table.rows)), width)
+        unit, numbers = _unit_of(group), np.array(group.numbers, np.int64)
+        if unit == "window":  # the oldest first, without gaps
+            numbers = np.unique(numbers, return_inverse=True)[1]
+        labels[unit] = np.tile(numbers, len(table.rows))
+    if not columns.labels:  # a row for each layer, or for each expert
+        rows = "expert" if "layer" in labels else "layer"
+        labels[rows] = np.repeat(np.arange(len(table.rows)), width)
     return labels
 
 
@@ -189,9 +193,7 @@ def _rows_read(table: TextTable, columns: Columns, labels: dict[str, Numbers], u
     if not columns.loads:
         return f"{rows} of one token each, counted"
     if (group := columns.numbered) is not None:
-        of = {"local": "local expert", "number": "expert", None: "expert"}.get(
-            group.unit, group.unit
-        )
+        of = _unit_of(group).replace("local", "local expert")
         return f"{rows} with a column for each {of}"
     layer = "layer, " if "layer" in labels else ""
     return f"{rows} of {layer}{unit} and load"
@@ -222,7 +224,6 @@ def doubt_last(width: int, experts: Numbers, layers: Numbers | None) -> list[str
     fewest = int(
         np.bincount(pairs % width, minlength=width).min()
     )  # layers with a row of an expert
-    plain = 2 * fewest >= len(names) if len(names) >= _PLAIN_LAYERS else fewest == len(names)
-    if plain:
+    if fewest == len(names) or (len(names) >= _PLAIN_LAYERS and 2 * fewest >= len(names)):
         return []
     return [f"the last expert with a row is {width - 1}; if there are more, say so: --num-experts"]

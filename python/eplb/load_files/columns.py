@@ -60,6 +60,12 @@ class Columns:
         return [*label, *(self.loads if same else ())]
 
     @property
+    def time(self) -> int | None:
+        """The column of times, if nothing else says the windows."""
+        of_group = self.numbered is not None and self.numbered.unit == "window"
+        return None if of_group or "window" in self.labels else self.labels.get("time")
+
+    @property
     def others(self) -> tuple[int, ...]:
         """Columns that are left out."""
         known = {*self.labels.values(), *self.loads}

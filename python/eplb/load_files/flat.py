@@ -24,7 +24,7 @@ def is_flat(shape: Sequence[int]) -> bool:
 
 
 def by_layers(
-    array: npt.NDArray[Any], stated: Sequence[int], experts: int | None
+    array: npt.NDArray[Any], stated: Sequence[int], experts: int | None, *, trust: bool
 ) -> tuple[npt.NDArray[Any], list[str]]:
     """One row or column as ``[layers, experts]``, if that are as many as stated; with a note.
 
@@ -34,6 +34,7 @@ def by_layers(
         array: of any shape.
         stated: the numbers of layers that it may have; none if nothing is said.
         experts: experts per layer; None if nothing is said.
+        trust: whether to take all numbers for those of one layer, if nothing is said.
 
     Raises:
         LoadError: nothing is stated, and it has as many numbers as all layers of a known model.
@@ -41,7 +42,7 @@ def by_layers(
     size = array.size
     if not is_flat(array.shape):
         return array, []
-    if not stated and experts is None:
+    if not stated and experts is None and not trust:
         _refuse_all_layers(size)
     if experts is None or experts == 1 or size % experts:
         return array, []

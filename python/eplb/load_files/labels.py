@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb.errors import LoadError
+from eplb.storage.csv_text import looks_like_number
 from eplb.text import short
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def numbers_of(table: TextTable, index: int, what: str) -> Numbers:
     Raises:
         LoadError: a cell has no number or several, or two different cells have one number.
     """
-    if any(character.isalpha() for character in table.first[index]):
+    first = table.first[index]
+    if not looks_like_number(first) and any(character.isalpha() for character in first):
         return _in_words(table, index, what)
     numbers = table.numbers([index])[:, 0]
     wrong = (numbers % 1 != 0) | (numbers >= 2**31)
@@ -75,7 +77,7 @@ def window_labels(table: TextTable, columns: Columns, layers: Numbers | None) ->
     A column of times is one of windows if these have all layers, as each token goes through all. A
     few may lack some, as the last one that a recorder began.
     """
-    index = columns.labels.get("window", columns.labels.get("time"))
+    index = columns.labels.get("window", columns.time)
     if index is None:
         return None
     windows = kinds_of(table, index)
@@ -110,6 +112,6 @@ def left_out(columns: Columns, windows: Numbers | None) -> list[int]:
     """The columns that say nothing of the loads: tokens, and times that are not windows, too."""
     names = ["token", "time"] + ["local"] * (columns.row != "local")
     unused = [columns.labels[name] for name in names if name in columns.labels]
-    if windows is not None and "window" not in columns.labels:
-        unused.remove(columns.labels["time"])
+    if windows is not None and columns.time is not None:
+        unused.remove(columns.time)
     return sorted({*columns.others, *unused})

@@ -45,7 +45,7 @@ def text_loads(
             f"it has one unnamed table, not {key!r}", hint=["leave out ", Parameter("key")]
         )
     if columns is not None:
-        _refuse_tokens(columns)
+        _refuse_other_rows(columns)
         if not columns.is_wide:
             return cell_loads(table, columns, experts)
         if columns.labels:
@@ -59,15 +59,26 @@ def text_loads(
     return DecodedLoads(numbers, notes=tuple(notes), text=True)
 
 
-def _refuse_tokens(columns: Columns) -> None:
-    """Refuses a row of several loads for each token."""
-    if "token" not in columns.labels or columns.is_long:
+def _refuse_other_rows(columns: Columns) -> None:
+    """Refuses rows of several loads that are not of a layer, but of a token, or of what is not known."""
+    labels, group = columns.labels, columns.numbered
+    if columns.is_long or not labels:
         return
-    name = columns.shown([columns.labels["token"]])
-    raise LoadError(
-        f"it has a row for each token (column {name}); expected counts of tokens",
-        hint=["write a row for each expert of a token, token_id,layer,expert: these are counted"],
-    )
+    if not columns.loads:
+        raise LoadError("it has no column of loads")
+    if "token" in labels:
+        name = columns.shown([labels["token"]])
+        raise LoadError(
+            f"it has a row for each token (column {name}); expected counts of tokens",
+            hint=[
+                "write a row for each expert of a token, token_id,layer,expert: these are counted"
+            ],
+        )
+    if "layer" not in labels:
+        name = columns.shown([*labels.values()][:1])
+        of_layers = group is not None and group.unit == "layer"
+        what = "expert" if of_layers else "layer"
+        raise LoadError(f"it has a column {name}, but none of {what}s", hint=[f"name it {what}"])
 
 
 def refuse_labels(where: str, what: str, cells: npt.NDArray[Any], least: int = _LABELS) -> None:
@@ -81,12 +92,7 @@ def refuse_labels(where: str, what: str, cells: npt.NDArray[Any], least: int = _
 
 def _wide(table: TextTable, columns: Columns, experts: int | None) -> DecodedLoads:
     """A row per layer, a column per expert, and columns that say what a row is."""
-    if not columns.loads:
-        raise LoadError("it has no column of loads")
-    if (index := columns.labels.get("layer")) is None:
-        name = columns.shown([*columns.labels.values()][:1])
-        raise LoadError(f"it has a column {name}, but none of layers", hint=["name it layer"])
-    layers = numbers_of(table, index, "layer")
+    layers = numbers_of(table, columns.labels["layer"], "layer")
     windows = window_labels(table, columns, layers)
     if (rank := columns.labels.get("rank")) is None:
         _refuse_twice(table, layers, windows)
