@@ -100,7 +100,22 @@ def test_every_decision_of_an_update_is_equal(data: st.DataObject) -> None:
     slots = data.draw(placements(experts, gpus, per_gpu))
     price = data.draw(st.sampled_from([0, 100, 10_000, 100_000]))
     copies = data.draw(st.tuples(st.integers(0, 20), st.integers(0, 20)))
-    check(core, plain, slots, gpus, copies, price)
+    check(core, plain, slots, gpus, copies, price, fill=data.draw(st.booleans()))
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_every_decision_of_an_update_to_other_gpus_is_equal(data: st.DataObject) -> None:
+    experts = data.draw(st.integers(2, 9))
+    gpus, old_gpus = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
+    per_gpu = data.draw(st.integers(-(-experts // gpus), experts))
+    core, plain = observed(*data.draw(histories(experts)))
+    if not plain.rows:
+        return
+    previous = data.draw(placements(experts, old_gpus, data.draw(st.integers(1, experts))))
+    slots = spec.present(previous, old_gpus, gpus, per_gpu)
+    fill = data.draw(st.booleans())
+    check(core, plain, slots, gpus, (9, 9), 1000, fill=fill, previous=(previous, old_gpus))
 
 
 @given(st.data())
@@ -138,7 +153,12 @@ def test_every_decision_with_groups_on_nodes_is_equal(data: st.DataObject) -> No
     # A group that is nowhere would be given a node.
     if {slot // size for slot in slots} != set(range(groups)):
         return
-    check(core, plain, slots, gpus, (12, 20), 1000, zones, nodes, groups)
+    fill = data.draw(st.booleans())
+    if fill:
+        slots[data.draw(st.integers(0, len(slots) - 1))] = spec.EMPTY
+        if {slot // size for slot in slots if slot != spec.EMPTY} != set(range(groups)):
+            return
+    check(core, plain, slots, gpus, (12, 20), 1000, zones, nodes, groups, fill=fill)
 
 
 def check(
@@ -151,13 +171,19 @@ def check(
     zones: list[int] | None = None,
     nodes: int = 1,
     groups: int = 1,
+    *,
+    fill: bool = False,
+    previous: tuple[list[int], int] | None = None,
 ) -> None:
     """Every prefix of the moves is what the specification does."""
     sizes = topology(core.experts, len(slots), gpus, groups, nodes)
-    state, steps = spec.warm(plain, slots, gpus, copies, price, zones, nodes)
+    state, steps = spec.warm(plain, slots, gpus, copies, price, zones, nodes, fill=fill)
+    row, old_gpus = previous or (slots, gpus)
 
     def update(most: int) -> tuple[list[set[int]], tuple[int, int]]:
-        made = _core.replan(core, sizes, np.array([slots]), gpus, price, copies[0], copies[1], most)
+        made = _core.replan(
+            core, sizes, np.array([row]), old_gpus, price, copies[0], copies[1], most, fill=fill
+        )
         table = made.phy2log()[0].reshape(gpus, -1).tolist()
         return [set(row) - {spec.EMPTY} for row in table], made.objective[0]
 

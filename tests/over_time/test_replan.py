@@ -162,6 +162,19 @@ def test_every_slot_has_an_expert(tmp_path: Path) -> None:
     assert eplb.verify(wider.plan, history()).startswith("verified")
 
 
+@pytest.mark.parametrize(
+    ("num_gpus", "num_replicas"), [(4, 32), (8, 40), (5, 20), (3, 21), (2, 20), (10, 50)]
+)
+def test_other_sizes_are_nearly_as_even_as_a_new_plan(num_gpus: int, num_replicas: int) -> None:
+    """Empty slots are filled with what makes loads even, before anything moves for its price."""
+    new = eplb.plan(history(), num_gpus=num_gpus, num_replicas=num_replicas)
+    update = eplb.replan(history(), PLAN, num_gpus=num_gpus, num_replicas=num_replicas)
+    reached, best = (
+        eplb.evaluate(plan, WINDOWS[5]).balancedness.mean() for plan in (update.plan, new)
+    )
+    assert reached > best - 0.04
+
+
 def test_groups_of_the_plan_are_kept() -> None:
     plan = eplb.plan(WINDOWS[:6], num_gpus=4, num_replicas=20, num_groups=4, num_nodes=2)
     update = eplb.replan(history(), plan)

@@ -84,11 +84,11 @@ def integers_of(
         rows = table if len(shape) == 2 else [table]
         if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
             raise PlanFileError(f"{wanted}, got {type(table).__name__}")
-        if any(type(cell) is not int for row in rows for cell in row):
+        if any(set(map(type, row)) - {int} for row in rows):
             raise PlanFileError(f"{wanted}; some of its cells are not integers")
         if len({len(row) for row in rows}) > 1:
             raise PlanFileError(f"{wanted}; its rows differ in length")
-        if any(not range_.min <= cell <= range_.max for row in rows for cell in row):
+        if any(row and (min(row) < range_.min or max(row) > range_.max) for row in rows):
             raise PlanFileError(f"{wanted} that fit {range_.dtype.name}")
         table = np.array(table, dtype=dtype)
     if table.shape != shape:

@@ -4,16 +4,16 @@
 //! weights. A placement is judged by its GPU loads in all rows ([`objective`]) and improved by moves
 //! that are worth their price ([`search`]): estimates for all moves around a busy GPU ([`screen`]), and
 //! exact gains ([`state`]) for the best of them. It begins with the placement in force
-//! ([`previous`], [`repair`]) or with a new one ([`cold`], for the policy [`multiwindow`]). Slots
-//! that would stay empty get an expert ([`mod@fill`]). The weight copies from one placement to the
+//! ([`previous`], [`repair`]) or with a new one ([`cold`], for the policy [`multiwindow`]); both fill
+//! empty slots in the same way ([`complete`](mod@complete)). The weight copies from one placement to the
 //! next are put in steps ([`transfers`](mod@transfers)). All numbers are integers: equal histories
 //! give equal plans.
 
 mod cold;
+mod complete;
 mod error;
 #[cfg(test)]
 mod exhaustive;
-mod fill;
 mod fleet;
 pub(crate) mod multiwindow;
 mod objective;

@@ -59,6 +59,16 @@ pub(crate) fn share<const N: usize>(load: &Cells<N>, replicas: u32) -> Cells<N> 
     load.map(|x| ((u64::from(x) * reciprocal) >> 32) as u32)
 }
 
+/// A sum, as large as there is room for.
+pub(crate) fn plus<const N: usize>(a: &Cells<N>, b: &Cells<N>) -> Cells<N> {
+    std::array::from_fn(|row| a[row].saturating_add(b[row]))
+}
+
+/// A difference, or 0.
+pub(crate) fn less<const N: usize>(a: &Cells<N>, b: &Cells<N>) -> Cells<N> {
+    std::array::from_fn(|row| a[row].saturating_sub(b[row]))
+}
+
 /// 2^16 * (weight / 65536)^(1/8), rounded down in each root. Below 2^18 for a weight below 2^32.
 fn scale(weight: u64) -> u64 {
     4 * (u128::from(weight) << 96).isqrt().isqrt().isqrt() as u64

@@ -34,8 +34,8 @@ impl Previous<'_> {
     }
 
     /// What each slot of the fleet holds, in a layer. An expert stays in its slot; if its GPU has
-    /// fewer slots now, the experts without a replica elsewhere stay first. A second replica on a GPU
-    /// is worth nothing there: its slot is empty.
+    /// fewer slots now, experts stay that have a replica nowhere else. A second replica on a GPU is
+    /// worth nothing there: its slot is empty.
     ///
     /// # Errors
     /// A slot holds an unknown expert.
@@ -43,13 +43,9 @@ impl Previous<'_> {
         let experts = fleet.experts();
         let row = self.row(layer);
         let mut old = Vec::with_capacity(row.len());
-        let mut replicas = vec![0_u32; experts];
         for (slot, &expert) in row.iter().enumerate() {
             old.push(match usize::try_from(expert) {
-                Ok(expert) if expert < experts => {
-                    replicas[expert] += 1;
-                    expert as u16
-                }
+                Ok(expert) if expert < experts => expert as u16,
                 Err(_) if expert == -1 => EMPTY,
                 _ => {
                     let problem = format!("unknown expert {expert}");
@@ -60,13 +56,23 @@ impl Previous<'_> {
         }
         let per_gpu = self.num_slots / self.num_gpus;
         let mut slots = vec![EMPTY; fleet.num_slots()];
+        let mut replicas = vec![0_u32; experts];
         for (gpu, held) in old.chunks_exact_mut(per_gpu).enumerate().take(fleet.gpus()) {
             for position in 1..per_gpu {
                 if held[..position].contains(&held[position]) {
                     held[position] = EMPTY;
                 }
             }
-            keep(held, &mut slots[fleet.slots(gpu)], &replicas);
+            for (slot, &expert) in slots[fleet.slots(gpu)].iter_mut().zip(&*held) {
+                *slot = expert;
+                if expert != EMPTY {
+                    replicas[expert as usize] += 1;
+                }
+            }
+        }
+        for (gpu, held) in old.chunks_exact(per_gpu).enumerate().take(fleet.gpus()) {
+            let slots = &mut slots[fleet.slots(gpu)];
+            keep_last_replicas(&held[slots.len().min(per_gpu)..], slots, &mut replicas);
         }
         Ok(slots)
     }
@@ -123,32 +129,58 @@ impl Previous<'_> {
         (0..fleet.gpus()).map(arrived).sum()
     }
 
+    /// Slots of the fleet that hold a second replica of an expert on their GPU, and the expert. For
+    /// [`Self::slots`] they are empty.
+    fn duplicates(&self, layer: usize, fleet: &Fleet) -> Vec<(usize, u16)> {
+        let held = self.row(layer).chunks_exact(self.num_slots / self.num_gpus);
+        let mut duplicates = Vec::new();
+        for (gpu, held) in held.enumerate().take(fleet.gpus()) {
+            for (position, (slot, expert)) in fleet.slots(gpu).zip(held).enumerate() {
+                if let (true, Ok(expert)) =
+                    (held[..position].contains(expert), u16::try_from(*expert))
+                {
+                    duplicates.push((slot, expert));
+                }
+            }
+        }
+        duplicates
+    }
+
+    /// The slots in which there is nothing, not even a second replica.
+    pub(crate) fn empty_slots(&self, layer: usize, fleet: &Fleet, slots: &[u16]) -> Vec<usize> {
+        let mut empty: Vec<usize> = (0..slots.len()).filter(|&slot| slots[slot] == EMPTY).collect();
+        if !empty.is_empty() {
+            let duplicates = self.duplicates(layer, fleet);
+            empty.retain(|&slot| duplicates.iter().all(|&(other, _)| other != slot));
+        }
+        empty
+    }
+
     /// Slots that are empty only because they held a second replica keep it: its weights are there.
     pub(crate) fn restore_duplicates(&self, layer: usize, fleet: &Fleet, slots: &mut [u16]) {
-        let held = self.row(layer).chunks_exact(self.num_slots / self.num_gpus);
-        for (gpu, held) in held.enumerate().take(fleet.gpus()) {
-            for (position, (slot, &expert)) in
-                slots[fleet.slots(gpu)].iter_mut().zip(held).enumerate()
-            {
-                if *slot == EMPTY && held[..position].contains(&expert) {
-                    *slot = u16::try_from(expert).unwrap_or(EMPTY);
-                }
+        for (slot, expert) in self.duplicates(layer, fleet) {
+            if slots[slot] == EMPTY {
+                slots[slot] = expert;
             }
         }
     }
 }
 
-/// Copies what a GPU held to the slots that it has now.
-fn keep(held: &[u16], slots: &mut [u16], replicas: &[u32]) {
-    let same = held.len().min(slots.len());
-    slots[..same].copy_from_slice(&held[..same]);
-    for &expert in &held[same..] {
-        if expert == EMPTY || replicas[expert as usize] > 1 {
+/// Experts in slots that a GPU lost which have no replica now go to slots that it has: the last one that
+/// is empty, or else the last one whose expert has another replica.
+fn keep_last_replicas(lost: &[u16], slots: &mut [u16], replicas: &mut [u32]) {
+    for &expert in lost {
+        if expert == EMPTY || replicas[expert as usize] > 0 {
             continue;
         }
-        let spare = |&held: &u16| held == EMPTY || replicas[held as usize] > 1;
-        if let Some(slot) = slots.iter().rposition(spare) {
+        let empty = slots.iter().rposition(|&held| held == EMPTY);
+        let spare = || slots.iter().rposition(|&held| replicas[held as usize] > 1);
+        if let Some(slot) = empty.or_else(spare) {
+            if let Some(replicas) = replicas.get_mut(slots[slot] as usize) {
+                *replicas -= 1;
+            }
             slots[slot] = expert;
+            replicas[expert as usize] = 1;
         }
     }
 }

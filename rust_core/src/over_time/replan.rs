@@ -2,11 +2,11 @@
 
 use crate::error::{Error, ErrorKind, Place, parameter};
 use crate::kernel::threads::share_out;
+use crate::over_time::complete::complete;
 use crate::over_time::error;
-use crate::over_time::fill::fill as fill_empty;
 use crate::over_time::fleet::Fleet;
 use crate::over_time::multiwindow::{self, logical};
-use crate::over_time::objective::Objective;
+use crate::over_time::objective::{Objective, mean_and_deviation};
 use crate::over_time::previous::{Previous, zones_of_experts};
 use crate::over_time::repair;
 use crate::over_time::screen::Screen;
@@ -44,8 +44,8 @@ pub struct MigrationOptions {
     pub move_price: u32,
     /// The most copies of a layer: 0.2 of the slots by default.
     pub max_moves: MoveLimit,
-    /// The same for a layer whose traffic has shifted, or of which experts had no replica: 0.6 of the
-    /// slots by default.
+    /// The same for a layer whose traffic has shifted, or in which experts had no replica or slots were
+    /// empty: 0.6 of the slots by default.
     pub max_moves_after_shift: MoveLimit,
     /// The most copies of all layers, spent where they gain most. By default there is no such limit.
     pub max_copies: Option<u64>,
@@ -143,8 +143,7 @@ pub fn replan(
     for ((layer, planned), mut tables) in
         planned.into_iter().enumerate().zip(placement.layers_mut())
     {
-        let newest = history.layer(layer).rows().last();
-        let (slots, result) = planned.finish(&fleet, previous, layer, options.fill, newest);
+        let (slots, result) = planned.finish(&fleet, previous, layer, options.fill);
         for (slot, expert) in tables.phy2log.iter_mut().zip(slots) {
             *slot = logical(expert);
         }
@@ -157,8 +156,6 @@ pub fn replan(
 /// A layer before it is known how many of its moves are made.
 #[derive(Debug, Default)]
 struct Planned {
-    /// What was in force: see [`Previous::slots`].
-    held: Option<Vec<u16>>,
     /// Every expert has a replica.
     start: Vec<u16>,
     objective: u64,
@@ -173,9 +170,9 @@ impl Planned {
         previous: Option<Previous<'_>>,
         layer: usize,
         fill: bool,
-        newest: Option<&Vec<u32>>,
     ) -> (Vec<u16>, LayerMigration) {
-        let Self { held, start: mut slots, objective, steps } = self;
+        let Self { start, objective, steps } = self;
+        let mut slots = start.clone();
         for step in &steps {
             match step.action {
                 Move::Swap(a, b) => slots.swap(a as usize, b as usize),
@@ -185,13 +182,12 @@ impl Planned {
         let end = steps.last().map_or(objective, |step| step.before - step.gain);
         if let Some(previous) = previous {
             previous.align(layer, fleet, &mut slots);
-            previous.restore_duplicates(layer, fleet, &mut slots);
-        }
-        if let (Some(held), true) = (&held, fill && slots.contains(&EMPTY)) {
-            // Groups are where the search left them: on their nodes.
-            let zones = zones_of_experts(layer, &slots, fleet).unwrap_or_default();
-            let equal = vec![1; fleet.experts()];
-            fill_empty(&mut slots, held, fleet, &zones, newest.unwrap_or(&equal));
+            if slots.contains(&EMPTY) {
+                previous.restore_duplicates(layer, fleet, &mut slots);
+                if fill {
+                    repair::bring_back(&mut slots, &start, fleet);
+                }
+            }
         }
         let copies = match previous {
             None => slots.iter().filter(|&&expert| expert != EMPTY).count() as u64,
@@ -212,9 +208,8 @@ fn plan_layer(
 ) -> Result<Planned, Error> {
     let Some(previous) = previous else {
         let (start, objective) = multiwindow::plan_layer(history, fleet);
-        return Ok(Planned { held: None, start, objective, steps: Vec::new() });
+        return Ok(Planned { start, objective, steps: Vec::new() });
     };
-    let held = previous.slots(layer, fleet)?;
     let equal;
     let (history, options) = if history.rows().is_empty() {
         equal = LayerHistory::of_equal_loads(fleet.experts());
@@ -224,38 +219,45 @@ fn plan_layer(
         (history, options)
     };
     match history.rows().len() {
-        0..=4 => update_rows::<4>(history, fleet, held, layer, options),
-        5..=8 => update_rows::<8>(history, fleet, held, layer, options),
-        9..=16 => update_rows::<16>(history, fleet, held, layer, options),
-        _ => update_rows::<32>(history, fleet, held, layer, options),
+        0..=4 => update_rows::<4>(history, fleet, previous, layer, options),
+        5..=8 => update_rows::<8>(history, fleet, previous, layer, options),
+        9..=16 => update_rows::<16>(history, fleet, previous, layer, options),
+        _ => update_rows::<32>(history, fleet, previous, layer, options),
     }
 }
 
 fn update_rows<const N: usize>(
     history: &LayerHistory,
     fleet: &Fleet,
-    held: Vec<u16>,
+    previous: Previous<'_>,
     layer: usize,
     options: MigrationOptions,
 ) -> Result<Planned, Error> {
-    let objective = Objective::<N>::new(history, &history.planning_weights(), fleet.gpus());
+    let weights = history.planning_weights();
+    let objective = Objective::<N>::new(history, &weights, fleet.gpus());
+    let held = previous.slots(layer, fleet)?;
     let zone_of_expert = zones_of_experts(layer, &held, fleet)?;
     let unplaced = repair::unplaced(fleet, &objective, &held);
-    let mut state = State::new(fleet, &objective, held.clone(), zone_of_expert);
-    let mut limit = options.max_moves;
-    if !unplaced.is_empty() {
-        repair::place(&mut state, &unplaced).map_err(|expert| no_room(layer, expert))?;
+    let empty = if options.fill { previous.empty_slots(layer, fleet, &held) } else { Vec::new() };
+    let whole = unplaced.is_empty() && empty.is_empty();
+    let mut state = State::new(fleet, &objective, held, zone_of_expert);
+    if !whole {
+        let squeezed = repair::squeezed(&state, &unplaced, &empty);
+        repair::place(&mut state, &squeezed).map_err(|expert| no_room(layer, expert))?;
+        let State { mut slots, zone_of_expert, .. } = state;
+        let room: Vec<usize> = empty.into_iter().filter(|&slot| slots[slot] == EMPTY).collect();
+        let expected = mean_and_deviation(history, &weights);
+        complete(fleet, &objective, &expected, &zone_of_expert, &mut slots, &room);
         // Anew, for the headroom.
-        state = State::new(fleet, &objective, state.slots, state.zone_of_expert);
+        state = State::new(fleet, &objective, slots, zone_of_expert);
     }
-    if history.shifted() || !unplaced.is_empty() {
-        limit = options.max_moves_after_shift;
-    }
+    let limit =
+        if history.shifted() || !whole { options.max_moves_after_shift } else { options.max_moves };
     let limits = Limits { copies: limit.copies(fleet.num_slots()), price: options.move_price };
     let (start, total) = (state.slots.clone(), state.total());
     let mut finder = Screen::new(&state);
     let steps = improve(&mut state, &mut finder, limits);
-    Ok(Planned { held: Some(held), start, objective: total, steps })
+    Ok(Planned { start, objective: total, steps })
 }
 
 fn no_room(layer: usize, expert: u16) -> Error {

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use super::complete::complete;
 use super::exhaustive::Exhaustive;
 use super::fleet::Fleet;
 use super::objective::{Objective, mean_and_deviation, potential, potential_of_any, power, slope};
-use super::previous::Previous;
+use super::previous::{Previous, zones_of_experts};
 use super::screen::Screen;
 use super::search::{Limits, MoveFinder, Step, improve};
 use super::state::{EMPTY, Move, State};
@@ -61,6 +62,7 @@ fn start<'a>(fleet: &'a Fleet, history: &LayerHistory) -> State<'a, 8> {
     let expected = mean_and_deviation(history, &weights);
     let (slots, zones) = cold::place(fleet, &objective, &expected);
     assert_valid(fleet, &slots);
+    assert!(!slots.contains(&EMPTY), "a slot is empty: {slots:?}");
     State::new(fleet, &objective, slots, zones)
 }
 
@@ -250,6 +252,71 @@ fn lost_experts_get_the_slots_that_cost_least() {
     }
 }
 
+/// Slots `room` of these, completed for a history in which expert 0 is the heaviest.
+fn completed(fleet: &Fleet, slots: &[u16], room: &[usize]) -> Vec<u16> {
+    let mut history = LayerHistory::default();
+    let loads: Vec<u64> =
+        (0..fleet.experts() as u64).map(|expert| 1 << (30 - 4 * expert)).collect();
+    history.observe(&loads, HistoryOptions::default());
+    let weights = history.planning_weights();
+    let objective = Objective::<8>::new(&history, &weights, fleet.gpus());
+    let expected = mean_and_deviation(&history, &weights);
+    let mut slots = slots.to_vec();
+    complete(fleet, &objective, &expected, &vec![0; fleet.experts()], &mut slots, room);
+    slots
+}
+
+#[test]
+fn empty_slots_get_what_the_placement_lacks() {
+    // Expert 3 has no replica. Expert 0 is the heaviest, and goes where it is not yet.
+    let fleet = one_zone(4, vec![0..2, 2..4, 4..6]);
+    assert_eq!(completed(&fleet, &[0, EMPTY, 1, EMPTY, EMPTY, 2], &[1, 3, 4]), [0, 3, 1, 0, 0, 2]);
+    // Only where there is room: there the expert with the heaviest replicas is 1, for 0 is everywhere.
+    let slots = [0, EMPTY, 0, EMPTY, 0, 2];
+    assert_eq!(
+        completed(&one_zone(3, vec![0..2, 2..4, 4..6]), &slots, &[3]),
+        [0, EMPTY, 0, 1, 0, 2]
+    );
+}
+
+#[test]
+fn an_expert_makes_room_for_one_that_all_gpus_with_room_hold() {
+    let fleet = one_zone(3, vec![0..2, 2..4]);
+    assert_eq!(completed(&fleet, &[0, EMPTY, 1, 2], &[1]), [0, 1, 0, 2]);
+    // No expert of GPU 0 can go to GPU 1, for it has the same: GPU 1 gets the lightest.
+    let fleet = one_zone(4, vec![0..3, 3..6, 6..9]);
+    let slots = [1, EMPTY, EMPTY, 1, 0, EMPTY, 3, 0, 2];
+    assert_eq!(completed(&fleet, &slots, &[5]), [1, EMPTY, EMPTY, 1, 0, 2, 3, 0, 2]);
+}
+
+#[test]
+fn slots_that_moves_left_empty_get_back_what_their_gpu_held() {
+    let fleet = one_zone(6, vec![0..3, 3..6]);
+    let back = |slots: [u16; 6], start: [u16; 6]| {
+        let mut slots = slots;
+        repair::bring_back(&mut slots, &start, &fleet);
+        slots
+    };
+    assert_eq!(back([0, EMPTY, 2, 3, 4, 1], [0, 1, 2, 3, 4, EMPTY]), [0, 1, 2, 3, 4, 1]);
+    // Another one, if the slot's own has another slot of the GPU.
+    assert_eq!(back([0, EMPTY, 1, 3, 4, 2], [0, 1, 2, 3, 4, EMPTY]), [0, 2, 1, 3, 4, 2]);
+    assert_eq!(back([0, 1, 2, 3, 4, EMPTY], [0, 1, 2, 3, 4, EMPTY]), [0, 1, 2, 3, 4, EMPTY]);
+}
+
+#[test]
+fn experts_are_squeezed_in_where_empty_slots_are_too_few() {
+    let fleet = Fleet::from_ranges(8, 2, vec![0..5, 5..10], vec![0..1, 1..2]);
+    let history = LayerHistory::of_equal_loads(8);
+    let objective = Objective::<4>::new(&history, &[ONE], 2);
+    let slots = vec![0, 1, 0, EMPTY, EMPTY, 4, 5, 6, EMPTY, 4];
+    let state = State::new(&fleet, &objective, slots, vec![0, 0, 0, 0, 1, 1, 1, 1]);
+    let squeezed = |unplaced: &[u16], empty: &[usize]| repair::squeezed(&state, unplaced, empty);
+    assert_eq!(squeezed(&[2, 3, 7], &[3, 4, 8]), [0; 0]);
+    assert_eq!(squeezed(&[2, 3, 7], &[3, 8]), [2, 3]);
+    assert_eq!(squeezed(&[2, 3, 7], &[3, 4]), [7]);
+    assert_eq!(squeezed(&[2, 3, 7], &[]), [2, 3, 7]);
+}
+
 #[test]
 fn experts_that_stay_keep_their_slots() {
     let fleet = one_zone(9, vec![0..4, 4..8]);
@@ -274,12 +341,12 @@ fn experts_that_stay_keep_their_slots() {
 #[test]
 fn what_a_gpu_holds_in_a_slot_that_it_loses_is_no_copy() {
     let fleet = one_zone(4, vec![0..2, 2..4]);
-    let previous = Previous { phy2log: &[0, 1, 2, 3, 0, 2], num_slots: 6, num_gpus: 2 };
+    let previous = Previous { phy2log: &[0, 1, 3, 3, 2, 0], num_slots: 6, num_gpus: 2 };
     let held = previous.slots(0, &fleet).expect("experts are known");
-    assert_eq!(held, [0, 1, 3, 0]);
+    assert_eq!(held, [0, 1, 3, 2]);
     assert_eq!(previous.copies(0, &fleet, &held), 0);
-    assert_eq!(previous.copies(0, &fleet, &[0, 2, 3, 2]), 0);
-    assert_eq!(previous.copies(0, &fleet, &[3, 1, 1, EMPTY]), 2);
+    assert_eq!(previous.copies(0, &fleet, &[0, 3, 3, 0]), 0);
+    assert_eq!(previous.copies(0, &fleet, &[2, 1, 1, EMPTY]), 2);
     let smaller = Previous { phy2log: &[0, 1], num_slots: 2, num_gpus: 1 };
     assert_eq!(smaller.copies(0, &fleet, &[1, 2, 0, 1]), 3);
 }
@@ -294,7 +361,9 @@ fn a_gpu_with_fewer_slots_keeps_experts_that_have_no_other_replica() {
     // In the last slot that is empty or has an expert with another replica, if there is one.
     assert_eq!(slots(&[0, 1, 2, 0, 1, -1]), [0, 2, 0, 1]);
     assert_eq!(slots(&[-1, 1, 2, 0, 3, 4]), [2, 1, 0, 3]);
-    assert_eq!(slots(&[0, 0, 1, 2, 3, 1]), [0, EMPTY, 2, 3]);
+    assert_eq!(slots(&[0, 0, 1, 2, 3, 1]), [0, 1, 2, 3]);
+    // One replica of expert 0 stays, also if it is the one that could go.
+    assert_eq!(slots(&[0, 1, 2, 0, 3, 4]), [2, 1, 0, 3]);
 }
 
 #[test]
@@ -308,6 +377,27 @@ fn sizes_of_a_previous_placement_are_checked() {
     {
         assert_eq!(layers(entries, num_slots, num_gpus), None);
     }
+}
+
+#[test]
+fn groups_stay_on_the_nodes_that_hold_them() {
+    // 4 groups of 2 experts on 2 nodes of one GPU each.
+    let fleet = Fleet::from_ranges(8, 4, vec![0..4, 4..8], vec![0..1, 1..2]);
+    let zones = |slots: [u16; 8]| {
+        zones_of_experts(7, &slots, &fleet).map_err(|error| (error.place(), error.to_string()))
+    };
+    assert_eq!(zones([2, 3, 4, 5, 6, 7, 0, 1]), Ok(vec![1, 1, 0, 0, 0, 0, 1, 1]));
+    // A group that is nowhere goes where there is room: node 1, and then both where there is most.
+    assert_eq!(zones([2, 3, 4, 5, EMPTY, EMPTY, 0, 1]), Ok(vec![1, 1, 0, 0, 0, 0, 1, 1]));
+    assert_eq!(zones([2, 3, 4, 5, EMPTY, EMPTY, EMPTY, 4]).unwrap_err().0, Place::slot(7, 7));
+    assert_eq!(zones([2, EMPTY, EMPTY, EMPTY, 0, 1, 6, 7]), Ok(vec![1, 1, 0, 0, 0, 0, 1, 1]));
+    assert_eq!(zones([EMPTY; 8]), Ok(vec![0, 0, 1, 1, 0, 0, 1, 1]));
+    let (place, error) = zones([2, 3, 4, 5, 3, 7, 0, 1]).unwrap_err();
+    assert_eq!(place, Place::slot(7, 4));
+    assert!(error.contains("group 1 is on node 1 and on node 0"), "{error}");
+    let (place, error) = zones([0, 2, 4, 5, 6, 7, EMPTY, EMPTY]).unwrap_err();
+    assert_eq!(place, Place::slot(7, 2));
+    assert!(error.contains("group 2 is one too many on node 0"), "{error}");
 }
 
 #[test]

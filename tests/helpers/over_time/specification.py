@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import combinations
+from itertools import chain, combinations
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -444,49 +444,88 @@ def expected_loads(history: History) -> list[int]:
     return expected
 
 
-def cold_slots(history: History, num_slots: int, gpus: int) -> list[int]:
-    """Adams' method, then LPT for vectors, of one group."""
+@dataclass(frozen=True)
+class Fleet:
+    """Equal GPUs on nodes; experts stay on the node that ``zones`` gives them."""
+
+    gpus: int
+    per_gpu: int
+    zones: list[int]
+    nodes: int = 1
+
+    def zone(self, zone: int) -> range:
+        size = self.gpus // self.nodes
+        return range(zone * size, (zone + 1) * size)
+
+
+def complete(history: History, fleet: Fleet, slots: list[int], room: list[int]) -> list[int]:
+    """Experts for empty slots: Adams' method, then LPT for vectors."""
+    slots = list(slots)
     expected = expected_loads(history)
-    experts = range(len(expected))
-    replicas = [1 for _ in experts]
-    for _ in range(num_slots - len(expected)):
-        free = [expert for expert in experts if replicas[expert] < gpus]
-        replicas[_heaviest(free, expected, replicas)] += 1
-    cells = wholes(history, gpus)
-    shift = shift_of_shares(cells, replicas)
-    shares = [
-        share([load >> shift for load in whole], count)
-        for whole, count in zip(cells, replicas, strict=True)
-    ]
-    per_gpu = num_slots // gpus
-    held: list[list[int]] = [[] for _ in range(gpus)]
+    for zone in range(fleet.nodes):
+        experts = [expert for expert, its in enumerate(fleet.zones) if its == zone]
+        gpus = fleet.zone(zone)
+        free = [slot for slot in room if slot // fleet.per_gpu in gpus]
+        placed = [slots.count(expert) for expert in range(len(expected))]
+        replicas = [max(1, count) for count in placed]
+        for _ in range(len(free) - sum(placed[expert] == 0 for expert in experts)):
+            more = [expert for expert in experts if replicas[expert] < len(gpus)]
+            replicas[_heaviest(more, expected, replicas)] += 1
+        cells = wholes(history, fleet.gpus)
+        counts = [replicas[e] if e in experts else 1 for e in range(len(expected))]
+        shift = shift_of_shares(cells, counts)
+        shares = [
+            share([load >> shift for load in whole], count)
+            for whole, count in zip(cells, counts, strict=True)
+        ]
+        order = [expert for expert in experts if replicas[expert] > placed[expert]]
+        while order:
+            expert = _heaviest(order, expected, replicas)
+            order.remove(expert)
+            for _ in range(replicas[expert] - placed[expert]):
+                _place(expert, fleet, gpus, slots, free, shares)
+        assert not free
+    return slots
+
+
+def _place(
+    expert: int,
+    fleet: Fleet,
+    gpus: range,
+    slots: list[int],
+    free: list[int],
+    shares: list[list[int]],
+) -> None:
+    """A replica where the potential grows least; else another expert makes room."""
+
+    def held(gpu: int) -> list[int]:
+        here = slots[gpu * fleet.per_gpu : (gpu + 1) * fleet.per_gpu]
+        return [expert for expert in here if expert != EMPTY]
 
     def load(experts: list[int]) -> int:
         zeros = [0] * len(shares[0])
         columns = zip(zeros, *(shares[expert] for expert in experts), strict=True)
         return potential_of_any([sum(column) for column in columns])
 
-    order = list(experts)
-    while order:
-        expert = _heaviest(order, expected, replicas)
-        order.remove(expert)
-        for _ in range(replicas[expert]):
-            fits = [g for g in range(gpus) if len(held[g]) < per_gpu and expert not in held[g]]
-            if fits:
-                gpu = min(fits, key=lambda g: (load([*held[g], expert]) - load(held[g]), g))
-                held[gpu].append(expert)
-                continue
-            gpu = next(g for g in range(gpus) if len(held[g]) < per_gpu)
-            other, position = next(
-                (g, i)
-                for g in range(gpus)
-                if expert not in held[g]
-                for i, moved in enumerate(held[g])
-                if moved not in held[gpu]
-            )
-            held[gpu].append(held[other][position])
-            held[other][position] = expert
-    return [expert for experts in held for expert in experts]
+    def room(gpu: int) -> list[int]:
+        return [slot for slot in free if slot // fleet.per_gpu == gpu]
+
+    open_gpus = [gpu for gpu in gpus if room(gpu)]
+    fits = [gpu for gpu in open_gpus if expert not in held(gpu)]
+    if fits:
+        gpu = min(fits, key=lambda g: (load([*held(g), expert]) - load(held(g)), g))
+        slots[room(gpu)[0]] = expert
+    else:
+        gpu = open_gpus[0]
+        slot = next(
+            slot
+            for other in gpus
+            if expert not in held(other)
+            for slot in range(other * fleet.per_gpu, (other + 1) * fleet.per_gpu)
+            if slots[slot] != EMPTY and slots[slot] not in held(gpu)
+        )
+        slots[room(gpu)[0]], slots[slot] = slots[slot], expert
+    free.remove(room(gpu)[0])
 
 
 def _heaviest(experts: list[int], expected: list[int], replicas: list[int]) -> int:
@@ -503,8 +542,10 @@ COLD_PRICE = 1000
 
 def cold(history: History, num_slots: int, gpus: int) -> list[int]:
     """The plan of a layer without a previous placement."""
-    slots = cold_slots(history, num_slots, gpus)
-    state = State(wholes(history, gpus), slots, gpus, [0] * len(history.rows[0]), 1)
+    zones = [0] * len(history.rows[0])
+    fleet = Fleet(gpus, num_slots // gpus, zones)
+    slots = complete(history, fleet, [EMPTY] * num_slots, list(range(num_slots)))
+    state = State(wholes(history, gpus), slots, gpus, zones, 1)
     return search(state, 4 * num_slots, COLD_PRICE)[0].slots
 
 
@@ -524,6 +565,25 @@ def repair(state: State, cells: list[list[int]], experts: list[int]) -> State:
     return state
 
 
+def present(previous: list[int], gpus: int, new_gpus: int, per_gpu: int) -> list[int]:
+    """What each slot of other GPUs holds, of a placement in which no GPU has an expert twice.
+
+    A GPU with fewer slots keeps experts that would have no replica: in its last empty slot, or else the
+    last of an expert with another replica.
+    """
+    old = len(previous) // gpus
+    held = [previous[gpu * old : (gpu + 1) * old] for gpu in range(min(gpus, new_gpus))]
+    slots = [(row + [EMPTY] * per_gpu)[:per_gpu] for row in held]
+    for row, here in zip(held, slots, strict=True):
+        for expert in row[per_gpu:]:
+            counts = [[*chain(*slots)].count(expert) for expert in [expert, *here]]
+            spare = [i for i, count in enumerate(counts[1:]) if count > 1 and here[i] != EMPTY]
+            empty = [i for i, held in enumerate(here) if held == EMPTY]
+            if expert != EMPTY and counts[0] == 0 and (empty or spare):
+                here[(empty or spare)[-1]] = expert
+    return [*chain(*slots)] + [EMPTY] * per_gpu * (new_gpus - len(slots))
+
+
 def warm(
     history: History,
     slots: list[int],
@@ -532,15 +592,27 @@ def warm(
     price: int,
     zones: list[int] | None = None,
     nodes: int = 1,
+    *,
+    fill: bool = False,
 ) -> tuple[State, list[Step]]:
-    """The update of a layer; ``copies`` usually, and after a shift or a repair."""
+    """The update of a layer; ``copies`` usually, and after a shift, a repair or filling."""
     experts = len(history.rows[0])
     zones = zones or [0] * experts
+    fleet = Fleet(gpus, len(slots) // gpus, zones, nodes)
     cells = wholes(history, gpus)
     state = State(cells, slots, gpus, zones, nodes)
     unplaced = [expert for expert in range(experts) if expert not in slots]
-    if unplaced:
-        state = repair(state, cells, unplaced)
-        state = State(cells, state.slots, gpus, zones, nodes)
-    limit = copies[1] if history.shifted or unplaced else copies[0]
+    room = [slot for slot, expert in enumerate(slots) if expert == EMPTY and fill]
+    changed = bool(unplaced or room)
+    if changed:
+        squeezed = []
+        for zone in range(nodes):
+            here = [expert for expert in unplaced if zones[expert] == zone]
+            if len(here) > sum(state.zone(state.gpu(slot)) == zone for slot in room):
+                squeezed += here
+        state = repair(state, cells, squeezed)
+        room = [slot for slot in room if state.slots[slot] == EMPTY]
+        slots = complete(history, fleet, state.slots, room)
+        state = State(cells, slots, gpus, zones, nodes)
+    limit = copies[1] if history.shifted or changed else copies[0]
     return search(state, limit, price)

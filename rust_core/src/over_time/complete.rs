@@ -1,0 +1,236 @@
+//! Experts for empty slots, as many as there are: all slots of a new plan, or those that a placement in
+//! force leaves.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::mem::take;
+use std::ops::Range;
+
+use crate::over_time::fleet::Fleet;
+use crate::over_time::objective::{Cells, Objective, less, plus, potential_of_any, share};
+use crate::over_time::state::EMPTY;
+
+/// Gives each of these empty slots an expert that its GPU lacks. Experts without a replica get one,
+/// and the other slots are given by Adams' method on `expected` loads; then the expert with the
+/// heaviest replicas goes first, each replica to the GPU with room whose potential grows least (LPT
+/// for vectors). Ties: the lower index wins. What other slots hold stays, but for experts that make
+/// room where all GPUs with room hold the next expert already.
+///
+/// `room` is in order, and has at least as many slots in each zone as there are experts without a
+/// replica. Takes fleets in which no GPU has more slots than its zone has experts.
+/// Time O(slots * GPUs * rows).
+pub(crate) fn complete<const N: usize>(
+    fleet: &Fleet,
+    objective: &Objective<N>,
+    expected: &[u64],
+    zone_of_expert: &[u32],
+    slots: &mut [u16],
+    room: &[usize],
+) {
+    let mut placed = vec![0; fleet.experts()];
+    for &expert in slots.iter().filter(|&&expert| expert != EMPTY) {
+        placed[expert as usize] += 1;
+    }
+    for zone in 0..fleet.num_zones() {
+        let experts: Vec<u16> = (0..fleet.experts() as u16)
+            .filter(|&expert| zone_of_expert[expert as usize] as usize == zone)
+            .collect();
+        let mut rooms = vec![Vec::new(); fleet.gpus()];
+        for &slot in room.iter().rev() {
+            rooms[fleet.gpu_of(slot)].push(slot);
+        }
+        let rooms = &mut rooms[fleet.zone(zone)];
+        let free = rooms.iter().map(Vec::len).sum();
+        let replicas = adams(fleet, zone, &experts, expected, &placed, free);
+        let order = heaviest_first(&experts, expected, &placed, &replicas);
+        let whole = objective.shifted(objective.shift_of_shares(&replicas));
+        let shares: Vec<Cells<N>> =
+            whole.iter().zip(&replicas).map(|(whole, &count)| share(whole, count)).collect();
+        let mut gpus: Vec<Filling<N>> = fleet
+            .zone(zone)
+            .zip(rooms)
+            .map(|(gpu, room)| Filling::new(fleet.slots(gpu), take(room), slots, &shares))
+            .collect();
+        spread(&mut gpus, &shares, &order, slots);
+        // Slots that stay where all GPUs with room have the heaviest experts.
+        for gpu in &mut gpus {
+            while gpu.has_room() {
+                let lacks = |&&expert: &&u16| !gpu.holds(expert, slots);
+                let Some(&expert) = experts.iter().find(lacks) else { break };
+                gpu.push(expert, &shares[expert as usize], slots);
+            }
+        }
+    }
+}
+
+/// An expert and its replicas; the one with the largest load per replica is the greatest.
+#[derive(PartialEq, Eq)]
+struct Loaded {
+    load: u64,
+    replicas: u32,
+    expert: u16,
+}
+
+impl Ord for Loaded {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (mine, theirs) = (
+            u128::from(self.load) * u128::from(other.replicas),
+            u128::from(other.load) * u128::from(self.replicas),
+        );
+        mine.cmp(&theirs).then(other.expert.cmp(&self.expert))
+    }
+}
+
+impl PartialOrd for Loaded {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The replicas of the experts of a zone with `room` more of them by Adams' method: at least one of
+/// each, and at most one for each of its GPUs that have slots. Experts of other zones have one.
+fn adams(
+    fleet: &Fleet,
+    zone: usize,
+    experts: &[u16],
+    expected: &[u64],
+    placed: &[u32],
+    room: usize,
+) -> Vec<u32> {
+    let most = fleet.zone(zone).filter(|&gpu| !fleet.slots(gpu).is_empty()).count() as u32;
+    let mut replicas = vec![1; expected.len()];
+    let mut room = room;
+    let mut heap = BinaryHeap::with_capacity(experts.len());
+    for &expert in experts {
+        let at = expert as usize;
+        room -= usize::from(placed[at] == 0).min(room);
+        replicas[at] = placed[at].max(1);
+        heap.push(Loaded { load: expected[at], replicas: replicas[at], expert });
+    }
+    while room > 0 {
+        let Some(mut heaviest) = heap.pop() else { break };
+        // An expert that is on every GPU already leaves the heap.
+        if heaviest.replicas < most {
+            heaviest.replicas += 1;
+            replicas[heaviest.expert as usize] += 1;
+            room -= 1;
+            heap.push(heaviest);
+        }
+    }
+    replicas
+}
+
+/// Every expert that lacks replicas and how many, by load per replica.
+fn heaviest_first(
+    experts: &[u16],
+    expected: &[u64],
+    placed: &[u32],
+    replicas: &[u32],
+) -> Vec<(u16, u32)> {
+    let lacks = |&&expert: &&u16| replicas[expert as usize] > placed[expert as usize];
+    let loaded = |&expert: &u16| {
+        let at = expert as usize;
+        Loaded { load: expected[at], replicas: replicas[at], expert }
+    };
+    let mut order: Vec<Loaded> = experts.iter().filter(lacks).map(loaded).collect();
+    order.sort_by(|a, b| b.cmp(a));
+    let lacking = |Loaded { replicas, expert, .. }| (expert, replicas - placed[expert as usize]);
+    order.into_iter().map(lacking).collect()
+}
+
+/// Places the replicas that lack in a zone.
+fn spread<const N: usize>(
+    gpus: &mut [Filling<N>],
+    shares: &[Cells<N>],
+    order: &[(u16, u32)],
+    slots: &mut [u16],
+) {
+    for &(expert, count) in order {
+        let share = &shares[expert as usize];
+        // Where replicas of this expert are: they come one after another.
+        let mut holders: Vec<bool> = gpus.iter().map(|gpu| gpu.holds(expert, slots)).collect();
+        for _ in 0..count {
+            let fits = |&gpu: &usize| gpus[gpu].has_room() && !holders[gpu];
+            let growth = |&gpu: &usize| gpus[gpu].growth(share);
+            if let Some(gpu) = (0..gpus.len()).filter(fits).min_by_key(growth) {
+                gpus[gpu].push(expert, share, slots);
+                holders[gpu] = true;
+                continue;
+            }
+            let Some((from, slot, to)) = make_room(gpus, &holders, slots) else { break };
+            let moved = slots[slot];
+            let moved_share = &shares[moved as usize];
+            gpus[to].push(moved, moved_share, slots);
+            slots[slot] = expert;
+            let load = less(&plus(&gpus[from].load, share), moved_share);
+            gpus[from].set_load(load);
+            holders[from] = true;
+        }
+    }
+}
+
+/// A GPU that is being filled.
+struct Filling<const N: usize> {
+    slots: Range<usize>,
+    /// Its slots that are to be filled, the next one last.
+    room: Vec<usize>,
+    load: Cells<N>,
+    potential: u64,
+}
+
+impl<const N: usize> Filling<N> {
+    fn new(slots: Range<usize>, room: Vec<usize>, placed: &[u16], shares: &[Cells<N>]) -> Self {
+        let mut gpu = Self { slots, room, load: [0; N], potential: 0 };
+        let loads = gpu.held(placed).map(|(_, expert)| &shares[expert as usize]);
+        gpu.set_load(loads.fold([0; N], |load, share| plus(&load, share)));
+        gpu
+    }
+
+    fn has_room(&self) -> bool {
+        !self.room.is_empty()
+    }
+
+    fn growth(&self, share: &Cells<N>) -> u64 {
+        potential_of_any(&plus(&self.load, share)) - self.potential
+    }
+
+    /// Slots with their experts.
+    fn held<'a>(&self, slots: &'a [u16]) -> impl Iterator<Item = (usize, u16)> + use<'a, N> {
+        let held = self.slots.clone().map(|slot| (slot, slots[slot]));
+        held.filter(|&(_, expert)| expert != EMPTY)
+    }
+
+    fn holds(&self, expert: u16, slots: &[u16]) -> bool {
+        slots[self.slots.clone()].contains(&expert)
+    }
+
+    fn push(&mut self, expert: u16, share: &Cells<N>, slots: &mut [u16]) {
+        if let Some(slot) = self.room.pop() {
+            slots[slot] = expert;
+            self.set_load(plus(&self.load, share));
+        }
+    }
+
+    fn set_load(&mut self, load: Cells<N>) {
+        self.load = load;
+        self.potential = potential_of_any(&load);
+    }
+}
+
+/// Every GPU with room holds the expert already: a GPU without it, a slot there of an expert that can
+/// go to a GPU with room, and that GPU. If GPUs have equally many experts when they are full, there is
+/// one, for a full GPU holds more experts than one with room.
+fn make_room<const N: usize>(
+    gpus: &[Filling<N>],
+    holders: &[bool],
+    slots: &[u16],
+) -> Option<(usize, usize, usize)> {
+    let to = gpus.iter().position(Filling::has_room)?;
+    let others = (0..gpus.len()).filter(|&gpu| !holders[gpu]);
+    let mut found = others.filter_map(|from| {
+        let moved = |&(_, moved): &(usize, u16)| !gpus[to].holds(moved, slots);
+        let (slot, _) = gpus[from].held(slots).find(moved)?;
+        Some((from, slot, to))
+    });
+    found.next()
+}
