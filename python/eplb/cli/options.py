@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +13,7 @@ import typer
 import eplb
 from eplb import limits
 from eplb.engines import FORMAT_NAMES, METRICS
-from eplb.errors import Parameter
+from eplb.errors import Note, Parameter
 from eplb.inputs.names import unknown
 from eplb.inputs.sizes import topology
 from eplb.load_files import WRITERS, read_windows
@@ -318,12 +318,13 @@ class LoadOptions:
     trust: bool
 
     def read(self, sources: list[str]) -> FileLoads:
-        """The loads in these files or directories.
+        """The loads in these files or directories; notes name options.
 
         Raises:
             EplbError, OSError: as :func:`eplb.load_files.read_windows`.
         """
-        return read_windows(sources, **vars(self))
+        read = read_windows(sources, **vars(self))
+        return replace(read, notes=tuple(spelled(note) for note in read.notes))
 
     def inputs(self, sources: list[str]) -> list[tuple[str, str | None]]:
         """What is read, for :func:`~eplb.cli.targets.check_outputs`."""
@@ -427,6 +428,7 @@ _OPTIONS = {
     "weights": "--weights",
     "axes": "--axes",
     "num_layers": "--num-layers",
+    "num_experts": "--num-experts",
     "placement": "--placement",
     "written_by": "--from",
     "metric": "--metric",
@@ -459,3 +461,8 @@ def spell(parameter: Parameter) -> str:
     if option is None:
         return str(parameter)
     return option if parameter.value in (None, "True") else f"{option} {parameter.value}"
+
+
+def spelled(note: str) -> str:
+    """A note with the options of the command line."""
+    return note.text(spell) if isinstance(note, Note) else note

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eplb.errors import LoadError, Parameter
+from eplb.inputs.plausibility import refuse_expert_ids
 from eplb.load_files.arrays import as_layers, check_loads, load_array
 from eplb.load_files.axes import arranged, usual_axes
 from eplb.load_files.file_loads import FileLoads
 from eplb.load_files.long_table import looks_long, table_of_cells
 from eplb.load_files.oddities import notes_on_record, notes_on_shape, refuse_other_axes
 from eplb.load_files.placement_map import is_identity
-from eplb.load_files.plausibility import refuse_expert_ids
 from eplb.load_files.slots import loads_of_experts, slot_map
 from eplb.load_files.text_loads import long_notes, refuse_labels
 from eplb.text import count

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from eplb.engines.all_engines import DUMPS
 from eplb.engines.ascend import moe_load
 from eplb.engines.engine import FileDump, FolderDump
-from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter
+from eplb.errors import EplbError, LoadError, LoadTypeError, Note, Parameter
 from eplb.inputs.names import unknown
 from eplb.load_files import load_history
 from eplb.load_files.arranging import Given, file_loads
@@ -137,7 +137,9 @@ def read_windows(
     if factors is not None:
         summed = [weighted_sum(parts, of_keys, factors) for parts in by_source]
         return together(summed, names)
-    order = f"windows in this order: {', '.join(of_keys)}; --weights sums them instead"
+    order = Note(
+        f"windows in this order: {', '.join(of_keys)}; ", Parameter("weights"), " sums them instead"
+    )
     several = together([together(parts, of_keys) for parts in by_source], names)
     return replace(several, notes=(*several.notes, order))
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb.engines.engine import DecodedLoads
-from eplb.errors import LoadError, Parameter
+from eplb.errors import LoadError, Note, Parameter
+from eplb.inputs.known_models import is_usual
 from eplb.load_files.columns import Columns, columns_of
-from eplb.load_files.known_models import is_usual
 from eplb.load_files.long_table import table_of_cells, table_of_rows
 from eplb.text import count
 
@@ -102,7 +102,10 @@ def long_notes(
     width = values.shape[-1]
     if experts is None and unit == "expert" and not is_usual(width):
         notes.append(
-            f"the last expert with a row is {width - 1}; if there are more, say so: --num-experts"
+            Note(
+                f"the last expert with a row is {width - 1}; if there are more, say so: ",
+                Parameter("num_experts"),
+            )
         )
     return notes
 
