@@ -173,7 +173,7 @@ class Plan(PlanTables):
             config=config,
             extra_layers=extra_layers,
         )
-        return self.write(where)
+        return self.write(where.for_loads(self.num_layers, None))
 
     def write(self, where: Target) -> list[str]:
         """Writes the plan to a target that has been checked; see :meth:`save`.

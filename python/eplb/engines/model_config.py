@@ -54,6 +54,18 @@ class ModelLayers:
     #: Its architecture, or else its model_type; None if the file has no such name.
     name: str | None = None
 
+    def layers_of(self, rows: int) -> HiddenLayers | None:
+        """The hidden layer of each of so many rows of loads; None if they are others.
+
+        Rows are MoE layers or all hidden layers, and maybe also those of multi-token prediction.
+        """
+        of_all = HiddenLayers.all_of(self.num_hidden_layers)
+        for layers in (self.moe, of_all):
+            for also in (HiddenLayers(), self.mtp):
+                if rows == len(layers) + len(also):
+                    return HiddenLayers((*layers, *also))
+        return None
+
 
 def moe_layers_of(config_path: str | PathLike[str]) -> ModelLayers:
     """Which hidden layers are MoE layers, from the ``config.json`` of a model on Hugging Face.

@@ -185,8 +185,8 @@ def _experts(
             hint=hint,
         )
     model = given.stated.model
-    if layers is None and model is not None and array.shape[-2] == len(model.moe):
-        layers = tuple(model.moe)
+    if layers is None and model is not None:
+        layers = model.layers_of(array.shape[-2])
     phy2log: npt.NDArray[np.int64] = placement.for_rows(array.shape[-2], layers)
     windows = array if array.ndim == 3 else array[None]
     if phy2log.ndim == 3 and len(phy2log) != len(windows):

@@ -90,7 +90,7 @@ def _names(rows: int, layers: Sequence[int] | None, model: ModelLayers | None) -
     """The hidden layer of each row, or else its number."""
     if layers is not None:
         return layers
-    return model.moe if model is not None and rows == len(model.moe) else range(rows)
+    return (None if model is None else model.layers_of(rows)) or range(rows)
 
 
 def _idle_experts(loads: npt.NDArray[np.float64]) -> list[str]:
@@ -128,12 +128,13 @@ def _other_layers(
     if model is None:
         return []
     notes = []
+    moe = {*model.moe, *model.mtp}
     empty = [layer for layer, total in zip(names, totals, strict=True) if not total]
-    if idle := [layer for layer in empty if layer in model.moe]:
+    if idle := [layer for layer in empty if layer in moe]:
         are, have = ("is a MoE layer", "has") if len(idle) == 1 else ("are MoE layers", "have")
         notes.append(f"{in_words(idle)} {are} by the config, but {have} no load")
     full = [layer for layer, total in zip(names, totals, strict=True) if total]
-    if dense := [layer for layer in full if layer not in model.moe]:
+    if dense := [layer for layer in full if layer not in moe]:
         are, have = ("is dense", "has") if len(dense) == 1 else ("are dense", "have")
         notes.append(f"{in_words(dense)} {are} by the config, but {have} load")
     return notes
