@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from eplb import limits
 from eplb.engines.hidden_layers import HiddenLayers
-from eplb.engines.json_values import object_with, whole_number_under
+from eplb.engines.json_values import object_with, one_of_equal, whole_number_under
 from eplb.engines.moe_layers import moe_layers
 from eplb.errors import EplbError, PlanFileError
 from eplb.storage.json_text import parse_json
@@ -131,7 +131,8 @@ def _number(config: dict[str, Any], names: Iterable[str]) -> int | None:
     found: dict[str, int] = {}
     for name in names:
         if name in config:
-            found[name] = whole_number_under(name, config, least=1, most=limits.MAX_EXPERTS)
+            value = {name: one_of_equal(name, config[name])}
+            found[name] = whole_number_under(name, value, least=1, most=limits.MAX_EXPERTS)
     if len(set(found.values())) > 1:
         each = " and ".join(f"{name} {number}" for name, number in found.items())
         raise PlanFileError(f"it has {each}; expected one number")
