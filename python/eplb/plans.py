@@ -260,6 +260,7 @@ def _without_slot(table: IntTable) -> VerificationError:
     return VerificationError(
         f"layer 0, expert {missing}: the expert has no slot; expected at least one slot for each "
         f"expert from 0 to the largest, {int(table.max())} in layer {layer}, slot {slot}",
+        hint=["is this a load table, and are the arguments swapped?"],
         layer=0,
         expert=missing,
     )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import eplb
-from eplb.engines import FORMATS, HiddenLayers, load_engine_file, placement_format_of
+from eplb.engines import FORMATS, EngineFile, HiddenLayers, load_engine_file, placement_format_of
 from eplb.errors import Parameter, Part
+from eplb.load_files.placement_map import is_table, read_table
 from eplb.plans import plan_of_engine_file
 from eplb.text import count
 
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+#: The format of a bare table of numbers of experts.
+TABLE = "table"
+
+
 @dataclass(frozen=True)
 class ReadPlacement:
     """A placement from a file."""
 
     path: str
-    #: One of ``FORMAT_NAMES``.
+    #: One of ``FORMAT_NAMES``, or ``TABLE``.
     format: str
     plan: eplb.Plan
     #: Hidden layer of each row, if it is known.
@@ -48,6 +53,8 @@ def read_placement(
     nodes: int = 1,
 ) -> ReadPlacement:
     """The placement in a file of any format, for loads of so many experts."""
+    if format is None and is_table(path):
+        return _table(path, gpus, layers, groups, nodes)
     kind = placement_format_of(path, layers) if format is None else format
     if kind == "plan":
         return ReadPlacement(path, kind, eplb.load_plan(path), layers)
@@ -55,6 +62,20 @@ def read_placement(
     file = load_engine_file(path, kind, num_gpus=gpus, layers=chosen, num_experts=experts)
     plan = plan_of_engine_file(path, file, groups, nodes)
     return ReadPlacement(path, kind, plan, file.layers or layers, file.notes)
+
+
+def _table(
+    path: str, gpus: int | None, layers: Sequence[int] | None, groups: int, nodes: int
+) -> ReadPlacement:
+    """The placement in a table of numbers of experts."""
+    rows = read_table(path, layers)
+    if gpus is None:
+        raise eplb.PlanFileError(
+            f"{path}: the file does not say for how many GPUs it is",
+            hint=["give ", Parameter("num_gpus")],
+        )
+    plan = plan_of_engine_file(path, EngineFile(rows, gpus, None), groups, nodes)
+    return ReadPlacement(path, TABLE, plan, layers)
 
 
 def or_format(option: str, given: str | None) -> str:
@@ -92,7 +113,7 @@ def rows_of(
         return [*windows], []
     if layers is None or not num_layers == len(layers) < rows or layers[-1] >= rows:
         # Layers can be selected from all loads, but only from files that say which these are.
-        named = placed.format != "plan" and FORMATS[placed.format].rows != "moe"
+        named = placed.format in FORMATS and FORMATS[placed.format].rows != "moe"
         raise _other_layers(
             placed.path,
             num_layers,

@@ -14,6 +14,7 @@ from eplb.engines.json_values import object_with, one_of_equal, whole_number_und
 from eplb.engines.moe_layers import moe_layers
 from eplb.errors import EplbError, PlanFileError
 from eplb.storage.json_text import parse_json
+from eplb.storage.other_files import what_else
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,6 +99,10 @@ def config_of(path: str | PathLike[str]) -> Iterator[dict[str, Any]]:
             # A multimodal model: how weights are stored is said for all of it.
             stored = {name: config[name] for name in _STORED if name in config}
             config = {**stored, **nested}
+        if "num_hidden_layers" not in config and (what := what_else(config)):
+            raise PlanFileError(
+                f"this is {what}, not a model's config.json; are the arguments swapped?"
+            )
         yield config
     except EplbError as error:
         raise error.within(str(path)) from error

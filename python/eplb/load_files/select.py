@@ -10,6 +10,7 @@ from eplb.inputs.names import unknown
 from eplb.load_files.placement_map import beside
 from eplb.load_files.text_loads import text_loads
 from eplb.storage.csv_text import TextTable
+from eplb.storage.other_files import SGLANG_MAP, what_it_is
 from eplb.text import short
 
 if TYPE_CHECKING:
@@ -25,19 +26,6 @@ SLOT_KEYS = (
     "global_physical_count",
     "physical_count",
 )
-
-_MAP = frozenset({"physical_to_logical_map"})
-# Other files, by their keys.
-_OTHERS = {
-    frozenset({"phy2log", "logcnt"}): "a plan",
-    frozenset({"format", "decay", "layers"}): "a history",
-    frozenset({"format", "columns", "rows"}): "a list of transfers",
-    frozenset({"plan", "phy2log"}): "a plan",
-    _MAP: "a placement of SGLang",
-    frozenset({"moe_layer_count", "layer_list"}): "a placement of vllm-ascend",
-    frozenset({"num_hidden_layers"}): "a model's config.json",
-    frozenset({"num_experts", "num_experts_per_token"}): "a part of TensorRT-LLM's statistics",
-}
 
 
 def select(
@@ -67,10 +55,9 @@ def select(
     if not values:
         raise LoadError("it has no table")
     known = [name for name in (*KEYS, *SLOT_KEYS) if name in values]
-    for names, what in _OTHERS.items():
-        beside_map = names == _MAP and (known or key in values)
-        if names <= values.keys() and not beside_map:
-            raise LoadError(f"this is {what}, not a load table; are the arguments swapped?")
+    beside_map = known or key in values
+    if what := what_it_is(values, besides=SGLANG_MAP if beside_map else frozenset()):
+        raise LoadError(f"this is {what}, not a load table; are the arguments swapped?")
     if key is not None:
         if key in values:
             return _named(values, key)
