@@ -146,13 +146,7 @@ PLANNED: dict[str, Planned] = {
     "two columns, weighted": Planned(
         "long_phases.csv --key prefill --key decode --weights 0.5,0.25",
         EVEN,
-        (
-            LONG,
-            "left out: 'decode'",
-            "24 rows",
-            "left out: 'prefill'",
-            "2 x prefill [+] 1 x decode",
-        ),
+        (LONG, "24 rows", "2 x prefill [+] 1 x decode"),
     ),
     "two files, weighted": Planned("table.csv quoted.csv --weights 3,1", EVEN, ("3 x table.csv",)),
     "two files are windows": Planned("table.csv quoted.csv --redundant 4", TWICE),

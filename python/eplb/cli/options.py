@@ -13,11 +13,12 @@ import typer
 import eplb
 from eplb import limits
 from eplb.engines import FORMAT_NAMES, METRICS
-from eplb.errors import Note, Parameter
+from eplb.errors import Note, Parameter, Part
 from eplb.inputs.names import unknown
 from eplb.inputs.sizes import topology
 from eplb.load_files import WRITERS, read_windows
 from eplb.load_files.axes import AXES
+from eplb.load_files.oddities import notes_on_shape
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -367,24 +368,35 @@ class SizeOptions:
         }
 
     @contextmanager
-    def spelled_in_errors(self, layers: int, experts: int) -> Iterator[None]:
+    def spelled_in_errors(self, read: FileLoads) -> Iterator[None]:
         """Lets errors about slots speak of ``--redundant``, if that option was given.
 
-        If the sizes would go together for the transposed table, the hint says that instead.
+        If the loads may be something else, so that the sizes go together for other ones, the hint says
+        that first.
         """
+        experts = read.experts
         try:
             yield
         except eplb.EplbError as error:
             spelled = error
-            if isinstance(error, eplb.TopologyError) and self._fits_transposed(layers, experts):
-                loads = f"{count(layers, 'layer')} x {count(experts, 'expert')}"
-                hint = f"the loads have {loads}; is the table transposed?"
-                spelled = type(error)(*error.parts, hint=[hint])
+            if isinstance(error, eplb.TopologyError):
+                spelled = type(error)(*error.parts, hint=self._hint(error, read))
             if self.redundant is not None:
                 spelled = spelled.renamed(lambda parameter: _redundant(parameter, experts))
             if spelled is error:
                 raise
             raise spelled from error
+
+    def _hint(self, error: eplb.EplbError, read: FileLoads) -> list[Part]:
+        """The hint of an error about sizes for these loads."""
+        layers, experts = read.windows[0].shape
+        if self._fits_transposed(layers, experts):
+            loads = f"{count(layers, 'layer')} x {count(experts, 'expert')}"
+            return [f"the loads have {loads}; is the table transposed?"]
+        notes = [
+            note for note in map(spelled, notes_on_shape(layers, experts)) if note in read.notes
+        ]
+        return [*notes, "; or " if notes and error.hint else "", *error.hint]
 
     def _fits_transposed(self, layers: int, experts: int) -> bool:
         """Whether there are more layers than experts, and the sizes would go together for so many."""

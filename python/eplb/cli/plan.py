@@ -144,7 +144,7 @@ def plan_command(
         read = read.merged(windows)
     remembered = None if history is None else history_with(history, read.loads, threads)
     experts = read.experts
-    with sizes.spelled_in_errors(len(read.windows[0]), experts), busy("planning"):
+    with sizes.spelled_in_errors(read), busy("planning"):
         start = time.perf_counter()
         made = eplb.plan(
             read.loads if remembered is None else remembered,

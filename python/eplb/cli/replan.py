@@ -199,7 +199,7 @@ def replan_command(
     remembered = history_with(history, rows, threads)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     experts = read.experts
-    with sizes.spelled_in_errors(len(rows[0]), experts), busy("planning"):
+    with sizes.spelled_in_errors(read), busy("planning"):
         start = time.perf_counter()
         update = eplb.replan(
             remembered,

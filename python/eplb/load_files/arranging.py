@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eplb.engines.slots import loads_of_experts
 from eplb.errors import LoadError, Parameter
 from eplb.inputs.plausibility import refuse_expert_ids
 from eplb.load_files.arrays import as_layers, check_loads, load_array
@@ -13,7 +14,7 @@ from eplb.load_files.file_loads import FileLoads
 from eplb.load_files.long_table import looks_long, table_of_cells
 from eplb.load_files.oddities import notes_on_record, notes_on_shape, refuse_other_axes
 from eplb.load_files.placement_map import is_identity
-from eplb.load_files.slots import loads_of_experts, slot_map
+from eplb.load_files.slots import slot_map
 from eplb.load_files.text_loads import long_notes, refuse_labels
 from eplb.text import count
 
@@ -37,6 +38,8 @@ class Given:
     placement: SlotMap | None
     #: Whether to take what looks like other numbers for loads.
     trust: bool
+    #: The keys that are read, one after another.
+    keys: tuple[str | None, ...] = ()
 
 
 def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
@@ -81,6 +84,7 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
         (*notes, *notes_on_record(windows, layers, given.stated.model)),
         layers,
         None if decoded.passes is None or given.axes else tuple(decoded.passes),
+        decoded.counted,
     )
 
 

@@ -128,6 +128,7 @@ def read_windows(
     )
     keys = _keys(key)
     factors = None if weights is None else _weights(weights, sources, keys)
+    given = replace(given, keys=tuple(keys))
     by_source = [[_read(source, each, written_by, given) for each in keys] for source in sources]
     names = [str(source) for source in sources]
     if len(keys) == 1:
@@ -157,6 +158,11 @@ def _weights(
     weights: Sequence[float], sources: Sequence[Any], keys: Sequence[str | None]
 ) -> list[int]:
     """A whole weight for each key, or if there is one key, for each source."""
+    if isinstance(weights, (str, bytes)) or not hasattr(weights, "__len__"):
+        raise EplbError(
+            Parameter("weights"),
+            f" is {short(weights)}; expected a list of numbers, such as [3, 1]",
+        )
     count_of, what = (len(keys), "key") if len(keys) > 1 else (len(sources), "file")
     if len(weights) != count_of or count_of == 1:
         raise EplbError(
@@ -208,4 +214,4 @@ def _file(
                 return dump.read(values)
     if key is None and moe_load.is_file(Path(source).name):
         return moe_load.decoded(values)
-    return select(values, key, experts=given.stated.num_experts, trust=given.trust)
+    return select(values, key, experts=given.stated.num_experts, trust=given.trust, keys=given.keys)

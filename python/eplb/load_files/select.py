@@ -14,7 +14,7 @@ from eplb.storage.other_files import SGLANG_MAP, what_it_is
 from eplb.text import short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 #: Usual names of the loads in a file with several arrays.
 KEYS = ("counts", "load", "logical_count")
@@ -29,7 +29,12 @@ SLOT_KEYS = (
 
 
 def select(
-    values: Any, key: str | None, *, experts: int | None = None, trust: bool = False
+    values: Any,
+    key: str | None,
+    *,
+    experts: int | None = None,
+    trust: bool = False,
+    keys: Collection[str | None] = (),
 ) -> DecodedLoads:
     """The loads among named arrays; ``values`` itself if it has no names.
 
@@ -40,12 +45,13 @@ def select(
         key: the name; by default the only one, or the one among ``KEYS`` and ``SLOT_KEYS``.
         experts: logical experts per layer, if they were given.
         trust: whether to take all columns of a text table as loads.
+        keys: all names that are read, one after another.
 
     Raises:
         LoadError: the name is unknown, or it is not clear which one.
     """
     if isinstance(values, TextTable):
-        return text_loads(values, key, experts=experts, trust=trust)
+        return text_loads(values, key, experts=experts, trust=trust, keys=keys)
     if not isinstance(values, dict):
         if key is not None:
             raise LoadError(

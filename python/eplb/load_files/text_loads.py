@@ -14,6 +14,8 @@ from eplb.load_files.long_table import table_of_cells, table_of_rows
 from eplb.text import count
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy.typing as npt
 
     from eplb.storage.csv_text import TextTable
@@ -23,7 +25,12 @@ _LABELS = 4
 
 
 def text_loads(
-    table: TextTable, key: str | None = None, *, experts: int | None = None, trust: bool = False
+    table: TextTable,
+    key: str | None = None,
+    *,
+    experts: int | None = None,
+    trust: bool = False,
+    keys: Collection[str | None] = (),
 ) -> DecodedLoads:
     """The loads in a text table.
 
@@ -32,6 +39,7 @@ def text_loads(
         key: the column with the loads of a long table; by default the one with a usual name.
         experts: logical experts per layer, if they were given: a long table may lack the last.
         trust: whether to take all columns as loads.
+        keys: columns that are read as other loads, so that they are not left out.
 
     Raises:
         LoadError: it is not clear what the columns are.
@@ -44,7 +52,7 @@ def text_loads(
             f"it has one unnamed table, not {key!r}", hint=["leave out ", Parameter("key")]
         )
     if columns is not None and columns.is_long:
-        return _long(table, columns, experts)
+        return _long(table, columns, experts, keys)
     if columns is not None and columns.labels:
         return _wide(table, columns)
     numbers = table.numbers()
@@ -64,7 +72,9 @@ def refuse_labels(where: str, what: str, cells: npt.NDArray[Any], least: int = _
         )
 
 
-def _long(table: TextTable, columns: Columns, experts: int | None) -> DecodedLoads:
+def _long(
+    table: TextTable, columns: Columns, experts: int | None, keys: Collection[str | None]
+) -> DecodedLoads:
     """A row per layer and expert."""
     unit = "expert" if "expert" in columns.labels else "slot"
     layers, windows = (_labels(table, columns, name) for name in ("layer", "window"))
@@ -77,8 +87,9 @@ def _long(table: TextTable, columns: Columns, experts: int | None) -> DecodedLoa
         width=experts if unit == "expert" else None,
     )
     notes = long_notes(len(table.rows), values, experts, unit)
-    if columns.others:
-        left = ", ".join(repr(columns.names[index][:40]) for index in columns.others[:8])
+    others = [index for index in columns.others if columns.names[index] not in keys]
+    if others:
+        left = ", ".join(repr(columns.names[index][:40]) for index in others[:8])
         notes.append(f"columns left out: {left}")
     return DecodedLoads(values, named, tuple(notes), axes=(f"{unit}s",))
 
