@@ -50,10 +50,11 @@ class Plan(PlanTables):
             LoadTypeError: a tensor without values.
         """
         table = integer_table("phy2log", phy2log)
-        check_slots(table.shape[1], whole_number("num_gpus", num_gpus))
+        gpus = whole_number("num_gpus", num_gpus)
         num_experts = max(int(table.max()) + 1, 1)
         if num_experts > table.shape[1]:
             raise _without_slot(table)
+        check_slots(table.shape[1], gpus)
         sizes = topology(
             num_experts=num_experts,
             num_replicas=table.shape[1],

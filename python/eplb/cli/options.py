@@ -318,14 +318,15 @@ class LoadOptions:
     weights: list[float] | None
     trust: bool
 
-    def read(self, sources: list[str]) -> FileLoads:
-        """The loads in these files or directories; notes name options.
+    def read(self, sources: list[str], windows: int | None = None) -> FileLoads:
+        """The loads in these files or directories, maybe merged into so many windows; notes name options.
 
         Raises:
             EplbError, OSError: as :func:`eplb.load_files.read_windows`.
         """
         read = read_windows(sources, **vars(self))
-        return replace(read, notes=tuple(spelled(note) for note in read.notes))
+        read = replace(read, notes=tuple(spelled(note) for note in read.notes))
+        return read if windows is None else read.merged(windows)
 
     def inputs(self, sources: list[str]) -> list[tuple[str, str | None]]:
         """What is read, for :func:`~eplb.cli.targets.check_outputs`."""
