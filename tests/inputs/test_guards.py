@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import re
 import timeit
 import warnings
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from eplb import LoadError, LoadWarning, cli
+from eplb.errors import Note, Parameter
 from eplb.inputs.guards import check_loads
 from eplb.inputs.known_models import KNOWN
 from eplb.load_files import read_loads
@@ -144,6 +147,14 @@ def test_notes_of_files_name_arguments_in_python(tmp_path: Path) -> None:
         notes = read_loads(file).notes
         assert re.search(note, notes[0]), notes
         assert not any("--" in each for each in notes)
+
+
+def test_notes_survive_copies() -> None:
+    note = Note("give ", Parameter("axes", "layers,slots"), " too")
+    for same in (copy.deepcopy(note), pickle.loads(pickle.dumps(note))):
+        assert (
+            (same, same.parts) == (note, note.parts) == ("give axes=layers,slots too", note.parts)
+        )
 
 
 def test_it_takes_microseconds() -> None:
