@@ -184,7 +184,7 @@ def replan_command(
     goal = goal.for_loads(len(read.windows[0]), read.layers)
     try:
         placed = read_placement(
-            previous, previous_format, previous_gpus or gpus, goal.layers, read.experts
+            previous, previous_format, previous_gpus or gpus, goal, read.experts
         )
     except eplb.EplbError as error:
         raise error.renamed(_of_previous) from error
@@ -193,7 +193,8 @@ def replan_command(
             f"{previous} is a plan file, which contains its own sizes",
             hint=[f"leave out --previous-gpus{or_format('--previous-format', previous_format)}"],
         )
-    rows, left_out = rows_of(read.windows, placed, chosen=chosen)
+    rows, left_out = rows_of(read.windows, placed, goal, chosen=chosen)
+    goal = goal.for_placement(len(rows[0]))
     remembered = history_with(history, rows, threads)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     experts = read.experts

@@ -76,6 +76,25 @@ class Target:
             planned_extra=self.extra,
         )
 
+    def for_placement(self, num_rows: int) -> Target:
+        """The same for a placement of so many rows, which may lack the further layers of the loads."""
+        without = self.without_planned_extra()
+        fits = without.layers is not None and len(without.layers) == num_rows
+        return without if fits else self
+
+    def without_planned_extra(self) -> Target:
+        """The same for a plan without the further layers."""
+        if not self.planned_extra or self.layers is None:
+            return self
+        extra = self.planned_extra
+        return replace(
+            self,
+            layers=HiddenLayers(self.layers[: -len(extra)]),
+            num_hidden_layers=None if self.num_hidden_layers is None else extra[0],
+            extra=extra,
+            planned_extra=HiddenLayers(),
+        )
+
     def hidden_layers(self, num_rows: int) -> HiddenLayers | None:
         """The hidden layer of each of so many rows of loads, if it is known.
 
@@ -95,12 +114,12 @@ class Target:
                 f"the model has {count(self.num_experts, 'expert')} per layer, but the plan has "
                 f"{placed.num_experts}; is this the config.json of another model?"
             )
-        layers, total = self.layers, self.num_hidden_layers
+        goal = self
         beyond = self.planned_extra if FORMATS[self.format].rows == "hidden" else HiddenLayers()
-        if beyond and layers is not None and total is not None:
+        if beyond:
             placed = placed.first(placed.num_layers - len(beyond))
-            layers, total = HiddenLayers(layers[: -len(beyond)]), beyond[0]
-        rows = rows_for(placed, self.format, layers, total)
+            goal = self.without_planned_extra()
+        rows = rows_for(placed, self.format, goal.layers, goal.num_hidden_layers)
         if beyond:
             rows.notes.append(
                 f"{beyond} of multi-token prediction left out: {self.format} has a row for each of "
