@@ -168,6 +168,8 @@ PLANNED: dict[str, Planned] = {
         "cc8e672f0f7abab3",
         ("is the table transposed[?] --axes experts,layers",),
     ),
+    "a model with few experts": Planned("phi_32_16.npy", "399627d725d1f430"),
+    "MoE layers and one of multi-token prediction": Planned("mtp_59_256.npy", "54a663f8c9e9bbf9"),
     # 1. Odd records.
     "idle experts, uneven layers": Planned(
         "uneven.csv",
@@ -182,6 +184,24 @@ PLANNED: dict[str, Planned] = {
     "nothing recorded": Planned(
         "zeros.csv", "6a43ed6c720ab15a", ("^all loads are 0: nothing was",)
     ),
+    # 5. Configs and extra layers.
+    "layers of multi-token prediction": Planned(
+        "mtp_4_64.npy --config config_mtp.json", "79630f22004b06d8"
+    ),
+    "all hidden layers, and those of multi-token prediction": Planned(
+        "mtp_6_64.npy --config config_mtp.json", "c2cf0230b1b2d910"
+    ),
+    "layers of multi-token prediction for an engine without them": Planned(
+        "mtp_4_64.npy --config config_mtp.json --format sglang",
+        "79630f22004b06d8",
+        ("layers 0, 1 have the default", "^layer 5 of multi-token prediction left out", "SGLang"),
+    ),
+    "the same of all hidden layers": Planned(
+        "mtp_6_64.npy --config config_mtp.json --format sglang",
+        "c2cf0230b1b2d910",
+        ("layers 0, 1 have the default", "^layer 5 of multi-token prediction left out", "SGLang"),
+    ),
+    "a number for each kind of experts": Planned("table.csv --config config_lists.json", EVEN),
     # 2. Slots.
     "slots by SGLang's map": Planned(
         "slots.json --placement map_sglang.json", EVEN, (SLOTS + "map_sglang",)
@@ -225,13 +245,7 @@ PLANNED: dict[str, Planned] = {
     "two columns, weighted": Planned(
         "long_phases.csv --key prefill --key decode --weights 0.5,0.25",
         EVEN,
-        (
-            LONG,
-            "left out: 'decode'",
-            "24 rows",
-            "left out: 'prefill'",
-            "2 x prefill [+] 1 x decode",
-        ),
+        (LONG, "24 rows", "2 x prefill [+] 1 x decode"),
     ),
     "times are windows": Planned(
         "times.csv --redundant 4", TWICE, ("48 rows .* 2 x 3 x 8", "windows by column 'timestamp'")
@@ -427,6 +441,43 @@ REFUSED: dict[str, Refused] = {
     ),
     "a weight of 0": Refused("plan table.csv quoted.csv --weights 0,1", "must be positive"),
     "weights in words": Refused("plan table.csv quoted.csv --weights much", "'much' is not a list"),
+    "a column too many, and sizes for it": Refused(
+        "plan shared_58_257.npy --redundant 32 --gpus 32",
+        r"--redundant 32 \(289 slots\) is not divisible by --gpus 32",
+        "DeepSeek-V3 has 256 experts; .* or a shared expert[?] .*; or try --redundant 31",
+    ),
+    "other numbers in a config": Refused(
+        "plan table.csv --config config_other_lists.json",
+        "num_experts has 8 and 4; expected one number for all of its 3 entries",
+    ),
+    "a placement as a config": Refused(
+        "plan table.csv --config map_sglang.json",
+        "this is a placement of SGLang, not a model's config.json; are the arguments swapped",
+    ),
+    "loads as a config": Refused(
+        "plan table.csv --config slots.json", "the configuration must be an object with keys"
+    ),
+    "a hidden layer too many": Refused(
+        "plan mtp_4_64.npy --layers 2-5 --num-hidden-layers 5 --format sglang",
+        "layer 5 is not one of the 5 hidden layers, 0 to 4",
+        "multi-token prediction, give --config instead",
+    ),
+    "loads as the placement in force": Refused(
+        "replan table.csv --previous table.csv --gpus 4",
+        "table.csv: it is not a placement; expected numbers of experts",
+        "is this a load table, and are the arguments swapped",
+    ),
+    "small loads as the placement in force": Refused(
+        "replan table.csv --previous small_loads.npy --gpus 4",
+        "the expert has no slot; expected at least one slot for each",
+        "is this a load table, and are the arguments swapped",
+    ),
+    "a config as the placement": Refused(
+        "evaluate config.json table.csv", "this is a model's config.json, not a placement; are"
+    ),
+    "a table without GPUs": Refused(
+        "evaluate map.npy table.csv", "does not say for how many GPUs it is", "give --gpus"
+    ),
     "an option twice": Refused("plan table.csv --gpus 2 --gpus 4", "^eplb: --gpus is given twice"),
 }
 
@@ -573,3 +624,48 @@ def test_slots_counted_under_any_placement_that_eplb_writes(
 def test_compare_reads_keys_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["compare", "keys.json", "--key", "prefill", "--gpus", "4"]) == 0
     assert "3 layers: 8 experts" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_a_table_is_a_placement_wherever_a_placement_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As ``--placement`` takes it: the same as the same placement in the file of an engine."""
+    phy2log = np.load("map.npy")
+    np.savez(tmp_path / "map.npz", phy2log=phy2log)
+    torch = pytest.importorskip("torch")
+    torch.save(torch.tensor(phy2log), tmp_path / "map.pt")
+    for line, key in (
+        ("evaluate {} table.csv", "digest"),
+        ("replan table.csv --previous {}", "copies"),
+    ):
+        found = []
+        for file in ("map_list.json", "map.npy", tmp_path / "map.npz", tmp_path / "map.pt"):
+            assert cli.main([*line.format(file).split(), "--gpus", "4", "--json"]) == 0
+            found.append(json.loads(capsys.readouterr().out)[key])
+        assert found == [found[0]] * 4
+
+
+def test_a_plan_as_a_config_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = str(INPUTS / "table.csv")
+    assert cli.main(["plan", table, "--gpus", "4", "--out", "plan.json"]) == 0
+    for command in ("plan {} --gpus 4", "verify plan.json {}", "evaluate plan.json {}"):
+        words = command.format(table).split()
+        capsys.readouterr()
+        assert cli.main([*words, "--config", "plan.json"]) == 2
+        assert "plan.json: this is a plan, not a model's config.json" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_weights_in_python_are_numbers() -> None:
+    keys = ["prefill", "decode"]
+    for weights in ("3,1", 3):
+        wrong: Any = weights
+        with pytest.raises(EplbError, match=r"weights is .*; expected a list of numbers, such as"):
+            read_loads("long_phases.csv", key=keys, weights=wrong)
+    notes = read_loads("long_phases.csv", key=keys).notes
+    assert notes[-1] == "windows in this order: prefill, decode; weights sums them instead"
+    assert not any("left out" in note for note in notes)

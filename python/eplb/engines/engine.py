@@ -96,6 +96,8 @@ class DecodedLoads:
     slots: str = ""
     #: ``[passes, layers, experts]``: what was summed to ``values``, if it was.
     passes: npt.NDArray[Any] | None = None
+    #: Which ranks counted which forward passes, by their numbers, if the dump is not of all ranks.
+    counted: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eplb.engines.slots import loads_of_experts
 from eplb.errors import LoadError, Parameter
+from eplb.inputs.plausibility import refuse_expert_ids
 from eplb.load_files.arrays import as_layers, check_loads, load_array
 from eplb.load_files.axes import arranged, usual_axes
 from eplb.load_files.cells import doubt_last, shape_read
@@ -14,8 +16,7 @@ from eplb.load_files.flat import by_layers, what_fits
 from eplb.load_files.long_table import looks_long, table_of_cells
 from eplb.load_files.oddities import notes_on_record, notes_on_shape, refuse_other_axes
 from eplb.load_files.placement_map import is_identity
-from eplb.load_files.plausibility import refuse_expert_ids
-from eplb.load_files.slots import loads_of_experts, slot_map
+from eplb.load_files.slots import slot_map
 from eplb.load_files.text_loads import refuse_labels
 from eplb.text import count
 
@@ -39,6 +40,8 @@ class Given:
     placement: SlotMap | None
     #: Whether to take what looks like other numbers for loads.
     trust: bool
+    #: The keys that are read, one after another.
+    keys: tuple[str | None, ...] = ()
 
 
 def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
@@ -92,6 +95,7 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
         (*notes, *notes_on_record(windows, layers, given.stated.model)),
         layers,
         None if decoded.passes is None or given.axes else tuple(decoded.passes),
+        decoded.counted,
     )
 
 
@@ -214,8 +218,8 @@ def _experts(
             hint=hint,
         )
     model = given.stated.model
-    if layers is None and model is not None and array.shape[-2] == len(model.moe):
-        layers = tuple(model.moe)
+    if layers is None and model is not None:
+        layers = model.layers_of(array.shape[-2])
     phy2log: npt.NDArray[np.int64] = placement.for_rows(array.shape[-2], layers)
     windows = array if array.ndim == 3 else array[None]
     if phy2log.ndim == 3 and len(phy2log) != len(windows):

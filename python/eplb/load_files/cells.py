@@ -8,15 +8,17 @@ import numpy as np
 
 from eplb import limits
 from eplb.engines.engine import DecodedLoads
-from eplb.errors import LoadError
+from eplb.errors import LoadError, Note, Parameter
+from eplb.inputs.known_models import is_usual
 from eplb.load_files.column_names import role_of
-from eplb.load_files.known_models import is_usual
 from eplb.load_files.labels import kinds_of, left_out, numbers_of, window_labels
 from eplb.load_files.long_table import table_of_cells
 from eplb.load_files.own_numbers import refuse_own_numbers
 from eplb.text import count, ranges
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy.typing as npt
 
     from eplb.load_files.column_names import Numbered
@@ -31,13 +33,16 @@ _UNITS = ("expert", "slot", "local")
 _PLAIN_LAYERS = 4
 
 
-def cell_loads(table: TextTable, columns: Columns, experts: int | None) -> DecodedLoads:
+def cell_loads(
+    table: TextTable, columns: Columns, experts: int | None, keys: Collection[str | None] = ()
+) -> DecodedLoads:
     """The loads in a table whose rows or columns are not the layers and experts in order.
 
     Args:
         table: the lines of the file.
         columns: what they are.
         experts: logical experts per layer, if they were given: the table may lack the last.
+        keys: columns that are read by another key.
 
     Raises:
         LoadError: it is not clear what a row is, or a number is invalid.
@@ -77,7 +82,8 @@ def cell_loads(table: TextTable, columns: Columns, experts: int | None) -> Decod
         notes += doubt_last(values.shape[-1], labels[unit], labels.get("layer"))
     if "window" in labels and columns.time is not None:
         notes.append(f"windows by column {columns.shown([columns.time])}")
-    if others := left_out(columns, labels.get("window")):
+    others = left_out(columns, labels.get("window"))
+    if others := [index for index in others if columns.names[index] not in keys]:
         words = f"; several rows of one {_what(labels, unit)} are summed" if again else ""
         notes.append(f"columns left out: {columns.shown(others)}{words}")
     return DecodedLoads(values, named, tuple(notes), axes=(f"{unit}s",), slots=slots)
@@ -226,4 +232,5 @@ def doubt_last(width: int, experts: Numbers, layers: Numbers | None) -> list[str
     )  # layers with a row of an expert
     if fewest == len(names) or (len(names) >= _PLAIN_LAYERS and 2 * fewest >= len(names)):
         return []
-    return [f"the last expert with a row is {width - 1}; if there are more, say so: --num-experts"]
+    last = f"the last expert with a row is {width - 1}; if there are more, say so: "
+    return [Note(last, Parameter("num_experts"))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from eplb.errors import LoadError, Parameter
-from eplb.load_files.known_models import KNOWN
+from eplb.inputs.known_models import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

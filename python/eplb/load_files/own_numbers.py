@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eplb.errors import LoadError, Parameter
-from eplb.load_files.known_models import is_known
+from eplb.inputs.known_models import is_known
 from eplb.text import count
 
 

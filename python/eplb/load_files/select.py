@@ -13,10 +13,11 @@ from eplb.load_files.placement_map import beside
 from eplb.load_files.records import record_table, records_of
 from eplb.load_files.text_loads import text_loads
 from eplb.storage.csv_text import TextTable
+from eplb.storage.other_files import SGLANG_MAP, what_it_is
 from eplb.text import short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 #: Usual names of the loads in a file with several arrays.
 KEYS = ("counts", "load", "logical_count")
@@ -31,22 +32,15 @@ SLOT_KEYS = (
 
 # What is not a table.
 _PLAIN = (int, float, str, type(None))
-_MAP = frozenset({"physical_to_logical_map"})
-# Other files, by their keys.
-_OTHERS = {
-    frozenset({"phy2log", "logcnt"}): "a plan",
-    frozenset({"format", "decay", "layers"}): "a history",
-    frozenset({"format", "columns", "rows"}): "a list of transfers",
-    frozenset({"plan", "phy2log"}): "a plan",
-    _MAP: "a placement of SGLang",
-    frozenset({"moe_layer_count", "layer_list"}): "a placement of vllm-ascend",
-    frozenset({"num_hidden_layers"}): "a model's config.json",
-    frozenset({"num_experts", "num_experts_per_token"}): "a part of TensorRT-LLM's statistics",
-}
 
 
 def select(
-    values: Any, key: str | None, *, experts: int | None = None, trust: bool = False
+    values: Any,
+    key: str | None,
+    *,
+    experts: int | None = None,
+    trust: bool = False,
+    keys: Collection[str | None] = (),
 ) -> DecodedLoads:
     """The loads among named arrays; ``values`` itself if it has no names.
 
@@ -57,23 +51,23 @@ def select(
         key: the name; by default the only one, or the one among ``KEYS`` and ``SLOT_KEYS``.
         experts: logical experts per layer, if they were given.
         trust: whether to take all columns of a text table as loads.
+        keys: all names that are read, one after another.
 
     Raises:
         LoadError: the name is unknown, or it is not clear which one.
     """
     if isinstance(values, TextTable):
-        return text_loads(values, key, experts=experts, trust=trust)
+        return text_loads(values, key, experts=experts, trust=trust, keys=keys)
     if (records := records_of(values)) is not None and not (trust and isinstance(values, dict)):
-        return text_loads(*record_table(records, key), experts=experts)
+        return text_loads(*record_table(records, key), experts=experts, keys=keys)
     if not isinstance(values, dict):
         return _unnamed(values, key)
     if not values:
         raise LoadError("it has no table")
     known = [name for name in (*KEYS, *SLOT_KEYS) if name in values]
-    for names, what in _OTHERS.items():
-        beside_map = names == _MAP and (known or key in values)
-        if names <= values.keys() and not beside_map:
-            raise LoadError(f"this is {what}, not a load table; are the arguments swapped?")
+    beside_map = known or key in values
+    if what := what_it_is(values, besides=SGLANG_MAP if beside_map else frozenset()):
+        raise LoadError(f"this is {what}, not a load table; are the arguments swapped?")
     if key is not None:
         if key in values:
             return _named(values, key, experts)

@@ -15,6 +15,8 @@ from eplb.load_files.long_table import table_of_rows
 from eplb.load_files.own_numbers import refuse_own_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy.typing as npt
 
     from eplb.storage.csv_text import TextTable
@@ -24,7 +26,12 @@ _LABELS = 4
 
 
 def text_loads(
-    table: TextTable, key: str | None = None, *, experts: int | None = None, trust: bool = False
+    table: TextTable,
+    key: str | None = None,
+    *,
+    experts: int | None = None,
+    trust: bool = False,
+    keys: Collection[str | None] = (),
 ) -> DecodedLoads:
     """The loads in a text table.
 
@@ -33,6 +40,7 @@ def text_loads(
         key: the column with the loads of a long table; by default the one with a usual name.
         experts: logical experts per layer, if they were given: a long table may lack the last.
         trust: whether to take all columns as loads.
+        keys: columns that are read as other loads, so that they are not left out.
 
     Raises:
         LoadError: it is not clear what the columns are.
@@ -47,7 +55,7 @@ def text_loads(
     if columns is not None:
         _refuse_other_rows(columns)
         if not columns.is_wide:
-            return cell_loads(table, columns, experts)
+            return cell_loads(table, columns, experts, keys)
         if columns.labels:
             return _wide(table, columns, experts)
     numbers = table.numbers(None if columns is None or not columns.others else columns.loads)
