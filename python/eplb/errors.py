@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Self
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,30 @@ class Parameter:
 
 
 Part = str | Parameter
+
+
+class Note(str):
+    """A line for the user. It names parameters as data, as errors do.
+
+    As a string it has the names of arguments in Python.
+    """
+
+    __slots__ = ("parts",)
+
+    parts: tuple[Part, ...]
+
+    def __new__(cls, *parts: Part) -> Self:
+        """A note of words and parameters."""
+        note = super().__new__(cls, _spelled(parts, str))
+        note.parts = parts
+        return note
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.parts
+
+    def text(self, spell: Callable[[Parameter], str] = str) -> str:
+        """The note, with each parameter as ``spell`` writes it."""
+        return _spelled(self.parts, spell)
 
 
 class EplbError(ValueError):
@@ -106,6 +131,10 @@ def _spelled(parts: Iterable[Part], spell: Callable[[Parameter], str]) -> str:
 
 class LoadError(EplbError):
     """Loads have the wrong shape, or a load is NaN, infinite, negative or too large."""
+
+
+class LoadWarning(UserWarning):
+    """Loads are valid, but their shape or their numbers are those of something else."""
 
 
 class LoadTypeError(TypeError):

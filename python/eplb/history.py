@@ -9,6 +9,7 @@ import numpy as np
 
 from eplb import _core
 from eplb.errors import EplbError, LoadError, Parameter
+from eplb.inputs.guards import check_loads
 from eplb.inputs.sizes import real_number, thread_count, whole_number
 from eplb.inputs.windows import canonical_windows
 from eplb.text import count, short
@@ -73,6 +74,7 @@ class LoadHistory:
         """
         threads = thread_count(threads)
         windows = canonical_windows(load, threads)
+        check_loads(load, windows[0])
         with self._lock:
             history = self._history
             if history is None:

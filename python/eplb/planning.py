@@ -8,6 +8,7 @@ from typing import Any, overload
 from eplb import _core
 from eplb.errors import EplbError, Parameter
 from eplb.history import LoadHistory, history_of
+from eplb.inputs.guards import check_loads
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.names import unknown
 from eplb.inputs.sizes import real_number, thread_count, topology
@@ -133,6 +134,7 @@ def _what_to_plan(
             hint=[f"give {policy} the loads of one window, or of several"],
         )
     loads = canonical_loads(summed(load), threads)
+    check_loads(load, loads)
     return loads, loads, MadeFrom(len(windows_of(load)))
 
 
@@ -184,6 +186,7 @@ def evaluate(plan: Plan, load: Any) -> Plan | WindowFigures:
     if isinstance(load, LoadHistory):
         return certified_for(plan, load.core().newest())
     windows = canonical_windows(load)
+    check_loads(load, windows[0])
     if not has_windows(load):
         return certified_for(plan, windows[0])
     return WindowFigures.of([_core.certify(plan.placement, loads) for loads in windows])

@@ -50,10 +50,11 @@ class Plan(PlanTables):
             LoadTypeError: a tensor without values.
         """
         table = integer_table("phy2log", phy2log)
-        check_slots(table.shape[1], whole_number("num_gpus", num_gpus))
+        gpus = whole_number("num_gpus", num_gpus)
         num_experts = max(int(table.max()) + 1, 1)
         if num_experts > table.shape[1]:
             raise _without_slot(table)
+        check_slots(table.shape[1], gpus)
         sizes = topology(
             num_experts=num_experts,
             num_replicas=table.shape[1],
@@ -173,7 +174,7 @@ class Plan(PlanTables):
             config=config,
             extra_layers=extra_layers,
         )
-        return self.write(where)
+        return self.write(where.for_loads(self.num_layers, None))
 
     def write(self, where: Target) -> list[str]:
         """Writes the plan to a target that has been checked; see :meth:`save`.
@@ -260,6 +261,7 @@ def _without_slot(table: IntTable) -> VerificationError:
     return VerificationError(
         f"layer 0, expert {missing}: the expert has no slot; expected at least one slot for each "
         f"expert from 0 to the largest, {int(table.max())} in layer {layer}, slot {slot}",
+        hint=["is this a load table, and are the arguments swapped?"],
         layer=0,
         expert=missing,
     )

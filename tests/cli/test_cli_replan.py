@@ -157,7 +157,7 @@ def test_the_bytes_of_an_expert_are_given_or_in_the_config(run: Any) -> None:
         ("replan all.npy --previous no.json", "no.json: No such file"),
         (
             "replan all.npy --previous all.npy",
-            "all.npy: this is an .npy file, not a plan file",
+            "is this a load table, and are the",
         ),
         ("replan plan.json --previous plan.json", "plan.json: this is a plan, not a load table"),
         ("replan all.npy --previous plan.json --max-moves x", "'x' is not a number"),

@@ -199,3 +199,48 @@ def test_the_table_has_the_worst_layer_first(run: Any) -> None:
     assert "\nLayers, the worst first: " in run(f"plan loads.npy {SIZES} --layers-table")[1]
     PLAN.save("plan.json")
     assert "hottest experts" in run("evaluate plan.json loads.npy --layers-table")[1]
+
+
+# --- Layers of multi-token prediction -------------------------------------------------------------
+
+MTP_CONFIG = {
+    "num_hidden_layers": 5,
+    "first_k_dense_replace": 2,
+    "n_routed_experts": 16,
+    "num_nextn_predict_layers": 1,
+}
+# Rows of a record, and which hidden layers these are.
+RECORDS = {3: [2, 3, 4], 4: [2, 3, 4, 5], 6: [0, 1, 2, 3, 4, 5]}
+# Whether the file of a format has the layer of multi-token prediction, if the record has it.
+HAS_MTP = {"plan": True, "sglang": False, "trtllm": True, "vllm-ascend": True, "rtp-llm": False}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("yaml") is None, reason="PyYAML is not installed")
+@pytest.mark.parametrize("format_name", HAS_MTP)
+@pytest.mark.parametrize("rows", RECORDS)
+def test_a_file_written_for_a_record_fits_it_and_the_next_one(
+    rows: int, format_name: str, run: Any
+) -> None:
+    Path("mtp.json").write_text(json.dumps(MTP_CONFIG))
+    loads = np.zeros((6, 16), dtype=np.int64)
+    loads[2:] = LOADS[:4]
+    np.save("record.npy", loads[RECORDS[rows]])
+    file = "p.yaml" if format_name == "trtllm" else "p.json"
+    given = f"record.npy --config mtp.json {SIZES}"
+    assert run(f"plan {given} --format {format_name} --out {file}")[0] == 0
+    whole = format_name == "plan" and rows == 6
+    layers = RECORDS[rows if whole else 4 if rows > 3 and HAS_MTP[format_name] else 3]
+    gpus = "" if format_name == "plan" else "--gpus 4"
+    code, out, err = run(f"evaluate {file} record.npy --config mtp.json {gpus} --json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["hidden_layers"] == (None if whole else layers)
+    for other in ("sglang", "trtllm"):
+        ending = "yaml" if other == "trtllm" else "json"
+        line = f"replan {given} --previous {file} --format {other} --out next.{ending} --json"
+        code, out, err = run(line)
+        assert (code, err) == (0, "")
+        values = json.loads(out)
+        assert values["num_layers"] == len(layers)
+    maps = json.loads(Path("next.json").read_text())["physical_to_logical_map"]
+    assert len(maps) == 5
+    assert Path("next.yaml").read_text().count("\n  5: [") == 1

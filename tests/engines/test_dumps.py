@@ -88,6 +88,32 @@ def test_passes_of_one_rank() -> None:
         assert read.notes[1].startswith("of rank 3 alone; the directory with the files of all")
 
 
+def test_parts_of_one_window_by_rank_are_no_windows() -> None:
+    table = [[1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 2, 3]]
+    folder = Path("ranks")
+    folder.mkdir()
+    files = [str(folder / f"expert_distribution_recorder_1_{rank}.pt") for rank in (0, 1)]
+    for rank, file in enumerate(files):
+        torch.save(passes(rank, {7: table, 9: table}), file)
+    message = (
+        r"_1_1\.pt: it has what rank 1 counted in forward passes of which .*_1_0\.pt has what rank 0 "
+        r"counted: these are parts of one window; give the directory of all expert_distribution_"
+    )
+    for weights in (None, [1, 1]):
+        with pytest.raises(LoadError, match=message):
+            read_windows(files, weights=weights)
+    together = read_loads(folder)  # as the hint says
+    one = read_loads(files[0])
+    assert [window.tolist() for window in together.windows] == [
+        (2 * window).tolist() for window in one.windows
+    ]
+    # Other passes, or the same rank after a restart, are windows.
+    torch.save(passes(1, {10: table}), "later.pt")
+    torch.save(passes(0, {7: table}), "again.pt")
+    for other in ("later.pt", "again.pt"):
+        assert len(read_windows([files[0], other]).windows) == 3
+
+
 def test_passes_of_all_ranks_are_summed() -> None:
     Path("dump").mkdir()
     table = [[1, 2, 3, 4, 5, 6], [0, 0, 1, 1, 2, 3]]

@@ -63,6 +63,10 @@ def written(folder: Path, config: Any) -> Path:
         ),
         # Rows are filled up to whole blocks.
         (GPT_OSS | {"hidden_size": 3, "intermediate_size": 33}, 2 * 33 * 17 + 3 * 2 * 17),
+        (
+            DEEPSEEK_V3 | {"quantization_config": None, "moe_intermediate_size": [4, 4]},
+            6 * 4 * 7168,
+        ),
         (MIXTRAL | {"dtype": "float32"}, 3 * 4096 * 14336 * 4),
         (MIXTRAL | {"quantization_config": {"quant_method": "fp8"}}, 3 * (4096 * 14336 + 4)),
     ],
@@ -76,6 +80,10 @@ def test_known_models(config: dict[str, Any], expected: int, tmp_path: Path) -> 
     [
         ({"hidden_size": "7168"}, "hidden_size is '7168'; expected a whole number from 1"),
         ({"hidden_size": None}, "hidden_size is null"),
+        (
+            {"moe_intermediate_size": [1536, 512]},
+            "moe_intermediate_size has 1536 and 512; .*; give expert_bytes instead",
+        ),
         ({"moe_intermediate_size": 0}, "moe_intermediate_size is 0"),
         ({"quantization_config": {"quant_method": "awq"}}, "quant_method is 'awq'; expected fp8"),
         ({"quantization_config": {}}, "quant_method is null"),

@@ -71,6 +71,15 @@ def test_a_config_names_layers_of_multi_token_prediction(tmp_path: Path) -> None
     # Engines that want hidden layers or MoE layers in order take no more.
     PLAN.save(tmp_path / "a.json", "sglang", config=path)
     assert len(json.loads((tmp_path / "a.json").read_text())["physical_to_logical_map"]) == 5
+    # A plan with the layer of multi-token prediction is written with it, or without.
+    more = eplb.plan(np.vstack([LOAD, LOAD[:1]]), num_gpus=2, num_replicas=6)
+    more.save(tmp_path / "c.yaml", "trtllm", config=path)
+    assert "  5: " in (tmp_path / "c.yaml").read_text()
+    notes = more.save(tmp_path / "c.json", "sglang", config=path)
+    assert (
+        "layer 5 of multi-token prediction left out: sglang has a row for each of the 5" in notes[1]
+    )
+    assert len(json.loads((tmp_path / "c.json").read_text())["physical_to_logical_map"]) == 5
     # A plan of all hidden layers is cut first.
     whole = eplb.plan(np.vstack([np.zeros((3, 4)), LOAD]), num_gpus=2, num_replicas=6)
     whole.save(tmp_path / "b.yaml", "trtllm", config=path)

@@ -131,6 +131,42 @@ def test_experts_of_a_model(name: str, tmp_path: Path) -> None:
     assert model_of(tmp_path, model_type="mixtral", num_hidden_layers=3).num_experts is None
 
 
+def test_lists_of_equal_numbers_are_one_number(tmp_path: Path) -> None:
+    """ERNIE has an entry for experts of text and one for those of images, Hunyuan one for each layer."""
+    ernie: Any = {
+        "num_hidden_layers": 28,
+        "moe_num_experts": [64, 64],
+        "moe_layer_start_index": [1, 1],
+        "moe_layer_end_index": [29, 28],
+        "moe_layer_interval": 1,
+    }
+    model = model_of(tmp_path, **ernie)
+    assert (list(model.moe), model.num_experts) == ([*range(1, 28)], 64)
+    model = model_of(tmp_path, **ernie | {"moe_layer_end_index": [-1, -1]})
+    assert list(model.moe) == [*range(1, 28)]
+    hunyuan: Any = {"model_type": "hunyuan_v1_moe", "num_hidden_layers": 4}
+    assert model_of(tmp_path, **hunyuan, num_experts=[16] * 4).num_experts == 16
+    for config, words in (
+        (
+            ernie | {"moe_num_experts": [64, 32]},
+            "moe_num_experts has 64 and 32; expected one number",
+        ),
+        (
+            ernie | {"moe_layer_start_index": [1, 3]},
+            "start_index has 1 and 3; .*; give layers instead",
+        ),
+        (
+            ernie | {"moe_layer_end_index": [12, 28]},
+            "end_index has 12 and 28; .*; give layers instead",
+        ),
+        (hunyuan | {"num_experts": [16, 16, 8, 16]}, "has 16 and 8; .* for all of its 4 entries"),
+        (hunyuan | {"num_experts": []}, "num_experts is an empty list; expected a whole number"),
+        (hunyuan | {"num_experts": [1.5]}, "num_experts is a list; expected a whole number"),
+    ):
+        with pytest.raises(PlanFileError, match=words):
+            model_of(tmp_path, **config)
+
+
 def test_groups_of_a_model(tmp_path: Path) -> None:
     for settings, groups in (
         ({"n_group": 8}, 8),
@@ -243,7 +279,7 @@ def test_layers_of_multi_token_prediction_follow_the_hidden_layers(tmp_path: Pat
             "moe_layers_enum must be a list of layers, found ",
         ),
         (
-            {"num_hidden_layers": 2, "moe_layer_start_index": [1, 1]},
+            {"num_hidden_layers": 2, "moe_layer_start_index": [1, "1"]},
             "moe_layer_start_index is a list; expected a whole number",
         ),
         (

@@ -13,6 +13,7 @@ import struct
 import sys
 import zipfile
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,15 @@ from eplb.inputs.windows import sum_of_windows
 from eplb.load_files import read_loads, read_windows
 from histogram import histogram
 from hypothesis import given
-from hypothesis.strategies import DataObject, data, floats, integers, lists, sampled_from
+from hypothesis.strategies import (
+    DataObject,
+    data,
+    floats,
+    integers,
+    lists,
+    permutations,
+    sampled_from,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -717,6 +726,226 @@ def test_long_tables_are_not_larger_than_they_say(
     assert "of which some are there 2 times; at most 200" in refusal(
         tmp_path, "a.csv", text + "\n0,0,1"
     )
+
+
+@given(data())
+def test_tables_in_other_clothes_are_one_table(data: DataObject) -> None:
+    """Rows and columns in any order, of experts, of slots by rank, of layers, of tokens, of JSON."""
+    layers, ranks, local = (data.draw(integers(2, 4)) for _ in range(3))
+    experts = ranks * local
+    numbers = lists(integers(1, 9), min_size=layers * experts, max_size=layers * experts)
+    loads = np.array(data.draw(numbers)).reshape(layers, experts)
+    cells = [(layer, expert) for layer in range(layers) for expert in range(experts)]
+    cells = data.draw(permutations(cells))
+    across, down = data.draw(permutations(range(experts))), data.draw(permutations(range(layers)))
+    pairs = list(product(down, range(ranks)))
+    tables = {
+        "layer,rank,local_expert,count": [
+            (layer, expert // local, expert % local, loads[layer, expert])
+            for layer, expert in cells
+        ],
+        ",".join(["rank", "layer", *(f"local_{number}" for number in range(local))]): [
+            (rank, layer, *loads[layer, rank * local :][:local]) for layer, rank in pairs
+        ],
+        ",".join(["layer", *(f"expert_{expert}" for expert in across), "total"]): [
+            (layer, *loads[layer, across], loads[layer].sum()) for layer in down
+        ],
+        ",".join(["expert", *(f"layers.{layer}" for layer in down)]): [
+            (expert, *loads[down, expert]) for expert in across
+        ],
+        "layer_name,expert,count": [
+            (f"layers.{layer}.mlp", expert, loads[layer, expert]) for layer, expert in cells
+        ],
+        "token_id,layer,expert,weight": [
+            (token, layer, expert, 0.5)
+            for layer, expert in cells
+            for token in range(loads[layer, expert])
+        ],
+    }
+    contents = {
+        f"{number}.csv": "\n".join([header, *(",".join(map(str, row)) for row in rows)])
+        for number, (header, rows) in enumerate(tables.items())
+    }
+    objects = {f"layer_{layer}": dict(enumerate(loads[layer].tolist())) for layer in down}
+    records = [{"e": 1, "layer": at[0], "expert": at[1], "n": int(loads[at])} for at in cells]
+    contents |= {"a.json": json.dumps(objects), "b.json": json.dumps(records)}
+    contents["c.json"] = json.dumps(loads.ravel().tolist())
+    with TemporaryDirectory() as folder:
+        for name, content in contents.items():
+            path = written(Path(folder), name, content)
+            read = read_loads(path, num_layers=layers, num_experts=experts)
+            assert read.table.tolist() == loads.tolist(), content
+
+
+BAD_WIDE: dict[str, tuple[str, str]] = {
+    "one number twice": ("layer,e1,e1\n0,5,6", "columns 2 and 3 are both 'e1'; delete one"),
+    "one named layer and expert": ("layer,e0\n3,5\n4,6", "1 column of 2 numbers"),
+    "a layer in words, twice": (
+        "layer,e0,e1\nlayers.0,5,6\nlayers.0,7,8",
+        "lines 2 and 3 are both for layer 0; add a column window",
+    ),
+    "times without layers": (
+        "timestamp,e0,e1\n1,5,6\n2,7,8",
+        "it has a column 'timestamp', but none of layers",
+    ),
+    "experts and layers in columns": ("name,layer_0,e0,e1,layer_1\nx,5,6,7,8", "several groups"),
+    "a column of loads, none of experts": (
+        "layer,unit,count\n0,0,5\n0,1,6",
+        "its column 'count' seems to have the loads, but which has the experts: 'unit'. name it exp",
+    ),
+    "layers and times": ("time,layer_0,layer_1\n5,1,2\n6,1,2", "none of experts; name it expert"),
+    "slots and ranks": (
+        "rank,layer,slot,count\n0,0,0,1\n1,0,0,1",
+        "1 slot .summed over 2 ranks: if each rank numbers its own, write local for slot.",
+    ),
+    "many slots of many ranks": (
+        "rank,layer,local_expert,count\n999,0,999,1",
+        "1000 x 1000 slots; at most 16384 are read",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_WIDE)
+def test_refuses_tables_that_are_not_clear(name: str, tmp_path: Path) -> None:
+    content, wanted = BAD_WIDE[name]
+    assert re.search(wanted, refusal(tmp_path, "a.csv", content))
+
+
+@pytest.mark.parametrize("form", ["long", "wide"])
+def test_experts_that_each_rank_may_number_on_its_own(form: str, tmp_path: Path) -> None:
+    """58 layers of 8 experts are no model, but on 32 ranks they are DeepSeek-V3; the hints work."""
+    loads = np.arange(58 * 256).reshape(58, 32, 8) % 997
+    cells = product(range(58), range(32))
+    if form == "wide":
+        header = ",".join(["layer", "rank", *(f"expert_{number}" for number in range(8))])
+        rows = [f"{layer},{rank},{','.join(map(str, loads[layer, rank]))}" for layer, rank in cells]
+    else:
+        header = "layer,rank,expert,count"
+        rows = [
+            f"{layer},{rank},{number},{loads[layer, rank, number]}"
+            for layer, rank in cells
+            for number in range(8)
+        ]
+    text = "\n".join([header, *rows])
+    path = written(tmp_path, "a.csv", text)
+    wanted = (
+        "8 experts on each of 32 ranks, together 256: does each .* write local_expert for expert"
+    )
+    for stated in (None, 256):
+        with pytest.raises(LoadError, match=wanted):
+            read_loads(path, num_experts=stated)
+    assert read_loads(path, num_experts=8).table.tolist() == loads.sum(axis=1).tolist()
+    path = written(tmp_path, "a.csv", text.replace("expert", "local_expert"))
+    assert read_loads(path, num_experts=256).table.tolist() == loads.reshape(58, 256).tolist()
+
+
+BAD_RECORDS: dict[str, tuple[Any, str]] = {
+    "a list among them": (
+        [{"layer": 0, "counts": [1]}, [2]],
+        "record 1 is .2.; expected an object",
+    ),
+    "one key more": (
+        [{"layer": 0, "counts": [1]}, {"layer": 1, "counts": [1], "x": 2}],
+        "record 1 has 'x', but record 0 has not",
+    ),
+    "lists of other lengths": (
+        [{"layer": 0, "counts": [1, 2]}, {"layer": 1, "counts": [1]}],
+        "record 1, 'counts': expected 2 loads as in record 0, found 1 load",
+    ),
+    "an object for a list": (
+        [{"layer": 0, "counts": [1, 2]}, {"layer": 1, "counts": {"0": 1}}],
+        "record 1, 'counts': expected 2 loads as in record 0, found {'0': 1}",
+    ),
+    "two lists": (
+        [{"layer": 0, "a": [1, 2], "b": [1, 2]}],
+        "several lists of its records may be the loads: 'a', 'b'; choose one with key",
+    ),
+    "true": ([{"layer": 0, "expert": 0, "count": True}], "record 0, column 3: .* found 'True'"),
+    "null": ([{"layer": 0, "expert": 0, "count": None}], "record 0, column 3: .* found nothing"),
+    "one cell twice": (
+        [{"rank": 0, "layer": 0, "local_id": 0, "count": 1}] * 2,
+        "records 0 and 1 are both for layer 0, rank 0, local expert 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_RECORDS)
+def test_refuses_records(name: str, tmp_path: Path) -> None:
+    content, wanted = BAD_RECORDS[name]
+    assert re.search(wanted, refusal(tmp_path, "a.json", json.dumps(content)))
+
+
+def test_lists_of_records_by_key(tmp_path: Path) -> None:
+    records = [{"layer": layer, "a": [1, layer], "b": [layer, 2]} for layer in (3, 4)]
+    path = written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, records)))
+    read = read_loads(path, key="b")
+    assert (read.table.tolist(), read.layers) == ([[3, 2], [4, 2]], (3, 4))
+    records = [{"layer": layer, "physical_count": [4, layer, 5]} for layer in range(2)]
+    path = written(tmp_path, "b.json", json.dumps(records))
+    assert "it counts 3 slots, not experts" in refusal(tmp_path, "b.json", json.dumps(records))
+    map_file = written(tmp_path, "map.json", "[[0, 1, 0], [1, 1, 0]]")
+    assert read_loads(path, placement=map_file).table.tolist() == [[9, 0], [5, 5]]
+
+
+def test_a_row_of_all_layers_of_a_model(tmp_path: Path) -> None:
+    loads = np.arange(58 * 256) % 997
+    for row in (loads, loads[None], loads[:, None]):
+        with pytest.raises(LoadError, match="as DeepSeek-V3 has experts in 58 layers; is it one"):
+            read_loads(written(tmp_path, "a.npy", npy(row)))
+        read = read_loads(tmp_path / "a.npy", num_layers=58, num_experts=256)
+        assert read.table.tolist() == loads.reshape(58, 256).tolist()
+        assert read_loads(tmp_path / "a.npy", num_experts=58 * 256).table.tolist() == [
+            loads.tolist()
+        ]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "layer,expert,count,layer_name",
+        "layer,expert,count,local_expert_id",
+        "layer,expert,count,timestamp",
+        "layer,expert,count,token_id",
+        "layer,expert,count,p50",
+        "layer,expert,count,",
+        "layer_name,expert,count,module",
+    ],
+)
+def test_columns_beside_those_that_say_all(header: str, tmp_path: Path) -> None:
+    """A column more does not change what is read; it is left out, and a note says so."""
+    rows = "0,0,5,7\n0,1,6,7\n1,0,7,7\n1,1,8,7"
+    read = read_loads(written(tmp_path, "a.csv", f"{header}\n{rows}"))
+    name = header.split(",")[3]
+    assert (read.table.tolist(), read.layers) == ([[5, 6], [7, 8]], None)
+    shown = repr(name) if name else "without a name"
+    assert read.notes[1:] == (f"columns left out: {shown}",)
+
+
+FORMS = {
+    "experts in any order, without layers": "e1,e0,total\n6,5,0\n7,8,0",
+    "a column for each window": "layer,expert,w_10,w_20\n0,0,2,3\n0,1,4,2\n1,0,8,0\n1,1,0,7",
+    "floats as numbers of layers": "layer,e0,e1\n0e0,5,6\n1e0,8,7",
+    "a short name of layers": "expert,L0,L1\n1,6,7\n0,5,8",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_other_forms(form: str, tmp_path: Path) -> None:
+    text = FORMS[form].replace("w_", "window_")
+    read = read_loads(written(tmp_path, "a.csv", text))
+    assert (read.table.tolist(), read.layers) == ([[5, 6], [8, 7]], None)
+    assert len(read.windows) == 1 + ("window" in text)
+
+
+def test_step_is_the_window_even_beside_other_times(tmp_path: Path) -> None:
+    text = "global_step,step,layer,expert,count\n7,0,0,0,5\n7,0,0,1,6\n8,1,0,0,7\n8,1,0,1,8"
+    read = read_loads(written(tmp_path, "a.csv", text))
+    assert [window.tolist() for window in read.windows] == [[[5, 6]], [[7, 8]]]
+
+
+def test_loads_beside_numbers_of_layers_may_count(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "layer,e0,e1\n0,5,9\n1,6,9\n2,7,8\n3,8,8")
+    assert read_loads(path).table.tolist() == [[5, 9], [6, 9], [7, 8], [8, 8]]
 
 
 # --- The histogram of ids -------------------------------------------------------------------------

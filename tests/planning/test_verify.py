@@ -128,6 +128,7 @@ def test_corrupted_sizes(name: str) -> None:
     assert refused >= 20
 
 
+@pytest.mark.filterwarnings("ignore::eplb.LoadWarning")  # no model has such a shape
 def test_a_signal_ends_it_between_layers() -> None:
     """In less than half of the work of the whole, though the signal comes as it begins."""
     load = np.random.default_rng(12).integers(1, 2**40, (400, 20))

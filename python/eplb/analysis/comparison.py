@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eplb.engines import METRICS
 from eplb.errors import EplbError
+from eplb.inputs.guards import check_loads
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.sizes import topology
 from eplb.inputs.windows import has_windows, summed, windows_of
@@ -144,6 +145,7 @@ def compare(
     total = summed(load)
     recorded = windows_of(load) if passes is None else passes
     judged = canonical_loads(total, threads)
+    check_loads(load, judged)
 
     def make(policy: str) -> Plan:
         return plan(

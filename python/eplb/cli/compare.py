@@ -104,7 +104,7 @@ def compare_command(
         return
     [sizes] = choices
     experts = read.experts
-    with sizes.spelled_in_errors(len(read.windows[0]), experts), busy("planning by every policy"):
+    with sizes.spelled_in_errors(read), busy("planning by every policy"):
         comparison = compare(
             read.loads, engine=engine, passes=read.recorded, **sizes.arguments(experts)
         )

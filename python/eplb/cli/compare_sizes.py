@@ -69,7 +69,7 @@ def compare_sizes(
     first: eplb.EplbError | None = None
     for sizes in choices:
         try:
-            with sizes.spelled_in_errors(layers, experts), busy("planning"):
+            with sizes.spelled_in_errors(read), busy("planning"):
                 arguments = sizes.arguments(experts)
                 arguments.pop("threads")
                 rows.append(comparison.row(**arguments))

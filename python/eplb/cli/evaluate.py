@@ -97,11 +97,13 @@ def evaluate_command(
     check_outputs(inputs, {"--plot": plot})
     picture = picture_of(plot)
     read = reading.read(loads)
+    chosen = model.layers is not None
+    model = model.for_loads(len(read.windows[0]), read.layers)
     placed = read_placement(
         placement,
         format,
         gpus,
-        model.for_loads(len(read.windows[0]), read.layers).layers,
+        model,
         read.experts,
         groups=groups,
         nodes=nodes,
@@ -111,9 +113,8 @@ def evaluate_command(
             f"{placement} is a plan file, which contains its own sizes",
             hint=[f"leave out --gpus, --groups and --nodes{or_format('--format', format)}"],
         )
-    chosen = model.layers is not None
-    windows, left_out = rows_of(read.windows, placed, chosen=chosen)
-    passes, _ = rows_of(read.recorded, placed, chosen=chosen)
+    windows, left_out = rows_of(read.windows, placed, model, chosen=chosen)
+    passes, _ = rows_of(read.recorded, placed, model, chosen=chosen)
     plan = certified_for(placed.plan, canonical_loads(summed(windows)))
     notes = [*read.notes, *placed.notes, *left_out]
     names, engine = placed.names, engine_named(placed.format, written_by)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,11 +13,12 @@ import typer
 import eplb
 from eplb import limits
 from eplb.engines import FORMAT_NAMES, METRICS
-from eplb.errors import Parameter
+from eplb.errors import Note, Parameter, Part
 from eplb.inputs.names import unknown
 from eplb.inputs.sizes import topology
 from eplb.load_files import WRITERS, read_windows
 from eplb.load_files.axes import AXES
+from eplb.load_files.oddities import notes_on_shape
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -317,13 +318,15 @@ class LoadOptions:
     weights: list[float] | None
     trust: bool
 
-    def read(self, sources: list[str]) -> FileLoads:
-        """The loads in these files or directories.
+    def read(self, sources: list[str], windows: int | None = None) -> FileLoads:
+        """The loads in these files or directories, maybe merged into so many windows; notes name options.
 
         Raises:
             EplbError, OSError: as :func:`eplb.load_files.read_windows`.
         """
-        return read_windows(sources, **vars(self))
+        read = read_windows(sources, **vars(self))
+        read = replace(read, notes=tuple(spelled(note) for note in read.notes))
+        return read if windows is None else read.merged(windows)
 
     def inputs(self, sources: list[str]) -> list[tuple[str, str | None]]:
         """What is read, for :func:`~eplb.cli.targets.check_outputs`."""
@@ -366,24 +369,35 @@ class SizeOptions:
         }
 
     @contextmanager
-    def spelled_in_errors(self, layers: int, experts: int) -> Iterator[None]:
+    def spelled_in_errors(self, read: FileLoads) -> Iterator[None]:
         """Lets errors about slots speak of ``--redundant``, if that option was given.
 
-        If the sizes would go together for the transposed table, the hint says that instead.
+        If the loads may be something else, so that the sizes go together for other ones, the hint says
+        that first.
         """
+        experts = read.experts
         try:
             yield
         except eplb.EplbError as error:
             spelled = error
-            if isinstance(error, eplb.TopologyError) and self._fits_transposed(layers, experts):
-                loads = f"{count(layers, 'layer')} x {count(experts, 'expert')}"
-                hint = f"the loads have {loads}; is the table transposed?"
-                spelled = type(error)(*error.parts, hint=[hint])
+            if isinstance(error, eplb.TopologyError):
+                spelled = type(error)(*error.parts, hint=self._hint(error, read))
             if self.redundant is not None:
                 spelled = spelled.renamed(lambda parameter: _redundant(parameter, experts))
             if spelled is error:
                 raise
             raise spelled from error
+
+    def _hint(self, error: eplb.EplbError, read: FileLoads) -> list[Part]:
+        """The hint of an error about sizes for these loads."""
+        layers, experts = read.windows[0].shape
+        if self._fits_transposed(layers, experts):
+            loads = f"{count(layers, 'layer')} x {count(experts, 'expert')}"
+            return [f"the loads have {loads}; is the table transposed?"]
+        notes = [
+            note for note in map(spelled, notes_on_shape(layers, experts)) if note in read.notes
+        ]
+        return [*notes, "; or " if notes and error.hint else "", *error.hint]
 
     def _fits_transposed(self, layers: int, experts: int) -> bool:
         """Whether there are more layers than experts, and the sizes would go together for so many."""
@@ -427,6 +441,7 @@ _OPTIONS = {
     "weights": "--weights",
     "axes": "--axes",
     "num_layers": "--num-layers",
+    "num_experts": "--num-experts",
     "placement": "--placement",
     "written_by": "--from",
     "metric": "--metric",
@@ -459,3 +474,8 @@ def spell(parameter: Parameter) -> str:
     if option is None:
         return str(parameter)
     return option if parameter.value in (None, "True") else f"{option} {parameter.value}"
+
+
+def spelled(note: str) -> str:
+    """A note with the options of the command line."""
+    return note.text(spell) if isinstance(note, Note) else note

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import eplb
-from eplb.engines import FORMATS, HiddenLayers, load_engine_file, placement_format_of
+from eplb.engines import FORMATS, EngineFile, HiddenLayers, load_engine_file, placement_format_of
 from eplb.errors import Parameter, Part
+from eplb.load_files.placement_map import is_table, read_table
 from eplb.plans import plan_of_engine_file
 from eplb.text import count
 
@@ -16,13 +17,19 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from eplb.engines.target import Target
+
+
+#: The format of a bare table of numbers of experts.
+TABLE = "table"
+
 
 @dataclass(frozen=True)
 class ReadPlacement:
     """A placement from a file."""
 
     path: str
-    #: One of ``FORMAT_NAMES``.
+    #: One of ``FORMAT_NAMES``, or ``TABLE``.
     format: str
     plan: eplb.Plan
     #: Hidden layer of each row, if it is known.
@@ -41,20 +48,46 @@ def read_placement(
     path: str,
     format: str | None,  # noqa: A002
     gpus: int | None,
-    layers: Sequence[int] | None,
+    goal: Target,
     experts: int,
     *,
     groups: int = 1,
     nodes: int = 1,
 ) -> ReadPlacement:
-    """The placement in a file of any format, for loads of so many experts."""
-    kind = placement_format_of(path, layers) if format is None else format
+    """The placement in a file of any format, for loads of so many experts.
+
+    ``goal`` says which hidden layers the loads have; the file may lack those of multi-token prediction.
+    """
+    if format is None and is_table(path):
+        return _table(path, gpus, goal, groups, nodes)
+    kind = format
+    if kind is None:
+        kind = placement_format_of(path, goal.layers)
+        if kind in FORMATS and FORMATS[kind].rows == "hidden":
+            kind = placement_format_of(path, goal.without_planned_extra().layers)
     if kind == "plan":
-        return ReadPlacement(path, kind, eplb.load_plan(path), layers)
-    chosen = None if kind in FORMATS and FORMATS[kind].rows == "moe" else layers
+        plan = eplb.load_plan(path)
+        return ReadPlacement(path, kind, plan, goal.for_placement(plan.num_layers).layers)
+    chosen = goal.layers
+    if kind in FORMATS and FORMATS[kind].rows != "named":
+        hidden = FORMATS[kind].rows == "hidden"
+        chosen = goal.without_planned_extra().layers if hidden else None
     file = load_engine_file(path, kind, num_gpus=gpus, layers=chosen, num_experts=experts)
     plan = plan_of_engine_file(path, file, groups, nodes)
-    return ReadPlacement(path, kind, plan, file.layers or layers, file.notes)
+    layers = file.layers or goal.for_placement(plan.num_layers).layers
+    return ReadPlacement(path, kind, plan, layers, file.notes)
+
+
+def _table(path: str, gpus: int | None, goal: Target, groups: int, nodes: int) -> ReadPlacement:
+    """The placement in a table of numbers of experts."""
+    rows = read_table(path, goal.without_planned_extra().layers)
+    if gpus is None:
+        raise eplb.PlanFileError(
+            f"{path}: the file does not say for how many GPUs it is",
+            hint=["give ", Parameter("num_gpus")],
+        )
+    plan = plan_of_engine_file(path, EngineFile(rows, gpus, None), groups, nodes)
+    return ReadPlacement(path, TABLE, plan, goal.for_placement(plan.num_layers).layers)
 
 
 def or_format(option: str, given: str | None) -> str:
@@ -75,13 +108,14 @@ def _other_layers(
 
 
 def rows_of(
-    windows: Sequence[npt.NDArray[Any]], placed: ReadPlacement, *, chosen: bool
+    windows: Sequence[npt.NDArray[Any]], placed: ReadPlacement, goal: Target, *, chosen: bool
 ) -> tuple[list[npt.NDArray[Any]], list[str]]:
     """The rows of the loads that a placement is for, and notes.
 
     Args:
         windows: loads, maybe of all hidden layers.
         placed: the placement.
+        goal: which hidden layers the loads have; if these are other numbers of rows, they have all.
         chosen: whether the user said which hidden layers are MoE layers.
 
     Raises:
@@ -90,16 +124,20 @@ def rows_of(
     rows, num_layers, layers = len(windows[0]), placed.plan.num_layers, placed.layers
     if rows == num_layers:
         return [*windows], []
-    if layers is None or not num_layers == len(layers) < rows or layers[-1] >= rows:
+    named = goal.layers
+    if named is None or len(named) != rows:
+        named = HiddenLayers.all_of(rows)
+    if layers is None or not num_layers == len(layers) < rows or not {*layers} <= {*named}:
         # Layers can be selected from all loads, but only from files that say which these are.
-        named = placed.format != "plan" and FORMATS[placed.format].rows != "moe"
+        can_name = placed.format in FORMATS and FORMATS[placed.format].rows != "moe"
         raise _other_layers(
             placed.path,
             num_layers,
             rows,
             layers,
-            can_select=(rows > num_layers or named) and not chosen,
+            can_select=(rows > num_layers or can_name) and not chosen,
         )
-    left_out = HiddenLayers(layers).others(rows)
+    left_out = HiddenLayers(layer for layer in named if layer not in layers)
     note = f"{left_out} of the loads left out: the placement does not have them"
-    return [window[[*layers]] for window in windows], [note]
+    taken = [named.index(layer) for layer in layers]
+    return [window[taken] for window in windows], [note]

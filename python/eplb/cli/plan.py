@@ -136,15 +136,13 @@ def plan_command(
         extra_layers=extra_layers,
     )
     picture = picture_of(plot)
-    read = reading.read(loads)
+    read = reading.read(loads, windows)
     goal = goal.for_loads(len(read.windows[0]), read.layers)
     names = goal.hidden_layers(len(read.windows[0]))
     engine = engine_named(format, written_by)
-    if windows is not None:
-        read = read.merged(windows)
     remembered = None if history is None else history_with(history, read.loads, threads)
     experts = read.experts
-    with sizes.spelled_in_errors(len(read.windows[0]), experts), busy("planning"):
+    with sizes.spelled_in_errors(read), busy("planning"):
         start = time.perf_counter()
         made = eplb.plan(
             read.loads if remembered is None else remembered,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -68,7 +69,10 @@ def run(arguments: list[str] | None) -> int:
         complain("an argument contains the character NUL, which no file name can")
         return BAD_INPUT
     try:
-        code = app(arguments, prog_name="eplb", standalone_mode=False)
+        with warnings.catch_warnings():
+            # Commands print what there is to say of loads as notes, in words of their options.
+            warnings.simplefilter("ignore", eplb.LoadWarning)
+            code = app(arguments, prog_name="eplb", standalone_mode=False)
     except Exception as error:  # noqa: BLE001
         return _exit_code(error)
     return code if isinstance(code, int) else DONE

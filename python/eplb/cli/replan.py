@@ -179,14 +179,12 @@ def replan_command(
     if bandwidth is not None and not 0 < bandwidth < float("inf"):
         raise eplb.EplbError(f"--bandwidth {bandwidth} is out of range; expected more than 0")
     of_expert = bytes_of_expert(config, expert_bytes, needed=bandwidth is not None)
-    read = reading.read(loads)
-    if windows is not None:
-        read = read.merged(windows)
+    read = reading.read(loads, windows)
     chosen = goal.layers is not None
     goal = goal.for_loads(len(read.windows[0]), read.layers)
     try:
         placed = read_placement(
-            previous, previous_format, previous_gpus or gpus, goal.layers, read.experts
+            previous, previous_format, previous_gpus or gpus, goal, read.experts
         )
     except eplb.EplbError as error:
         raise error.renamed(_of_previous) from error
@@ -195,11 +193,12 @@ def replan_command(
             f"{previous} is a plan file, which contains its own sizes",
             hint=[f"leave out --previous-gpus{or_format('--previous-format', previous_format)}"],
         )
-    rows, left_out = rows_of(read.windows, placed, chosen=chosen)
+    rows, left_out = rows_of(read.windows, placed, goal, chosen=chosen)
+    goal = goal.for_placement(len(rows[0]))
     remembered = history_with(history, rows, threads)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     experts = read.experts
-    with sizes.spelled_in_errors(len(rows[0]), experts), busy("planning"):
+    with sizes.spelled_in_errors(read), busy("planning"):
         start = time.perf_counter()
         update = eplb.replan(
             remembered,

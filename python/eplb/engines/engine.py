@@ -88,10 +88,16 @@ class DecodedLoads:
     axes: tuple[str, ...] | None = None
     #: Whether it is a text table, of which less is known.
     text: bool = False
+    #: Whether numbers of layers were beside the loads, so that these are none.
+    labelled: bool = False
     #: ``[layers, P]`` or ``[windows, layers, P]``: the expert in each slot, if the dump has it.
     phy2log: Any = None
+    #: What its slots are, in words, if a dump numbers them otherwise.
+    slots: str = ""
     #: ``[passes, layers, experts]``: what was summed to ``values``, if it was.
     passes: npt.NDArray[Any] | None = None
+    #: Which ranks counted which forward passes, by their numbers, if the dump is not of all ranks.
+    counted: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eplb.engines.json_values import kind_of, whole_number_under
+from eplb.engines.json_values import kind_of, one_of_equal, whole_number_under
 from eplb.engines.model_config import config_of
 from eplb.errors import Parameter, Part, PlanFileError
 from eplb.text import short
@@ -34,7 +34,10 @@ def expert_bytes_of(config_path: str | PathLike[str]) -> int:
         if width not in config:
             width = "intermediate_size"
         hidden = whole_number_under("hidden_size", config, least=1, most=_MOST)
-        inner = whole_number_under(width, config, least=1, most=_MOST)
+        of_expert = dict(config)
+        if width in config:
+            of_expert[width] = one_of_equal(width, config[width], _GIVE)
+        inner = whole_number_under(width, of_expert, least=1, most=_MOST)
         # A gate, an up and a down projection.
         shapes = [(inner, hidden), (inner, hidden), (hidden, inner)]
         return sum(_matrix_bytes(config, rows, columns) for rows, columns in shapes)

@@ -63,7 +63,12 @@ class HiddenLayers(tuple[int, ...]):
         """
         if self[-1] >= total:
             raise PlanFileError(
-                f"layer {self[-1]} is not one of the {count(total, 'hidden layer')}"
+                f"layer {self[-1]} is not one of the {count(total, 'hidden layer')}, 0 to {total - 1}",
+                hint=[
+                    "if it is one of multi-token prediction, give ",
+                    Parameter("config"),
+                    " instead, which says so",
+                ],
             )
 
     def others(self, total: int) -> HiddenLayers:

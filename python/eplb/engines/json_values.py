@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eplb import limits
 from eplb.errors import PlanFileError
 from eplb.inputs.names import nearest
 from eplb.storage.json_text import parse_json
 from eplb.text import short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eplb.errors import Part
 
 
 def json_bytes(values: Any) -> bytes:
@@ -66,6 +71,23 @@ def whole_number_under(
             f"{name} is {kind_of(value)}; expected a whole number from {least} to {most}"
         )
     return value
+
+
+def one_of_equal(name: str, value: Any, hint: Iterable[Part] = ()) -> Any:
+    """The one value of a list of equal numbers, as of each layer or kind of expert; others as they are.
+
+    Raises:
+        PlanFileError: the numbers differ.
+    """
+    if not isinstance(value, list) or not value or any(type(each) is not int for each in value):
+        return value
+    if other := [each for each in value if each != value[0]]:
+        raise PlanFileError(
+            f"{name} has {short(value[0])} and {short(other[0])}; expected one number for all of "
+            f"its {len(value)} entries",
+            hint=hint,
+        )
+    return value[0]
 
 
 def same(what: str, said: Any, found: int) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from eplb import limits
 from eplb.engines.hidden_layers import HiddenLayers
-from eplb.engines.json_values import object_with, whole_number_under
+from eplb.engines.json_values import object_with, one_of_equal, whole_number_under
 from eplb.engines.moe_layers import moe_layers
 from eplb.errors import EplbError, PlanFileError
 from eplb.storage.json_text import parse_json
+from eplb.storage.other_files import what_else
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,6 +55,18 @@ class ModelLayers:
     #: Its architecture, or else its model_type; None if the file has no such name.
     name: str | None = None
 
+    def layers_of(self, rows: int) -> HiddenLayers | None:
+        """The hidden layer of each of so many rows of loads; None if they are others.
+
+        Rows are MoE layers or all hidden layers, and maybe also those of multi-token prediction.
+        """
+        of_all = HiddenLayers.all_of(self.num_hidden_layers)
+        for layers in (self.moe, of_all):
+            for also in (HiddenLayers(), self.mtp):
+                if rows == len(layers) + len(also):
+                    return HiddenLayers((*layers, *also))
+        return None
+
 
 def moe_layers_of(config_path: str | PathLike[str]) -> ModelLayers:
     """Which hidden layers are MoE layers, from the ``config.json`` of a model on Hugging Face.
@@ -86,6 +99,10 @@ def config_of(path: str | PathLike[str]) -> Iterator[dict[str, Any]]:
             # A multimodal model: how weights are stored is said for all of it.
             stored = {name: config[name] for name in _STORED if name in config}
             config = {**stored, **nested}
+        if "num_hidden_layers" not in config and (what := what_else(config)):
+            raise PlanFileError(
+                f"this is {what}, not a model's config.json; are the arguments swapped?"
+            )
         yield config
     except EplbError as error:
         raise error.within(str(path)) from error
@@ -119,7 +136,8 @@ def _number(config: dict[str, Any], names: Iterable[str]) -> int | None:
     found: dict[str, int] = {}
     for name in names:
         if name in config:
-            found[name] = whole_number_under(name, config, least=1, most=limits.MAX_EXPERTS)
+            value = {name: one_of_equal(name, config[name])}
+            found[name] = whole_number_under(name, value, least=1, most=limits.MAX_EXPERTS)
     if len(set(found.values())) > 1:
         each = " and ".join(f"{name} {number}" for name, number in found.items())
         raise PlanFileError(f"it has {each}; expected one number")

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from eplb import limits
-from eplb.engines.json_values import kind_of, whole_number_under
+from eplb.engines.json_values import kind_of, one_of_equal, whole_number_under
 from eplb.errors import Parameter, Part, PlanFileError
 from eplb.text import count, short
 
@@ -37,6 +37,7 @@ _QWEN = re.compile(r"qwen\w*_(moe|next)(_text)?", re.ASCII)
 _NAMES = {"dense": False, "sparse": True, "moe": True, "hash_moe": True}
 # Numbers of layers as text; Python refuses to read thousands of digits.
 _ENUM = re.compile(r" *[0-9]{1,9}(, *[0-9]{1,9})* *", re.ASCII)
+_END = "moe_layer_end_index"
 _GIVE_LAYERS: list[Part] = ["give ", Parameter("layers"), " instead"]
 
 
@@ -72,8 +73,9 @@ def _has(config: dict[str, Any], key: str) -> bool:
 
 
 def _setting(config: dict[str, Any], name: str, default: int | None = None, least: int = 0) -> int:
+    value = {name: one_of_equal(name, config[name], _GIVE_LAYERS)} if name in config else {}
     return whole_number_under(
-        name, config, least=least, most=limits.MAX_HIDDEN_LAYERS, default=default
+        name, value, least=least, most=limits.MAX_HIDDEN_LAYERS, default=default
     )
 
 
@@ -143,10 +145,13 @@ def _by_pattern(key: str, config: dict[str, Any], total: int) -> list[int]:
 
 
 def _by_range(key: str, config: dict[str, Any], total: int) -> list[int]:
-    first = _setting(config, key)
-    last = total - 1
-    if config.get("moe_layer_end_index") not in (None, -1):
-        last = min(last, _setting(config, "moe_layer_end_index"))
+    first, last = _setting(config, key), total - 1
+    end = config.get(_END)
+    # A list has the last layer of text experts and that of image experts, and both may be beyond.
+    if isinstance(end, list) and all(type(each) is int and each >= last for each in end):
+        end = last
+    if one_of_equal(_END, end, _GIVE_LAYERS) not in (None, -1):
+        last = min(last, _setting({_END: end}, _END))
     step = _setting(config, "moe_layer_interval", 1, least=1)
     return [layer for layer in range(first, last + 1) if (layer + 1) % step == 0]
 

@@ -9,6 +9,7 @@ from eplb import limits
 from eplb.engines.all_engines import FORMATS
 from eplb.engines.json_values import json_values, kind_of
 from eplb.errors import EplbError, PlanFileError
+from eplb.storage.other_files import what_else
 from eplb.text import short
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def _format_of(values: Any, able: list[str], layers: Sequence[int] | None) -> st
     if isinstance(values, dict) and ("format" in values or "phy2log" in values):
         return "plan"
     found = [name for name in able if FORMATS[name].recognises(values)]
+    if not found and (what := what_else(values)):
+        raise PlanFileError(f"this is {what}, not a placement; are the arguments swapped?")
     if not found:
         keys = f" with the keys {short([*values])}" if isinstance(values, dict) and values else ""
         raise PlanFileError(

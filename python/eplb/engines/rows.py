@@ -40,6 +40,11 @@ class PlacedLayers:
         """Rows."""
         return len(self.phy2log)
 
+    def first(self, rows: int) -> PlacedLayers:
+        """The first rows alone."""
+        loaded = None if self.loaded is None else tuple(row for row in self.loaded if row < rows)
+        return replace(self, phy2log=self.phy2log[:rows], loaded=loaded)
+
 
 def rows_for(
     placed: PlacedLayers, name: str, layers: HiddenLayers | None, total: int | None

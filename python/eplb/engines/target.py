@@ -39,6 +39,8 @@ class Target:
     extra: HiddenLayers = HiddenLayers()  # noqa: RUF009
     #: Groups of experts of the model; None if they are not known.
     num_groups: int | None = None
+    #: Those among the further layers that the plan does have, in its last rows.
+    planned_extra: HiddenLayers = HiddenLayers()  # noqa: RUF009
 
     def for_loads(self, num_rows: int, layers: Sequence[int] | None) -> Target:
         """The same for loads of so many rows, which may name their hidden layers.
@@ -51,16 +53,47 @@ class Target:
         both = None if self.layers is None else HiddenLayers(sorted({*self.layers, *self.extra}))
         if layers is not None:
             named = HiddenLayers(layers)
-            if self.layers is None or named in (self.layers, both):
+            if self.layers not in (None, named) and named != both:
+                raise PlanFileError(
+                    f"the loads are those of {named}, but {self.layers} are named",
+                    hint=["leave out ", Parameter("layers"), " and ", Parameter("config")],
+                )
+            if self.layers in (None, named):
                 extra = HiddenLayers(layer for layer in self.extra if layer not in named)
                 return replace(self, layers=named, extra=extra)
-            raise PlanFileError(
-                f"the loads are those of {named}, but {self.layers} are named",
-                hint=["leave out ", Parameter("layers"), " and ", Parameter("config")],
-            )
-        if both is not None and both != self.layers and len(both) == num_rows:
-            return replace(self, layers=both, extra=HiddenLayers())
-        return self
+        if both is None or both == self.layers:
+            return self
+        total = self.num_hidden_layers
+        if total is not None:
+            total = max(total, both[-1] + 1)
+        if num_rows not in (len(both), total):
+            return self
+        return replace(
+            self,
+            layers=both,
+            num_hidden_layers=total,
+            extra=HiddenLayers(),
+            planned_extra=self.extra,
+        )
+
+    def for_placement(self, num_rows: int) -> Target:
+        """The same for a placement of so many rows, which may lack the further layers of the loads."""
+        without = self.without_planned_extra()
+        fits = without.layers is not None and len(without.layers) == num_rows
+        return without if fits else self
+
+    def without_planned_extra(self) -> Target:
+        """The same for a plan without the further layers."""
+        if not self.planned_extra or self.layers is None:
+            return self
+        extra = self.planned_extra
+        return replace(
+            self,
+            layers=HiddenLayers(self.layers[: -len(extra)]),
+            num_hidden_layers=None if self.num_hidden_layers is None else extra[0],
+            extra=extra,
+            planned_extra=HiddenLayers(),
+        )
 
     def hidden_layers(self, num_rows: int) -> HiddenLayers | None:
         """The hidden layer of each of so many rows of loads, if it is known.
@@ -81,7 +114,17 @@ class Target:
                 f"the model has {count(self.num_experts, 'expert')} per layer, but the plan has "
                 f"{placed.num_experts}; is this the config.json of another model?"
             )
-        rows = rows_for(placed, self.format, self.layers, self.num_hidden_layers)
+        goal = self
+        beyond = self.planned_extra if FORMATS[self.format].rows == "hidden" else HiddenLayers()
+        if beyond:
+            placed = placed.first(placed.num_layers - len(beyond))
+            goal = self.without_planned_extra()
+        rows = rows_for(placed, self.format, goal.layers, goal.num_hidden_layers)
+        if beyond:
+            rows.notes.append(
+                f"{beyond} of multi-token prediction left out: {self.format} has a row for each of "
+                f"the {count(beyond[0], 'hidden layer')}"
+            )
         if self.extra and _names_layers(self.format):
             rows = with_extra_layers(rows, self.extra, ENGINE_OF[self.format])
         ending = FORMATS[self.format].endings[0] if self.path is None else self.path.suffix

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from eplb.engines.slots import loads_of_experts
 from eplb.errors import LoadError, Parameter
+from eplb.inputs.plausibility import refuse_expert_ids
 from eplb.load_files.arrays import as_layers, check_loads, load_array
 from eplb.load_files.axes import arranged, usual_axes
+from eplb.load_files.cells import doubt_last, shape_read
 from eplb.load_files.file_loads import FileLoads
+from eplb.load_files.flat import by_layers, what_fits
 from eplb.load_files.long_table import looks_long, table_of_cells
 from eplb.load_files.oddities import notes_on_record, notes_on_shape, refuse_other_axes
 from eplb.load_files.placement_map import is_identity
-from eplb.load_files.plausibility import refuse_expert_ids
-from eplb.load_files.slots import loads_of_experts, slot_map
-from eplb.load_files.text_loads import long_notes, refuse_labels
+from eplb.load_files.slots import slot_map
+from eplb.load_files.text_loads import refuse_labels
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ class Given:
     placement: SlotMap | None
     #: Whether to take what looks like other numbers for loads.
     trust: bool
+    #: The keys that are read, one after another.
+    keys: tuple[str | None, ...] = ()
 
 
 def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
@@ -47,13 +52,22 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
     """
     array = load_array(decoded.values)
     layers, notes = decoded.layers, [*decoded.notes]
+    if (
+        given.axes is None
+        and decoded.axes is None
+        and layers is None
+        and not _slots(decoded, given)
+    ):
+        stated = given.stated
+        array, more = by_layers(array, stated.layers, stated.num_experts, trust=given.trust)
+        notes += more
     if given.axes is None and decoded.axes is None and not given.trust:
         if _is_long(array, given.stated):
-            rows = len(array)
-            array, layers = _from_long(array, given.stated)
-            notes += long_notes(rows, array, given.stated.num_experts)
-        elif array.ndim == 2 and array.size and layers is None:
-            _refuse_narrow(array, given.stated, text=decoded.text)
+            array, layers, more = _from_long(array, given.stated)
+            notes += more
+        elif array.ndim == 2 and array.size:
+            labelled = decoded.labelled or layers is not None
+            _refuse_narrow(array, given.stated, text=decoded.text, labelled=labelled)
     placement = given.placement or _beside(decoded)
     axes = given.axes or _axes(array.shape, decoded.axes, placement, given)
     shape = array.shape
@@ -61,7 +75,7 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
     notes += row
     check_loads(array)
     if "slots" in axes:
-        array, more = _experts(array, placement, layers, given)
+        array, more = _experts(array, placement, layers, given, decoded.slots)
         notes += more
     elif given.placement is not None:
         raise LoadError(
@@ -81,7 +95,13 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
         (*notes, *notes_on_record(windows, layers, given.stated.model)),
         layers,
         None if decoded.passes is None or given.axes else tuple(decoded.passes),
+        decoded.counted,
     )
+
+
+def _slots(decoded: DecodedLoads, given: Given) -> bool:
+    """Whether slots may be counted, of which any number is possible."""
+    return given.placement is not None or decoded.phy2log is not None
 
 
 def _beside(decoded: DecodedLoads) -> SlotMap | None:
@@ -100,22 +120,28 @@ def _is_long(array: npt.NDArray[Any], stated: Stated) -> bool:
 
 def _from_long(
     array: npt.NDArray[Any], stated: Stated
-) -> tuple[npt.NDArray[Any], tuple[int, ...] | None]:
-    """A table of columns layer, expert, load."""
+) -> tuple[npt.NDArray[Any], tuple[int, ...] | None, list[str]]:
+    """A table of columns layer, expert, load; and notes."""
     check_loads(array)
-    labels = array[:, :2].astype("int64")
-    return table_of_cells(
-        array[:, 2], experts=labels[:, 1], layers=labels[:, 0], width=stated.num_experts
+    layers, experts = array[:, :2].astype("int64").T
+    values, named = table_of_cells(
+        array[:, 2], experts=experts, layers=layers, width=stated.num_experts
     )
+    notes = [f"{count(len(array), 'row')} of layer, expert and load{shape_read(values)}"]
+    if stated.num_experts is None:
+        notes += doubt_last(values.shape[-1], experts, layers)
+    return values, named, notes
 
 
-def _refuse_narrow(array: npt.NDArray[Any], stated: Stated, *, text: bool) -> None:
+def _refuse_narrow(array: npt.NDArray[Any], stated: Stated, *, text: bool, labelled: bool) -> None:
     """Refuses one or two columns of numbers, which may be anything, and a column of labels."""
     rows, width = array.shape
     if rows > 1 and width < 2 + text and stated.num_experts != width:
         if width == 2:
             refuse_labels("column 1", "numbers of experts", array[:, 0])
         hint: list[Any] = ["if it is one layer, give ", Parameter("axes", "experts,layers")]
+        if width == 1 and stated:
+            hint = what_fits(rows, stated.layers, stated.num_experts) or hint
         if width == 2:
             hint = ["name its columns in a first line, such as expert,count"]
         raise LoadError(
@@ -123,7 +149,7 @@ def _refuse_narrow(array: npt.NDArray[Any], stated: Stated, *, text: bool) -> No
             "layer and a column for each expert",
             hint=hint,
         )
-    if stated.num_experts != width:
+    if stated.num_experts != width and not labelled:
         refuse_labels("column 1", "numbers of layers", array[:, 0])
 
 
@@ -166,15 +192,22 @@ def _experts(
     placement: SlotMap | None,
     layers: tuple[int, ...] | None,
     given: Given,
+    words: str,
 ) -> tuple[npt.NDArray[Any], list[str]]:
-    """Loads of slots as loads of experts, and notes."""
+    """Loads of slots as loads of experts, and notes; ``words`` says what the slots are."""
     slots = array.shape[-1]
     if placement is None:
         if given.stated.num_experts == slots:
             return array, ["as many slots as experts: slot i is taken as expert i"]
         raise LoadError(
-            f"it counts {count(slots, 'slot')}, not experts",
-            hint=["give the placement that it was counted under: ", Parameter("placement", "FILE")],
+            f"it counts {count(slots, 'slot')}{f' ({words})' if words else ''}, not experts",
+            hint=[
+                "give the placement that it was counted under: ",
+                Parameter("placement", "FILE"),
+                "; or if expert i is in slot i, ",
+                Parameter("num_experts"),
+                f" {slots}",
+            ],
         )
     if slots != placement.slots:
         hint: list[Any] = []
@@ -185,8 +218,8 @@ def _experts(
             hint=hint,
         )
     model = given.stated.model
-    if layers is None and model is not None and array.shape[-2] == len(model.moe):
-        layers = tuple(model.moe)
+    if layers is None and model is not None:
+        layers = model.layers_of(array.shape[-2])
     phy2log: npt.NDArray[np.int64] = placement.for_rows(array.shape[-2], layers)
     windows = array if array.ndim == 3 else array[None]
     if phy2log.ndim == 3 and len(phy2log) != len(windows):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eplb.errors import EplbError, LoadError
 from eplb.inputs.sizes import whole_number
 from eplb.inputs.windows import merged, summed
-from eplb.text import count
+from eplb.text import count, ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,8 @@ class FileLoads:
     layers: tuple[int, ...] | None = None
     #: The passes ``[layers, experts]`` that were summed to windows, if that is known.
     passes: tuple[npt.NDArray[Any], ...] | None = None
+    #: Which ranks counted which forward passes, if the file is not of all ranks.
+    counted: frozenset[tuple[int, int]] = field(default=frozenset(), repr=False)
 
     @property
     def recorded(self) -> tuple[npt.NDArray[Any], ...]:
@@ -73,7 +75,7 @@ def together(parts: Sequence[FileLoads], names: Sequence[str]) -> FileLoads:
     """The windows of all parts, in this order.
 
     Raises:
-        LoadError: a part is for another model than the first.
+        LoadError: a part is for another model than the first, or another rank's part of a window.
     """
     first, *others = parts
     windows, notes = first.windows, first.notes
@@ -86,9 +88,25 @@ def together(parts: Sequence[FileLoads], names: Sequence[str]) -> FileLoads:
                 if shape != wanted
                 else f"{name}: it has other hidden layers than {names[0]}"
             )
+        _refuse_other_ranks(part.counted, name, first.counted, names[0])
         windows += part.windows
         notes += tuple(note for note in part.notes if note not in notes)
     passes = None
     if any(part.passes is not None for part in parts):
         passes = tuple(recorded for part in parts for recorded in part.recorded)
     return FileLoads(windows, notes, first.layers, passes)
+
+
+def _refuse_other_ranks(
+    counted: frozenset[tuple[int, int]], name: str, before: frozenset[tuple[int, int]], other: str
+) -> None:
+    """Refuses what other ranks counted in the same forward passes: these are no windows."""
+    ranks, before_ranks = ({rank for rank, _ in each} for each in (counted, before))
+    same = {number for _, number in counted} & {number for _, number in before}
+    if not same or ranks & before_ranks:
+        return
+    raise LoadError(
+        f"{name}: it has what rank {ranges(sorted(ranks))} counted in forward passes of which {other} "
+        f"has what rank {ranges(sorted(before_ranks))} counted: these are parts of one window",
+        hint=["give the directory of all expert_distribution_recorder_*.pt, which are then summed"],
+    )

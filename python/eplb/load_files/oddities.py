@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb.engines.hidden_layers import in_words
-from eplb.errors import LoadError, Parameter
-from eplb.load_files.known_models import is_known, is_usual, with_layers
+from eplb.errors import LoadError, Note, Parameter, Part
+from eplb.inputs.shape_doubts import LEAST_CELLS, doubt_of_axes, doubt_of_table
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -19,30 +19,22 @@ if TYPE_CHECKING:
 
     from eplb.engines.model_config import ModelLayers
 
-# Smaller tables are examples.
-_LEAST_CELLS = 256
 # Layers whose totals differ by less may be those of a sample.
 _APART = 1.5
 _LONGEST_LIST = 60
+# What to do if a table is something else, by what it may be.
+_INSTEAD: dict[str, list[Part]] = {
+    "transposed": [" ", Parameter("axes", "experts,layers"), " turns it"],
+    "column": [" Leave it out"],
+    "slots": [" ", Parameter("placement", "FILE"), " reads them as experts"],
+    "unknown": ["; ", Parameter("config", "FILE"), " checks it"],
+}
 
 
 def notes_on_shape(layers: int, experts: int) -> list[str]:
     """What a table of this shape may be instead, if no size was stated."""
-    if layers * experts < _LEAST_CELLS or is_known(layers, experts):
-        return []
-    shape = f"{count(layers, 'layer')} x {count(experts, 'expert')}"
-    if is_known(experts, layers):
-        return [f"{shape}: is the table transposed? --axes experts,layers turns it"]
-    fewer = [model for model in with_layers(layers) if model.experts < experts <= 2 * model.experts]
-    if fewer:
-        model = max(fewer, key=lambda each: each.experts)
-        has = f"{shape}: {model.name} has {model.experts} experts"
-        if experts == model.experts + 1:
-            return [f"{has}; is a column the layer's number, or a shared expert?"]
-        return [f"{has}; are these slots? --placement FILE reads them as experts"]
-    if not is_usual(experts):
-        return [f"{shape}: no known model has {count(experts, 'expert')}; --config FILE checks it"]
-    return []
+    doubt = doubt_of_table(layers, experts)
+    return [] if doubt is None else [Note(doubt.words, *_INSTEAD[doubt.instead])]
 
 
 def refuse_other_axes(shape: Sequence[int]) -> list[str]:
@@ -51,24 +43,15 @@ def refuse_other_axes(shape: Sequence[int]) -> list[str]:
     Raises:
         LoadError: they are others, most probably.
     """
-    first, layers, experts = shape
-    if is_known(layers, experts):
+    first, second, third = shape
+    doubt = doubt_of_axes(first, second, third)
+    if doubt is None:
         return []
-    fits = [
-        model
-        for model in with_layers(first)
-        if model.experts <= layers * experts <= 2 * model.experts
-    ]
-    if not fits:
-        return []
-    doubt = (
-        f"the shape {list(shape)} also fits the {first} layers of {fits[0].name}, with "
-        f"{layers} x {experts} experts or slots in each"
-    )
-    if is_usual(experts):
-        return [f"{doubt}; it is read as windows, layers, experts; --axes says otherwise"]
+    if not doubt.strong:
+        read = "; it is read as windows, layers, experts; "
+        return [Note(doubt.words, read, Parameter("axes"), " says otherwise")]
     raise LoadError(
-        doubt,
+        doubt.words,
         hint=[
             "say which: ",
             Parameter("axes", "layers,ranks,slots"),
@@ -93,7 +76,7 @@ def notes_on_record(
         totals = loads.sum(axis=1)
     if not totals.any():
         return ["all loads are 0: nothing was recorded, and no plan is better than another"]
-    if loads.size < _LEAST_CELLS:
+    if loads.size < LEAST_CELLS:
         return []
     names = _names(len(totals), layers, model)
     return [
@@ -107,7 +90,7 @@ def _names(rows: int, layers: Sequence[int] | None, model: ModelLayers | None) -
     """The hidden layer of each row, or else its number."""
     if layers is not None:
         return layers
-    return model.moe if model is not None and rows == len(model.moe) else range(rows)
+    return (None if model is None else model.layers_of(rows)) or range(rows)
 
 
 def _idle_experts(loads: npt.NDArray[np.float64]) -> list[str]:
@@ -145,12 +128,13 @@ def _other_layers(
     if model is None:
         return []
     notes = []
+    moe = {*model.moe, *model.mtp}
     empty = [layer for layer, total in zip(names, totals, strict=True) if not total]
-    if idle := [layer for layer in empty if layer in model.moe]:
+    if idle := [layer for layer in empty if layer in moe]:
         are, have = ("is a MoE layer", "has") if len(idle) == 1 else ("are MoE layers", "have")
         notes.append(f"{in_words(idle)} {are} by the config, but {have} no load")
     full = [layer for layer, total in zip(names, totals, strict=True) if total]
-    if dense := [layer for layer in full if layer not in model.moe]:
+    if dense := [layer for layer in full if layer not in moe]:
         are, have = ("is dense", "has") if len(dense) == 1 else ("are dense", "have")
         notes.append(f"{in_words(dense)} {are} by the config, but {have} load")
     return notes

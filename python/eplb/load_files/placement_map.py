@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb.engines.all_engines import FORMATS
-from eplb.errors import EplbError, LoadError
+from eplb.errors import EplbError, LoadError, PlanFileError
 from eplb.load_files.slots import SlotMap, slot_map
 from eplb.storage import plan_file
 from eplb.storage.decode import bytes_of, values_of
+from eplb.text import count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
 #: Names of a placement in the files of engines.
 MAP_KEYS = ("physical_to_logical_map", "last_physical_to_logical_map", "phy2log")
+
+_SWAPPED = "is this a load table, and are the arguments swapped?"
 
 
 def read_map(path: str | PathLike[str]) -> SlotMap:
@@ -60,6 +64,46 @@ def _decoded(content: bytes, source: Path, format_name: str) -> SlotMap:
     decoded = FORMATS[format_name].read(content, source.suffix)
     found = slot_map(decoded.rows, str(source))
     return found if decoded.layers is None else replace(found, layers=tuple(decoded.layers))
+
+
+def is_table(path: str | PathLike[str]) -> bool:
+    """Whether a file of arrays is neither a plan nor a placement of SGLang."""
+    source = Path(path)
+    if source.suffix not in (".npy", ".npz", ".pt", ".csv"):
+        return False
+    try:
+        values = values_of(bytes_of(source), source.suffix)
+    except LoadError:
+        return False  # the reader of plans, or of SGLang's file, says what is wrong
+    return not (
+        isinstance(values, dict) and ("plan" in values or FORMATS["sglang"].recognises(values))
+    )
+
+
+def read_table(path: str | PathLike[str], hidden: Sequence[int] | None) -> list[list[int]]:
+    """A placement ``[layers, slots]`` in a file that :func:`read_map` reads, as plain ints.
+
+    Args:
+        path: the file.
+        hidden: the hidden layers to read, if they are known; by default all that are there.
+
+    Raises:
+        PlanFileError: it has none. OSError: it cannot be read.
+    """
+    try:
+        found = read_map(path)
+    except LoadError as error:
+        raise PlanFileError(*error.parts, hint=error.hint or [_SWAPPED]) from error
+    if found.phy2log.ndim != 2:
+        raise PlanFileError(
+            f"{path}: it has {count(len(found.phy2log), 'window')}, but a placement is [layers, slots]",
+            hint=[_SWAPPED],
+        )
+    rows = len(hidden or ())
+    if hidden is not None and rows != found.num_layers > max(hidden):
+        found = replace(found, phy2log=found.for_rows(rows, hidden))
+    table: list[list[int]] = found.phy2log.tolist()
+    return table
 
 
 def beside(values: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from eplb.engines.all_engines import DUMPS
 from eplb.engines.ascend import moe_load
 from eplb.engines.engine import FileDump, FolderDump
-from eplb.errors import EplbError, LoadError, LoadTypeError, Parameter
+from eplb.errors import EplbError, LoadError, LoadTypeError, Note, Parameter
 from eplb.inputs.names import unknown
 from eplb.load_files import load_history
 from eplb.load_files.arranging import Given, file_loads
@@ -128,6 +128,7 @@ def read_windows(
     )
     keys = _keys(key)
     factors = None if weights is None else _weights(weights, sources, keys)
+    given = replace(given, keys=tuple(keys))
     by_source = [[_read(source, each, written_by, given) for each in keys] for source in sources]
     names = [str(source) for source in sources]
     if len(keys) == 1:
@@ -137,7 +138,9 @@ def read_windows(
     if factors is not None:
         summed = [weighted_sum(parts, of_keys, factors) for parts in by_source]
         return together(summed, names)
-    order = f"windows in this order: {', '.join(of_keys)}; --weights sums them instead"
+    order = Note(
+        f"windows in this order: {', '.join(of_keys)}; ", Parameter("weights"), " sums them instead"
+    )
     several = together([together(parts, of_keys) for parts in by_source], names)
     return replace(several, notes=(*several.notes, order))
 
@@ -155,6 +158,11 @@ def _weights(
     weights: Sequence[float], sources: Sequence[Any], keys: Sequence[str | None]
 ) -> list[int]:
     """A whole weight for each key, or if there is one key, for each source."""
+    if isinstance(weights, (str, bytes)) or not hasattr(weights, "__len__"):
+        raise EplbError(
+            Parameter("weights"),
+            f" is {short(weights)}; expected a list of numbers, such as [3, 1]",
+        )
     count_of, what = (len(keys), "key") if len(keys) > 1 else (len(sources), "file")
     if len(weights) != count_of or count_of == 1:
         raise EplbError(
@@ -206,4 +214,4 @@ def _file(
                 return dump.read(values)
     if key is None and moe_load.is_file(Path(source).name):
         return moe_load.decoded(values)
-    return select(values, key, experts=given.stated.num_experts, trust=given.trust)
+    return select(values, key, experts=given.stated.num_experts, trust=given.trust, keys=given.keys)

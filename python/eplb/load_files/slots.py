@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _EXPECTED = (
     "it is not a placement; expected numbers of experts [layers, slots], -1 for an empty slot"
 )
-# Beyond this, sums of integers may overflow.
-_MOST_TOKENS = 2**48
 
 
 @dataclass(frozen=True)
@@ -101,35 +99,3 @@ def slot_map(values: Any, name: str) -> SlotMap:
     if not whole or array.min() < -1 or array.max() >= limits.MAX_EXPERTS or array.max() < 0:
         raise LoadError(_EXPECTED)
     return SlotMap(array.astype(np.int64), name)
-
-
-def loads_of_experts(
-    loads: npt.NDArray[Any], phy2log: npt.NDArray[np.int64], experts: int
-) -> npt.NDArray[Any]:
-    """Loads ``[windows, layers, P]`` of slots as loads ``[windows, layers, experts]``.
-
-    Args:
-        loads: integers below 2**48, or floats, not negative.
-        phy2log: ``[layers, P]`` or ``[windows, layers, P]``: the expert in each slot.
-        experts: experts per layer.
-
-    Raises:
-        LoadError: an empty slot has load, or an integer is too large.
-    """
-    windows, layers = loads.shape[:2]
-    if loads.dtype.kind in "iu" and (loads >= _MOST_TOKENS).any():
-        raise LoadError("a slot counts 2**48 tokens or more; expected counts of tokens")
-    if windows * layers * experts > limits.MAX_LOADS:
-        raise LoadError(f"its experts have more than {limits.MAX_LOADS} loads")
-    where = np.broadcast_to(phy2log, loads.shape)
-    if (lost := (where < 0) & (loads > 0)).any():
-        window, layer, slot = (int(i) for i in np.unravel_index(int(lost.argmax()), lost.shape))
-        raise LoadError(
-            f"window {window}, layer {layer}, slot {slot}: the load is "
-            f"{loads[window, layer, slot]}, but the placement has no expert there"
-        )
-    table = np.zeros((windows, layers, experts), loads.dtype)
-    rows = np.arange(layers)[:, None]
-    for window in range(windows):
-        np.add.at(table[window], (rows, np.maximum(where[window], 0)), loads[window])
-    return table

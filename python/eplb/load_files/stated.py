@@ -9,6 +9,7 @@ from eplb.engines.hidden_layers import in_words
 from eplb.engines.model_config import ModelLayers, moe_layers_of
 from eplb.errors import EplbError, LoadError, Parameter, Part
 from eplb.inputs.sizes import whole_number
+from eplb.load_files.flat import is_flat, what_fits
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class Stated:
     def _hint(self, layers: int, experts: int, shape: Sequence[int]) -> list[Part]:
         """What loads of this other shape may be."""
         wanted = self.num_experts
+        if is_flat(shape) and (hint := what_fits(layers * experts, self.layers, wanted)):
+            return hint
         if len(shape) == 2 and self._fits(experts, layers):
             return ["is the table transposed? Give ", Parameter("axes", "experts,layers")]
         if len(shape) == 3 and self._fits(shape[0], shape[1] * shape[2]):

@@ -8,12 +8,15 @@ import numpy as np
 
 from eplb.engines.engine import DecodedLoads
 from eplb.errors import LoadError, Parameter
+from eplb.load_files.cells import cell_loads
 from eplb.load_files.columns import Columns, columns_of
-from eplb.load_files.known_models import is_usual
-from eplb.load_files.long_table import table_of_cells, table_of_rows
-from eplb.text import count
+from eplb.load_files.labels import kinds_of, left_out, numbers_of, window_labels
+from eplb.load_files.long_table import table_of_rows
+from eplb.load_files.own_numbers import refuse_own_numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy.typing as npt
 
     from eplb.storage.csv_text import TextTable
@@ -23,7 +26,12 @@ _LABELS = 4
 
 
 def text_loads(
-    table: TextTable, key: str | None = None, *, experts: int | None = None, trust: bool = False
+    table: TextTable,
+    key: str | None = None,
+    *,
+    experts: int | None = None,
+    trust: bool = False,
+    keys: Collection[str | None] = (),
 ) -> DecodedLoads:
     """The loads in a text table.
 
@@ -32,27 +40,53 @@ def text_loads(
         key: the column with the loads of a long table; by default the one with a usual name.
         experts: logical experts per layer, if they were given: a long table may lack the last.
         trust: whether to take all columns as loads.
+        keys: columns that are read as other loads, so that they are not left out.
 
     Raises:
         LoadError: it is not clear what the columns are.
     """
     columns = None
     if table.header is not None and not trust:
-        columns = columns_of(table.header, table.width, key)
+        columns = columns_of(table, key)
     if key is not None and (columns is None or not columns.is_long):
         raise LoadError(
             f"it has one unnamed table, not {key!r}", hint=["leave out ", Parameter("key")]
         )
-    if columns is not None and columns.is_long:
-        return _long(table, columns, experts)
-    if columns is not None and columns.labels:
-        return _wide(table, columns)
-    numbers = table.numbers()
+    if columns is not None:
+        _refuse_other_rows(columns)
+        if not columns.is_wide:
+            return cell_loads(table, columns, experts, keys)
+        if columns.labels:
+            return _wide(table, columns, experts)
+    numbers = table.numbers(None if columns is None or not columns.others else columns.loads)
     if not trust:
         least = _LABELS if table.header is None else 2
-        refuse_labels(f"line {table.rows[0][0]}", "header", numbers[0])
+        refuse_labels(table.place(0), "header", numbers[0])
         refuse_labels("column 1", "numbers of layers", numbers[:, 0], least)
-    return DecodedLoads(numbers, text=True)
+    notes = () if columns is None else _others(columns, None)
+    return DecodedLoads(numbers, notes=tuple(notes), text=True)
+
+
+def _refuse_other_rows(columns: Columns) -> None:
+    """Refuses rows of several loads that are not of a layer, but of a token, or of what is not known."""
+    labels, group = columns.labels, columns.numbered
+    if columns.is_long or not labels:
+        return
+    if not columns.loads:
+        raise LoadError("it has no column of loads")
+    if "token" in labels:
+        name = columns.shown([labels["token"]])
+        raise LoadError(
+            f"it has a row for each token (column {name}); expected counts of tokens",
+            hint=[
+                "write a row for each expert of a token, token_id,layer,expert: these are counted"
+            ],
+        )
+    if "layer" not in labels:
+        name = columns.shown([*labels.values()][:1])
+        of_layers = group is not None and group.unit == "layer"
+        what = "expert" if of_layers else "layer"
+        raise LoadError(f"it has a column {name}, but none of {what}s", hint=[f"name it {what}"])
 
 
 def refuse_labels(where: str, what: str, cells: npt.NDArray[Any], least: int = _LABELS) -> None:
@@ -64,65 +98,28 @@ def refuse_labels(where: str, what: str, cells: npt.NDArray[Any], least: int = _
         )
 
 
-def _long(table: TextTable, columns: Columns, experts: int | None) -> DecodedLoads:
-    """A row per layer and expert."""
-    unit = "expert" if "expert" in columns.labels else "slot"
-    layers, windows = (_labels(table, columns, name) for name in ("layer", "window"))
-    experts_of = _numbered(table, columns.labels[unit], unit)
-    values, named = table_of_cells(
-        table.numbers(columns.loads)[:, 0],
-        experts=experts_of,
-        layers=layers,
-        windows=windows,
-        width=experts if unit == "expert" else None,
-    )
-    notes = long_notes(len(table.rows), values, experts, unit)
-    if columns.others:
-        left = ", ".join(repr(columns.names[index][:40]) for index in columns.others[:8])
-        notes.append(f"columns left out: {left}")
-    return DecodedLoads(values, named, tuple(notes), axes=(f"{unit}s",))
-
-
-def long_notes(
-    rows: int, values: npt.NDArray[Any], experts: int | None, unit: str = "expert"
-) -> list[str]:
-    """How a long table was read.
-
-    Args:
-        rows: how many it has.
-        values: the table that it became.
-        experts: logical experts per layer, if they were given.
-        unit: what has loads: an expert or a slot.
-    """
-    shape = " x ".join(map(str, values.shape))
-    empty = values.size - int(np.count_nonzero(values))
-    note = f"{count(rows, 'row')} of layer, {unit} and load, read as a table {shape}"
-    has = "has" if empty == 1 else "have"
-    notes = [f"{note}; {empty} of its cells {has} no load" if empty else note]
-    width = values.shape[-1]
-    if experts is None and unit == "expert" and not is_usual(width):
-        notes.append(
-            f"the last expert with a row is {width - 1}; if there are more, say so: --num-experts"
-        )
-    return notes
-
-
-def _wide(table: TextTable, columns: Columns) -> DecodedLoads:
+def _wide(table: TextTable, columns: Columns, experts: int | None) -> DecodedLoads:
     """A row per layer, a column per expert, and columns that say what a row is."""
-    names = [columns.names[index] for index in columns.labels.values()]
-    if not columns.loads:
-        raise LoadError("it has no column of loads")
-    layers, windows = (_labels(table, columns, name) for name in ("layer", "window"))
-    if layers is None:
-        raise LoadError(
-            f"it has a column {names[0][:40]!r}, but none of layers", hint=["name it layer"]
-        )
-    if "rank" not in columns.labels:
+    layers = numbers_of(table, columns.labels["layer"], "layer")
+    windows = window_labels(table, columns, layers)
+    if (rank := columns.labels.get("rank")) is None:
         _refuse_twice(table, layers, windows)
+    else:
+        ranks = int(kinds_of(table, rank).max()) + 1
+        refuse_own_numbers(len(np.unique(layers)), len(columns.loads), ranks, experts)
     values, named = table_of_rows(table.numbers(columns.loads), layers=layers, windows=windows)
-    shown = ", ".join(repr(name[:40]) if name else "without a name" for name in names)
-    note = f"not loads, but what each row is: {'columns' if len(names) > 1 else 'column'} {shown}"
-    return DecodedLoads(values, named, (note,))
+    others = _others(columns, windows)
+    labels = [index for index in columns.labels.values() if index not in left_out(columns, windows)]
+    what = "columns" if len(labels) > 1 else "column"
+    row = "row" if table.what == "line" else table.what
+    note = f"not loads, but what each {row} is: {what} {columns.shown(labels)}"
+    return DecodedLoads(values, named, (note, *others), labelled=True)
+
+
+def _others(columns: Columns, windows: npt.NDArray[Any] | None) -> list[str]:
+    """A note on columns that are left out."""
+    others = left_out(columns, windows)
+    return [f"columns left out: {columns.shown(others)}"] if others else []
 
 
 def _refuse_twice(
@@ -134,30 +131,6 @@ def _refuse_twice(
     for (line, _), *row in zip(table.rows, times.tolist(), layers.tolist(), strict=True):
         if (first := seen.setdefault((row[0], row[1]), line)) != line:
             raise LoadError(
-                f"lines {first} and {line} are both for layer {row[1]}",
+                f"{table.what}s {first} and {line} are both for layer {row[1]}",
                 hint=["add a column window (rows of one are a table), or rank (rows are summed)"],
             )
-
-
-def _labels(table: TextTable, columns: Columns, name: str) -> npt.NDArray[np.int64] | None:
-    """The number of each row's layer or window; None if no column says it."""
-    index = columns.labels.get(name)
-    if index is None:
-        return None
-    if name == "layer":
-        return _numbered(table, index, name)
-    seen: dict[str, int] = {}  # windows in the order of their first rows: these may be times
-    return np.array([seen.setdefault(cell, len(seen)) for cell in table.column(index)], np.int64)
-
-
-def _numbered(table: TextTable, index: int, what: str) -> npt.NDArray[np.int64]:
-    """A column of numbers of layers, experts or slots."""
-    numbers = table.numbers([index])[:, 0]
-    wrong = (numbers % 1 != 0) | (numbers >= 2**31)
-    if wrong.any():
-        at = int(wrong.argmax())
-        raise LoadError(
-            f"line {table.rows[at][0]}, column {index + 1}: expected the number of a {what}, found "
-            f"{numbers[at]}"
-        )
-    return numbers.astype(np.int64)

@@ -41,6 +41,15 @@ class TextTable:
     rows: list[tuple[int, str]]
     #: Cells of each row.
     width: int
+    #: What is numbered, for messages: a record of JSON is written as a line too.
+    what: str = "line"
+
+    def place(self, row: int) -> str:
+        """Where a row is, for messages."""
+        return f"{self.what} {self.rows[row][0]}"
+
+    def _cells(self, line: int, row: str) -> list[str]:
+        return _cells(f"{self.what} {line}", row)
 
     @cached_property
     def _integers(self) -> npt.NDArray[np.uint64] | None:
@@ -52,9 +61,18 @@ class TextTable:
             return None
         return np.fromstring(text, np.uint64, sep=",").reshape(-1, self.width)
 
+    @cached_property
+    def first(self) -> list[str]:
+        """The cells of the first row, as text."""
+        return self._cells(*self.rows[0])
+
+    def integers(self, index: int) -> npt.NDArray[np.uint64] | None:
+        """A column of a table of plain integers, which is fast; None if others are in the table."""
+        return None if self._integers is None else self._integers[:, index]
+
     def column(self, index: int) -> list[str]:
         """The cells of a column, as text."""
-        return [_cells(line, row)[index] for line, row in self.rows]
+        return [self._cells(line, row)[index] for line, row in self.rows]
 
     def numbers(self, columns: Sequence[int] | None = None) -> npt.NDArray[Any]:
         """The numbers in all columns or some, ``[rows, columns]``: uint64, or float64.
@@ -64,13 +82,14 @@ class TextTable:
         """
         if self._integers is not None:
             return self._integers if columns is None else self._integers[:, list(columns)]
+        what = self.what
         if columns is None:
-            rows = [_numbers(line, row) for line, row in self.rows]
+            rows = [_numbers(f"{what} {line}", row) for line, row in self.rows]
         else:
-            rows = [_chosen_numbers(line, row, columns) for line, row in self.rows]
+            rows = [_chosen_numbers(f"{what} {line}", row, columns) for line, row in self.rows]
         if len({row.dtype for row in rows}) > 1:
             for (line, _), numbers in zip(self.rows, rows, strict=True):
-                _refuse_inexact(line, numbers.tolist())
+                _refuse_inexact(f"{what} {line}", numbers.tolist())
         return np.stack(rows)
 
 
@@ -95,11 +114,11 @@ def text_table(text: str, *, labelled: bool = True) -> TextTable:
         if row.count(_separator(row) or " ") >= limits.MAX_COLUMNS:
             raise LoadError(f"line {line} has more than {limits.MAX_COLUMNS} columns")
         if not rows and header is None:
-            cells = _cells(line, row)
+            cells = _cells(f"line {line}", row)
             if _is_header(cells, labelled=labelled):
                 header = tuple(cells)
                 continue
-        found = _width(line, row)
+        found = _width(f"line {line}", row)
         width = width or found
         if found != width:
             raise LoadError(
@@ -114,7 +133,7 @@ def text_table(text: str, *, labelled: bool = True) -> TextTable:
 
 
 def _is_header(cells: list[str], *, labelled: bool) -> bool:
-    first, *others = (_looks_like_number(cell) for cell in cells)
+    first, *others = (looks_like_number(cell) for cell in cells)
     if not first and labelled and _is_name(cells[0]):
         return True
     return not first and not any(others)
@@ -125,7 +144,7 @@ def _is_name(cell: str) -> bool:
     return not cell or any(character.isalpha() for character in cell)
 
 
-def _looks_like_number(cell: str) -> bool:
+def looks_like_number(cell: str) -> bool:
     """Whether a cell is a number for anybody: spreadsheets write separators too."""
     if _THOUSANDS.fullmatch(cell) or _DECIMAL_COMMA.fullmatch(cell):
         return True
@@ -150,7 +169,7 @@ def _separator(row: str) -> str | None:
     return next((mark for mark in ";,\t" if mark in bare), None)
 
 
-def _cells(line: int, row: str) -> list[str]:
+def _cells(place: str, row: str) -> list[str]:
     """The cells of a row, without quotes and spaces around them."""
     separator = _separator(row)
     if '"' not in row:
@@ -159,40 +178,40 @@ def _cells(line: int, row: str) -> list[str]:
     try:
         return [cell.strip() for cell in next(reader)]
     except csv.Error as error:
-        raise LoadError(f"line {line}: its quotes do not match ({error})") from error
+        raise LoadError(f"{place}: its quotes do not match ({error})") from error
 
 
-def _width(line: int, row: str) -> int:
+def _width(place: str, row: str) -> int:
     """How many cells a row has."""
     separator = _separator(row)
     plain = separator is not None and '"' not in row
-    return row.count(separator) + 1 if plain and separator else len(_cells(line, row))
+    return row.count(separator) + 1 if plain and separator else len(_cells(place, row))
 
 
-def _numbers(line: int, row: str) -> npt.NDArray[Any]:
+def _numbers(place: str, row: str) -> npt.NDArray[Any]:
     """The numbers of a row: uint64 if all are whole, else float64."""
     if _PLAIN_INTEGERS.fullmatch(row):
         return np.fromstring(row, np.uint64, sep=",")
     if _PLAIN_FLOATS.fullmatch(row):
         return np.fromstring(row, np.float64, sep=",")
-    return _parsed(line, list(enumerate(_cells(line, row), 1)))
+    return _parsed(place, list(enumerate(_cells(place, row), 1)))
 
 
-def _chosen_numbers(line: int, row: str, columns: Sequence[int]) -> npt.NDArray[Any]:
-    cells = _cells(line, row)
-    return _parsed(line, [(column + 1, cells[column]) for column in columns])
+def _chosen_numbers(place: str, row: str, columns: Sequence[int]) -> npt.NDArray[Any]:
+    cells = _cells(place, row)
+    return _parsed(place, [(column + 1, cells[column]) for column in columns])
 
 
-def _parsed(line: int, cells: list[tuple[int, str]]) -> npt.NDArray[Any]:
-    values = [_number(line, column, cell) for column, cell in cells]
+def _parsed(place: str, cells: list[tuple[int, str]]) -> npt.NDArray[Any]:
+    values = [_number(place, column, cell) for column, cell in cells]
     whole = all(isinstance(value, int) for value in values)
     if not whole:
-        _refuse_inexact(line, values)
+        _refuse_inexact(place, values)
     return np.array(values, np.uint64 if whole else np.float64)
 
 
-def _number(line: int, column: int, cell: str) -> int | float:
-    place = f"line {line}, column {column}"
+def _number(place: str, column: int, cell: str) -> int | float:
+    place = f"{place}, column {column}"
     value: int | float
     if _INTEGER.fullmatch(cell) and len(cell) < 40:
         value = int(cell)
@@ -219,11 +238,11 @@ def _plain(cell: str) -> list[Part]:
     return []
 
 
-def _refuse_inexact(line: int, values: Sequence[int | float]) -> None:
+def _refuse_inexact(place: str, values: Sequence[int | float]) -> None:
     """Refuses integers that float64 cannot hold exactly."""
     for column, value in enumerate(values, 1):
         if isinstance(value, int) and int(float(value)) != value:
             raise LoadError(
-                f"line {line}, column {column}: the load is {value}; among floats, an integer "
+                f"{place}, column {column}: the load is {value}; among floats, an integer "
                 "must be exact as a float64"
             )

@@ -13,8 +13,9 @@ use crate::over_time::state::EMPTY;
 /// Gives each of these empty slots an expert that its GPU lacks. Experts without a replica get one,
 /// and the other slots are given by Adams' method on `expected` loads; then the expert with the
 /// heaviest replicas goes first, each replica to the GPU with room whose potential grows least (LPT
-/// for vectors). Ties: the lower index wins. What other slots hold stays, but for experts that make
-/// room where all GPUs with room hold the next expert already.
+/// for vectors). Where all GPUs with room hold it already, an expert that came here makes room on
+/// another GPU. If none can, the slot gets the expert with the heaviest replicas that its GPU lacks. Ties:
+/// the lower index wins.
 ///
 /// `room` is in order, and has at least as many slots in each zone as there are experts without a
 /// replica. Takes fleets in which no GPU has more slots than its zone has experts.
@@ -52,11 +53,14 @@ pub(crate) fn complete<const N: usize>(
             .map(|(gpu, room)| Filling::new(fleet, gpu, take(room), slots, &shares))
             .collect();
         spread(&mut gpus, &shares, &order, slots);
-        // Slots that stay where all GPUs with room have the heaviest experts.
         for gpu in &mut gpus {
             while gpu.has_room() {
-                let lacks = |&&expert: &&u16| !gpu.holds(expert, slots);
-                let Some(&expert) = experts.iter().find(lacks) else { break };
+                let lacking = experts.iter().copied().filter(|&expert| !gpu.holds(expert, slots));
+                let loaded = lacking.map(|expert| {
+                    let replicas = slots.iter().filter(|&&held| held == expert).count() as u32;
+                    Loaded { load: expected[expert as usize], replicas, expert }
+                });
+                let Some(Loaded { expert, .. }) = loaded.max() else { break };
                 gpu.push(expert, &shares[expert as usize], slots);
             }
         }
@@ -174,8 +178,9 @@ struct Filling<'a, const N: usize> {
     fleet: &'a Fleet,
     gpu: usize,
     slots: Range<usize>,
-    /// Its slots that are to be filled, the next one last.
+    /// Its slots that are to be filled, the next one last, and those that have been.
     room: Vec<usize>,
+    filled: Vec<usize>,
     load: Cells<N>,
     potential: u64,
 }
@@ -189,9 +194,12 @@ impl<'f, const N: usize> Filling<'f, N> {
         shares: &[Cells<N>],
     ) -> Self {
         let slots = fleet.slots(gpu);
-        let mut gpu = Self { fleet, gpu, slots, room, load: [0; N], potential: 0 };
-        let loads = gpu.held(placed).map(|(_, expert)| &shares[expert as usize]);
-        gpu.set_load(loads.fold([0; N], |load, share| plus(&load, share)));
+        let held = placed[slots.clone()].iter().filter(|&&expert| expert != EMPTY);
+        let loads = held.map(|&expert| &shares[expert as usize]);
+        let load = loads.fold([0; N], |load, share| plus(&load, share));
+        let filled = Vec::new();
+        let mut gpu = Self { fleet, gpu, slots, room, filled, load, potential: 0 };
+        gpu.set_load(load);
         gpu
     }
 
@@ -203,12 +211,6 @@ impl<'f, const N: usize> Filling<'f, N> {
         self.potential_of(&plus(&self.load, share)) - self.potential
     }
 
-    /// Slots with their experts.
-    fn held<'a>(&self, slots: &'a [u16]) -> impl Iterator<Item = (usize, u16)> + use<'a, N> {
-        let held = self.slots.clone().map(|slot| (slot, slots[slot]));
-        held.filter(|&(_, expert)| expert != EMPTY)
-    }
-
     fn holds(&self, expert: u16, slots: &[u16]) -> bool {
         slots[self.slots.clone()].contains(&expert)
     }
@@ -216,6 +218,7 @@ impl<'f, const N: usize> Filling<'f, N> {
     fn push(&mut self, expert: u16, share: &Cells<N>, slots: &mut [u16]) {
         if let Some(slot) = self.room.pop() {
             slots[slot] = expert;
+            self.filled.push(slot);
             self.set_load(plus(&self.load, share));
         }
     }
@@ -230,9 +233,9 @@ impl<'f, const N: usize> Filling<'f, N> {
     }
 }
 
-/// Every GPU with room holds the expert already: a GPU without it, a slot there of an expert that can
-/// go to a GPU with room, and that GPU. If GPUs have equally many experts when they are full, there is
-/// one, for a full GPU holds more experts than one with room.
+/// Every GPU with room holds the expert already: a GPU without it, a slot that was filled there with an
+/// expert that can go to a GPU with room, and that GPU. On a new plan for equal GPUs there is one, for a
+/// full GPU holds more experts than one with room.
 fn make_room<const N: usize>(
     gpus: &[Filling<'_, N>],
     holders: &[bool],
@@ -241,9 +244,8 @@ fn make_room<const N: usize>(
     let to = gpus.iter().position(Filling::has_room)?;
     let others = (0..gpus.len()).filter(|&gpu| !holders[gpu]);
     let mut found = others.filter_map(|from| {
-        let moved = |&(_, moved): &(usize, u16)| !gpus[to].holds(moved, slots);
-        let (slot, _) = gpus[from].held(slots).find(moved)?;
-        Some((from, slot, to))
+        let moves = |slot: &&usize| !gpus[to].holds(slots[**slot], slots);
+        gpus[from].filled.iter().find(moves).map(|&slot| (from, slot, to))
     });
     found.next()
 }

@@ -277,18 +277,33 @@ fn lost_experts_get_the_slots_that_cost_least() {
         let objective = Objective::<8>::new(&history, &weights, fleet.gpus());
         let unplaced = repair::unplaced(&fleet, &objective, &slots);
         let mut state = State::new(&fleet, &objective, slots.clone(), vec![0; fleet.experts()]);
+        let mut naive = state.clone();
+        for &expert in &unplaced {
+            let after = |slot: usize| {
+                let mut state = naive.clone();
+                state.apply(Move::Reassign(slot as u32, expert));
+                state.load.iter().map(potential_of_any).sum::<u64>()
+            };
+            let slots = (0..fleet.num_slots()).filter(|&slot| naive.can_give(slot));
+            let slot = slots.min_by_key(|&slot| after(slot)).expect("there are enough slots");
+            naive.apply(Move::Reassign(slot as u32, expert));
+        }
         repair::place(&mut state, &unplaced).expect("there are enough slots");
+        assert_eq!(state.slots, naive.slots);
         assert_valid(&fleet, &state.slots);
         assert_eq!(arrivals(&slots, &state.slots, &fleet), unplaced.len());
     }
 }
 
-/// Slots `room` of these, completed for a history in which expert 0 is the heaviest.
-fn completed(fleet: &Fleet, slots: &[u16], room: &[usize]) -> Vec<u16> {
+/// Slots `room` of these, completed for these loads.
+fn completed<const E: usize>(
+    fleet: &Fleet,
+    loads: [u64; E],
+    slots: &[u16],
+    room: &[usize],
+) -> Vec<u16> {
     let mut history = LayerHistory::default();
-    let loads: Vec<u64> =
-        (0..fleet.experts() as u64).map(|expert| 1 << (30 - 4 * expert)).collect();
-    history.observe(&loads, HistoryOptions::default());
+    history.observe(&loads.map(|load| load << 30), HistoryOptions::default());
     let weights = history.planning_weights();
     let objective = Objective::<8>::new(&history, &weights, fleet.gpus());
     let expected = mean_and_deviation(&history, &weights);
@@ -301,23 +316,31 @@ fn completed(fleet: &Fleet, slots: &[u16], room: &[usize]) -> Vec<u16> {
 fn empty_slots_get_what_the_placement_lacks() {
     // Expert 3 has no replica. Expert 0 is the heaviest, and goes where it is not yet.
     let fleet = one_zone(4, vec![0..2, 2..4, 4..6]);
-    assert_eq!(completed(&fleet, &[0, EMPTY, 1, EMPTY, EMPTY, 2], &[1, 3, 4]), [0, 3, 1, 0, 0, 2]);
+    let slots = [0, EMPTY, 1, EMPTY, EMPTY, 2];
+    assert_eq!(completed(&fleet, [400, 30, 2, 1], &slots, &[1, 3, 4]), [0, 3, 1, 0, 0, 2]);
     // Only where there is room: there the expert with the heaviest replicas is 1, for 0 is everywhere.
+    let fleet = one_zone(3, vec![0..2, 2..4, 4..6]);
     let slots = [0, EMPTY, 0, EMPTY, 0, 2];
-    assert_eq!(
-        completed(&one_zone(3, vec![0..2, 2..4, 4..6]), &slots, &[3]),
-        [0, EMPTY, 0, 1, 0, 2]
-    );
+    assert_eq!(completed(&fleet, [40, 3, 1], &slots, &[3]), [0, EMPTY, 0, 1, 0, 2]);
 }
 
 #[test]
-fn an_expert_makes_room_for_one_that_all_gpus_with_room_hold() {
+fn what_has_come_makes_room_for_an_expert_that_all_gpus_with_room_hold() {
+    // Expert 1 comes to GPU 0 first, and gives its slot there to 0, which is on GPU 1 already.
     let fleet = one_zone(3, vec![0..2, 2..4]);
-    assert_eq!(completed(&fleet, &[0, EMPTY, 1, 2], &[1]), [0, 1, 0, 2]);
-    // No expert of GPU 0 can go to GPU 1, for it has the same: GPU 1 gets the lightest.
+    assert_eq!(completed(&fleet, [10, 8, 1], &[2, EMPTY, 0, EMPTY], &[1, 3]), [2, 0, 0, 1]);
+}
+
+#[test]
+fn what_was_there_makes_no_room() {
+    // Expert 0 should have a second replica, but its GPU alone has room: for the heavier of 1 and 2.
+    let fleet = one_zone(3, vec![0..2, 2..4]);
+    assert_eq!(completed(&fleet, [10, 1, 2], &[0, EMPTY, 1, 2], &[1]), [0, 2, 1, 2]);
+    assert_eq!(completed(&fleet, [10, 2, 2], &[0, EMPTY, 1, 2], &[1]), [0, 1, 1, 2]);
+    // The load of 1 is 3, but of each of its replicas 1.5.
     let fleet = one_zone(4, vec![0..3, 3..6, 6..9]);
-    let slots = [1, EMPTY, EMPTY, 1, 0, EMPTY, 3, 0, 2];
-    assert_eq!(completed(&fleet, &slots, &[5]), [1, EMPTY, EMPTY, 1, 0, 2, 3, 0, 2]);
+    let slots = [1, EMPTY, EMPTY, 0, 3, EMPTY, 1, 0, 2];
+    assert_eq!(completed(&fleet, [30, 3, 2, 9], &slots, &[5])[5], 2);
 }
 
 #[test]

@@ -459,7 +459,7 @@ class Fleet:
 
 
 def complete(history: History, fleet: Fleet, slots: list[int], room: list[int]) -> list[int]:
-    """Experts for empty slots: Adams' method, then LPT for vectors."""
+    """Experts for the slots in ``room``, which are empty: Adams' method, then LPT for vectors."""
     slots = list(slots)
     expected = expected_loads(history)
     for zone in range(fleet.nodes):
@@ -483,8 +483,14 @@ def complete(history: History, fleet: Fleet, slots: list[int], room: list[int]) 
             expert = _heaviest(order, expected, replicas)
             order.remove(expert)
             for _ in range(replicas[expert] - placed[expert]):
-                _place(expert, fleet, gpus, slots, free, shares)
-        assert not free
+                if not _place(expert, fleet, gpus, slots, free, shares, room):
+                    break
+        for slot in list(free):
+            gpu = slot // fleet.per_gpu
+            here = slots[gpu * fleet.per_gpu : (gpu + 1) * fleet.per_gpu]
+            lacking = [expert for expert in experts if expert not in here]
+            counts = [slots.count(expert) for expert in range(len(expected))]
+            slots[slot] = _heaviest(lacking, expected, counts)
     return slots
 
 
@@ -495,8 +501,9 @@ def _place(
     slots: list[int],
     free: list[int],
     shares: list[list[int]],
-) -> None:
-    """A replica where the potential grows least; else another expert makes room."""
+    own: list[int],
+) -> bool:
+    """A replica where the potential grows least; else an expert in an own slot makes room, or none."""
 
     def held(gpu: int) -> list[int]:
         here = slots[gpu * fleet.per_gpu : (gpu + 1) * fleet.per_gpu]
@@ -507,25 +514,29 @@ def _place(
         columns = zip(zeros, *(shares[expert] for expert in experts), strict=True)
         return potential_of_any([sum(column) for column in columns])
 
-    def room(gpu: int) -> list[int]:
+    def room_of(gpu: int) -> list[int]:
         return [slot for slot in free if slot // fleet.per_gpu == gpu]
 
-    open_gpus = [gpu for gpu in gpus if room(gpu)]
+    open_gpus = [gpu for gpu in gpus if room_of(gpu)]
     fits = [gpu for gpu in open_gpus if expert not in held(gpu)]
     if fits:
         gpu = min(fits, key=lambda g: (load([*held(g), expert]) - load(held(g)), g))
-        slots[room(gpu)[0]] = expert
+        slots[room_of(gpu)[0]] = expert
     else:
         gpu = open_gpus[0]
-        slot = next(
+        movable = [
             slot
-            for other in gpus
-            if expert not in held(other)
-            for slot in range(other * fleet.per_gpu, (other + 1) * fleet.per_gpu)
-            if slots[slot] != EMPTY and slots[slot] not in held(gpu)
-        )
-        slots[room(gpu)[0]], slots[slot] = slots[slot], expert
-    free.remove(room(gpu)[0])
+            for slot in own
+            if slot not in free
+            and slot // fleet.per_gpu in gpus
+            and expert not in held(slot // fleet.per_gpu)
+            and slots[slot] not in held(gpu)
+        ]
+        if not movable:
+            return False
+        slots[room_of(gpu)[0]], slots[movable[0]] = slots[movable[0]], expert
+    free.remove(room_of(gpu)[0])
+    return True
 
 
 def _heaviest(experts: list[int], expected: list[int], replicas: list[int]) -> int:

@@ -22,6 +22,7 @@ from eplb.engines.ascend import placement
 from eplb.engines.engine import DecodedLoads
 from eplb.engines.json_values import kind_of, whole_number_under
 from eplb.engines.ranks import RANK, json_object, named_in_errors, rank_files, token_counts
+from eplb.engines.slots import loads_of_experts
 from eplb.errors import EplbError, LoadError, Parameter
 from eplb.inputs.names import unknown
 from eplb.storage.csv_text import text_table
@@ -159,7 +160,7 @@ def _matrices(folder: Path, files: list[Path], stage: str, config: _Config) -> D
 
 def _experts(folder: Path, slots: npt.NDArray[Any], config: _Config) -> npt.NDArray[Any]:
     """Loads of experts from loads of slots ``[matrices, layers, slots]``."""
-    matrices, layers, width = slots.shape
+    _, layers, width = slots.shape
     if config.expert_map is None:
         if width != config.num_experts:
             raise LoadError(
@@ -184,10 +185,7 @@ def _experts(folder: Path, slots: npt.NDArray[Any], config: _Config) -> npt.NDAr
         raise LoadError(
             f"{path.name} has {count(most, 'expert')}, but {CONFIG} says {config.num_experts}"
         )
-    loads = np.zeros((matrices, layers, most), slots.dtype)
-    for matrix in range(matrices):
-        np.add.at(loads[matrix], (np.arange(layers)[:, None], phy2log), slots[matrix])
-    return loads[:, :, : config.num_experts]
+    return loads_of_experts(slots, phy2log, most)[:, :, : config.num_experts]
 
 
 def _phy2log(path: Path) -> npt.NDArray[np.int64]:

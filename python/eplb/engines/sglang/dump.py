@@ -8,6 +8,7 @@ directory of the files of all ranks is a dump too.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,11 +50,8 @@ def read(values: Any) -> DecodedLoads:
         return DecodedLoads(values["logical_count"], axes=("experts",))
     passes: dict[int, npt.NDArray[np.uint64]] = {}
     ranks = _add(values, passes)
-    return _decoded(
-        passes,
-        values[_MAP],
-        [f"of {ranks} alone; the directory with the files of all ranks has the sum"],
-    )
+    notes = [f"of {ranks} alone; the directory with the files of all ranks has the sum"]
+    return replace(_decoded(passes, values[_MAP], notes), counted=_counted(values["records"]))
 
 
 def is_folder(folder: Path) -> bool:
@@ -129,6 +127,14 @@ def _add(values: dict[Any, Any], passes: dict[int, npt.NDArray[np.uint64]]) -> s
         ranks.add(record.get("rank"))
     numbers = sorted(rank for rank in ranks if type(rank) is int)
     return f"{'rank' if len(numbers) == 1 else 'ranks'} {', '.join(map(str, numbers[:8]))}"
+
+
+def _counted(records: list[dict[Any, Any]]) -> frozenset[tuple[int, int]]:
+    """The rank and the forward pass of each record that says them."""
+    said = ((record.get("rank"), record.get("forward_pass_id")) for record in records)
+    return frozenset(
+        (rank, number) for rank, number in said if type(rank) is int and type(number) is int
+    )
 
 
 def _is_stat(values: dict[Any, Any]) -> bool:

@@ -23,31 +23,47 @@ _ANYWAY: list[Part] = ["give ", Parameter("trust", "True"), " if these are loads
 def refuse_expert_ids(array: npt.NDArray[Any]) -> None:
     """Refuses what looks like a placement, or like the experts of tokens.
 
+    Args:
+        array: as for :func:`what_else`.
+
+    Raises:
+        LoadError: it looks like one of these.
+    """
+    words = what_else(array)
+    if words is not None:
+        raise LoadError(words, hint=_ANYWAY)
+
+
+def what_else(array: npt.NDArray[Any]) -> str | None:
+    """What an array may be instead of loads, if it looks like it.
+
     - A placement ``[layers, P]``: each row has every number from 0 to a last one.
     - Ids ``[..., tokens, top_k]``: many short rows of small numbers, without duplicates.
 
     Args:
         array: ``[layers, experts]`` or ``[windows, layers, experts]``, not negative.
-
-    Raises:
-        LoadError: it looks like one of these.
     """
     if array.dtype.kind not in "iu" and (array != np.floor(array)).any():
-        return
+        return None
     rows = np.sort(array.reshape(-1, array.shape[-1]), axis=1)
     if _is_placement(rows):
-        raise LoadError(
+        return (
             f"each row has every number from 0 to {rows[0, -1]}; is this a placement (expert numbers "
-            "by slot)? Expected loads [layers, experts]",
-            hint=_ANYWAY,
+            "by slot)? Expected loads [layers, experts]"
         )
     if _is_ids(rows):
-        raise LoadError(
+        return (
             f"none of its {len(rows)} rows of {rows.shape[1]} has a number twice, and none is above "
             f"{rows[:, -1].max()}; are these the experts of each token? Expected counts of tokens "
-            "[layers, experts]",
-            hint=_ANYWAY,
+            "[layers, experts]"
         )
+    return None
+
+
+def may_be_ids(row: npt.NDArray[Any]) -> bool:
+    """Whether one row of an array has only numbers that :func:`what_else` looks for: quickly."""
+    most = _MOST_EXPERTS if len(row) <= _MOST_TOP_K else len(row)
+    return bool(row.max() < most)
 
 
 def _is_placement(rows: npt.NDArray[Any]) -> bool:

@@ -1,0 +1,76 @@
+"""Loads that Python gives, not a file: warnings if they are probably something else.
+
+They are those of :mod:`eplb.load_files`, for shapes that no size was stated of. They take microseconds.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb.errors import LoadError, LoadWarning
+from eplb.inputs.plausibility import may_be_ids, what_else
+from eplb.inputs.shape_doubts import LEAST_CELLS, doubt_of_axes, doubt_of_table
+from eplb.inputs.windows import windows_of
+
+if TYPE_CHECKING:
+    from eplb import _core
+
+# What to do if a table is something else, by what it may be.
+_INSTEAD = {
+    "transposed": " load.T turns it",
+    "column": " Leave it out",
+    "slots": " eplb.load_files.read_loads(file, placement=...) reads them as experts",
+    "unknown": "",
+}
+
+
+def check_loads(load: Any, canonical: _core.Loads) -> None:
+    """Warns of valid loads that may be something else: of their axes, their shape, their numbers.
+
+    Tables in a list are windows; an array of three axes may be ``[layers, ranks, slots]``.
+
+    Args:
+        load: as the user gave it.
+        canonical: its canonical loads, or those of a window.
+
+    Raises:
+        LoadError: its axes are others, most probably.
+    """
+    layers, experts = canonical.layers, canonical.experts
+    shape = getattr(load, "shape", ())
+    three = isinstance(shape, tuple) and len(shape) == 3
+    if layers * experts * (len(load) if three else 1) < LEAST_CELLS:
+        return
+    if three:
+        _check_axes(len(load), layers, experts)
+    if (doubt := doubt_of_table(layers, experts)) is not None:
+        _warn(doubt.words + _INSTEAD[doubt.instead])
+    table = windows_of(load)[0]
+    if isinstance(table, np.ndarray) and table.dtype.kind in "iuf" and may_be_ids(table[0]):
+        words = what_else(np.asarray(load))
+        if words is not None:
+            _warn(words)
+
+
+def _check_axes(first: int, second: int, third: int) -> None:
+    doubt = doubt_of_axes(first, second, third)
+    if doubt is None:
+        return
+    windows = "list(load) says that they are windows"
+    slots = f"load.reshape({first}, -1) has a column for each slot"
+    if doubt.strong:
+        raise LoadError(doubt.words, hint=[f"say which: {windows}, {slots}"])
+    _warn(f"{doubt.words}; it is read as windows, layers, experts; {windows}, {slots}")
+
+
+def _warn(words: str) -> None:
+    """A warning at the line that called this package."""
+    from inspect import currentframe
+
+    frame, level = currentframe(), 1
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "eplb":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(words, LoadWarning, stacklevel=level)
