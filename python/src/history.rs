@@ -7,6 +7,7 @@ use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 
 use crate::errors::to_python;
+use crate::transfers::equal_gpus;
 use crate::{Loads, Placement, Table, Topology, table};
 
 /// What is remembered of past windows.
@@ -187,16 +188,16 @@ pub(crate) fn replan(
         options.max_moves_after_shift = limit.into();
     }
     let previous = match &previous {
-        Some(array) => Some((array.as_slice()?.to_vec(), array.shape()[1])),
+        Some(array) => {
+            let cluster = equal_gpus(py, array.shape()[1], previous_gpus)?;
+            Some((array.as_slice()?.to_vec(), cluster))
+        }
         None => None,
     };
     let migration = py.detach(|| {
         let history = history.snapshot();
-        let previous = previous.as_ref().map(|(phy2log, num_slots)| core::Previous {
-            phy2log,
-            num_slots: *num_slots,
-            num_gpus: previous_gpus,
-        });
+        let previous =
+            previous.as_ref().map(|(phy2log, cluster)| core::Previous { phy2log, cluster });
         core::replan(&history, &topology.0, previous, options, threads)
     });
     migration.map(Migration).map_err(|error| to_python(py, &error))

@@ -272,6 +272,8 @@ impl Certificate {
             Ok(core::LayerCertificate {
                 gpu_load: gpu_load[layer * gpus..][..gpus].to_vec(),
                 max_load: max_load[layer],
+                // Plans of Python are for equal GPUs.
+                total_speed: gpus as u64,
                 lower_bound: lower_bound[layer],
                 bound: bound[layer].parse().map_err(unknown)?,
                 bound_without_groups: without_groups[layer],

@@ -2,6 +2,7 @@
 
 use eplb_core as core;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::to_python;
@@ -26,9 +27,10 @@ pub(crate) fn transfers<'py>(
     topology: &Topology,
 ) -> PyResult<Table<'py, i64>> {
     let num_slots = before.shape()[1];
+    let cluster = equal_gpus(py, num_slots, before_gpus)?;
     let (before, after) = (before.as_slice()?.to_vec(), after.as_slice()?.to_vec());
     let list = py.detach(|| {
-        let previous = core::Previous { phy2log: &before, num_slots, num_gpus: before_gpus };
+        let previous = core::Previous { phy2log: &before, cluster: &cluster };
         core::transfers(previous, &after, &topology.0)
     });
     let list = list.map_err(|error| to_python(py, &error))?;
@@ -36,6 +38,21 @@ pub(crate) fn transfers<'py>(
     let wider = per_gpu.max(num_slots / before_gpus);
     let values = list.iter().flat_map(|transfer| row(transfer, wider, per_gpu)).collect();
     PyArray1::from_vec(py, values).reshape([list.len(), COLUMNS])
+}
+
+/// The GPUs of a placement with so many slots, of which each has equally many.
+pub(crate) fn equal_gpus(
+    py: Python<'_>,
+    num_slots: usize,
+    num_gpus: usize,
+) -> PyResult<core::Cluster> {
+    if num_gpus > 0 && !num_slots.is_multiple_of(num_gpus) {
+        let problem = format!("{num_slots} slots are not equally many on {num_gpus} GPUs");
+        return Err(PyValueError::new_err(problem));
+    }
+    let per_gpu = num_slots.checked_div(num_gpus).unwrap_or(0);
+    let cluster = core::Cluster::uniform(num_gpus as u64, per_gpu as u64, 1);
+    cluster.map_err(|error| to_python(py, &error))
 }
 
 fn row(transfer: &core::Transfer, wider: usize, per_gpu: usize) -> [i64; COLUMNS] {

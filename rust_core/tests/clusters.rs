@@ -4,8 +4,8 @@ mod problems;
 
 use eplb_core::{
     Bound, CanonicalLoads, Certificate, Cluster, Gpu, GpuState, HistoryOptions, LayerCertificate,
-    LoadHistory, MigrationOptions, Placement, Policy, Previous, Problem, Topology, Transfer,
-    certify, plan, replan, transfers, verify, verify_structure,
+    LoadHistory, MigrationOptions, MoveLimit, Placement, Policy, Previous, Problem, Topology,
+    Transfer, certify, plan, replan, transfers, verify, verify_structure,
 };
 
 fn gpu(node: u32, slots: u32, speed: u32, state: GpuState) -> Gpu {
@@ -206,4 +206,103 @@ fn check(placement: &Placement, history: &LoadHistory) {
     let certificate = certify(placement, &loads).unwrap();
     verify(placement, &certificate, &loads).unwrap();
     assert!(certificate.layers.iter().all(|layer| layer.max_load >= layer.lower_bound));
+}
+
+/// A history of some windows like each other, of two layers.
+fn history(experts: usize) -> LoadHistory {
+    let mut history = LoadHistory::new(2, experts, HistoryOptions::default()).unwrap();
+    for seed in 0..4 {
+        history.observe(&loads(2, experts, seed), 1).unwrap();
+    }
+    history
+}
+
+fn with_state(cluster: &Cluster, one: usize, state: GpuState) -> Cluster {
+    let mut gpus = cluster.gpus().to_vec();
+    gpus[one].state = state;
+    Cluster::new(gpus).unwrap()
+}
+
+/// Each GPU is lost or drained in turn. What has no other replica is copied, and nothing else if moves
+/// are not allowed.
+#[test]
+fn a_lost_gpu_costs_the_experts_that_it_held_alone() {
+    let history = history(40);
+    let whole = Cluster::uniform(8, 7, 2).unwrap();
+    let topology = Topology::of_cluster(40, 1, whole.clone()).unwrap();
+    let start = replan(&history, &topology, None, MigrationOptions::default(), 1).unwrap();
+    let previous = Previous { phy2log: start.placement.phy2log(), cluster: &whole };
+    let nothing = MigrationOptions {
+        max_moves: MoveLimit::Number(0),
+        max_moves_after_shift: MoveLimit::Number(0),
+        ..MigrationOptions::default()
+    };
+    let alone = |layer: usize, gpu: usize| {
+        let row = &start.placement.phy2log()[layer * 56..][..56];
+        let count = |expert| row.iter().filter(|&&held| held == expert).count();
+        row[whole.slots_of(gpu)].iter().filter(|&&expert| count(expert) == 1).count() as u64
+    };
+    for lost in 0..8 {
+        for state in [GpuState::Dead, GpuState::Draining] {
+            let next = Topology::of_cluster(40, 1, with_state(&whole, lost, state)).unwrap();
+            let repaired = replan(&history, &next, Some(previous), nothing, 1).unwrap();
+            check(&repaired.placement, &history);
+            for (layer, migration) in repaired.layers.iter().enumerate() {
+                assert_eq!(migration.copies, alone(layer, lost));
+            }
+            let list = transfers(previous, repaired.placement.phy2log(), &next).unwrap();
+            for transfer in list {
+                let source = transfer.source.map(|slot| slot.gpu);
+                let expected = if state == GpuState::Dead { None } else { Some(lost) };
+                assert_eq!(source, expected, "from storage, or from the drained GPU");
+            }
+            let options = MigrationOptions::default();
+            let better = replan(&history, &next, Some(previous), options, 1).unwrap();
+            check(&better.placement, &history);
+            for (better, repaired) in better.layers.iter().zip(&repaired.layers) {
+                assert!(better.objective[1] < repaired.objective[1]);
+            }
+        }
+    }
+}
+
+#[test]
+fn policies_that_plan_equal_gpus_only_say_so() {
+    let cluster = Cluster::new(vec![live(2), live(3)]).unwrap();
+    let topology = Topology::of_cluster(4, 1, cluster).unwrap();
+    for policy in [Policy::DeepSeek, Policy::Adaptive, Policy::Minimax] {
+        let problem = Problem::new(&loads(1, 4, 1), &topology, policy).unwrap();
+        let error = plan(&problem, 1).unwrap_err().to_string();
+        let text = format!(
+            "policy={policy} plans equal GPUs only, all of them in use; try policy=multiwindow"
+        );
+        assert_eq!(error, text);
+    }
+}
+
+#[test]
+fn a_plan_with_an_expert_on_a_gpu_that_is_not_in_use_is_refused() {
+    let cluster = with_state(&Cluster::uniform(3, 2, 1).unwrap(), 1, GpuState::Draining);
+    let topology = Topology::of_cluster(4, 1, cluster).unwrap();
+    assert!(Placement::from_phy2log(&[0, 1, -1, -1, 2, 3], topology.clone()).is_ok());
+    let error = Placement::from_phy2log(&[0, 1, -1, 1, 2, 3], topology).unwrap_err().to_string();
+    assert!(error.contains("has a slot on GPU 1, which is drained"), "{error}");
+}
+
+#[test]
+fn digests_tell_clusters_apart() {
+    let digest = |cluster: Cluster| {
+        let topology = Topology::of_cluster(4, 1, cluster).unwrap();
+        Placement::from_phy2log(&[0, 1, 2, 3, 0, 1], topology).unwrap().digest()
+    };
+    let slow = |speed| gpu(0, 2, speed, GpuState::Live);
+    let digests = [
+        digest(Cluster::uniform(3, 2, 1).unwrap()),
+        digest(Cluster::new(vec![live(2), slow(2), live(2)]).unwrap()),
+        digest(Cluster::new(vec![live(2), live(2), slow(2)]).unwrap()),
+        digest(Cluster::new(vec![live(2), live(1), live(3)]).unwrap()),
+    ];
+    let distinct: std::collections::BTreeSet<_> = digests.iter().collect();
+    assert_eq!(distinct.len(), 4, "{digests:?}");
+    assert_eq!(digest(Cluster::new(vec![slow(5); 3]).unwrap()), digests[0]);
 }

@@ -282,7 +282,8 @@ fn lost_experts_get_the_slots_that_cost_least() {
             let after = |slot: usize| {
                 let mut state = naive.clone();
                 state.apply(Move::Reassign(slot as u32, expert));
-                state.load.iter().map(potential_of_any).sum::<u64>()
+                let potential = |(gpu, load)| fleet.potential_of_any(gpu, load);
+                state.load.iter().enumerate().map(potential).sum::<u64>()
             };
             let slots = (0..fleet.num_slots()).filter(|&slot| naive.can_give(slot));
             let slot = slots.min_by_key(|&slot| after(slot)).expect("there are enough slots");

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::over_time::state::EMPTY;
 use crate::over_time::transfers::transfer::Slot;
-use crate::problem::cluster::Cluster;
+use crate::problem::cluster::{Cluster, GpuState};
 
 /// How far weights travel. The nearest is the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +18,7 @@ pub(super) enum Distance {
 /// GPUs and positions.
 #[derive(Debug)]
 pub(super) struct Layout {
-    /// Slots of each GPU in the old placement, and in the new one.
+    /// Slots of each GPU in the old placement, none if it is dead now, and in the new one.
     old_slots: Vec<Range<usize>>,
     new_slots: Vec<Range<usize>>,
     /// The first cell of each GPU.
@@ -30,11 +30,14 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn new(old: &Cluster, new: &Cluster) -> Self {
-        let slots =
-            |cluster: &Cluster| (0..cluster.num_gpus()).map(|gpu| cluster.slots_of(gpu)).collect();
+        let is_dead =
+            |gpu: usize| new.gpus().get(gpu).is_some_and(|gpu| gpu.state == GpuState::Dead);
+        let old_slots = (0..old.num_gpus())
+            .map(|gpu| if is_dead(gpu) { 0..0 } else { old.slots_of(gpu) })
+            .collect();
         let mut layout = Self {
-            old_slots: slots(old),
-            new_slots: slots(new),
+            old_slots,
+            new_slots: (0..new.num_gpus()).map(|gpu| new.slots_of(gpu)).collect(),
             first: Vec::new(),
             gpu_of: Vec::new(),
             node_of: Vec::new(),

@@ -61,7 +61,7 @@ use crate::problem::topology::Topology;
 /// A source is on the same GPU if possible, otherwise on the same node, otherwise anywhere. Among
 /// equals it is on the GPU that has sent least so far in the list, then on the lowest GPU, then in
 /// the lowest slot. Copies within a GPU do not count as sent. A GPU that is removed is on no node
-/// of `topology`.
+/// of `topology`. What a GPU held that is dead in `topology` is lost: it is no source.
 ///
 /// Time of a layer: O(slots), O(replicas) for each transfer if its expert has that many replicas,
 /// O(n log n) to sort n transfers, and O(buffered steps) for each buffered one. Memory
