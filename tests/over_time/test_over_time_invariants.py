@@ -267,10 +267,7 @@ def test_a_layer_without_load_teaches_nothing() -> None:
         ({"threads": 0}, "threads=0 is too small; expected at least 1"),
         ({"previous": np.zeros((1, 12), np.int64)}, "1 layers; expected 2, as the history has"),
         ({"previous": np.full((2, 12), 8)}, "slot 0: unknown expert 8; expected 0 to 7, or -1"),
-        (
-            {"previous": np.zeros((2, 10), np.int64)},
-            "20 entries; expected whole layers of 10 slots",
-        ),
+        ({"previous": np.zeros((2, 10), np.int64)}, "10 slots are not equally many on 4 GPUs"),
         ({"topology": _core.Topology(9, 12, 1, 1, 4)}, "the history has 8 experts; expected 9"),
         ({"topology": _core.Topology(8, 18, 1, 1, 2)}, "a GPU has 9 slots for 8 experts; expected"),
     ],

@@ -220,5 +220,5 @@ def test_what_does_not_fit_is_refused() -> None:
         _core.transfers(row, 2, as_table([[0, 0, -1, 0]]), topology)
     with pytest.raises(eplb.VerificationError, match="expected 4: 1 layers of 4 slots"):
         _core.transfers(row, 2, as_table([[0, 1, 1, 0]] * 2), topology)
-    with pytest.raises(eplb.VerificationError, match="equally many on 0 GPUs"):
+    with pytest.raises(eplb.TopologyError, match="num_gpus=0 is too small"):
         _core.transfers(row, 0, row, topology)
