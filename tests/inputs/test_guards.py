@@ -52,7 +52,7 @@ DOUBTS = {
     (256, 58): r"256 layers x 58 experts: is the table transposed[?] load\.T turns it",
     (58, 257): "DeepSeek-V3 has 256 experts; is a column the layer's number, or a shared expert",
     (58, 288): r"DeepSeek-V3 has 256 experts; are these slots[?] eplb\.load_files\.read_loads",
-    (30, 100): "no known model has 100 experts",
+    (256, 50): "no known model has 50 experts",
     (2, 58, 257): "58 layers x 257 experts",
     (58, 4, 64): r"also fits the 58 layers of DeepSeek-V3, with 4 x 64 .*; list\(load\) says that",
 }
@@ -85,9 +85,7 @@ def test_what_the_hints_say_works() -> None:
         assert eplb.plan(list(windows), num_gpus=9).num_layers == 30
         assert eplb.plan(loads(58, 32, 8).reshape(58, -1), num_gpus=8).num_experts == 256
         assert eplb.plan(loads(256, 58).T, num_gpus=8).num_layers == 58
-    assert [str(each.message) for each in caught] == [
-        "30 layers x 9 experts: no known model has 9 experts"
-    ]
+    assert caught == []
 
 
 def test_evaluate_warns_too() -> None:
@@ -114,8 +112,8 @@ def test_models_as_they_are_give_no_warning(model: Any) -> None:
         observe([load, load])
 
 
-def test_examples_are_small_enough_for_any_shape() -> None:
-    for shape in ((2, 12), (7, 13), (24, 5, 2), (58, 2, 2)):
+def test_examples_and_experiments_give_no_warning() -> None:
+    for shape in ((2, 12), (7, 13), (24, 5, 2), (58, 2, 2), (30, 100), (24, 12), (256, 4)):
         eplb.plan(loads(*shape), num_gpus=1)
 
 

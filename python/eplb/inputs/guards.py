@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb.errors import LoadError, LoadWarning
+from eplb.inputs.known_models import has_experts
 from eplb.inputs.plausibility import may_be_ids, what_else
 from eplb.inputs.shape_doubts import LEAST_CELLS, doubt_of_axes, doubt_of_table
 from eplb.inputs.windows import windows_of
 
 if TYPE_CHECKING:
     from eplb import _core
+
+# Models have at least so many layers.
+_FEWEST_LAYERS = 16
 
 # What to do if a table is something else, by what it may be.
 _INSTEAD = {
@@ -46,13 +50,22 @@ def check_loads(load: Any, canonical: _core.Loads) -> None:
         return
     if three:
         _check_axes(len(load), layers, experts)
-    if (doubt := doubt_of_table(layers, experts)) is not None:
+    doubt = doubt_of_table(layers, experts)
+    if doubt is not None and (doubt.instead != "unknown" or _may_be_turned(layers, experts)):
         _warn(doubt.words + _INSTEAD[doubt.instead])
     table = windows_of(load)[0]
     if isinstance(table, np.ndarray) and table.dtype.kind in "iuf" and may_be_ids(table[0]):
         words = what_else(np.asarray(load))
         if words is not None:
             _warn(words)
+
+
+def _may_be_turned(layers: int, experts: int) -> bool:
+    """Whether an unusual table has as many layers as a model has experts, and experts like its layers.
+
+    Other unusual numbers are those of an experiment: no reason for a warning.
+    """
+    return has_experts(layers) and experts >= _FEWEST_LAYERS
 
 
 def _check_axes(first: int, second: int, third: int) -> None:
