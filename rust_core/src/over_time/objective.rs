@@ -106,11 +106,6 @@ impl<const N: usize> Objective<N> {
         self.cells.iter().map(|cells| cells.map(|x| (x >> shift) as u32)).collect()
     }
 
-    /// All loads of an expert together.
-    pub(crate) fn total_of(&self, expert: usize) -> u64 {
-        self.cells[expert].iter().sum()
-    }
-
     /// The loads of groups of so many consecutive experts.
     pub(crate) fn sums(&self, group_size: usize) -> Self {
         let sum = |group: &[[u64; N]]| {

@@ -1,82 +1,77 @@
-//! Replicas for experts that have none, before anything is improved, and experts for slots that moves
+//! Room for experts without a replica, before anything is improved, and experts for slots that moves
 //! left empty.
 
-use std::cmp::Reverse;
-
 use crate::over_time::fleet::Fleet;
-use crate::over_time::objective::Objective;
-use crate::over_time::state::{EMPTY, Move, State};
+use crate::over_time::state::{EMPTY, State};
 
-/// The experts without a slot, the heaviest first.
-pub(crate) fn unplaced<const N: usize>(
-    fleet: &Fleet,
-    objective: &Objective<N>,
-    slots: &[u16],
-) -> Vec<u16> {
-    let mut placed = vec![false; fleet.experts()];
-    for &expert in slots {
-        if let Some(placed) = placed.get_mut(expert as usize) {
-            *placed = true;
-        }
-    }
-    let mut unplaced: Vec<u16> =
-        (0..fleet.experts() as u16).filter(|&expert| !placed[expert as usize]).collect();
-    unplaced.sort_by_key(|&expert| Reverse(objective.total_of(expert as usize)));
-    unplaced
-}
-
-/// Those of the unplaced experts in whose zone there are fewer empty slots than unplaced experts.
-pub(crate) fn squeezed<const N: usize>(
-    state: &State<'_, N>,
-    unplaced: &[u16],
-    empty: &[usize],
-) -> Vec<u16> {
-    let mut room = vec![0_i64; state.fleet.num_zones()];
-    for &slot in empty {
-        room[state.fleet.zone_of(state.fleet.gpu_of(slot))] += 1;
-    }
-    let zone_of = |expert: u16| state.zone_of_expert[expert as usize] as usize;
-    for &expert in unplaced {
-        room[zone_of(expert)] -= 1;
-    }
-    unplaced.iter().copied().filter(|&expert| room[zone_of(expert)] < 0).collect()
-}
-
-/// Gives each of these experts the slot that costs the objective least, of the empty ones and those
-/// whose expert keeps a replica. One weight copy each. Ties: the lower slot wins.
+/// The slots to be filled, in order, and all slots with these empty. They are the empty ones if `fill` is
+/// asked for, and at least as many in each zone as it has experts without a replica. If there are too
+/// few, those that are empty but for a second replica come next. Then experts give up replicas: each
+/// time the one whose others get the smallest `expected` load, on the GPU with the largest potential.
+/// Ties: the lower expert, the lower slot.
 ///
-/// Returns an expert for which there is no slot.
-pub(crate) fn place<const N: usize>(state: &mut State<'_, N>, experts: &[u16]) -> Result<(), u16> {
-    for &expert in experts {
-        let zone = state.zone_of_expert[expert as usize] as usize;
-        let slots = state.fleet.zone_slots(zone).filter(|&slot| state.can_give(slot));
-        let slot = slots.min_by_key(|&slot| cost(state, slot, expert)).ok_or(expert)?;
-        state.apply(Move::Reassign(slot as u32, expert));
+/// `empty` is in order, and has no slots of second replicas. Time O(slots + experts) for each replica
+/// that is given up.
+pub(crate) fn make_room<const N: usize>(
+    state: &State<'_, N>,
+    expected: &[u64],
+    empty: &[usize],
+    fill: bool,
+) -> (Vec<u16>, Vec<usize>) {
+    let fleet = state.fleet;
+    let (mut slots, mut replicas) = (state.slots.clone(), state.replicas.clone());
+    let mut room = Vec::new();
+    for zone in 0..fleet.num_zones() {
+        let is_here = |&expert: &usize| state.zone_of_expert[expert] as usize == zone;
+        let experts: Vec<usize> = (0..fleet.experts()).filter(is_here).collect();
+        let unplaced = experts.iter().filter(|&&expert| replicas[expert] == 0).count();
+        let (mut here, doubles): (Vec<usize>, Vec<usize>) = fleet
+            .zone_slots(zone)
+            .filter(|&slot| slots[slot] == EMPTY)
+            .partition(|slot| empty.binary_search(slot).is_ok());
+        let wanted = if fill { unplaced.max(here.len()) } else { unplaced };
+        here.extend(doubles);
+        here.truncate(wanted);
+        while here.len() < wanted {
+            let after =
+                |expert: usize| (u128::from(expected[expert]), u128::from(replicas[expert] - 1));
+            let less = |&a: &usize, &b: &usize| {
+                let ((a, left_a), (b, left_b)) = (after(a), after(b));
+                (a * left_b).cmp(&(b * left_a))
+            };
+            let given = experts.iter().copied().filter(|&expert| replicas[expert] > 1).min_by(less);
+            let Some(expert) = given else { break };
+            let held = fleet.zone_slots(zone).rev().filter(|&slot| slots[slot] == expert as u16);
+            let Some(slot) = held.max_by_key(|&slot| state.potential[fleet.gpu_of(slot)]) else {
+                break;
+            };
+            slots[slot] = EMPTY;
+            replicas[expert] -= 1;
+            here.push(slot);
+        }
+        room.extend(here);
     }
-    Ok(())
+    room.sort_unstable();
+    (slots, room)
 }
 
-/// Gives each slot that moves left empty an expert that its GPU held at the start and lacks now, which
-/// costs nothing: the one of the slot, or the first in order of slots. There is one for every slot, if
-/// the only ones empty at the start were those of second replicas.
+/// Gives each empty slot an expert that its GPU held at the `start`, oftener than now: one that it lacks,
+/// or else a second replica. The slot's own comes first, then the first in order of slots. This costs
+/// nothing, and there is one for every slot that was not empty at the start.
 pub(crate) fn bring_back(slots: &mut [u16], start: &[u16], fleet: &Fleet) {
     for slot in 0..slots.len() {
-        if slots[slot] == EMPTY {
-            let gpu = fleet.slots(fleet.gpu_of(slot));
-            let (held, here) = (&start[gpu.clone()], &slots[gpu]);
-            let lacks = |expert: &&u16| **expert != EMPTY && !here.contains(expert);
-            let expert = [start[slot]].iter().chain(held).find(lacks).copied();
-            slots[slot] = expert.unwrap_or(EMPTY);
+        if slots[slot] != EMPTY {
+            continue;
         }
+        let gpu = fleet.slots(fleet.gpu_of(slot));
+        let (held, here) = (&start[gpu.clone()], &slots[gpu]);
+        let count = |row: &[u16], expert| row.iter().filter(|&&held| held == expert).count();
+        let oftener = |expert| expert != EMPTY && count(held, expert) > count(here, expert);
+        let back = || {
+            let own = std::iter::once(start[slot]);
+            own.chain(held.iter().copied()).filter(|&expert| oftener(expert))
+        };
+        let lacks = back().find(|expert| !here.contains(expert));
+        slots[slot] = lacks.or_else(|| back().next()).unwrap_or(EMPTY);
     }
-}
-
-/// What the objective loses if the slot gets the expert.
-fn cost<const N: usize>(state: &State<'_, N>, slot: usize, expert: u16) -> i128 {
-    let mut cost = 0_i128;
-    state.reassigned(slot, expert, |gpu, load| {
-        let potential = |load| i128::from(state.fleet.potential_of_any(gpu, load));
-        cost += potential(load) - potential(&state.load[gpu]);
-    });
-    cost
 }

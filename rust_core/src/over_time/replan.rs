@@ -44,13 +44,13 @@ pub struct MigrationOptions {
     pub move_price: u32,
     /// The most copies of a layer: 0.2 of the slots by default.
     pub max_moves: MoveLimit,
-    /// The same for a layer whose traffic has shifted, or in which experts had no replica or slots were
-    /// empty: 0.6 of the slots by default.
+    /// The same for a layer whose traffic has shifted, in which experts had no replica, or of which slots
+    /// were filled: 0.6 of the slots by default.
     pub max_moves_after_shift: MoveLimit,
     /// The most copies of all layers, spent where they gain most. By default there is no such limit.
     pub max_copies: Option<u64>,
-    /// Whether slots that would stay empty get an expert, whatever the limits are: engines need one in
-    /// every slot. By default they do.
+    /// Whether empty slots get an expert, whatever the limits are: engines need one in every slot. By
+    /// default they do.
     pub fill: bool,
 }
 
@@ -72,8 +72,8 @@ pub struct LayerMigration {
     /// Slots that get an expert which their GPU did not hold; all of them if there was no previous
     /// placement.
     pub copies: u64,
-    /// The objective on the history, after experts without a replica got one, and at the end. Both
-    /// are in one unit, which is another one for another layer.
+    /// The objective on the history, after experts without a replica got one and empty slots were filled,
+    /// and at the end. Both are in one unit, which is another one for another layer.
     pub objective: [u64; 2],
     /// Whether the newest window was a shift of the traffic.
     pub shifted: bool,
@@ -181,9 +181,12 @@ impl Planned {
         if let Some(previous) = previous {
             previous.align(layer, fleet, &mut slots);
             if slots.contains(&EMPTY) {
-                previous.restore_duplicates(layer, fleet, &mut slots);
+                let mut before = start;
                 if fill {
-                    repair::bring_back(&mut slots, &start, fleet);
+                    previous.restore_duplicates(layer, fleet, &mut before);
+                    repair::bring_back(&mut slots, &before, fleet);
+                } else {
+                    previous.restore_duplicates(layer, fleet, &mut slots);
                 }
             }
         }
@@ -235,32 +238,24 @@ fn update_rows<const N: usize>(
     let objective = Objective::<N>::new(history, &weights, fleet.mean_gpus());
     let held = previous.slots(layer, fleet)?;
     let zone_of_expert = zones_of_experts(layer, &held, fleet)?;
-    let unplaced = repair::unplaced(fleet, &objective, &held);
-    let empty = if options.fill { previous.empty_slots(layer, fleet, &held) } else { Vec::new() };
-    let whole = unplaced.is_empty() && empty.is_empty();
     let mut state = State::new(fleet, &objective, held, zone_of_expert);
-    if !whole {
-        let squeezed = repair::squeezed(&state, &unplaced, &empty);
-        repair::place(&mut state, &squeezed).map_err(|expert| no_room(layer, expert))?;
-        let State { mut slots, zone_of_expert, .. } = state;
-        let room: Vec<usize> = empty.into_iter().filter(|&slot| slots[slot] == EMPTY).collect();
+    let empty = previous.empty_slots(layer, fleet, &state.slots);
+    let lacks = state.replicas.contains(&0) || (options.fill && !empty.is_empty());
+    if lacks {
         let expected = mean_and_deviation(history, &weights);
+        let (mut slots, room) = repair::make_room(&state, &expected, &empty, options.fill);
+        let zone_of_expert = state.zone_of_expert;
         complete(fleet, &objective, &expected, &zone_of_expert, &mut slots, &room);
         // Anew, for the headroom.
         state = State::new(fleet, &objective, slots, zone_of_expert);
     }
     let limit =
-        if history.shifted() || !whole { options.max_moves_after_shift } else { options.max_moves };
+        if history.shifted() || lacks { options.max_moves_after_shift } else { options.max_moves };
     let limits = Limits { copies: limit.copies(fleet.num_slots()), price: options.move_price };
     let (start, total) = (state.slots.clone(), state.total());
     let mut finder = Screen::new(&state);
     let steps = improve(&mut state, &mut finder, limits);
     Ok(Planned { start, objective: total, steps })
-}
-
-fn no_room(layer: usize, expert: u16) -> Error {
-    let problem = format!("there is no slot for expert {expert}");
-    error::previous(Place::layer(layer), problem, "as many slots as experts".to_owned())
 }
 
 /// Shortens the lists of steps, which must be made in order, to so many copies in all: of the next

@@ -265,35 +265,63 @@ fn estimates_find_almost_what_the_exact_search_finds() {
 }
 
 #[test]
-fn lost_experts_get_the_slots_that_cost_least() {
+fn lost_experts_get_a_slot_each() {
     let mut stream = SplitMix64(4);
-    for _ in 0..100 {
+    for round in 0..200 {
         let fleet = fleet(&mut stream);
         let history = history(&mut stream, fleet.experts());
         let mut slots = start(&fleet, &history).slots;
         let lost = stream.below(fleet.gpus() as u64) as usize;
-        slots[fleet.slots(lost)].fill(EMPTY);
-        let weights = history.planning_weights();
-        let objective = Objective::<8>::new(&history, &weights, fleet.gpus());
-        let unplaced = repair::unplaced(&fleet, &objective, &slots);
-        let mut state = State::new(&fleet, &objective, slots.clone(), vec![0; fleet.experts()]);
-        let mut naive = state.clone();
-        for &expert in &unplaced {
-            let after = |slot: usize| {
-                let mut state = naive.clone();
-                state.apply(Move::Reassign(slot as u32, expert));
-                let potential = |(gpu, load)| fleet.potential_of_any(gpu, load);
-                state.load.iter().enumerate().map(potential).sum::<u64>()
-            };
-            let slots = (0..fleet.num_slots()).filter(|&slot| naive.can_give(slot));
-            let slot = slots.min_by_key(|&slot| after(slot)).expect("there are enough slots");
-            naive.apply(Move::Reassign(slot as u32, expert));
+        for slot in fleet.slots(lost) {
+            slots[slot] = EMPTY;
         }
-        repair::place(&mut state, &unplaced).expect("there are enough slots");
-        assert_eq!(state.slots, naive.slots);
-        assert_valid(&fleet, &state.slots);
-        assert_eq!(arrivals(&slots, &state.slots, &fleet), unplaced.len());
+        let weights = history.planning_weights();
+        let objective = Objective::<8>::new(&history, &weights, fleet.mean_gpus());
+        let expected = mean_and_deviation(&history, &weights);
+        let zones = vec![0; fleet.experts()];
+        let state = State::new(&fleet, &objective, slots.clone(), zones.clone());
+        let unplaced = state.replicas.iter().filter(|&&count| count == 0).count();
+        // All slots of the lost GPU, or none, or some of them.
+        let empty: Vec<usize> = match round % 3 {
+            0 => fleet.slots(lost).collect(),
+            1 => Vec::new(),
+            _ => fleet.slots(lost).step_by(2).collect(),
+        };
+        let fill = round % 2 == 0;
+        let (mut after, room) = repair::make_room(&state, &expected, &empty, fill);
+        assert_eq!(room.len(), if fill { unplaced.max(empty.len()) } else { unplaced });
+        complete(&fleet, &objective, &expected, &zones, &mut after, &room);
+        assert_valid(&fleet, &after);
+        assert!(room.iter().all(|&slot| after[slot] != EMPTY));
+        assert!(arrivals(&slots, &after, &fleet) >= unplaced);
     }
+}
+
+#[test]
+fn replicas_that_are_worth_least_are_given_up() {
+    let fleet = one_zone(5, vec![0..3, 3..6]);
+    let history = LayerHistory::of_equal_loads(5);
+    let objective = Objective::<4>::new(&history, &[ONE], 2);
+    let room = |slots: [u16; 6], expected: [u64; 5], empty: &[usize], fill| {
+        let state = State::new(&fleet, &objective, slots.to_vec(), vec![0; 5]);
+        repair::make_room(&state, &expected, empty, fill)
+    };
+    // The lighter of 0 and 2, in the first slot of GPUs with equal load.
+    let slots = [0, 1, 2, 0, 2, 3];
+    assert_eq!(room(slots, [9, 1, 8, 1, 1], &[], true), (vec![0, 1, EMPTY, 0, 2, 3], vec![2]));
+    assert_eq!(room(slots, [8, 1, 9, 1, 1], &[], true), (vec![EMPTY, 1, 2, 0, 2, 3], vec![0]));
+    // On the GPU with more load.
+    let slots = [0, 2, EMPTY, 0, 1, 2];
+    assert_eq!(
+        room(slots, [9, 1, 8, 1, 1], &[2], true),
+        (vec![0, 2, EMPTY, 0, 1, EMPTY], vec![2, 5])
+    );
+    // First what is empty, then what is empty but for a second replica.
+    let slots = [0, 1, EMPTY, EMPTY, 2, 3];
+    assert_eq!(room(slots, [1; 5], &[3], false), (slots.to_vec(), vec![3]));
+    assert_eq!(room(slots, [1; 5], &[2, 3], false), (slots.to_vec(), vec![2]));
+    assert_eq!(room(slots, [1; 5], &[2, 3], true), (slots.to_vec(), vec![2, 3]));
+    assert_eq!(room([0, 1, EMPTY, 2, 1, EMPTY], [1; 5], &[5], true).1, [2, 5]);
 }
 
 /// Slots `room` of these, completed for these loads.
@@ -356,20 +384,9 @@ fn slots_that_moves_left_empty_get_back_what_their_gpu_held() {
     // Another one, if the slot's own has another slot of the GPU.
     assert_eq!(back([0, EMPTY, 1, 3, 4, 2], [0, 1, 2, 3, 4, EMPTY]), [0, 2, 1, 3, 4, 2]);
     assert_eq!(back([0, 1, 2, 3, 4, EMPTY], [0, 1, 2, 3, 4, EMPTY]), [0, 1, 2, 3, 4, EMPTY]);
-}
-
-#[test]
-fn experts_are_squeezed_in_where_empty_slots_are_too_few() {
-    let fleet = Fleet::from_ranges(8, 2, vec![0..5, 5..10], vec![0..1, 1..2]);
-    let history = LayerHistory::of_equal_loads(8);
-    let objective = Objective::<4>::new(&history, &[ONE], 2);
-    let slots = vec![0, 1, 0, EMPTY, EMPTY, 4, 5, 6, EMPTY, 4];
-    let state = State::new(&fleet, &objective, slots, vec![0, 0, 0, 0, 1, 1, 1, 1]);
-    let squeezed = |unplaced: &[u16], empty: &[usize]| repair::squeezed(&state, unplaced, empty);
-    assert_eq!(squeezed(&[2, 3, 7], &[3, 4, 8]), [0; 0]);
-    assert_eq!(squeezed(&[2, 3, 7], &[3, 8]), [2, 3]);
-    assert_eq!(squeezed(&[2, 3, 7], &[3, 4]), [7]);
-    assert_eq!(squeezed(&[2, 3, 7], &[]), [2, 3, 7]);
+    // What it held twice, last.
+    assert_eq!(back([0, EMPTY, 1, 3, EMPTY, EMPTY], [0, 0, 1, 3, 3, 4]), [0, 0, 1, 3, 4, 3]);
+    assert_eq!(back([EMPTY, 0, EMPTY, 3, 4, 5], [1, 0, 1, 3, 4, 5]), [1, 0, 1, 3, 4, 5]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ It says what the core computes, number for number, and takes no care of time. Li
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
 from itertools import chain, combinations
 from math import isqrt
@@ -560,20 +561,35 @@ def cold(history: History, num_slots: int, gpus: int) -> list[int]:
     return search(state, 4 * num_slots, COLD_PRICE)[0].slots
 
 
-def repair(state: State, cells: list[list[int]], experts: list[int]) -> State:
-    """A replica for each expert without one, the heaviest first."""
-    for expert in sorted(experts, key=lambda e: (-sum(cells[e]), e)):
-        slots = [
-            slot
-            for slot in range(len(state.slots))
-            if state.can_give(slot) and state.zone(state.gpu(slot)) == state.zones[expert]
-        ]
-
-        def cost(slot: int, state: State = state, expert: int = expert) -> int:
-            return sum(map(potential_of_any, state.after(Move(True, slot, expert)).loads()))
-
-        state = state.after(Move(True, min(slots, key=lambda slot: (cost(slot), slot)), expert))
-    return state
+def make_room(
+    state: State, expected: list[int], empty: list[int], *, fill: bool
+) -> tuple[list[int], list[int]]:
+    """Slots in which each expert without a replica finds one, and those to be filled."""
+    slots, replicas = list(state.slots), list(state.replicas)
+    room: list[int] = []
+    for zone in range(state.nodes):
+        experts = [expert for expert in range(len(replicas)) if state.zones[expert] == zone]
+        unplaced = sum(replicas[expert] == 0 for expert in experts)
+        inside = [s for s in range(len(slots)) if state.zone(state.gpu(s)) == zone]
+        here = [slot for slot in inside if slot in empty]
+        wanted = max(unplaced, len(here)) if fill else unplaced
+        here += [slot for slot in inside if slots[slot] == EMPTY and slot not in empty]
+        here = here[:wanted]
+        while len(here) < wanted:
+            expert = min(
+                (expert for expert in experts if replicas[expert] > 1),
+                key=lambda expert: Fraction(expected[expert], replicas[expert] - 1),
+            )
+            potentials = [potential(load) for load in state.loads()]
+            slot = max(
+                (slot for slot in inside if slots[slot] == expert),
+                key=lambda slot: (potentials[state.gpu(slot)], -slot),
+            )
+            slots[slot] = EMPTY
+            replicas[expert] -= 1
+            here.append(slot)
+        room += here
+    return slots, sorted(room)
 
 
 def present(previous: list[int], gpus: int, new_gpus: int, per_gpu: int) -> list[int]:
@@ -612,18 +628,11 @@ def warm(
     fleet = Fleet(gpus, len(slots) // gpus, zones, nodes)
     cells = wholes(history, gpus)
     state = State(cells, slots, gpus, zones, nodes)
-    unplaced = [expert for expert in range(experts) if expert not in slots]
-    room = [slot for slot, expert in enumerate(slots) if expert == EMPTY and fill]
-    changed = bool(unplaced or room)
+    empty = [slot for slot, expert in enumerate(slots) if expert == EMPTY]
+    changed = 0 in state.replicas or bool(empty and fill)
     if changed:
-        squeezed = []
-        for zone in range(nodes):
-            here = [expert for expert in unplaced if zones[expert] == zone]
-            if len(here) > sum(state.zone(state.gpu(slot)) == zone for slot in room):
-                squeezed += here
-        state = repair(state, cells, squeezed)
-        room = [slot for slot in room if state.slots[slot] == EMPTY]
-        slots = complete(history, fleet, state.slots, room)
+        slots, room = make_room(state, expected_loads(history), empty, fill=fill)
+        slots = complete(history, fleet, slots, room)
         state = State(cells, slots, gpus, zones, nodes)
     limit = copies[1] if history.shifted or changed else copies[0]
     return search(state, limit, price)
