@@ -723,9 +723,39 @@ def test_long_tables_are_not_larger_than_they_say(
     text = "layer,expert,count\n0,0,1\n1,99,1"
     monkeypatch.setattr("eplb.limits.MAX_LOADS", 200)
     assert read_loads(written(tmp_path, "a.csv", text)).table.shape == (2, 100)
-    assert "of which some are there 2 times; at most 200" in refusal(
-        tmp_path, "a.csv", text + "\n0,0,1"
+    assert read_loads(written(tmp_path, "a.csv", text + "\n0,0,1")).table[0, 0] == 2
+    assert "a table of 202 loads; at most 200" in refusal(
+        tmp_path, "a.csv", text.replace("99", "100")
     )
+
+
+def test_one_cell_of_a_trace_many_times(tmp_path: Path) -> None:
+    """The table is as large as its cells, however often one is there."""
+    rows = "".join(f"{token},{token % 61},{token % 383}\n" for token in range(20_000))
+    rows += "".join(f"{token},0,383\n" for token in range(20_000, 30_000))
+    read = read_loads(written(tmp_path, "a.csv", "token_id,layer,expert\n" + rows))
+    assert read.table.shape == (61, 384)
+    assert (read.table[0, 383], read.table.sum()) == (10_000, 30_000)
+
+
+@pytest.mark.parametrize("total", ["total", "tokens", "load"])
+def test_a_total_beside_columns_of_layers_is_left_out(tmp_path: Path, total: str) -> None:
+    text = f"expert,layer_0,layer_1,{total}\n0,1,2,3\n1,3,4,7\n2,5,4,9\n"
+    read = read_loads(written(tmp_path, "a.csv", text))
+    assert read.table.tolist() == [[1, 3, 5], [2, 4, 4]]
+    assert f"columns left out: '{total}'" in read.notes
+
+
+def test_a_key_that_is_a_number_beside_records(tmp_path: Path) -> None:
+    columns = {
+        "layer": [0, 0, 1, 1],
+        "expert": [0, 1, 0, 1],
+        "count": [1, 2, 3, 4],
+        3: [5, 6, 7, 8],
+    }
+    torch.save(columns, tmp_path / "a.pt")
+    read = read_loads(tmp_path / "a.pt")
+    assert read.table.tolist() == [[1, 2], [3, 4]]
 
 
 @given(data())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -179,17 +180,25 @@ def _long(table: TextTable, labels: dict[str, int], key: str | None) -> Columns:
             "it has no column of loads; expected for example layer,expert,count",
             hint=["if each row is one token, add a column token_id: the rows are counted"],
         )
+    for group in numbered(header, free):
+        unit = "layer" if group.unit in ("number", "l") else group.unit
+        if unit not in ("layer", "rank", "window") or unit in labels:
+            continue
+        if group.columns[0] in candidates or _is_total(table, candidates[0], group.columns):
+            return Columns(header, labels, group.columns, group._replace(unit=unit))
     if len(candidates) == 1:
         return Columns(header, labels, (candidates[0],))
-    for group in numbered(header, candidates):
-        unit = "layer" if group.unit in ("number", "l") else group.unit
-        if unit in ("layer", "rank", "window") and unit not in labels:
-            return Columns(header, labels, group.columns, group._replace(unit=unit))
     shown = Columns(header, labels, ()).shown(candidates)
     raise LoadError(
         f"several of its columns may be the loads: {shown}",
         hint=["choose one with ", Parameter("key")],
     )
+
+
+def _is_total(table: TextTable, column: int, others: Sequence[int]) -> bool:
+    """Whether a column is the sum of others in each row."""
+    rows = table.numbers([column, *others]).tolist()
+    return all(math.isclose(row[0], math.fsum(row[1:]), rel_tol=1e-9) for row in rows)
 
 
 def _counts_rows(cells: Sequence[str]) -> bool:

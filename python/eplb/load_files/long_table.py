@@ -9,7 +9,6 @@ import numpy as np
 
 from eplb import limits
 from eplb.errors import LoadError
-from eplb.inputs.windows import sum_of_windows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -119,15 +118,46 @@ def _rows(
 
 def _summed(loads: npt.NDArray[Any], places: npt.NDArray[np.int64], size: int) -> npt.NDArray[Any]:
     """The sum of the rows of loads that have the same place: ``[size, columns]``."""
+    width = loads.shape[1]
+    if size * width > limits.MAX_LOADS:
+        raise LoadError(
+            f"it is a table of {size * width} loads; at most {limits.MAX_LOADS} loads are read"
+        )
     order = np.argsort(places, kind="stable")
     ordered = places[order]
-    time = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)  # from the first of a place
-    times, width = int(time.max()) + 1, loads.shape[1]
-    if times * size * width > limits.MAX_LOADS:
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    table = np.zeros((size, width), loads.dtype)
+    sums = _sums_of_floats if loads.dtype.kind == "f" else _sums_of_integers
+    table[ordered[starts]] = sums(loads[order], starts)
+    return table
+
+
+def _sums_of_integers(
+    loads: npt.NDArray[np.uint64], starts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint64]:
+    """The sums of the rows from each start to the next: of their halves, which cannot overflow."""
+    half, mask = np.uint64(32), np.uint64(2**32 - 1)
+    lower = np.add.reduceat(loads & mask, starts, axis=0)
+    upper = np.add.reduceat(loads >> half, starts, axis=0) + (lower >> half)
+    if (too_large := upper > mask).any():
+        at = np.unravel_index(int(too_large.argmax()), upper.shape)
+        total = (int(upper[at]) << 32) + int(lower[at] & mask)
         raise LoadError(
-            f"it is a table of {size * width} loads, of which some are there {times} times; at most "
-            f"{limits.MAX_LOADS} loads are read"
+            f"the rows of one layer and expert sum to {total}; expected at most 2**64 - 1"
         )
-    stack = np.zeros((times, size, width), loads.dtype)
-    stack[time, ordered] = loads[order]
-    return stack[0] if times == 1 else sum_of_windows(stack)
+    sums: npt.NDArray[np.uint64] = (upper << half) | (lower & mask)
+    return sums
+
+
+def _sums_of_floats(
+    loads: npt.NDArray[np.float64], starts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """The float64 nearest to each exact sum."""
+    sums = loads[starts]
+    ends = np.append(starts[1:], len(loads))
+    for at in np.flatnonzero(ends - starts > 1):
+        try:
+            sums[at] = [math.fsum(column) for column in loads[starts[at] : ends[at]].T.tolist()]
+        except OverflowError:
+            raise LoadError("the rows of one layer and expert sum to more than a float64") from None
+    return sums

@@ -62,7 +62,7 @@ def record_table(
     first = records[0]
     names = [name for name in first if not isinstance(first[name], list)]
     wide = _list_of_loads(first, names, key)
-    header = tuple(names)
+    header = tuple(map(str, names))
     if wide is not None:
         unit = "slot" if "physical" in wide or "slot" in wide else "expert"
         header += tuple(f"{unit}_{number}" for number in range(len(first[wide])))
