@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import eplb
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from eplb import LoadError, LoadWarning, cli
@@ -98,7 +99,9 @@ def test_evaluate_warns_too() -> None:
 
 def test_a_placement_in_the_place_of_loads_is_warned_of() -> None:
     placement = eplb.plan(loads(58, 256), num_gpus=32).phy2log
-    for table in (placement, placement.astype(np.float64)):
+    frame = pd.DataFrame(placement)
+    tables = (placement, placement.astype(np.float64), placement.tolist(), torch.tensor(placement))
+    for table in (*tables, frame, [placement, placement]):
         with pytest.warns(LoadWarning, match="is this a placement"):
             eplb.plan(table, num_gpus=32)
 

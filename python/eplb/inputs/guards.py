@@ -1,6 +1,7 @@
 """Loads that Python gives, not a file: warnings if they are probably something else.
 
-They are those of :mod:`eplb.load_files`, for shapes that no size was stated of. They take microseconds.
+They are like those of :mod:`eplb.load_files`, for shapes that no size was stated of. They take microseconds,
+and more only where the first row has small numbers alone.
 """
 
 from __future__ import annotations
@@ -8,10 +9,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from eplb.errors import LoadError, LoadWarning
 from eplb.inputs.known_models import has_experts
+from eplb.inputs.loads import as_array
 from eplb.inputs.plausibility import may_be_ids, what_else
 from eplb.inputs.shape_doubts import LEAST_CELLS, doubt_of_axes, doubt_of_table
 from eplb.inputs.windows import windows_of
@@ -53,9 +53,9 @@ def check_loads(load: Any, canonical: _core.Loads) -> None:
     doubt = doubt_of_table(layers, experts)
     if doubt is not None and (doubt.instead != "unknown" or _may_be_turned(layers, experts)):
         _warn(doubt.words + _INSTEAD[doubt.instead])
-    table = windows_of(load)[0]
-    if isinstance(table, np.ndarray) and table.dtype.kind in "iuf" and may_be_ids(table[0]):
-        words = what_else(np.asarray(load))
+    table, bits_of = as_array(windows_of(load)[0])
+    if bits_of is None and may_be_ids(table[0]):
+        words = what_else(table)
         if words is not None:
             _warn(words)
 
