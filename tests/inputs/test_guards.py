@@ -97,6 +97,18 @@ def test_evaluate_warns_too() -> None:
         evaluate(loads(256, 58))
 
 
+def test_a_row_of_totals_is_warned_of(tmp_path: Path) -> None:
+    load = loads(58, 256)
+    total = np.vstack([load, load.sum(axis=0)])
+    for table in (total, total.astype(float), total.tolist(), torch.tensor(total)):
+        with pytest.warns(LoadWarning, match="its last row is the sum of the 58 others"):
+            eplb.plan(table, num_gpus=8)
+    np.save(tmp_path / "a.npy", total)
+    with pytest.raises(LoadError, match=r"sum of the 58 others; .*leave it out; or give trust"):
+        read_loads(tmp_path / "a.npy")
+    assert read_loads(tmp_path / "a.npy", trust=True).table.shape == (59, 256)
+
+
 def test_a_placement_in_the_place_of_loads_is_warned_of() -> None:
     placement = eplb.plan(loads(58, 256), num_gpus=32).phy2log
     frame = pd.DataFrame(placement)

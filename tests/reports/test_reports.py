@@ -254,7 +254,9 @@ PLANNED: dict[str, Planned] = {
         "times_dates.csv --redundant 4", TWICE, ("48 rows .* 2 x 3 x 8", "windows by column 'time'")
     ),
     "times are windows, a column for each expert": Planned(
-        "wide_times.csv --redundant 4", TWICE, ("each row is: columns 'timestamp', 'layer'",)
+        "wide_times.csv --redundant 4",
+        TWICE,
+        ("each row is: columns 'timestamp', 'layer'", "windows by .* '1764300000' to '1764300060'"),
     ),
     "times of rows are summed": Planned(
         "times_of_rows.csv",

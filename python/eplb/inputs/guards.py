@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from eplb.errors import LoadError, LoadWarning
 from eplb.inputs.known_models import has_experts
 from eplb.inputs.loads import as_array
-from eplb.inputs.plausibility import may_be_ids, what_else
+from eplb.inputs.plausibility import may_be_ids, total_row, what_else
 from eplb.inputs.shape_doubts import LEAST_CELLS, doubt_of_axes, doubt_of_table
 from eplb.inputs.windows import windows_of
 
@@ -54,6 +54,8 @@ def check_loads(load: Any, canonical: _core.Loads) -> None:
     if doubt is not None and (doubt.instead != "unknown" or _may_be_turned(layers, experts)):
         _warn(doubt.words + _INSTEAD[doubt.instead])
     table, bits_of = as_array(windows_of(load)[0])
+    if bits_of is None and (words := total_row(table)) is not None:
+        _warn(words)
     if bits_of is None and may_be_ids(table[0]):
         words = what_else(table)
         if words is not None:

@@ -14,6 +14,8 @@ _MOST_TOP_K = 16
 _MOST_EXPERTS = 1024
 # Fewer rows of top-k ids could look so by chance.
 _LEAST_TOKENS = 256
+# With fewer layers, one may be the sum of others.
+_LEAST_LAYERS = 4
 # A placement of fewer slots is not recognised.
 _LEAST_SLOTS = 8
 
@@ -32,6 +34,9 @@ def refuse_expert_ids(array: npt.NDArray[Any]) -> None:
     words = what_else(array)
     if words is not None:
         raise LoadError(words, hint=_ANYWAY)
+    table = array[-1] if array.ndim > 2 else array
+    if (words := total_row(table)) is not None:
+        raise LoadError(words, hint=["leave it out; or ", *_ANYWAY])
 
 
 def what_else(array: npt.NDArray[Any]) -> str | None:
@@ -58,6 +63,19 @@ def what_else(array: npt.NDArray[Any]) -> str | None:
             "[layers, experts]"
         )
     return None
+
+
+def total_row(array: npt.NDArray[Any]) -> str | None:
+    """A word on the last row of ``[layers, experts]`` if it is the sum of all others; else None.
+
+    Takes microseconds.
+    """
+    with np.errstate(over="ignore"):
+        if array.ndim != 2 or len(array) < _LEAST_LAYERS or array[-1, 0] != array[:-1, 0].sum():
+            return None
+        if not array.any() or (array[-1] != array[:-1].sum(axis=0)).any():
+            return None
+    return f"its last row is the sum of the {len(array) - 1} others; is this a total, not a layer?"
 
 
 def may_be_ids(row: npt.NDArray[Any]) -> bool:

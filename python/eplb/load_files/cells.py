@@ -11,7 +11,7 @@ from eplb.engines.engine import DecodedLoads
 from eplb.errors import LoadError, Note, Parameter
 from eplb.inputs.known_models import is_usual
 from eplb.load_files.column_names import role_of
-from eplb.load_files.labels import kinds_of, left_out, numbers_of, window_labels
+from eplb.load_files.labels import kinds_of, left_out, numbers_of, span_of, window_labels
 from eplb.load_files.long_table import table_of_cells
 from eplb.load_files.own_numbers import refuse_own_numbers
 from eplb.text import count, ranges
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # What a load may be of, the first that is known.
 _UNITS = ("expert", "slot", "local")
+# A row of a layer and time alone is no window.
+_LEAST_EXPERTS = 2
 # With fewer layers, an expert may be absent from all by chance.
 _PLAIN_LAYERS = 4
 
@@ -81,7 +83,8 @@ def cell_loads(
     elif experts is None and unit == "expert":
         notes += doubt_last(values.shape[-1], labels[unit], labels.get("layer"))
     if "window" in labels and columns.time is not None:
-        notes.append(f"windows by column {columns.shown([columns.time])}")
+        span = span_of(table, columns.time, labels["window"][:: loads.shape[1]])
+        notes.append(f"windows by column {columns.shown([columns.time])}, {span}")
     others = left_out(columns, labels.get("window"))
     if others := [index for index in others if columns.names[index] not in keys]:
         words = f"; several rows of one {_what(labels, unit)} are summed" if again else ""
@@ -105,7 +108,8 @@ def _labels(table: TextTable, columns: Columns, width: int) -> dict[str, Numbers
         elif name == "rank":
             labels[name] = kinds_of(table, index)
     layers = labels.get("layer")
-    if (windows := window_labels(table, columns, layers)) is not None:
+    least = 1 if columns.numbered is not None else _LEAST_EXPERTS
+    if (windows := window_labels(table, columns, layers, least)) is not None:
         labels["window"] = windows
     labels = {name: np.repeat(each, width) for name, each in labels.items()}
     if (group := columns.numbered) is not None:
