@@ -1073,3 +1073,11 @@ def test_limits_of_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert read_loads(written(tmp_path, "a.json", "[[1],[1],[1],[1]]"), trust=True).table.size == 4
     assert "more than 5 lists" in refusal(tmp_path, "a.json", "[[1],[1],[1],[1],[1]]")
     assert "more than 7 values" in refusal(tmp_path, "a.json", "[[1,2,3,4,5,6,7,8,9]]")
+
+
+def test_ranks_that_number_their_own_experts_of_one_layer(tmp_path: Path) -> None:
+    rows = [f"{rank},{expert},7" for rank in range(8) for expert in range(8)]
+    path = written(tmp_path, "a.csv", "\n".join(["rank,expert,count", *rows]))
+    with pytest.raises(LoadError, match="8 experts on each of 8 ranks, together 64: does each"):
+        read_loads(path, num_experts=64)
+    assert read_loads(path, num_experts=8).table.tolist() == [[56] * 8]

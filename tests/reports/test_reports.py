@@ -56,8 +56,10 @@ PLANNED: dict[str, Planned] = {
     "a row per layer and expert": Planned("long.csv", EVEN, (LONG,)),
     "other names, semicolons": Planned("long_tokens.csv", EVEN, (LONG,)),
     "no header": Planned("long_no_header.csv", EVEN, (LONG,)),
-    "a column of ranks": Planned("long_ranks.csv", EVEN, ("48 rows",)),
-    "one rank after another": Planned("long_ranks_in_turn.csv", EVEN, ("48 rows",)),
+    "a column of ranks": Planned("long_ranks.csv", EVEN, ("48 rows", "summed over 2 ranks")),
+    "one rank after another": Planned(
+        "long_ranks_in_turn.csv", EVEN, ("48 rows", "lines 2 and 26 are both for one .* summed")
+    ),
     "pairs without tokens are absent": Planned(
         "long_missing.csv --num-experts 8", "d86fb3ba86dacee2", ("20 rows .*; 4 of its cells have",)
     ),
@@ -86,7 +88,7 @@ PLANNED: dict[str, Planned] = {
         ("36 rows .* 5 x 9; 9 of its cells have no load$",),
     ),
     "a column of text, of which rows are summed": Planned(
-        "tasks.csv", EVEN, ("48 rows", "left out: 'task'; several rows of one layer and expert are")
+        "tasks.csv", EVEN, ("48 rows", "lines 2 and 26 are both for .* summed", "left out: 'task'")
     ),
     # 1. Local experts are slots.
     "experts of each GPU, of a start placement": Planned(
@@ -128,7 +130,7 @@ PLANNED: dict[str, Planned] = {
         "wide_gap.csv", "72ab26247e9ed4f7", (WIDE + "; 3 of its", "no column for expert 3: no load")
     ),
     "a column for each rank": Planned(
-        "by_rank.csv", EVEN, ("24 rows with a column for each rank",)
+        "by_rank.csv", EVEN, ("24 rows with a column for each rank", "summed over 2 ranks")
     ),
     # 1. A row for each expert.
     "a column for each layer": Planned("by_expert.csv", EVEN, (BY_EXPERT,)),
@@ -261,7 +263,7 @@ PLANNED: dict[str, Planned] = {
     "times of rows are summed": Planned(
         "times_of_rows.csv",
         EVEN,
-        ("48 rows .* 3 x 8", "'timestamp'; several rows of one .* summed"),
+        ("48 rows .* 3 x 8", "both for one layer and expert; such rows are", "'timestamp'"),
     ),
     "two files, weighted": Planned("table.csv quoted.csv --weights 3,1", EVEN, ("3 x table.csv",)),
     "two files are windows": Planned("table.csv quoted.csv --redundant 4", TWICE),

@@ -54,20 +54,23 @@ def cell_loads(
         loads = table.numbers(columns.loads)
     labels = _labels(table, columns, loads.shape[1])
     unit = next(name for name in _UNITS if name in labels)
-    slots, of = "", unit
+    slots, of, summed = "", unit, []
     if unit == "local":
         slots, of, unit = _number_slots(labels, columns), "rank, local expert", "slot"
     elif "rank" in labels and unit == "slot":
         ranks = count(int(labels["rank"].max()) + 1, "rank")
         slots = f"summed over {ranks}: if each rank numbers its own, write local for slot"
-    elif "rank" in labels and "layer" in labels:
-        layers, ranks_of = (len(np.unique(labels[name])) for name in ("layer", "rank"))
+    elif "rank" in labels:
+        layers = len(np.unique(labels["layer"])) if "layer" in labels else 1
+        ranks_of = int(labels["rank"].max()) + 1
         refuse_own_numbers(layers, int(labels[unit].max()) + 1, ranks_of, experts)
+        summed = [f"summed over {count(ranks_of, 'rank')}"]
     again = _again(labels, unit) if columns.loads else None
     if again is not None:
         lines = [table.rows[cell // loads.shape[1]][0] for cell in again]
         both = f"{table.what}s {lines[0]} and {lines[1]} are both for "
         _refuse_again(columns, labels, unit, both, again[0])
+        summed.append(f"{both}one {_what(labels, unit)}; such rows are summed")
     values, named = table_of_cells(
         loads.ravel(),
         experts=labels[unit],
@@ -75,7 +78,7 @@ def cell_loads(
         windows=labels.get("window"),
         width=experts if unit == "expert" else None,
     )
-    notes = [_rows_read(table, columns, labels, of) + shape_read(values)]
+    notes = [_rows_read(table, columns, labels, of) + shape_read(values), *summed]
     if (group := columns.numbered) is not None and _unit_of(group) == "expert":
         missing = sorted({*range(values.shape[-1])} - {*group.numbers})
         if missing:
@@ -87,8 +90,7 @@ def cell_loads(
         notes.append(f"windows by column {columns.shown([columns.time])}, {span}")
     others = left_out(columns, labels.get("window"))
     if others := [index for index in others if columns.names[index] not in keys]:
-        words = f"; several rows of one {_what(labels, unit)} are summed" if again else ""
-        notes.append(f"columns left out: {columns.shown(others)}{words}")
+        notes.append(f"columns left out: {columns.shown(others)}")
     return DecodedLoads(values, named, tuple(notes), axes=(f"{unit}s",), slots=slots)
 
 
