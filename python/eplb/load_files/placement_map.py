@@ -69,10 +69,10 @@ def _decoded(content: bytes, source: Path, format_name: str) -> SlotMap:
 def is_table(path: str | PathLike[str]) -> bool:
     """Whether a file of arrays is neither a plan nor a placement of SGLang."""
     source = Path(path)
-    if source.suffix not in (".npy", ".npz", ".pt", ".csv"):
+    if source.suffix.lower() not in (".npy", ".npz", ".pt"):
         return False
     try:
-        values = values_of(bytes_of(source), source.suffix)
+        values = values_of(bytes_of(source), source.suffix.lower())
     except LoadError:
         return False  # the reader of plans, or of SGLang's file, says what is wrong
     return not (
