@@ -72,13 +72,13 @@ def as_array(load: Any) -> tuple[npt.NDArray[Any], str | None]:
             )
         load = load.data
     try:
-        array = np.asarray(load)
+        array = frames.array_of(load) if (framed := frames.is_frame(load)) else np.asarray(load)
+    except LoadError:
+        raise
     except Exception as error:  # __array__ of any class can raise anything
         raise LoadTypeError(f"numpy cannot read {type(load).__name__} as loads: {error}") from error
-    if frames.is_frame(load):
-        frames.refuse_labels(load)
-        if array.dtype.kind == "O":  # nullable numbers, such as Int64
-            return _list_array(array.tolist()), None
+    if framed and array.dtype.kind == "O":  # nullable numbers, such as Int64
+        return _list_array(array.tolist()), None
     return _known_type(array, load)
 
 
