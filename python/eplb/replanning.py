@@ -88,7 +88,10 @@ def replan(
         if previous.num_experts != core.experts:
             raise VerificationError(
                 f"the previous plan has {count(previous.num_experts, 'expert')}, but the loads have "
-                f"{core.experts}"
+                f"{core.experts}",
+                hint=["is it a plan of another model?"]
+                if previous.num_layers != core.layers
+                else [],
             )
         num_groups = previous.num_groups if num_groups is None else num_groups
         num_nodes = previous.num_nodes if num_nodes is None else num_nodes

@@ -225,3 +225,13 @@ def test_tables_that_are_no_placement_are_refused() -> None:
     with pytest.raises(eplb.EplbError, match=r"give eplb\.Plan\.from_dict\(previous\)"):
         eplb.replan(WINDOWS, PLAN.to_dict())
     assert eplb.replan(WINDOWS, eplb.Plan.from_dict(PLAN.to_dict())).plan == ALL.plan
+
+
+def test_a_plan_of_another_model_is_called_so() -> None:
+    for load, hint in (
+        (WINDOWS[:, :2, :12], "is it a plan of another model?"),
+        (WINDOWS[..., :12], ""),
+    ):
+        with pytest.raises(eplb.VerificationError, match=r"16 experts, but .* 12") as caught:
+            eplb.replan(load, PLAN)
+        assert caught.value.hint_text() == hint
