@@ -83,11 +83,15 @@ def replan(
     history = history_of(load, threads).copy()  # windows that come meanwhile leave it alone
     core = history.core()
     table, gpus_before = _table_of(previous, num_gpus, previous_gpus)
+    _check_coverage(table, core.experts)
     if isinstance(previous, Plan):
         if previous.num_experts != core.experts:
             raise VerificationError(
                 f"the previous plan has {count(previous.num_experts, 'expert')}, but the loads have "
-                f"{core.experts}"
+                f"{core.experts}",
+                hint=["is it a plan of another model?"]
+                if previous.num_layers != core.layers
+                else [],
             )
         num_groups = previous.num_groups if num_groups is None else num_groups
         num_nodes = previous.num_nodes if num_nodes is None else num_nodes
@@ -155,6 +159,10 @@ def _table_of(
         raise EplbError(
             Parameter("previous"), " is an update", hint=["give the plan in it: update.plan"]
         )
+    if isinstance(previous, dict):
+        raise EplbError(
+            Parameter("previous"), " is a dict", hint=["give eplb.Plan.from_dict(previous)"]
+        )
     if previous is None or isinstance(previous, (str, Path)):
         raise EplbError(
             Parameter("previous"),
@@ -179,6 +187,25 @@ def _table_of(
             hint=["give ", Parameter("previous_gpus"), " if it was for another number of GPUs"],
         )
     return table, gpus
+
+
+def _check_coverage(table: IntTable, experts: int) -> None:
+    """Refuses a full table in which most experts lack a slot in every layer: it is another table.
+
+    Raises:
+        VerificationError
+    """
+    if table.shape[1] < experts or table.min() < 0 or table.max() >= experts:
+        return
+    ordered = np.sort(table, axis=1)
+    most = 1 + int((ordered[:, 1:] != ordered[:, :-1]).sum(axis=1).max())
+    if 2 * most < experts:
+        raise VerificationError(
+            Parameter("previous"),
+            f" has a slot for at most {most} of {count(experts, 'expert')} in each layer, in "
+            f"{count(table.shape[1], 'slot')}; expected the expert of each slot",
+            hint=["give plan.phy2log; -1 is an empty slot"],
+        )
 
 
 def _number(name: str, value: Any) -> int:

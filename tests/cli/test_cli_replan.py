@@ -121,7 +121,7 @@ def test_the_placement_in_force_may_be_an_engine_s(run: Any) -> None:
     PLAN.save("map.yaml", "trtllm", layers=[2, 3, 4])
     for previous in (
         "map.json --previous-format vllm-ascend --layers 2-4",
-        "map.yaml --previous-format trtllm --gpus 4",
+        "map.yaml --previous-format trtllm --previous-gpus 4",
     ):
         values = json.loads(run(f"replan hidden.npy --previous {previous} --json")[1])
         assert values["phy2log"] == ALL.plan.phy2log.tolist()
@@ -204,3 +204,34 @@ def test_a_mistake_is_one_line(line: str, message: str, run: Any, folder: Path) 
     assert message in err
     assert err.splitlines()[0].startswith("eplb: ")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_sizes_that_nothing_says_are_noted(run: Any) -> None:
+    PLAN.save("s.json", "sglang")
+    taken = "s.json is taken as on 2 GPUs; --previous-gpus says otherwise"
+    line = "replan all.npy --previous s.json --gpus 2 --json"
+    assert json.loads(run(line)[1])["notes"] == [taken, NOT_WRITTEN]
+    fewer = "20 slots before, now 16; --redundant sets it"
+    assert json.loads(run(f"{line} --previous-gpus 4")[1])["notes"] == [fewer, NOT_WRITTEN]
+    line = "replan all.npy --previous plan.json --gpus 5 --json"
+    more = "20 slots before, now 25; --redundant sets it"
+    assert json.loads(run(line)[1])["notes"] == [more, NOT_WRITTEN]
+    assert json.loads(run(f"{line} --redundant 9")[1])["notes"] == [NOT_WRITTEN]
+
+
+def test_tables_that_are_no_placement_are_refused() -> None:
+    with pytest.raises(eplb.VerificationError, match=r"of 16 experts .*; give plan\.phy2log"):
+        eplb.replan(WINDOWS, PLAN.rank, num_gpus=4)
+    with pytest.raises(eplb.EplbError, match=r"give eplb\.Plan\.from_dict\(previous\)"):
+        eplb.replan(WINDOWS, PLAN.to_dict())
+    assert eplb.replan(WINDOWS, eplb.Plan.from_dict(PLAN.to_dict())).plan == ALL.plan
+
+
+def test_a_plan_of_another_model_is_called_so() -> None:
+    for load, hint in (
+        (WINDOWS[:, :2, :12], "is it a plan of another model?"),
+        (WINDOWS[..., :12], ""),
+    ):
+        with pytest.raises(eplb.VerificationError, match=r"16 experts, but .* 12") as caught:
+            eplb.replan(load, PLAN)
+        assert caught.value.hint_text() == hint

@@ -68,7 +68,9 @@ def test_numbers_that_are_no_order_are_refused() -> None:
     assert digest(twice.to_numpy()) == eplb.plan(np.vstack([TABLE, TABLE]), num_gpus=2).digest()
     with pytest.raises(LoadError, match="'expert_1' and 'expert_01'"):
         digest(NAMED.rename(columns={"expert_4": "expert_01"}))
-    with pytest.raises(LoadError, match="it has no column for expert 4, but one for 5; give an"):
+    with pytest.raises(
+        LoadError, match="it has no column for expert 4, but one for 5; give it one"
+    ):
         digest(NAMED.drop(columns="expert_4"))
 
 

@@ -50,11 +50,13 @@ from eplb.cli.weights import expert_bytes as bytes_of_expert
 from eplb.engines import FORMAT_NAMES
 from eplb.engines.target import target
 from eplb.errors import Parameter
+from eplb.text import count
 from eplb.transfers import check_ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eplb.cli.placements import ReadPlacement
     from eplb.transfers import Transfers
 
 _GB = 1e9
@@ -216,6 +218,7 @@ def replan_command(
         *read.notes,
         *placed.notes,
         *left_out,
+        *_size_notes(placed, update.plan, sizes, previous_gpus),
         *group_notes(sizes_of(update.plan), goal.num_groups),
     ]
     if transfers is not None:
@@ -245,6 +248,20 @@ def replan_command(
     if layers_table:
         text += f"\n\n{table_of_layers(update.plan, names, engine)}"
     say(text)
+
+
+def _size_notes(
+    placed: ReadPlacement, plan: eplb.Plan, sizes: SizeOptions, previous_gpus: int | None
+) -> list[str]:
+    """How sizes were taken that neither the placement in force nor an option says."""
+    notes, before, now = [], placed.plan.num_replicas, plan.num_replicas
+    says = placed.format in ("plan", "vllm-ascend") or previous_gpus is not None
+    if not says and sizes.gpus is not None:
+        gpus = count(placed.plan.num_gpus, "GPU")
+        notes.append(f"{placed.path} is taken as on {gpus}; --previous-gpus says otherwise")
+    if before != now and sizes.replicas is None and sizes.redundant is None:
+        notes.append(f"{count(before, 'slot')} before, now {now}; --redundant sets it")
+    return notes
 
 
 def _of_previous(parameter: Parameter) -> Parameter:

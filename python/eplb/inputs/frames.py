@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +76,7 @@ def _order(names: list[Any], axis: str, what: str) -> list[int] | slice:
     if not numbers or others:
         return slice(None)
     ordered = sorted(range(len(names)), key=numbers.__getitem__)
-    for before, after in itertools.pairwise(ordered):
+    for before, after in pairwise(ordered):
         if numbers[before] == numbers[after]:
             raise LoadError(
                 f"its {axis} has {what} {numbers[after]} twice, as {_shown(names[before])} and "
@@ -86,12 +86,7 @@ def _order(names: list[Any], axis: str, what: str) -> list[int] | slice:
         if axis == "columns" and numbers[after] != numbers[before] + 1:
             raise LoadError(
                 f"it has no column for {what} {numbers[before] + 1}, but one for {numbers[after]}",
-                hint=[
-                    (
-                        "give an expert without load a column of 0; load.to_numpy() is read in the "
-                        "order it has"
-                    )
-                ],
+                hint=["give it one of zeros; load.to_numpy() is read in the order it has"],
             )
     return slice(None) if ordered == [*range(len(names))] else ordered
 
