@@ -20,6 +20,7 @@ from eplb.errors import Note, Parameter
 from eplb.inputs.guards import check_loads
 from eplb.inputs.known_models import KNOWN
 from eplb.load_files import read_loads
+from eplb.load_files.reading import read_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,12 @@ DOUBTS = {
     (256, 50): "no known model has 50 experts",
     (2, 58, 257): "58 layers x 257 experts",
     (58, 4, 64): r"also fits the 58 layers of DeepSeek-V3, with 4 x 64 .*; list\(load\) says that",
+    (
+        58,
+        4,
+        256,
+    ): r"is the second axis that of windows, or of ranks.*, load\.swapaxes\(0, 1\) turns it",
+    (232, 256): r"4 times the 58 of DeepSeek-V3: .* reshape\(4, 58, 256\) makes windows of them",
 }
 
 
@@ -104,7 +111,10 @@ def test_a_row_of_totals_is_warned_of(tmp_path: Path) -> None:
         with pytest.warns(LoadWarning, match="its last row is the sum of the 58 others"):
             eplb.plan(table, num_gpus=8)
     np.save(tmp_path / "a.npy", total)
-    with pytest.raises(LoadError, match=r"sum of the 58 others; .*leave it out; or give trust"):
+    with pytest.raises(
+        LoadError,
+        match=r"last row is the sum of all rows above it; .*delete this row, or give trust",
+    ):
         read_loads(tmp_path / "a.npy")
     assert read_loads(tmp_path / "a.npy", trust=True).table.shape == (59, 256)
 
@@ -155,11 +165,54 @@ def test_notes_of_files_name_arguments_in_python(tmp_path: Path) -> None:
         ((58, 288), "are these slots[?] placement=FILE reads them as experts"),
         ((30, 100), "no known model has 100 experts; config=FILE checks it"),
         ((58, 4, 64), "it is read as windows, layers, experts; axes says otherwise"),
+        ((58, 4, 256), "is read as windows, layers, experts; axes=layers,windows,experts turns it"),
+        ((232, 256), "232 layers are 4 times the 58 of DeepSeek-V3: are these windows, one below"),
     ):
         np.save(file, loads(*shape))
         notes = read_loads(file).notes
         assert re.search(note, notes[0]), notes
         assert not any("--" in each for each in notes)
+
+
+def test_counters_that_only_grow(tmp_path: Path) -> None:
+    """Of windows in one file or several, and in Python; their differences are read without a word."""
+    windows = np.stack([loads(16, 64) + window for window in range(4)])
+    counters = windows.cumsum(axis=0)
+    words = "no load falls from one of the 4 windows to the next: are these counters that only grow"
+    files = [tmp_path / f"{number}.npy" for number in range(4)]
+    for file, table in zip(files, counters, strict=True):
+        np.save(file, table)
+    np.save(tmp_path / "all.npy", counters)
+    for sources in (files, [tmp_path / "all.npy"]):
+        assert read_windows(sources).notes[-1].startswith(words)
+    with pytest.warns(LoadWarning, match=words):
+        eplb.plan(counters, num_gpus=1)
+    with pytest.warns(LoadWarning, match=words):
+        eplb.plan(list(counters), num_gpus=1)
+    falls = counters.copy()
+    falls[2, 3, 5] = 0
+    for plain in (falls, counters[:2], np.stack([counters[0]] * 4)):
+        np.save(files[0], plain)
+        assert not any(words[:12] in note for note in read_loads(files[0]).notes)
+        eplb.plan(plain, num_gpus=1)  # warnings are errors
+
+
+def test_a_second_axis_of_windows_with_a_config(tmp_path: Path) -> None:
+    config, file = tmp_path / "config.json", tmp_path / "loads.npy"
+    config.write_text(
+        '{"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "num_hidden_layers": 48,'
+        ' "num_experts": 128, "num_experts_per_tok": 8, "decoder_sparse_step": 1, "mlp_only_layers": []}'
+    )
+    load = loads(48, 4, 128)
+    np.save(file, load)
+    with pytest.raises(
+        LoadError, match=r"is the second axis that of windows.*axes=layers,windows,exp"
+    ):
+        read_loads(file, config=config)
+    read = read_loads(file, config=config, axes="layers,windows,experts")
+    assert np.array_equal(np.stack(read.windows), load.swapaxes(0, 1))
+    read = read_loads(file, config=config, axes="layers,ranks,experts")
+    assert np.array_equal(read.table, load.sum(axis=1))
 
 
 def test_notes_survive_copies() -> None:

@@ -482,9 +482,21 @@ REFUSED: dict[str, Refused] = {
     "a table without GPUs": Refused(
         "evaluate map.npy table.csv", "does not say for how many GPUs it is", "give --gpus"
     ),
+    "a row that is the total": Refused(
+        "plan total_row.csv",
+        "last row is the sum of all rows above it; is it a total",
+        "delete this",
+    ),
+    "a column that is the total": Refused(
+        "plan total_column.csv", "last column is the sum of all columns before it", "--trust-loads"
+    ),
+    "a row with the name of a figure": Refused(
+        "plan total_named.csv", "line 5, column 1: .*, found 'total'", "delete the rows of figures"
+    ),
     "an option twice": Refused("plan table.csv --gpus 2 --gpus 4", "^eplb: --gpus is given twice"),
 }
 
+TOTALS = "236,166,114,126,201,111,159,126"  # of table.csv
 # What hints ask for, as edits of the files that were refused: the digest of the plan.
 FOLLOWED = {
     "name it layer": ("layer_dropped.csv", ("block", "layer"), EVEN),
@@ -493,6 +505,8 @@ FOLLOWED = {
     "name it tokens": ("trace_or_counts.csv", ("token,", "tokens,"), "8c51f18f8cf9f5ef"),
     "write a header": ("layer_paths_without_header.csv", ("", "layer,0,1,2,3,4,5,6,7\n"), EVEN),
     "write the number alone": ("layer_two_numbers.csv", ("stage.0.layers.", ""), EVEN),
+    "delete this row": ("total_row.csv", (f"{TOTALS}\n", ""), EVEN),
+    "delete the rows of figures": ("total_named.csv", (f"total,{TOTALS}\n", ""), EVEN),
     "write numbers": ("layer_same_number.csv", ("draft.", "model."), EVEN),
 }
 

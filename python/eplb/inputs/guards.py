@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from eplb.errors import LoadError, LoadWarning
 from eplb.inputs.known_models import has_experts
 from eplb.inputs.loads import as_array
-from eplb.inputs.plausibility import may_be_ids, total_row, what_else
+from eplb.inputs.plausibility import may_be_ids, only_grow, total_row, what_else
 from eplb.inputs.shape_doubts import LEAST_CELLS, doubt_of_axes, doubt_of_table
 from eplb.inputs.windows import windows_of
 
@@ -27,6 +27,7 @@ _INSTEAD = {
     "transposed": " load.T turns it",
     "column": " Leave it out",
     "slots": " eplb.load_files.read_loads(file, placement=...) reads them as experts",
+    "stacked": "",
     "unknown": "",
 }
 
@@ -53,11 +54,19 @@ def check_loads(load: Any, canonical: _core.Loads) -> None:
     doubt = doubt_of_table(layers, experts)
     if doubt is not None and (doubt.instead != "unknown" or _may_be_turned(layers, experts)):
         _warn(doubt.words + _INSTEAD[doubt.instead])
-    table, bits_of = as_array(windows_of(load)[0])
-    if bits_of is None and (words := total_row(table)) is not None:
+    windows = [as_array(window) for window in windows_of(load)]
+    if any(bits_of is not None for _, bits_of in windows):
+        return
+    tables = [table for table, _ in windows]
+    if only_grow(tables):
+        _warn(
+            f"no load falls from one of the {len(windows)} windows to the next: are these counters that "
+            "only grow? The loads of windows are their differences, np.diff(load, axis=0)"
+        )
+    if (words := total_row(tables[0])) is not None:
         _warn(words)
-    if bits_of is None and may_be_ids(table[0]):
-        words = what_else(table)
+    if may_be_ids(tables[0][0]):
+        words = what_else(tables[0])
         if words is not None:
             _warn(words)
 
@@ -75,6 +84,11 @@ def _check_axes(first: int, second: int, third: int) -> None:
     if doubt is None:
         return
     windows = "list(load) says that they are windows"
+    if doubt.turned:
+        _warn(
+            f"{doubt.words} It is read as windows, layers, experts; {windows}, load.swapaxes(0, 1) turns it"
+        )
+        return
     slots = f"load.reshape({first}, -1) has a column for each slot"
     if doubt.strong:
         raise LoadError(doubt.words, hint=[f"say which: {windows}, {slots}"])

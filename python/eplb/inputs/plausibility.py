@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eplb.errors import LoadError, Parameter, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Tokens go to at most this many experts, of at most this many.
 _MOST_TOP_K = 16
@@ -16,6 +20,8 @@ _MOST_EXPERTS = 1024
 _LEAST_TOKENS = 256
 # With fewer layers, one may be the sum of others.
 _LEAST_LAYERS = 4
+# Fewer windows may grow by chance.
+_LEAST_WINDOWS = 3
 # A placement of fewer slots is not recognised.
 _LEAST_SLOTS = 8
 
@@ -34,9 +40,6 @@ def refuse_expert_ids(array: npt.NDArray[Any]) -> None:
     words = what_else(array)
     if words is not None:
         raise LoadError(words, hint=_ANYWAY)
-    table = array[-1] if array.ndim > 2 else array
-    if (words := total_row(table)) is not None:
-        raise LoadError(words, hint=["leave it out; or ", *_ANYWAY])
 
 
 def what_else(array: npt.NDArray[Any]) -> str | None:
@@ -76,6 +79,20 @@ def total_row(array: npt.NDArray[Any]) -> str | None:
         if not array.any() or (array[-1] != array[:-1].sum(axis=0)).any():
             return None
     return f"its last row is the sum of the {len(array) - 1} others; is this a total, not a layer?"
+
+
+def only_grow(windows: Sequence[npt.NDArray[Any]]) -> bool:
+    """Whether no load falls over several windows, and each has more than the one before.
+
+    Quickly, if that is not so.
+
+    Args:
+        windows: ``[layers, experts]`` each, of one shape.
+    """
+    return len(windows) >= _LEAST_WINDOWS and all(
+        bool((new[0] >= old[0]).all() and (new >= old).all() and (new > old).any())
+        for old, new in pairwise(windows)
+    )
 
 
 def may_be_ids(row: npt.NDArray[Any]) -> bool:

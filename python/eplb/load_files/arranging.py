@@ -14,7 +14,12 @@ from eplb.load_files.cells import doubt_last, shape_read
 from eplb.load_files.file_loads import FileLoads
 from eplb.load_files.flat import by_layers, what_fits
 from eplb.load_files.long_table import looks_long, table_of_cells
-from eplb.load_files.oddities import notes_on_record, notes_on_shape, refuse_other_axes
+from eplb.load_files.oddities import (
+    notes_on_record,
+    notes_on_shape,
+    refuse_other_axes,
+    refuse_total,
+)
 from eplb.load_files.placement_map import is_identity
 from eplb.load_files.slots import slot_map
 from eplb.load_files.text_loads import refuse_labels
@@ -82,6 +87,8 @@ def file_loads(decoded: DecodedLoads, given: Given) -> FileLoads:
             "a ", Parameter("placement"), " is for counts of slots, but the axes have experts"
         )
     rows, experts = array.shape[-2:]
+    if not given.trust:
+        refuse_total(array)
     given.stated.check(rows, experts, named=layers, shape=shape, arranged=given.axes is not None)
     if not given.trust:
         refuse_expert_ids(array)

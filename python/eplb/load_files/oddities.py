@@ -9,6 +9,7 @@ import numpy as np
 
 from eplb.engines.hidden_layers import in_words
 from eplb.errors import LoadError, Note, Parameter, Part
+from eplb.inputs.plausibility import only_grow
 from eplb.inputs.shape_doubts import LEAST_CELLS, doubt_of_axes, doubt_of_table
 from eplb.text import count
 
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 # Layers whose totals differ by less may be those of a sample.
 _APART = 1.5
 _LONGEST_LIST = 60
+# Of fewer rows or columns, the last may be the sum of the others by chance.
+_FEWEST_SUMMED = 4
+_TRUST: list[Part] = ["give ", Parameter("trust", "True"), " if these are loads"]
 # What to do if a table is something else, by what it may be.
 _INSTEAD: dict[str, list[Part]] = {
     "transposed": [" ", Parameter("axes", "experts,layers"), " turns it"],
     "column": [" Leave it out"],
     "slots": [" ", Parameter("placement", "FILE"), " reads them as experts"],
+    "stacked": [],
     "unknown": ["; ", Parameter("config", "FILE"), " checks it"],
 }
 
@@ -47,6 +52,10 @@ def refuse_other_axes(shape: Sequence[int]) -> list[str]:
     doubt = doubt_of_axes(first, second, third)
     if doubt is None:
         return []
+    if doubt.turned:
+        read = " It is read as windows, layers, experts; "
+        turned = Parameter("axes", "layers,windows,experts")
+        return [Note(doubt.words, read, turned, " turns it")]
     if not doubt.strong:
         read = "; it is read as windows, layers, experts; "
         return [Note(doubt.words, read, Parameter("axes"), " says otherwise")]
@@ -59,6 +68,38 @@ def refuse_other_axes(shape: Sequence[int]) -> list[str]:
             Parameter("axes", "windows,layers,experts"),
         ],
     )
+
+
+def refuse_total(array: npt.NDArray[Any]) -> None:
+    """Refuses loads of which the last layer, or the last expert, is the sum of all others.
+
+    Args:
+        array: ``[layers, experts]`` or ``[windows, layers, experts]``.
+
+    Raises:
+        LoadError: it is a total.
+    """
+    for axis, what, others in ((-2, "row", "rows above"), (-1, "column", "columns before")):
+        if array.shape[axis] < _FEWEST_SUMMED or array.shape[-3 - axis] < 2:
+            continue
+        *_, last = np.moveaxis(array, axis, 0)
+        total = array.sum(axis=axis, dtype=np.float64) - last
+        more = (np.delete(array, -1, axis).max(axis) < last).any()
+        if more and np.allclose(total, last, rtol=1e-9, atol=0):
+            raise LoadError(
+                f"its last {what} is the sum of all {others} it; is it a total, not loads?",
+                hint=[f"delete this {what}, or ", *_TRUST],
+            )
+
+
+def notes_on_windows(windows: Sequence[npt.NDArray[Any]]) -> list[str]:
+    """A note if windows seem to be counters that are never set back."""
+    if windows[0].size < LEAST_CELLS or not only_grow(windows):
+        return []
+    grow = f"no load falls from one of the {len(windows)} windows to the next"
+    return [
+        f"{grow}: are these counters that only grow? The loads of windows are their differences"
+    ]
 
 
 def notes_on_record(

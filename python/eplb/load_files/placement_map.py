@@ -69,7 +69,7 @@ def _decoded(content: bytes, source: Path, format_name: str) -> SlotMap:
 def is_table(path: str | PathLike[str]) -> bool:
     """Whether a file of arrays is neither a plan nor a placement of SGLang."""
     source = Path(path)
-    if source.suffix.lower() not in (".npy", ".npz", ".pt"):
+    if source.suffix.lower() not in (".npy", ".npz", ".pt", ".csv"):
         return False
     try:
         values = values_of(bytes_of(source), source.suffix.lower())

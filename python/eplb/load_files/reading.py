@@ -15,6 +15,7 @@ from eplb.load_files import load_history
 from eplb.load_files.arranging import Given, file_loads
 from eplb.load_files.axes import axes_of
 from eplb.load_files.file_loads import FileLoads, together
+from eplb.load_files.oddities import notes_on_windows
 from eplb.load_files.placement_map import read_map
 from eplb.load_files.select import select
 from eplb.load_files.stated import Stated
@@ -126,6 +127,18 @@ def read_windows(
         placement=None if placement is None else read_map(placement),
         trust=trust,
     )
+    read = _windows(sources, key, written_by, weights, given)
+    return replace(read, notes=(*read.notes, *notes_on_windows(read.windows)))
+
+
+def _windows(
+    sources: Sequence[str | PathLike[str]],
+    key: str | Sequence[str] | None,
+    written_by: str | None,
+    weights: Sequence[float] | None,
+    given: Given,
+) -> FileLoads:
+    """The windows of several sources."""
     keys = _keys(key)
     factors = None if weights is None else _weights(weights, sources, keys)
     given = replace(given, keys=tuple(keys))

@@ -128,6 +128,16 @@ class Stated:
         if len(shape) == 3 and self._fits(shape[0], shape[1] * shape[2]):
             return ["give ", Parameter("axes", "layers,ranks,slots")]
         if self.layers and layers not in self.layers:
+            if len(shape) == 3 and shape[0] in self.layers and shape[2] == wanted:
+                windows, ranks = (
+                    Parameter("axes", f"layers,{name},experts") for name in ("windows", "ranks")
+                )
+                return [
+                    "is the second axis that of windows? Give ",
+                    windows,
+                    ", or of ranks: ",
+                    ranks,
+                ]
             if len(shape) == 3 and shape[0] in self.layers:
                 axes = Parameter("axes", "layers,ranks,slots")
                 return ["are these slots of ranks? Give ", axes, " and ", Parameter("placement")]

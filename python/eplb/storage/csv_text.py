@@ -28,6 +28,11 @@ _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 # Text that numpy reads exactly, so that it may read it at once.
 _PLAIN_INTEGERS = re.compile(r"[0-9]{1,19}(?:,[0-9]{1,19})*", re.ASCII)
 _PLAIN_FLOATS = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,30})?(?:,[0-9]{1,15}(?:\.[0-9]{1,30})?)*")
+# Names of rows below a table, as spreadsheets and pandas.DataFrame.describe write them.
+_FIGURES = frozenset(
+    {"total", "totals", "sum", "all", "count", "mean", "average", "avg", "std", "min", "max"}
+    | {"median", "25%", "50%", "75%"}
+)
 _QUOTED = re.compile(r'"[^"]*"')
 
 
@@ -235,6 +240,8 @@ def _plain(cell: str) -> list[Part]:
         return ["write numbers without thousands separators, such as 1234567"]
     if _DECIMAL_COMMA.fullmatch(cell):
         return ["write decimals with a point, such as 1.5"]
+    if cell.strip().lower() in _FIGURES:
+        return ["delete the rows of figures, such as total or mean: these are no layers"]
     return []
 
 
