@@ -39,6 +39,9 @@ def replan(load: Any) -> object:
     return eplb.replan(load, np.tile(np.arange(experts), (np.shape(load)[-2], 1)), num_gpus=1)
 
 
+pytestmark = pytest.mark.filterwarnings("error")
+
+
 def evaluate(load: Any) -> object:
     return eplb.evaluate(eplb.Plan.from_phy2log([[0]], num_gpus=1), load)
 

@@ -76,7 +76,7 @@ def _may_be_turned(layers: int, experts: int) -> bool:
 
     Other unusual numbers are those of an experiment: no reason for a warning.
     """
-    return has_experts(layers) and experts >= _FEWEST_LAYERS
+    return has_experts(layers) and layers > experts >= _FEWEST_LAYERS
 
 
 def _check_axes(first: int, second: int, third: int) -> None:
