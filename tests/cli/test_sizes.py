@@ -190,9 +190,10 @@ def test_a_transposed_table_is_noticed(run: Any) -> None:
     np.save("turned.npy", LOADS.T)
     for command in ("plan", "compare"):
         line = f"{command} turned.npy --gpus 4 --redundant"
+        doubt = "the loads have 16 layers x 5 experts; is the table transposed?"
         assert run(f"{line} 4")[2].splitlines() == [
-            "eplb: --redundant 4 (9 slots) is not divisible by --gpus 4",
-            "hint: the loads have 16 layers x 5 experts; is the table transposed?",
+            f"eplb: {doubt} As read, --redundant 4 (9 slots) is not divisible by --gpus 4",
+            "hint: try --redundant 3 (8 slots) or --redundant 7 (12 slots)",
         ]
         assert "try --redundant" in run(f"{line} 5")[2]  # 16 + 5 would not do either
     assert "transposed" not in run("plan loads.npy --gpus 5 --redundant 1")[2]

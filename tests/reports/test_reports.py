@@ -447,8 +447,18 @@ REFUSED: dict[str, Refused] = {
     "weights in words": Refused("plan table.csv quoted.csv --weights much", "'much' is not a list"),
     "a column too many, and sizes for it": Refused(
         "plan shared_58_257.npy --redundant 32 --gpus 32",
-        r"--redundant 32 \(289 slots\) is not divisible by --gpus 32",
-        "DeepSeek-V3 has 256 experts; .* or a shared expert[?] .*; or try --redundant 31",
+        r"DeepSeek-V3 has 256 experts; .* or a shared expert[?] .* As read, --redundant 32 \(289 slots\)",
+        "^try --redundant 31",
+    ),
+    "slots of ranks that look like windows, and sizes for all": Refused(
+        "plan ranks_58_32_8.npy --redundant 32 --gpus 32",
+        r"^eplb: the shape \[58, 32, 8\] also fits the 58 layers of DeepSeek-V3.* --axes layers,ranks,slots",
+        "^try --redundant 24",
+    ),
+    "experts from 1, and sizes for them": Refused(
+        "plan from_1_58_257.npy --redundant 32 --gpus 32",
+        "^eplb: 58 layers x 257 experts: .* Expert 0 has no load: are experts numbered from 1[?]",
+        "^try --redundant 31",
     ),
     "other numbers in a config": Refused(
         "plan table.csv --config config_other_lists.json",

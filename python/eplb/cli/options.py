@@ -15,6 +15,7 @@ from eplb import limits
 from eplb.engines import FORMAT_NAMES, METRICS
 from eplb.errors import Note, Parameter, Part
 from eplb.inputs.names import unknown
+from eplb.inputs.shape_doubts import fits_ranks
 from eplb.inputs.sizes import topology
 from eplb.load_files import WRITERS, read_windows
 from eplb.load_files.axes import AXES
@@ -372,7 +373,7 @@ class SizeOptions:
     def spelled_in_errors(self, read: FileLoads) -> Iterator[None]:
         """Lets errors about slots speak of ``--redundant``, if that option was given.
 
-        If the loads may be something else, so that the sizes go together for other ones, the hint says
+        If the loads may be something else, so that the sizes go together for other ones, the error says
         that first.
         """
         experts = read.experts
@@ -381,23 +382,26 @@ class SizeOptions:
         except eplb.EplbError as error:
             spelled = error
             if isinstance(error, eplb.TopologyError):
-                spelled = type(error)(*error.parts, hint=self._hint(error, read))
+                doubt = self._doubt(read)
+                spelled = type(error)(*doubt, *error.parts, hint=error.hint)
             if self.redundant is not None:
                 spelled = spelled.renamed(lambda parameter: _redundant(parameter, experts))
             if spelled is error:
                 raise
             raise spelled from error
 
-    def _hint(self, error: eplb.EplbError, read: FileLoads) -> list[Part]:
-        """The hint of an error about sizes for these loads."""
+    def _doubt(self, read: FileLoads) -> list[Part]:
+        """What the loads may be instead, so that the sizes go together for other ones; or nothing."""
         layers, experts = read.windows[0].shape
+        if (words := fits_ranks(len(read.windows), layers, experts)) is not None:
+            return [words, "; if so, give ", Parameter("axes", "layers,ranks,slots"), ". As read, "]
         if self._fits_transposed(layers, experts):
             loads = f"{count(layers, 'layer')} x {count(experts, 'expert')}"
-            return [f"the loads have {loads}; is the table transposed?"]
-        notes = [
-            note for note in map(spelled, notes_on_shape(layers, experts)) if note in read.notes
-        ]
-        return [*notes, "; or " if notes and error.hint else "", *error.hint]
+            return [f"the loads have {loads}; is the table transposed? As read, "]
+        notes = [spelled(note) for note in notes_on_shape(layers, experts)]
+        first = any(window[:, 0].any() for window in read.windows)
+        why = "" if first else " Expert 0 has no load: are experts numbered from 1?"
+        return [f"{note}.{why} As read, " for note in notes if note in read.notes]
 
     def _fits_transposed(self, layers: int, experts: int) -> bool:
         """Whether there are more layers than experts, and the sizes would go together for so many."""

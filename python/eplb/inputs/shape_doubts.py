@@ -75,13 +75,8 @@ def doubt_of_axes(first: int, second: int, third: int) -> AxesDoubt | None:
     """What an array of this shape may be instead of windows."""
     if is_known(second, third):
         return None
-    for model in with_layers(first):
-        if model.experts <= second * third <= 2 * model.experts:
-            words = (
-                f"the shape {[first, second, third]} also fits the {first} layers of {model.name}, "
-                f"with {second} x {third} experts or slots in each"
-            )
-            return AxesDoubt(words, strong=not is_usual(third))
+    if (words := fits_ranks(first, second, third)) is not None:
+        return AxesDoubt(words, strong=not is_usual(third))
     for model in with_layers(first):
         if model.experts == third:
             words = (
@@ -89,4 +84,15 @@ def doubt_of_axes(first: int, second: int, third: int) -> AxesDoubt | None:
                 f"{model.name}: is the second axis that of windows, or of ranks?"
             )
             return AxesDoubt(words, strong=False, turned=True)
+    return None
+
+
+def fits_ranks(first: int, second: int, third: int) -> str | None:
+    """Words on three axes that may be layers, ranks and the slots of each; None if they do not fit."""
+    for model in with_layers(first):
+        if model.experts <= second * third <= 2 * model.experts:
+            return (
+                f"the shape {[first, second, third]} also fits the {first} layers of {model.name}, "
+                f"with {second} x {third} experts or slots in each"
+            )
     return None
