@@ -287,6 +287,16 @@ PLANNED: dict[str, Planned] = {
     ),
     "an object for each expert": Planned("experts_of_layers.json", EVEN, (VALUES,)),
     "layers under a name": Planned("phases_of_layers.json --key prefill", EVEN, (VALUES,)),
+    "tables in lines, by their times": Planned(
+        "tables.jsonl --redundant 4", TWICE, ("^2 windows by 'ts', from 0 to 60",)
+    ),
+    "tables in a list, under a name": Planned(
+        "tables.json --redundant 4", TWICE, ("^2 windows by 'ts', from 0 to 60",)
+    ),
+    "records with a key for each expert": Planned(
+        "records_wide.json", EVEN, ("3 records with a column for each expert",)
+    ),
+    "an array for each layer": Planned("layers.npz", EVEN, (VALUES,)),
     # 7. Text tables.
     "a plain table": Planned("table.csv", EVEN),
     "as pandas writes it": Planned(
@@ -502,6 +512,15 @@ REFUSED: dict[str, Refused] = {
     ),
     "a row with the name of a figure": Refused(
         "plan total_named.csv", "line 5, column 1: .*, found 'total'", "delete the rows of figures"
+    ),
+    "a table of pandas in parts": Refused(
+        "plan pandas_split.json", "table of pandas in parts", 'with to_json.orient="records".'
+    ),
+    "objects of what is not known": Refused(
+        "plan objects.json", "a list of objects with 'a', 'b'$", "records such as"
+    ),
+    "several arrays": Refused(
+        "plan arrays.npz", "several tables: 'a', 'b'", "--key; several keys are"
     ),
     "an option twice": Refused("plan table.csv --gpus 2 --gpus 4", "^eplb: --gpus is given twice"),
 }

@@ -41,6 +41,13 @@ def _kind(values: Any) -> str:
 def _list_array(values: list[Any]) -> npt.NDArray[Any]:
     """Nested lists of one to three levels, cell by cell."""
     first = values[0] if values else None
+    if isinstance(first, dict):
+        raise LoadError(
+            f"it is a list of objects with {', '.join(repr(str(key)[:40]) for key in list(first)[:8])}",
+            hint=[
+                'expected lists of loads, or records such as {"layer": 0, "expert": 3, "count": 12}'
+            ],
+        )
     if isinstance(first, (int, float)):
         row: npt.NDArray[Any] = _list_array([values])[0]
         return row

@@ -23,7 +23,9 @@ def nested_layers(values: dict[Any, Any]) -> TextTable | None:
         LoadError: a value inside is not a load, or lists have different lengths.
     """
     outside = {
-        str(name): value for name, value in values.items() if isinstance(value, (dict, list))
+        str(name): value.tolist() if getattr(value, "ndim", 0) == 1 else value
+        for name, value in values.items()
+        if isinstance(value, (dict, list)) or getattr(value, "ndim", 0) == 1
     }
     unit, other = "layer", "expert"
     outer = _numbers(outside, ("layer", "l", "number"))

@@ -7,7 +7,8 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from eplb.errors import LoadError, Parameter
-from eplb.load_files.column_names import role_of
+from eplb.load_files.column_names import number_of, role_of
+from eplb.load_files.times import in_time
 from eplb.storage.csv_text import TextTable
 from eplb.text import count, short
 
@@ -24,7 +25,8 @@ def records_of(values: Any) -> list[Any] | None:
     """The records in a list of them, or in an object with a list for each column; None if neither."""
     if isinstance(values, list):
         first = values[0] if values else None
-        return values if isinstance(first, dict) and _is_labelled(first, _LABELS) else None
+        labelled = isinstance(first, dict) and (_is_labelled(first, _LABELS) or _is_wide(first))
+        return values if labelled else None
     if not isinstance(values, dict) or len(values) < 2 or not _is_labelled(values, _LABELS[1:]):
         return None
     columns = [_column(value) for value in values.values()]
@@ -36,6 +38,49 @@ def records_of(values: Any) -> list[Any] | None:
 
 def _is_labelled(names: Iterable[Any], labels: Sequence[str]) -> bool:
     return any(role_of(str(name)) in labels for name in names)
+
+
+def _is_wide(record: Record) -> bool:
+    """Whether a record is a row of loads by the numbers of experts, as pandas writes a wide table."""
+    units = {found and found[0] for found in map(number_of, map(str, record))}
+    return len(record) > 1 and units <= {"number", "expert"}
+
+
+def window_tables(values: Any) -> tuple[list[Any], list[str]] | None:
+    """The tables in a list of objects with one each, the oldest first, and notes; None if it is none.
+
+    As ``[{"time": 0, "loads": [[7, 3], [1, 2]]}, ...]``.
+
+    Raises:
+        LoadError: the objects have different keys.
+    """
+    first = values[0] if isinstance(values, list) and values else None
+    if not isinstance(first, dict) or len(tables := _tables(first)) != 1:
+        return None
+    for at, record in enumerate(values):
+        _check(record, first, at)
+        if _tables(record) != tables:
+            raise LoadError(f"record {at} has no table {tables[0][:40]!r}, but record 0 has")
+    found = [record[tables[0]] for record in values]
+    times = next((key for key in first if role_of(key) in ("window", "time")), None)
+    keys = None
+    if times is not None:
+        names = [str(record[times]) for record in values]
+        keys = in_time(names)
+    if keys is None:
+        return found, [f"{count(len(found), 'window')} by records, in the order of the file"]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    both = f"from {short(values[order[0]][times])} to {short(values[order[-1]][times])}"
+    return [found[at] for at in order], [f"{count(len(found), 'window')} by {times!r}, {both}"]
+
+
+def _tables(record: Any) -> list[str]:
+    """The names of lists of lists."""
+    return [
+        str(name)
+        for name, value in record.items()
+        if isinstance(value, list) and value and isinstance(value[0], list)
+    ]
 
 
 def _column(value: Any) -> list[Any] | None:

@@ -10,7 +10,7 @@ from eplb.errors import LoadError, Parameter, Part
 from eplb.inputs.names import unknown
 from eplb.load_files.nested_layers import nested_layers
 from eplb.load_files.placement_map import beside
-from eplb.load_files.records import record_table, records_of
+from eplb.load_files.records import record_table, records_of, window_tables
 from eplb.load_files.text_loads import text_loads
 from eplb.storage.csv_text import TextTable
 from eplb.storage.other_files import SGLANG_MAP, what_it_is
@@ -61,6 +61,8 @@ def select(
     if (records := records_of(values)) is not None and not (trust and isinstance(values, dict)):
         return text_loads(*record_table(records, key), experts=experts, keys=keys)
     if not isinstance(values, dict):
+        if key is None and (windows := window_tables(values)) is not None:
+            return DecodedLoads(windows[0], notes=tuple(windows[1]))
         return _unnamed(values, key)
     if not values:
         raise LoadError("it has no table")
@@ -97,8 +99,13 @@ def _several(values: dict[Any, Any]) -> LoadError:
     if len(tables) == 1:
         hint: list[Part] = ["if it is the loads, give ", Parameter("key", str(*tables))]
         return LoadError(f"it has a table with the name {_names(tables)}", hint=hint)
+    if {"columns", "data"} <= tables.keys() or {"schema", "data"} <= tables.keys():
+        return LoadError(
+            "it is a table of pandas in parts", hint=['write it with to_json(orient="records")']
+        )
     return LoadError(
-        f"it has several tables: {_names(tables)}", hint=["choose one with ", Parameter("key")]
+        f"it has several tables: {_names(tables)}",
+        hint=["choose one with ", Parameter("key"), "; several keys are windows, oldest first"],
     )
 
 
@@ -111,6 +118,8 @@ def _named(values: dict[Any, Any], name: Any, experts: int | None) -> DecodedLoa
     experts = None if name in SLOT_KEYS else experts
     if (records := records_of(value)) is not None:
         found = text_loads(*record_table(records, None), experts=experts)
+    elif (windows := window_tables(value)) is not None:
+        found = DecodedLoads(windows[0], notes=tuple(windows[1]))
     else:
         found = (_rows(value, experts) if isinstance(value, dict) else None) or DecodedLoads(value)
     return replace(found, axes=axes or found.axes, phy2log=beside(values))
