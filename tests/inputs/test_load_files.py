@@ -732,18 +732,18 @@ def test_long_tables_are_not_larger_than_they_say(
 @pytest.mark.parametrize(
     ("times", "words"),
     [
-        (["2026-11-28 9:00", "2026-11-28 10:00", "2026-11-28 11:30"], "'2026-11-28 11:30'"),
-        (["2026/1/2", "2026/1/10", "2026/2/1"], "'2026/2/1'"),
-        (["2026-01-02T03:00:00Z", "2026-01-02T03:00:00.5Z", "2026-01-02T03:00:01Z"], ":01Z'"),
+        (["2026-11-28 9:00", "2026-11-28 10:00", "2026-11-28 11:30"], "2026-11-28 11:30"),
+        (["2026/1/2", "2026/1/10", "2026/2/1"], "2026/2/1"),
+        (["2026-01-02T03:00:00Z", "2026-01-02T03:00:00.5Z", "2026-01-02T03:00:01Z"], ":01Z"),
         (
             ["2026-01-02T03:00:00+02:00", "2026-01-02T01:30:00+0000", "2026-01-02T00:00:00-0200"],
-            "200'",
+            "200",
         ),
-        (["step_8", "step_9", "step_10"], "'step_10'"),
-        (["step-8", "step-9", "step-10"], "'step-10'"),
-        (["60s", "120.5s", "1800s"], "'1800s'"),
-        (["9e2", "1.5e3", "1.7e9"], "'1.7e9'"),
-        (["-2", "-1", "0"], "'0'"),
+        (["step_8", "step_9", "step_10"], "step_10"),
+        (["step-8", "step-9", "step-10"], "step-10"),
+        (["60s", "120.5s", "1800s"], "1800s"),
+        (["9e2", "1.5e3", "1.7e9"], "1.7e9"),
+        (["-2", "-1", "0"], "0"),
     ],
 )
 def test_times_are_in_order(tmp_path: Path, times: list[str], words: str) -> None:
@@ -757,18 +757,6 @@ def test_times_are_in_order(tmp_path: Path, times: list[str], words: str) -> Non
         assert [window[0, 0] for window in read.windows] == [0, 100, 200]
         note = next(str(note) for note in read.notes if "windows by column" in str(note))
         assert note.endswith(words), note
-
-
-@pytest.mark.parametrize("times", [["09:00", "10:00"], ["11/28/2026", "11/29/2026"], ["b", "a"]])
-def test_times_that_are_not_certain_keep_the_order_of_the_file(
-    tmp_path: Path, times: list[str]
-) -> None:
-    for order in (times, times[::-1]):
-        cells = [f"{time},0,{expert},{expert}" for time in order for expert in range(4)]
-        text = "\n".join(["timestamp,layer,expert,count", *cells])
-        read = read_loads(written(tmp_path, "a.csv", text))
-        words = f"from '{order[0]}' to '{order[1]}', in the order of the file"
-        assert any(str(note).endswith(words) for note in read.notes), read.notes
 
 
 def test_times_of_rows_are_no_windows(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from eplb.engines.engine import DecodedLoads
 from eplb.errors import LoadError, Note, Parameter
 from eplb.inputs.known_models import is_usual
 from eplb.load_files.column_names import role_of
-from eplb.load_files.labels import kinds_of, left_out, numbers_of, span_of, window_labels
+from eplb.load_files.labels import kinds_of, left_out, numbers_of, window_labels
 from eplb.load_files.long_table import table_of_cells
 from eplb.load_files.own_numbers import refuse_own_numbers
 from eplb.text import count, ranges
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from eplb.load_files.column_names import Numbered
     from eplb.load_files.columns import Columns
+    from eplb.load_files.labels import Windows
     from eplb.storage.csv_text import TextTable
 
     Numbers = npt.NDArray[np.int64]
@@ -52,7 +53,7 @@ def cell_loads(
     loads = np.ones((len(table.rows), 1), np.uint64)  # each row is one token
     if columns.loads:
         loads = table.numbers(columns.loads)
-    labels = _labels(table, columns, loads.shape[1])
+    labels, windows = _labels(table, columns, loads.shape[1])
     unit = next(name for name in _UNITS if name in labels)
     slots, of, summed = "", unit, []
     if unit == "local":
@@ -85,17 +86,20 @@ def cell_loads(
             notes.append(f"no column for expert {ranges(missing)}: no load")
     elif experts is None and unit == "expert":
         notes += doubt_last(values.shape[-1], labels[unit], labels.get("layer"))
-    if "window" in labels and columns.time is not None:
-        span = span_of(table, columns.time, labels["window"][:: loads.shape[1]])
-        notes.append(f"windows by column {columns.shown([columns.time])}, {span}")
+    if windows is not None:
+        notes += windows.notes(columns)
     others = left_out(columns, labels.get("window"))
     if others := [index for index in others if columns.names[index] not in keys]:
         notes.append(f"columns left out: {columns.shown(others)}")
     return DecodedLoads(values, named, tuple(notes), axes=(f"{unit}s",), slots=slots)
 
 
-def _labels(table: TextTable, columns: Columns, width: int) -> dict[str, Numbers]:
+def _labels(
+    table: TextTable, columns: Columns, width: int
+) -> tuple[dict[str, Numbers], Windows | None]:
     """What each load is of: its layer, its expert or slot, its window and rank, if they are known.
+
+    The second value is what a column says of windows.
 
     Args:
         table: the lines of the file.
@@ -112,7 +116,7 @@ def _labels(table: TextTable, columns: Columns, width: int) -> dict[str, Numbers
     layers = labels.get("layer")
     least = 1 if columns.numbered is not None else _LEAST_EXPERTS
     if (windows := window_labels(table, columns, layers, least)) is not None:
-        labels["window"] = windows
+        labels["window"] = windows.numbers
     labels = {name: np.repeat(each, width) for name, each in labels.items()}
     if (group := columns.numbered) is not None:
         unit, numbers = _unit_of(group), np.array(group.numbers, np.int64)
@@ -122,7 +126,7 @@ def _labels(table: TextTable, columns: Columns, width: int) -> dict[str, Numbers
     if not columns.labels:  # a row for each layer, or for each expert
         rows = "expert" if "layer" in labels else "layer"
         labels[rows] = np.repeat(np.arange(len(table.rows)), width)
-    return labels
+    return labels, windows
 
 
 def _unit_of(group: Numbered) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb.errors import LoadError
+from eplb.load_files.times import in_time
 from eplb.storage.csv_text import looks_like_number
 from eplb.text import short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
@@ -24,15 +24,6 @@ if TYPE_CHECKING:
     Numbers = npt.NDArray[np.int64]
 
 _NUMBER = re.compile(r"[0-9]+", re.ASCII)
-_IN_WORDS = re.compile(
-    r"([^0-9]*?)([+-]?[0-9]{1,20}(?:[.][0-9]{0,20})?(?:[eE][+-]?[0-9]{1,3})?)([^0-9]*)", re.ASCII
-)
-_DATE = re.compile(
-    r"([0-9]{4})[-/]([0-9]{1,2})[-/]([0-9]{1,2})"
-    r"(?:[T ]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}(?:[.][0-9]{1,9})?))?)?"
-    r" ?(Z|UTC|[+-][0-9]{2}:?[0-9]{2})?",
-    re.ASCII,
-)
 
 
 def numbers_of(table: TextTable, index: int, what: str) -> Numbers:
@@ -80,10 +71,34 @@ def _not_a_number(table: TextTable, index: int, what: str, at: int, found: str) 
     )
 
 
+@dataclass(frozen=True)
+class Windows:
+    """The windows of rows."""
+
+    #: Of each row, from 0, the oldest first.
+    numbers: Numbers
+    #: Names of the oldest and the newest.
+    first: str
+    last: str
+    #: Whether the names say which is older; otherwise they are in the order of the file.
+    certain: bool
+
+    def notes(self, columns: Columns) -> list[str]:
+        """A note on windows by times, or that the order is that of the file if names do not tell."""
+        index = columns.labels.get("window", columns.time)
+        column = columns.shown([] if index is None else [index])
+        if self.certain:
+            both = f"from {self.first} to {self.last}"
+            return [] if columns.time is None else [f"windows by column {column}, {both}"]
+        both = f"from {short(self.first)} to {short(self.last)}"
+        why = f"column {column} does not say for certain which is the newest, but numbers would"
+        return [f"windows in the order of the file, {both}: {why}"]
+
+
 def window_labels(
     table: TextTable, columns: Columns, layers: Numbers | None, experts: int = 1
-) -> Numbers | None:
-    """The window of each row, from 0, the oldest first; None if no column says it.
+) -> Windows | None:
+    """The window of each row; None if no column says it.
 
     A column of times is one of windows if these have all layers, as each token goes through all. A
     few may lack some, as the last one that a recorder began.
@@ -97,78 +112,48 @@ def window_labels(
     index = columns.labels.get("window", columns.time)
     if index is None:
         return None
-    windows = kinds_of(table, index)
+    found = _oldest_first(table, index)
     if "window" in columns.labels:
-        return windows
+        return found
+    windows = found.numbers
     if not columns.loads or layers is None or not windows.any():  # times of tokens, or one time
         return None
     kinds, rows = np.unique(layers, return_inverse=True)
     pairs = len(np.unique(windows * len(kinds) + rows))
     full = 2 * pairs >= (int(windows.max()) + 1) * len(kinds)
-    return windows if full and len(rows) >= experts * pairs else None
+    return found if full and len(rows) >= experts * pairs else None
 
 
 def kinds_of(table: TextTable, index: int) -> Numbers:
-    """Equal numbers from 0 for equal cells of a column, the oldest first."""
+    """Equal numbers from 0 for equal cells of a column."""
     if (numbers := table.integers(index)) is not None:
         return np.unique(numbers, return_inverse=True)[1]
-    cells = table.column(index)
-    names = _oldest_first(dict.fromkeys(cells))
+    return _by_first_rows(table.column(index))[1]
+
+
+def _by_first_rows(cells: Sequence[str]) -> tuple[list[str], Numbers]:
+    """The different cells in the order of their first rows, and which each is."""
+    names = list(dict.fromkeys(cells))
     number = {name: at for at, name in enumerate(names)}
-    return np.array([number[cell] for cell in cells], np.int64)
+    return names, np.array([number[cell] for cell in cells], np.int64)
 
 
-def _oldest_first(names: Iterable[str]) -> list[str]:
-    """Numbers and dates in order; other names in the order of their first rows."""
-    names = [*names]
-    times = _times(names)
-    if times is None:
-        return names
-    return [names[at] for at in sorted(range(len(names)), key=times.__getitem__)]
+def _oldest_first(table: TextTable, index: int) -> Windows:
+    """The windows that a column names."""
+    if (numbers := table.integers(index)) is not None:
+        different, windows = np.unique(numbers, return_inverse=True)
+        return Windows(windows, str(different[0]), str(different[-1]), certain=True)
+    names, rows = _by_first_rows(table.column(index))
+    keys = in_time(names)
+    if keys is None:
+        return Windows(rows, names[0], names[-1], certain=len(names) == 1)
+    place = {key: at for at, key in enumerate(sorted(set(keys)))}
+    order = np.array([place[key] for key in keys], np.int64)
+    first, last = names[int(order.argmin())], names[int(order.argmax())]
+    return Windows(order[rows], first, last, certain=True)
 
 
-def span_of(table: TextTable, index: int, windows: Numbers) -> str:
-    """The first and the last window by their names in a column, for a note."""
-    cells = table.column(index)
-    first, last = (short(cells[int((windows == at).argmax())]) for at in (0, windows.max()))
-    order = "" if _times([*dict.fromkeys(cells)]) else ", in the order of the file"
-    return f"from {first} to {last}{order}"
-
-
-def _times(names: list[str]) -> list[Any] | None:
-    """What names of times are sorted by; None if it is not certain.
-
-    Dates with the year first, and numbers with the same words around them: ``2026-11-28 9:00``,
-    ``step_10``, ``60s``.
-    """
-    dates = [_DATE.fullmatch(name.strip()) for name in names]
-    try:
-        found = [_instant(date) for date in dates if date is not None]
-    except ValueError:  # no such day or hour
-        return None
-    zones = {date[7] is None for date in dates if date is not None}
-    if len(found) == len(names):
-        return found if len(zones) == 1 else None
-    numbers = [_IN_WORDS.fullmatch(name.strip()) for name in names]
-    kinds = {(number[1], number[3]) for number in numbers if number is not None}
-    if None in numbers or len(kinds) > 1:
-        return None
-    # A hyphen after a word is no sign.
-    return [Fraction(n[2].lstrip("+-") if n[1] else n[2]) for n in numbers if n is not None]
-
-
-def _instant(date: re.Match[str]) -> tuple[datetime, Fraction]:
-    """A date to the minute of UTC, and seconds; a date without a zone stays as it is."""
-    year, month, day, hour, minute = (int(date[at] or 0) for at in range(1, 6))
-    zone = (date[7] or "").replace(":", "")
-    away = timedelta()
-    if zone[:1] in ("+", "-"):
-        away = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
-    instant = datetime(year, month, day, hour, minute)  # noqa: DTZ001
-    return instant + (away if zone.startswith("-") else -away), Fraction(date[6] or 0)
-
-
-def left_out(columns: Columns, windows: Numbers | None) -> list[int]:
+def left_out(columns: Columns, windows: object) -> list[int]:
     """The columns that say nothing of the loads: tokens, and times that are not windows, too."""
     names = ["token", "time"] + ["local"] * (columns.row != "local")
     unused = [columns.labels[name] for name in names if name in columns.labels]

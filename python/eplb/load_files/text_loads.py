@@ -10,7 +10,7 @@ from eplb.engines.engine import DecodedLoads
 from eplb.errors import LoadError, Parameter
 from eplb.load_files.cells import cell_loads
 from eplb.load_files.columns import Columns, columns_of
-from eplb.load_files.labels import kinds_of, left_out, numbers_of, span_of, window_labels
+from eplb.load_files.labels import kinds_of, left_out, numbers_of, window_labels
 from eplb.load_files.long_table import table_of_rows
 from eplb.load_files.own_numbers import refuse_own_numbers
 
@@ -101,7 +101,8 @@ def refuse_labels(where: str, what: str, cells: npt.NDArray[Any], least: int = _
 def _wide(table: TextTable, columns: Columns, experts: int | None) -> DecodedLoads:
     """A row per layer, a column per expert, and columns that say what a row is."""
     layers = numbers_of(table, columns.labels["layer"], "layer")
-    windows = window_labels(table, columns, layers)
+    found = window_labels(table, columns, layers)
+    windows = None if found is None else found.numbers
     if (rank := columns.labels.get("rank")) is None:
         _refuse_twice(table, layers, windows)
     else:
@@ -110,9 +111,8 @@ def _wide(table: TextTable, columns: Columns, experts: int | None) -> DecodedLoa
     values, named = table_of_rows(table.numbers(columns.loads), layers=layers, windows=windows)
     others = _others(columns, windows)
     labels = [index for index in columns.labels.values() if index not in left_out(columns, windows)]
-    if windows is not None and columns.time is not None:
-        span = span_of(table, columns.time, windows)
-        others.append(f"windows by column {columns.shown([columns.time])}, {span}")
+    if found is not None:
+        others = [*found.notes(columns), *others]
     what = "columns" if len(labels) > 1 else "column"
     row = "row" if table.what == "line" else table.what
     note = f"not loads, but what each {row} is: {what} {columns.shown(labels)}"
