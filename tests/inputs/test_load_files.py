@@ -1069,3 +1069,17 @@ def test_ranks_that_number_their_own_experts_of_one_layer(tmp_path: Path) -> Non
     with pytest.raises(LoadError, match="8 experts on each of 8 ranks, together 64: does each"):
         read_loads(path, num_experts=64)
     assert read_loads(path, num_experts=8).table.tolist() == [[56] * 8]
+
+
+def test_experts_numbered_from_one_in_any_order(tmp_path: Path) -> None:
+    """As text, expert_10 comes before expert_2."""
+    table = np.arange(24).reshape(2, 12)
+    for order in ([*range(12)], sorted(range(12), key=lambda at: str(at + 1))):
+        header = ",".join(["layer", *(f"expert_{at + 1}" for at in order)])
+        rows = [",".join(map(str, [layer, *table[layer, order]])) for layer in range(2)]
+        read = read_loads(written(tmp_path, "a.csv", "\n".join([header, *rows])))
+        assert read.table.tolist() == table.tolist()
+    path = tmp_path / "a.csv"
+    assert read_loads(path, num_experts=12).table.tolist() == table.tolist()
+    # Of 13 experts, 0 has no column.
+    assert read_loads(path, num_experts=13).table.tolist() == [[0, *row] for row in table.tolist()]

@@ -53,7 +53,7 @@ def cell_loads(
     loads = np.ones((len(table.rows), 1), np.uint64)  # each row is one token
     if columns.loads:
         loads = table.numbers(columns.loads)
-    labels, windows = _labels(table, columns, loads.shape[1])
+    labels, windows = _labels(table, columns, loads.shape[1], experts)
     unit = next(name for name in _UNITS if name in labels)
     slots, of, summed = "", unit, []
     if unit == "local":
@@ -82,7 +82,9 @@ def cell_loads(
     notes = [_rows_read(table, columns, labels, of) + shape_read(values), *summed]
     if (group := columns.numbered) is not None and _unit_of(group) == "expert":
         missing = sorted({*range(values.shape[-1])} - {*group.numbers})
-        if missing:
+        if _is_from_one(group, experts):
+            notes.append("the columns number experts from 1: the first is expert 0 here")
+        elif missing:
             notes.append(f"no column for expert {ranges(missing)}: no load")
     elif experts is None and unit == "expert":
         notes += doubt_last(values.shape[-1], labels[unit], labels.get("layer"))
@@ -95,7 +97,7 @@ def cell_loads(
 
 
 def _labels(
-    table: TextTable, columns: Columns, width: int
+    table: TextTable, columns: Columns, width: int, experts: int | None
 ) -> tuple[dict[str, Numbers], Windows | None]:
     """What each load is of: its layer, its expert or slot, its window and rank, if they are known.
 
@@ -105,6 +107,7 @@ def _labels(
         table: the lines of the file.
         columns: what they are.
         width: loads in a row.
+        experts: logical experts per layer, if they were given.
     """
     labels: dict[str, Numbers] = {}
     local = bool(columns.of("local"))
@@ -120,6 +123,8 @@ def _labels(
     labels = {name: np.repeat(each, width) for name, each in labels.items()}
     if (group := columns.numbered) is not None:
         unit, numbers = _unit_of(group), np.array(group.numbers, np.int64)
+        if unit == "expert" and _is_from_one(group, experts):
+            numbers -= 1
         if unit == "window":  # the oldest first, without gaps
             numbers = np.unique(numbers, return_inverse=True)[1]
         labels[unit] = np.tile(numbers, len(table.rows))
@@ -127,6 +132,11 @@ def _labels(
         rows = "expert" if "layer" in labels else "layer"
         labels[rows] = np.repeat(np.arange(len(table.rows)), width)
     return labels, windows
+
+
+def _is_from_one(group: Numbered, experts: int | None) -> bool:
+    """Whether columns number all experts from 1."""
+    return group.from_one and experts in (None, len(group.numbers))
 
 
 def _unit_of(group: Numbered) -> str:

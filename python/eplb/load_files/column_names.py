@@ -70,6 +70,11 @@ class Numbered(NamedTuple):
     numbers: tuple[int, ...]
 
     @property
+    def from_one(self) -> bool:
+        """Whether the numbers are 1, 2, 3, ..., in any order."""
+        return sorted(self.numbers) == [*range(1, len(self.numbers) + 1)]
+
+    @property
     def in_order(self) -> bool:
         """Whether the numbers are 0, 1, 2, ... or 1, 2, 3, ...."""
         first = self.numbers[0]
