@@ -219,6 +219,14 @@ def test_sizes_that_nothing_says_are_noted(run: Any) -> None:
     assert json.loads(run(f"{line} --redundant 9")[1])["notes"] == [NOT_WRITTEN]
 
 
+def test_copies_beyond_the_limit_are_told(run: Any) -> None:
+    """Empty slots are filled whatever the limit is."""
+    line = "replan all.npy --previous plan.json --gpus 5 --redundant 9 --json --max-copies"
+    notes = json.loads(run(f"{line} 3")[1])["notes"]
+    assert notes[0].startswith("more than --max-copies 3: experts without a slot and empty slots")
+    assert json.loads(run(f"{line} 1000")[1])["notes"] == [NOT_WRITTEN]
+
+
 def test_tables_that_are_no_placement_are_refused() -> None:
     with pytest.raises(eplb.VerificationError, match=r"of 16 experts .*; give plan\.phy2log"):
         eplb.replan(WINDOWS, PLAN.rank, num_gpus=4)

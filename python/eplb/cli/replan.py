@@ -221,6 +221,11 @@ def replan_command(
         *_size_notes(placed, update.plan, sizes, previous_gpus),
         *group_notes(sizes_of(update.plan), goal.num_groups),
     ]
+    if max_copies is not None and (total := int(update.copies.sum())) > max_copies:
+        notes.append(
+            f"more than --max-copies {max_copies}: experts without a slot and empty slots get one "
+            f"whatever the limits are ({total} copies in all)"
+        )
     if transfers is not None:
         notes += _save(copies, transfers, names)
     notes += update.plan.write(goal)
