@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use crate::over_time::complete::complete;
 use crate::over_time::fleet::Fleet;
 use crate::over_time::objective::{Objective, plus, potential_of_any};
-use crate::over_time::state::EMPTY;
+use crate::over_time::slot::EMPTY;
 
 /// Experts in all slots, no expert twice on a GPU, and the zone of each expert: groups go to zones, and
 /// then all slots are filled as [`complete`] does it.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::over_time::fleet::Fleet;
 use crate::over_time::objective::{Cells, Objective, less, plus, share};
-use crate::over_time::state::EMPTY;
+use crate::over_time::slot::EMPTY;
 
 /// Gives each of these empty slots an expert that its GPU lacks. Experts without a replica get one,
 /// and the other slots are given by Adams' method on `expected` loads; then the expert with the

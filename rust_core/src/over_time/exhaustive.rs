@@ -3,7 +3,8 @@
 
 use crate::over_time::screen::best;
 use crate::over_time::search::MoveFinder;
-use crate::over_time::state::{EMPTY, LeastGains, Move, State};
+use crate::over_time::slot::EMPTY;
+use crate::over_time::state::{LeastGains, Move, State};
 
 /// Evaluates every move.
 pub(crate) struct Exhaustive;

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use crate::error::Error;
 use crate::over_time::error;
-use crate::over_time::multiwindow::logical;
 use crate::over_time::objective::{Cells, potential, potential_of_any, slope};
+use crate::over_time::slot::logical;
 use crate::placement;
 use crate::problem::topology::Topology;
 

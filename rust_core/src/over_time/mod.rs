@@ -22,6 +22,7 @@ mod repair;
 pub(crate) mod replan;
 mod screen;
 mod search;
+mod slot;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,7 @@ use crate::over_time::fleet::Fleet;
 use crate::over_time::objective::{Objective, mean_and_deviation};
 use crate::over_time::screen::Screen;
 use crate::over_time::search::{Limits, improve};
-use crate::over_time::state::{EMPTY, State};
-use crate::placement;
+use crate::over_time::state::State;
 use crate::problem::history::layer::{HistoryOptions, LayerHistory};
 use crate::problem::options::Policy;
 use crate::problem::topology::Topology;
@@ -42,11 +41,6 @@ impl LayerPlanner for MultiWindow {
             layer.tables.rank_by_slot();
         }
     }
-}
-
-/// An expert as in `phy2log`.
-pub(crate) fn logical(expert: u16) -> i64 {
-    if expert == EMPTY { placement::EMPTY } else { i64::from(expert) }
 }
 
 fn of_one_window(loads: &[u64]) -> LayerHistory {

@@ -3,8 +3,7 @@
 use crate::error::{Error, Place};
 use crate::over_time::error;
 use crate::over_time::fleet::Fleet;
-use crate::over_time::multiwindow::logical;
-use crate::over_time::state::EMPTY;
+use crate::over_time::slot::{EMPTY, logical};
 use crate::problem::cluster::Cluster;
 
 /// A placement that is in force.

@@ -2,7 +2,8 @@
 //! left empty.
 
 use crate::over_time::fleet::Fleet;
-use crate::over_time::state::{EMPTY, State};
+use crate::over_time::slot::EMPTY;
+use crate::over_time::state::State;
 
 /// The slots to be filled, in order, and all slots with these empty. They are the empty ones if `fill` is
 /// asked for, and at least as many in each zone as it has experts without a replica. If there are too

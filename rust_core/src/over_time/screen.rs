@@ -7,7 +7,8 @@
 //! Loops over GPUs, experts or slots are written so that compilers make vector instructions of them.
 
 use crate::over_time::objective::Cells;
-use crate::over_time::state::{EMPTY, LeastGains, Move, State};
+use crate::over_time::slot::EMPTY;
+use crate::over_time::state::{LeastGains, Move, State};
 
 /// The most swaps of a scan that are evaluated exactly.
 const MAX_SWAPS: usize = 320;

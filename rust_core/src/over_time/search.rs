@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 
 use crate::over_time::screen::Screen;
-use crate::over_time::state::{EMPTY, LeastGains, Move, State};
+use crate::over_time::slot::EMPTY;
+use crate::over_time::state::{LeastGains, Move, State};
 
 /// The GPUs of a zone around which a move is looked for.
 const BUSIEST: usize = 2;

@@ -2,9 +2,7 @@
 
 use crate::over_time::fleet::Fleet;
 use crate::over_time::objective::{Cells, LOAD_BITS, Objective, potential, power, share};
-
-/// What a slot without an expert holds: an expert without load that is on no GPU.
-pub(crate) const EMPTY: u16 = u16::MAX;
+use crate::over_time::slot::EMPTY;
 
 /// A change of one or two slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

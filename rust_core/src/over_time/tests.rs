@@ -9,7 +9,8 @@ use super::objective::{Objective, mean_and_deviation, potential, potential_of_an
 use super::previous::{Previous, zones_of_experts};
 use super::screen::Screen;
 use super::search::{Limits, MoveFinder, Step, improve};
-use super::state::{EMPTY, Move, State};
+use super::slot::EMPTY;
+use super::state::{Move, State};
 use super::{cold, repair};
 use crate::error::Place;
 use crate::problem::cluster::Cluster;

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Place};
 use crate::over_time::error;
-use crate::over_time::state::EMPTY;
+use crate::over_time::slot::EMPTY;
 use crate::over_time::transfers::layout::Layout;
 
 /// What each cell of a layer holds and is to hold, [`EMPTY`] being nothing.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::over_time::state::EMPTY;
+use crate::over_time::slot::EMPTY;
 use crate::over_time::transfers::transfer::Slot;
 use crate::problem::cluster::{Cluster, GpuState};
 

@@ -18,7 +18,7 @@
 
 use std::cmp::Reverse;
 
-use crate::over_time::state::EMPTY;
+use crate::over_time::slot::EMPTY;
 use crate::over_time::transfers::change::Change;
 use crate::over_time::transfers::layout::Layout;
 

@@ -1,6 +1,6 @@
 //! From where each write of a layer gets its weights.
 
-use crate::over_time::state::EMPTY;
+use crate::over_time::slot::EMPTY;
 use crate::over_time::transfers::change::Change;
 use crate::over_time::transfers::layout::{Distance, Layout};
 use crate::over_time::transfers::schedule::Write;
