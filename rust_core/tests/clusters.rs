@@ -18,12 +18,8 @@ fn live(slots: u32) -> Gpu {
 
 /// Loads with some weight on few experts, `[layers, experts]`.
 fn loads(layers: usize, experts: usize, seed: u64) -> CanonicalLoads {
-    let mut state = seed;
-    let mut next = || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state >> 40
-    };
+    let mut stream = problems::SplitMix64(seed);
+    let mut next = || stream.below(1 << 24);
     let values: Vec<u64> = (0..layers * experts).map(|_| 1 + next() % 97 * (next() % 29)).collect();
     CanonicalLoads::new(&values, layers, experts).unwrap()
 }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use crate::cost::bisection::least_allowed;
 use crate::cost::group_packing::least_peak;
 use crate::cost::unequal;
 use crate::kernel::probe::Silent;
@@ -66,20 +67,9 @@ impl LowerBounds {
 
     /// The least t from `least` on, itself a bound, that counting does not rule out.
     fn counting(&mut self, load: &[u64], topology: &Topology, least: u64) -> u64 {
-        if least == 0 || self.may_fit(load, topology, least) {
-            return least;
-        }
         // A GPU that carries everything rules nothing out.
-        let (mut too_small, mut enough) = (least, load.iter().sum::<u64>() * SHARE_UNIT);
-        while enough - too_small > 1 {
-            let middle = too_small.midpoint(enough);
-            if self.may_fit(load, topology, middle) {
-                enough = middle;
-            } else {
-                too_small = middle;
-            }
-        }
-        enough
+        let enough = load.iter().sum::<u64>() * SHARE_UNIT;
+        least_allowed(least, enough, |t| self.may_fit(load, topology, t))
     }
 
     /// Whether counting allows all GPUs to carry at most `t`, for these loads in descending order.

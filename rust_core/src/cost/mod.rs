@@ -1,5 +1,6 @@
 //! What a plan costs, and lower bounds of what any plan costs.
 
+mod bisection;
 pub(crate) mod bounds;
 pub(crate) mod certify;
 pub(crate) mod gpu_loads;

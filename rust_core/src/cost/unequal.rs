@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use crate::cost::bisection::least_allowed;
 use crate::placement::bound::{Bound, LayerBound};
 use crate::problem::cluster::Cluster;
 use crate::problem::share::SHARE_UNIT;
@@ -14,35 +15,17 @@ use crate::problem::topology::Topology;
 /// O(bits * slots of a GPU * experts * log experts).
 pub(super) fn best(loads: &[u64], topology: &Topology) -> LayerBound {
     let layer = Layer::new(loads, topology.cluster());
-    let total: u128 = layer.weights.iter().sum();
-    let mean = total.div_ceil(u128::from(topology.cluster().total_speed()));
-    let adams = least(mean, total, |t| layer.fewest_replicas(t) <= layer.slots);
-    let counting = least(adams, total, |t| layer.may_fit(t));
+    let total = loads.iter().sum::<u64>() * SHARE_UNIT;
+    let mean = total.div_ceil(topology.cluster().total_speed());
+    // Some plan takes no longer than all loads do on one GPU.
+    let adams = least_allowed(mean, total, |t| layer.fewest_replicas(t.into()) <= layer.slots);
+    let counting = least_allowed(adams, total, |t| layer.may_fit(t.into()));
     let kind = match counting {
         counting if counting > adams => Bound::Counting,
         _ if adams > mean => Bound::Adams,
         _ => Bound::Mean,
     };
-    // Some plan takes no longer than all loads do on one GPU.
-    let load = counting as u64;
-    LayerBound { load, kind, without_groups: load }
-}
-
-/// The least t from `from` on that is allowed, if all above an allowed one are, as is `to`.
-fn least(from: u128, to: u128, allows: impl Fn(u128) -> bool) -> u128 {
-    if from >= to || allows(from) {
-        return from;
-    }
-    let (mut ruled_out, mut allowed) = (from, to);
-    while allowed - ruled_out > 1 {
-        let middle = ruled_out.midpoint(allowed);
-        if allows(middle) {
-            allowed = middle;
-        } else {
-            ruled_out = middle;
-        }
-    }
-    allowed
+    LayerBound { load: counting, kind, without_groups: counting }
 }
 
 struct Layer {

@@ -33,6 +33,13 @@ pub struct Gpu {
     pub state: GpuState,
 }
 
+impl Gpu {
+    /// Whether it is live and has slots.
+    fn is_used(self) -> bool {
+        self.state == GpuState::Live && self.slots > 0
+    }
+}
+
 /// The largest speed of a GPU.
 pub const MAX_SPEED: u32 = 65_536;
 
@@ -176,13 +183,12 @@ impl Cluster {
     /// If there is no such GPU.
     #[must_use]
     pub fn is_used(&self, gpu: usize) -> bool {
-        let gpu = self.gpus[gpu];
-        gpu.state == GpuState::Live && gpu.slots > 0
+        self.gpus[gpu].is_used()
     }
 
     /// The GPUs that can hold experts.
     pub fn used_gpus(&self) -> impl Iterator<Item = Gpu> + '_ {
-        self.gpus.iter().copied().filter(|gpu| gpu.state == GpuState::Live && gpu.slots > 0)
+        self.gpus.iter().copied().filter(|gpu| gpu.is_used())
     }
 
     /// Slots of the GPUs that can hold experts.

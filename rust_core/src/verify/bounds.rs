@@ -5,7 +5,7 @@
 //! the claim is false, bisection finds the bound, and each question takes near-linear time.
 
 use crate::placement::bound::Bound;
-use crate::problem::cluster::{Gpu, GpuState};
+use crate::problem::cluster::Gpu;
 use crate::problem::topology::Topology;
 
 use super::bins::Bins;
@@ -94,13 +94,8 @@ impl LayerLimits {
         let weights: Vec<u128> = loads.iter().map(|&load| u128::from(load) * UNIT).collect();
         let (num_gpus, nodes) = (topology.num_gpus(), topology.nodes());
         let cluster = topology.cluster();
-        let used = |gpu: &&Gpu| gpu.state == GpuState::Live && gpu.slots > 0;
-        let gpus: Vec<(u128, u128)> = cluster
-            .gpus()
-            .iter()
-            .filter(used)
-            .map(|gpu| (gpu.slots.into(), gpu.speed.into()))
-            .collect();
+        let size = |gpu: Gpu| (gpu.slots.into(), gpu.speed.into());
+        let gpus: Vec<(u128, u128)> = cluster.used_gpus().map(size).collect();
         // Packings are of equal bins.
         let equal = cluster.uniform_slots().is_some();
         let slots = gpus.iter().map(|gpu| gpu.0).sum();

@@ -10,7 +10,7 @@ mod tests;
 use crate::error::{Error, Place};
 use crate::placement::Placement;
 use crate::placement::certificate::{Certificate, LayerCertificate};
-use crate::problem::cluster::{Cluster, Gpu, GpuState};
+use crate::problem::cluster::{Cluster, Gpu};
 use crate::problem::loads::CanonicalLoads;
 use crate::problem::topology::Topology;
 
@@ -133,8 +133,7 @@ fn check_loads(
             "the certificate says that the busiest GPU carries {said}, but it carries {is}"
         ));
     }
-    let used = cluster.gpus().iter().filter(|gpu| gpu.state == GpuState::Live && gpu.slots > 0);
-    let (said, is) = (claims.total_speed, used.map(|gpu| u64::from(gpu.speed)).sum());
+    let (said, is) = (claims.total_speed, cluster.total_speed());
     if said != is {
         return false_claim(format!(
             "the certificate says that the speeds are {said} together, but they are {is}"
