@@ -1,4 +1,80 @@
-//! Quotients of integers as floats, correctly rounded, without float arithmetic.
+//! Fractions of integers, compared without rounding; quotients as floats, correctly rounded. All
+//! without float arithmetic.
+
+use std::cmp::Ordering;
+
+/// A fraction that is not negative, in lowest terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fraction {
+    numerator: u128,
+    denominator: u128,
+}
+
+impl Fraction {
+    /// The fraction of two numbers of which the second is not 0. Compared with other fractions, the
+    /// products of numerators and denominators must stay below 2^127.
+    pub(crate) fn new(numerator: u128, denominator: u128) -> Self {
+        let common = greatest_common_divisor(numerator, denominator);
+        Self { numerator: numerator / common, denominator: denominator / common }
+    }
+
+    /// Its numerator.
+    #[must_use]
+    pub fn numerator(self) -> u128 {
+        self.numerator
+    }
+
+    /// Its denominator, at least 1.
+    #[must_use]
+    pub fn denominator(self) -> u128 {
+        self.denominator
+    }
+
+    /// The fraction * 2^exponent as the nearest f64, ties to even.
+    #[must_use]
+    pub fn rounded(self, exponent: i32) -> f64 {
+        rounded_quotient(self.numerator, self.denominator, exponent)
+    }
+
+    /// This fraction / another one, as the nearest f64, ties to even; 1 if the other one is 0.
+    pub(crate) fn rounded_over(self, other: Self) -> f64 {
+        if other.numerator == 0 {
+            return 1.0;
+        }
+        rounded_quotient(self.numerator * other.denominator, self.denominator * other.numerator, 0)
+    }
+}
+
+impl PartialOrd for Fraction {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Fraction {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.numerator * other.denominator).cmp(&(other.numerator * self.denominator))
+    }
+}
+
+/// The greatest common divisor; that of 0 and a number is the number.
+pub(crate) fn greatest_common_divisor(mut a: u128, mut b: u128) -> u128 {
+    while b != 0 {
+        if let (Ok(a), Ok(b)) = (u64::try_from(a), u64::try_from(b)) {
+            return greatest_common_divisor_64(a, b).into();
+        }
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// The same, several times as fast.
+pub(crate) fn greatest_common_divisor_64(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
 
 /// `numerator / denominator * 2^exponent` as the nearest f64, ties to even; infinite if it is
 /// beyond the largest. The denominator is not 0 and below 2^127.
