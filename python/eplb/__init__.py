@@ -26,6 +26,7 @@ from eplb.migration import Migration
 from eplb.planning import POLICIES, evaluate, plan, verify
 from eplb.plans import Plan, load_plan
 from eplb.replanning import replan
+from eplb.splits import Split
 from eplb.transfers import Transfers
 from eplb.window_figures import WindowFigures
 
@@ -43,6 +44,7 @@ __all__ = [
     "Migration",
     "Plan",
     "PlanFileError",
+    "Split",
     "TopologyError",
     "Transfers",
     "VerificationError",

@@ -1,6 +1,6 @@
 """The core as Python sees it. It converts, nothing else; ``eplb`` is the public interface."""
 
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ __all__ = [
     "Loads",
     "Migration",
     "Placement",
+    "Split",
     "Topology",
     "__version__",
     "bounds",
@@ -26,8 +27,10 @@ __all__ = [
     "policies_with_effort",
     "replan",
     "sample",
+    "split",
     "transfers",
     "verify",
+    "verify_split",
 ]
 
 __version__: str
@@ -226,3 +229,36 @@ def transfers(
     after: npt.NDArray[np.int64],
     topology: Topology,
 ) -> npt.NDArray[np.int64]: ...
+
+# Unit, busy GPUs, exponent, and the fractions attained, lower bound, equal shares, mean.
+_Fraction: TypeAlias = tuple[int, int]
+_Claims: TypeAlias = tuple[int, list[int], int, list[_Fraction]]
+
+@final
+class Split:
+    def __new__(
+        cls,
+        numerators: npt.NDArray[np.int64],
+        denominators: npt.NDArray[np.int64],
+        gpu_load: npt.NDArray[np.uint64],
+        claims: list[_Claims],
+        loads_sha256: bytes,
+    ) -> Split: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def numerators(self) -> npt.NDArray[np.int64]: ...
+    def denominators(self) -> npt.NDArray[np.int64]: ...
+    def gpu_load(self) -> npt.NDArray[np.uint64]: ...
+    @property
+    def claims(self) -> list[_Claims]: ...
+    @property
+    def loads_sha256(self) -> bytes: ...
+    def shares(self, placement: Placement) -> npt.NDArray[np.float64]: ...
+    def gpu_load_in_units(self) -> npt.NDArray[np.float64]: ...
+    def attained_in_units(self) -> npt.NDArray[np.float64]: ...
+    def lower_bound_in_units(self) -> npt.NDArray[np.float64]: ...
+    def balancedness(self) -> npt.NDArray[np.float64]: ...
+    def balancedness_of_equal_shares(self) -> npt.NDArray[np.float64]: ...
+
+def split(placement: Placement, loads: Loads, threads: int) -> Split: ...
+def verify_split(placement: Placement, split: Split, loads: Loads) -> None: ...

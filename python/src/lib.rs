@@ -7,6 +7,7 @@
 mod errors;
 mod history;
 mod sampling;
+mod split;
 mod transfers;
 
 use eplb_core as core;
@@ -479,6 +480,9 @@ mod _core {
 
     #[pymodule_export]
     use crate::sampling::{families, family, models, sample};
+
+    #[pymodule_export]
+    use crate::split::{Split, split, verify_split};
 
     #[pymodule_export]
     use crate::transfers::transfers;

@@ -1,5 +1,7 @@
 //! How the replicas of each expert share its load, and what GPUs then carry: a row per layer.
 
+use crate::error::{Error, Place};
+use crate::placement::{EMPTY, Placement};
 use crate::problem::loads_sha256::LoadsSha256;
 use crate::problem::ratio::{Fraction, rounded_quotient};
 
@@ -18,6 +20,32 @@ pub struct Split {
     pub layers: Vec<LayerSplit>,
     /// Hash of the loads that the split is for.
     pub loads_sha256: LoadsSha256,
+}
+
+impl Split {
+    /// The share of each slot of the placement that was split, correctly rounded, `[layers, P]`; 0 for
+    /// an empty slot.
+    ///
+    /// # Errors
+    /// The placement has other sizes.
+    pub fn shares(&self, placement: &Placement) -> Result<Vec<f64>, Error> {
+        let experts = placement.topology().num_experts();
+        let phy2log = placement.phy2log();
+        if phy2log.len() != self.numerators.len()
+            || self.denominators.len() != placement.layers() * experts
+        {
+            return Err(Error::falsehood(Place::default(), "the split is of another placement"));
+        }
+        let share = |(slot, (&expert, &numerator)): (usize, (&i64, &i64))| {
+            if expert == EMPTY {
+                return 0.0;
+            }
+            let layer = slot / placement.topology().num_replicas();
+            let denominator = self.denominators[layer * experts + expert as usize];
+            rounded_quotient(numerator.max(0) as u128, denominator.max(1) as u128, 0)
+        };
+        Ok(phy2log.iter().zip(&self.numerators).enumerate().map(share).collect())
+    }
 }
 
 /// What the GPUs of one layer carry, and why they cannot carry less.

@@ -11,9 +11,19 @@ pub struct Fraction {
 }
 
 impl Fraction {
-    /// The fraction of two numbers of which the second is not 0. Compared with other fractions, the
-    /// products of numerators and denominators must stay below 2^127.
-    pub(crate) fn new(numerator: u128, denominator: u128) -> Self {
+    /// The fraction of two numbers; None if the second is 0, or the fraction is not one of those that
+    /// compare in 128 bits: in lowest terms, a numerator below 2^75 and a denominator below 2^51.
+    #[must_use]
+    pub fn new(numerator: u128, denominator: u128) -> Option<Self> {
+        if denominator == 0 {
+            return None;
+        }
+        let fraction = Self::of(numerator, denominator);
+        (fraction.numerator < 1 << 75 && fraction.denominator < 1 << 51).then_some(fraction)
+    }
+
+    /// The same of numbers for which there is one.
+    pub(crate) fn of(numerator: u128, denominator: u128) -> Self {
         let common = greatest_common_divisor(numerator, denominator);
         Self { numerator: numerator / common, denominator: denominator / common }
     }
@@ -118,7 +128,25 @@ pub fn rounded_quotient(numerator: u128, denominator: u128, exponent: i32) -> f6
 
 #[cfg(test)]
 mod tests {
-    use super::rounded_quotient;
+    use super::{Fraction, rounded_quotient};
+
+    #[test]
+    fn fractions_are_in_lowest_terms_and_compare_exactly() {
+        let fraction = |top, bottom| Fraction::new(top, bottom).unwrap();
+        assert_eq!(fraction(6, 4), fraction(3, 2));
+        assert_eq!((fraction(0, 7).numerator(), fraction(0, 7).denominator()), (0, 1));
+        let large = (1 << 75) - 1;
+        let small = (1 << 51) - 1;
+        assert!(fraction(large - 1, small) < fraction(large, small));
+        assert_eq!(Fraction::new(1, 0), None);
+        assert_eq!(Fraction::new(1 << 75, 3), None);
+        assert_eq!(Fraction::new(1, 1 << 51), None);
+        let above_2_64 = (1 << 65) + (1 << 33);
+        assert_eq!(fraction(above_2_64, 1 << 40), fraction((1 << 32) + 1, 1 << 7));
+        assert_eq!(fraction(3, 4).rounded(1).to_bits(), 1.5_f64.to_bits());
+        assert_eq!(fraction(3, 4).rounded_over(fraction(1, 2)).to_bits(), 1.5_f64.to_bits());
+        assert_eq!(fraction(3, 4).rounded_over(fraction(0, 2)).to_bits(), 1.0_f64.to_bits());
+    }
 
     #[test]
     fn small_quotients_round_like_the_processor() {

@@ -21,13 +21,13 @@ pub(super) fn attained_by_equal_shares(
         let (load, replicas) = (loads[expert as usize], logcnt[expert as usize]);
         (u128::from(load) * u128::from(parts)).div_ceil(replicas as u128)
     };
-    let mut busiest = Fraction::new(0, 1);
+    let mut busiest = Fraction::of(0, 1);
     for (gpu, properties) in cluster.gpus().iter().enumerate() {
         let held = phy2log[cluster.slots_of(gpu)].iter().filter(|&&expert| expert != EMPTY);
         let load: u128 = held.map(share).sum();
         let speed = u128::from(properties.speed);
         if load * busiest.denominator() > busiest.numerator() * u128::from(parts) * speed {
-            busiest = Fraction::new(load, u128::from(parts) * speed);
+            busiest = Fraction::of(load, u128::from(parts) * speed);
         }
     }
     busiest

@@ -46,7 +46,7 @@ fn first(sharing: &Sharing) -> Least {
     let mut least = Least { time: sharing.least_time(&sharing.holds), busy: sharing.holds.clone() };
     let times = sharing.fixed.iter().zip(&sharing.speed);
     for (gpu, (&load, &speed)) in times.enumerate() {
-        let time = Fraction::new(load.into(), speed.into());
+        let time = Fraction::of(load.into(), speed.into());
         if time > least.time {
             let mut busy = vec![false; sharing.speed.len()];
             busy[gpu] = true;

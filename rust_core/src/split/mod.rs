@@ -88,7 +88,7 @@ fn split_layer(
     let (least, flow, unit) = least(&sharing);
     write_shares(&sharing, &flow, cluster, (phy2log, logcnt), shares);
     let parts = u128::from(unit);
-    let time = |(&load, &speed): (&u128, &u64)| Fraction::new(load, parts * u128::from(speed));
+    let time = |(&load, &speed): (&u128, &u64)| Fraction::of(load, parts * u128::from(speed));
     let total: u64 = row.iter().sum();
     LayerSplit {
         unit,
@@ -97,7 +97,7 @@ fn split_layer(
         lower_bound: least.time,
         busy_gpus: (0..cluster.num_gpus()).filter(|&gpu| least.busy[gpu]).collect(),
         attained_by_equal_shares: attained_by_equal_shares(phy2log, logcnt, row, cluster),
-        mean: Fraction::new(total.into(), cluster.total_speed().into()),
+        mean: Fraction::of(total.into(), cluster.total_speed().into()),
         exponent: loads.exponents()[layer],
     }
 }

@@ -119,6 +119,6 @@ impl Sharing {
         }
         let speeds = self.speed.iter().zip(among).filter(|&(_, &among)| among);
         let speed: u64 = speeds.map(|(&speed, _)| speed).sum();
-        Fraction::new(load.into(), speed.into())
+        Fraction::of(load.into(), speed.into())
     }
 }
