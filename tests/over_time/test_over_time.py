@@ -8,6 +8,7 @@ from eplb import _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from over_time import specification as spec
+from over_time.on_gpus import on_gpus
 
 MILLION = 1_000_000
 
@@ -182,7 +183,14 @@ def check(
 
     def update(most: int) -> tuple[list[set[int]], tuple[int, int]]:
         made = _core.replan(
-            core, sizes, np.array([row]), old_gpus, price, copies[0], copies[1], most, fill=fill
+            core,
+            sizes,
+            on_gpus(np.array([row]), old_gpus),
+            price,
+            copies[0],
+            copies[1],
+            most,
+            fill=fill,
         )
         table = made.phy2log()[0].reshape(gpus, -1).tolist()
         return [set(row) - {spec.EMPTY} for row in table], made.objective[0]
