@@ -25,6 +25,7 @@ class Changes:
     drain_gpus: Iterable[int] = ()
     live_gpus: Iterable[int] = ()
     added_gpus: int | Iterable[int] = 0
+    gpu_slots: Iterable[int] | None = None
     gpu_speed: Iterable[int] | None = None
 
     def given(self) -> dict[str, Any]:
@@ -71,7 +72,27 @@ def new_topology(
     else:
         after = _resized(before, num_gpus, num_replicas, num_nodes).changed(**given)
     groups = whole_number("num_groups", num_groups)
-    return _core.Topology.of_cluster(num_experts, groups, after.core)
+    try:
+        return _core.Topology.of_cluster(num_experts, groups, after.core)
+    except TopologyError as error:
+        raise _with_enough_slots(error, after, num_experts, groups) from None
+
+
+def _with_enough_slots(
+    error: TopologyError, cluster: Cluster, num_experts: int, groups: int
+) -> TopologyError:
+    """The error with a number of slots that would do, if there is one and slots are what is missing."""
+    used, slots = int(cluster.used.sum()), cluster.gpu_slots
+    if error.hint or used == 0 or (slots != slots[0]).any():
+        return error
+    each = -(-num_experts // used)
+    enough = cluster.changed(gpu_slots=[each] * cluster.num_gpus)
+    try:
+        _core.Topology.of_cluster(num_experts, groups, enough.core)
+    except TopologyError:
+        return error
+    hint = Parameter("num_replicas", str(enough.num_slots))
+    return TopologyError(*error.parts, hint=["try ", hint, f", {each} on each GPU"])
 
 
 def _equal_gpus(
@@ -103,7 +124,7 @@ def _resized(
         raise TopologyError(
             Parameter("num_nodes", short(num_nodes)),
             f" is not that of the placement in force, {before.num_nodes}, whose GPUs are not all equal",
-            hint=["give ", Parameter("cluster"), " for other nodes"],
+            hint=["for other nodes, plan without the placement in force"],
         )
     after = before
     if num_gpus is not None:
@@ -122,7 +143,7 @@ def _resized(
             Parameter("num_replicas", str(slots)),
             " does not say which GPUs have how many slots: before, they had "
             f"{min(each)} to {max(each)}",
-            hint=["give ", Parameter("cluster")],
+            hint=["give ", Parameter("gpu_slots")],
         )
     if slots % after.num_gpus:
         raise TopologyError(
@@ -131,4 +152,4 @@ def _resized(
             Parameter("num_gpus", str(after.num_gpus)),
             ", of which dead and drained ones are a part",
         )
-    return after.with_slots(slots // after.num_gpus)
+    return after.changed(gpu_slots=[slots // after.num_gpus] * after.num_gpus)

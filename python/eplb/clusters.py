@@ -172,6 +172,11 @@ class Cluster:
         return [gpu for gpu, its in enumerate(self.states) if its == state]
 
     @property
+    def num_used_nodes(self) -> int:
+        """Nodes with GPUs in use."""
+        return len({*self.gpu_node[self.used].tolist()})
+
+    @property
     def total_speed(self) -> int:
         """The speeds of the GPUs in use together: their number, if they are equal."""
         return self._core.total_speed
@@ -188,6 +193,7 @@ class Cluster:
         drain_gpus: Iterable[int] = (),
         live_gpus: Iterable[int] = (),
         added_gpus: int | Iterable[int] = 0,
+        gpu_slots: Iterable[int] | None = None,
         gpu_speed: Iterable[int] | None = None,
     ) -> Cluster:
         """The cluster after these changes.
@@ -199,6 +205,7 @@ class Cluster:
             added_gpus: how many GPUs come after the last one, each with as many slots as the GPU
                 that has most; or their slots. They fill the last node until it has as many GPUs as
                 the first, then further nodes. They are as fast as GPU 0.
+            gpu_slots: how many slots each GPU has now, added ones too.
             gpu_speed: how fast each GPU is now, added ones too.
 
         Raises:
@@ -216,6 +223,8 @@ class Cluster:
             drain_gpus=drain_gpus,
             live_gpus=live_gpus,
         )
+        if gpu_slots is not None:
+            slots = _each("gpu_slots", gpu_slots, len(slots))
         if gpu_speed is not None:
             speeds = _speeds(gpu_speed, len(slots))
         return Cluster.of(_core.Cluster(nodes, slots, speeds, states))
@@ -227,12 +236,6 @@ class Cluster:
             column[:num_gpus] for column in (core.nodes, core.slots, core.speeds)
         )
         return Cluster.of(_core.Cluster(nodes, slots, speeds, core.states[:num_gpus]))
-
-    def with_slots(self, slots_per_gpu: int) -> Cluster:
-        """The cluster with so many slots on every GPU."""
-        core = self._core
-        each = [slots_per_gpu] * self.num_gpus
-        return Cluster.of(_core.Cluster(core.nodes, each, core.speeds, core.states))
 
     def without_unused(self) -> Cluster:
         """The GPUs in use alone, numbered anew; nodes without any are left out.

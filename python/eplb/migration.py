@@ -152,7 +152,7 @@ class Migration:
 
     def summary(self, layers: Sequence[int] | None = None) -> str:
         """The text of ``print(migration)``; ``layers`` is the hidden layer of each row, if known."""
-        from eplb.summary import layers_note, row
+        from eplb.summary import cluster_note, layers_note, row
 
         plan, copies, kept = self._plan, self.copies, int(self.kept.sum())
         slots = plan.num_layers * plan.num_replicas
@@ -160,6 +160,7 @@ class Migration:
         experts = f"{count(plan.num_experts, 'expert')} in {slots_on_gpus}"
         lines = [
             f"Update of {count(plan.num_layers, 'layer')}: {experts}",
+            *cluster_note(plan.cluster),
             *layers_note(layers),
             row("copies", f"{copies.sum()} of {count(slots, 'slot')} ({copies.sum() / slots:.2%})"),
             row("", f"{count(plan.num_layers - kept, 'layer')} changed, {kept} kept"),

@@ -45,6 +45,7 @@ def replan(
     drain_gpus: Iterable[int] = (),
     live_gpus: Iterable[int] = (),
     added_gpus: int | Iterable[int] = 0,
+    gpu_slots: Iterable[int] | None = None,
     gpu_speed: Iterable[int] | None = None,
     move_price: float = 0.01,
     max_moves: float = 0.2,
@@ -83,6 +84,7 @@ def replan(
         drain_gpus: numbers of GPUs that are to hold nothing; what they hold can be copied from them.
         live_gpus: numbers of GPUs that were dead or drained, and are back, empty.
         added_gpus: how many GPUs come at the end, or the slots of each; see :meth:`Cluster.changed`.
+        gpu_slots: the number of slots of each GPU, in the place of ``num_replicas``.
         gpu_speed: the speed of each GPU, as for :class:`Cluster`.
         move_price: what moving every slot once must gain: a share of the norm of the GPU loads.
             0 makes every move that gains anything.
@@ -126,6 +128,7 @@ def replan(
         drain_gpus=drain_gpus,
         live_gpus=live_gpus,
         added_gpus=added_gpus,
+        gpu_slots=gpu_slots,
         gpu_speed=gpu_speed,
     )
     sizes = new_topology(
