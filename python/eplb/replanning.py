@@ -91,7 +91,7 @@ def replan(
         max_moves: the most weight copies of a layer: a float is a share of its slots, an int a
             number. A swap takes 2, another expert in a slot 1. 0 keeps everything.
         max_moves_after_shift: the same for a layer whose traffic has shifted, in which experts had no
-            slot, or in which slots were empty. By default three times ``max_moves``.
+            slot, GPUs have lost replicas, or slots were empty. By default three times ``max_moves``.
         max_copies: the most copies of all layers, spent where they gain most; by default no limit.
         threads: threads to plan with. No answer depends on it.
 
