@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from eplb._core import __version__
 from eplb.batched import rebalance_experts_batched
+from eplb.clusters import Cluster
 from eplb.deepseek import rebalance_experts
 from eplb.errors import (
     EplbError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "POLICIES",
+    "Cluster",
     "EplbError",
     "LoadError",
     "LoadHistory",

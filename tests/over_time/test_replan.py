@@ -56,12 +56,12 @@ def test_a_plan_or_its_table_loads_or_their_history() -> None:
     expected = eplb.replan(history(), PLAN).plan
     for load in (history(), WINDOWS, [*WINDOWS], WINDOWS.astype(np.float32)):
         for previous in (PLAN, PLAN.phy2log, PLAN.phy2log.astype(np.int32), PLAN.phy2log.tolist()):
-            sizes = {} if previous is PLAN else {"num_gpus": 4}
+            sizes: dict[str, Any] = {} if previous is PLAN else {"num_gpus": 4}
             assert eplb.replan(load, previous, threads=2, **sizes).plan == expected
 
 
 def test_max_moves_is_a_share_or_a_number() -> None:
-    price = {"move_price": 0}
+    price: dict[str, Any] = {"move_price": 0}
     fewest = eplb.replan(history(), PLAN, max_moves=0, **price)
     assert fewest.kept.all()
     assert (fewest.plan.phy2log == PLAN.phy2log).all()

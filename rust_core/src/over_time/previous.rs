@@ -75,6 +75,16 @@ impl<'a> Previous<'a> {
         Ok(slots)
     }
 
+    /// Whether a replica is in no slot of the fleet: its GPU is not in use, or has fewer slots now.
+    pub(crate) fn loses_replicas(&self, layer: usize, fleet: &Fleet) -> bool {
+        let (row, cluster) = (self.row(layer), self.cluster);
+        let slots = |gpu: usize| if gpu < fleet.gpus() { fleet.slots(gpu).len() } else { 0 };
+        (0..cluster.num_gpus()).any(|gpu| {
+            let lost = row[cluster.slots_of(gpu)].iter().skip(slots(gpu));
+            lost.into_iter().any(|&expert| expert >= 0)
+        })
+    }
+
     fn row(&self, layer: usize) -> &'a [i64] {
         let slots = self.cluster.num_slots();
         &self.phy2log[layer * slots..][..slots]

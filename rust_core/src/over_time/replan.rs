@@ -45,8 +45,8 @@ pub struct MigrationOptions {
     pub move_price: u32,
     /// The most copies of a layer: 0.2 of the slots by default.
     pub max_moves: MoveLimit,
-    /// The same for a layer whose traffic has shifted, in which experts had no replica, or of which slots
-    /// were filled: 0.6 of the slots by default.
+    /// The same for a layer whose traffic has shifted, in which experts had no replica, whose GPUs have
+    /// lost replicas, or of which slots were filled: 0.6 of the slots by default.
     pub max_moves_after_shift: MoveLimit,
     /// The most copies of all layers, spent where they gain most. By default there is no such limit.
     pub max_copies: Option<u64>,
@@ -250,12 +250,20 @@ fn update_rows<const N: usize>(
         // Anew, for the headroom.
         state = State::new(fleet, &objective, slots, zone_of_expert);
     }
-    let limit =
-        if history.shifted() || lacks { options.max_moves_after_shift } else { options.max_moves };
+    let changed = lacks || previous.loses_replicas(layer, fleet);
+    let limit = if history.shifted() || changed {
+        options.max_moves_after_shift
+    } else {
+        options.max_moves
+    };
     let limits = Limits { copies: limit.copies(fleet.num_slots()), price: options.move_price };
     let (start, total) = (state.slots.clone(), state.total());
-    let mut finder = Screen::new(&state);
-    let steps = improve(&mut state, &mut finder, limits);
+    let steps = if limits.copies == 0 {
+        Vec::new()
+    } else {
+        let mut finder = Screen::new(&state);
+        improve(&mut state, &mut finder, limits)
+    };
     Ok(Planned { start, objective: total, steps })
 }
 

@@ -213,12 +213,13 @@ impl Cluster {
         self.used_gpus().map(|gpu| u64::from(gpu.speed)).sum()
     }
 
-    /// Slots of each GPU, if all GPUs are live, equally fast, and have equally many slots, and if
-    /// the nodes follow one another with equally many GPUs each.
+    /// Slots of each GPU, if all GPUs are in use, equally fast, and have equally many slots, and if
+    /// the nodes follow one another with equally many GPUs each, or the first of them with one more.
     #[must_use]
     pub fn uniform_slots(&self) -> Option<usize> {
         let slots = self.gpus.first()?.slots as usize;
-        (*self == Self::equal(self.num_gpus(), slots, self.nodes)).then_some(slots)
+        let is_equal = || *self == Self::equal(self.num_gpus(), slots, self.nodes);
+        (slots > 0 && is_equal()).then_some(slots)
     }
 }
 
