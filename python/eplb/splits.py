@@ -113,7 +113,9 @@ class Split:
         """The least that any shares of this placement reach, ``[layers]``.
 
         It is the load of the experts that only :attr:`busy_gpus` hold, divided by the number of these
-        GPUs, or by their speeds together. It is attained.
+        GPUs, or by their speeds together. It is attained; only if these speeds sum to more than 2**22,
+        with the greatest common divisor of all speeds taken out, it may be missed by 2**-22 of a
+        canonical load, of which a layer has 2**40.
         """
         return read_only(self._split.lower_bound_in_units())
 
@@ -124,7 +126,10 @@ class Split:
 
     @property
     def balancedness(self) -> FloatTable:
-        """Mean GPU load / largest GPU load, ``[layers]``; 1 is perfect, also for a layer without load."""
+        """Mean GPU load / largest GPU load, ``[layers]``; 1 is perfect, also for a layer without load.
+
+        If GPUs differ in speed, all loads / all speeds / the largest load by speed.
+        """
         return read_only(self._split.balancedness())
 
     @property
@@ -175,6 +180,7 @@ class Split:
             "version": 1,
             "plan": self._plan.digest(),
             "num_gpus": self._plan.num_gpus,
+            "cluster": None if self._plan.cluster.is_uniform else self._plan.cluster.to_dict(),
             "loads_sha256": self._split.loads_sha256.hex(),
             **{name: table.tolist() for name, table in self._tables().items()},
             "busy_gpus": self.busy_gpus,
@@ -254,7 +260,7 @@ class Split:
 
     def summary(self, layers: Sequence[int] | None = None) -> str:
         """The text of ``print(split)``; ``layers`` is the hidden layer of each row, if known."""
-        from eplb.summary import layers_note, row
+        from eplb.summary import cluster_note, layers_note, row
 
         plan = self._plan
         slots = f"{count(plan.num_replicas, 'slot')} on {count(plan.num_gpus, 'GPU')}"
@@ -262,6 +268,7 @@ class Split:
         lines = [
             f"Split of {count(plan.num_layers, 'layer')}: {experts}",
             row("of plan", plan.digest()),
+            *cluster_note(plan.cluster),
             *([] if self._loads_of is None else [row("figures", f"of {self._loads_of}")]),
             *layers_note(layers),
             *self._figures(range(plan.num_layers) if layers is None else layers),
@@ -301,7 +308,7 @@ class Split:
         """What bounds the layers with load."""
         busy = self.busy_gpus
         busy_gpus = [len(busy[layer]) for layer in loaded]
-        some = [gpus for gpus in busy_gpus if gpus < self._plan.num_gpus]
+        some = [gpus for gpus in busy_gpus if gpus < self._plan.cluster.used.sum()]
         bounds = []
         if whole := len(busy_gpus) - len(some):
             bounds.append(f"the mean load ({count(whole, 'layer')})")

@@ -348,3 +348,20 @@ fn splits_that_are_not_the_best_are_refused() {
     assert!(error.to_string().contains("is above the bound"), "{error}");
     assert_eq!(best.numerators, [1, 1, 3, 1]);
 }
+
+/// The answer of every machine and build: which of the best splits it is, is part of it.
+#[test]
+fn splits_are_these() {
+    let mut stream = SplitMix64(9);
+    let mut found = Vec::new();
+    for fastest in [1, 130, 65_536] {
+        let placement = placement(&mut stream, 100, 4, fastest);
+        let values: Vec<u64> = (0..400).map(|_| stream.below(1 << 20) >> stream.below(8)).collect();
+        let split = made(&placement, &CanonicalLoads::new(&values, 4, 100).unwrap());
+        let numbers = split.numerators.iter().chain(&split.denominators);
+        let mix = |hash: u64, &number: &i64| (hash ^ number as u64).wrapping_mul(0x0100_0000_01b3);
+        found.push(numbers.fold(0xcbf2_9ce4_8422_2325, mix));
+    }
+    let expected = [0xf691_be2c_e555_6899_u64, 0x7162_3ec3_a189_9035, 0x3c3d_60f1_bb0c_66a9];
+    assert_eq!(found, expected, "{found:#x?}");
+}

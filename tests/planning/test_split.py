@@ -28,47 +28,72 @@ if TYPE_CHECKING:
 
 
 @st.composite
+def clusters(draw: st.DrawFn, experts: int) -> eplb.Cluster:
+    """GPUs with room for so many experts: equal ones, or any, of which the last one is in use."""
+    gpus = draw(st.integers(1, 5))
+    if draw(st.booleans()):
+        return eplb.Cluster.uniform(gpus, -(-experts // gpus) + draw(st.integers(0, 3)))
+
+    def each(values: st.SearchStrategy[int]) -> list[int]:
+        return draw(st.lists(values, min_size=gpus, max_size=gpus))
+
+    slots, speeds = each(st.integers(0, 3)), each(st.integers(1, 5) | st.just(65_521))
+    unused = draw(st.sets(st.integers(0, gpus - 1)))
+    dead = draw(st.sets(st.sampled_from(sorted(unused)))) if unused else set()
+    more = draw(st.integers(experts, experts + 3))
+    return eplb.Cluster(
+        [*slots, more],
+        gpu_speed=[*speeds, draw(st.integers(1, 5))],
+        dead_gpus=dead,
+        drain_gpus=unused - dead,
+    )
+
+
+@st.composite
 def placements(
     draw: st.DrawFn, most_experts: int = 7, loads: str | None = None
 ) -> tuple[eplb.Plan, Table]:
     """A placement of any kind, duplicates and empty slots included, and loads."""
-    experts = draw(st.integers(1, most_experts))
-    gpus, layers = draw(st.integers(1, 5)), draw(st.integers(1, 3))
-    per_gpu = -(-experts // gpus) + draw(st.integers(0, 3))
-    more = st.lists(st.integers(-1, experts - 1), min_size=gpus * per_gpu - experts)
-    rows = []
-    for _ in range(layers):
-        row = [*range(experts), *draw(more)][: gpus * per_gpu]
-        rows.append(draw(st.permutations(row)))
+    experts, layers = draw(st.integers(1, most_experts)), draw(st.integers(1, 3))
+    cluster = draw(clusters(experts))
+    usable = np.flatnonzero(cluster.used[cluster.gpu_of_slot])
+    more = st.lists(st.integers(-1, experts - 1), min_size=len(usable) - experts)
+    table = np.full((layers, cluster.num_slots), -1)
+    for row in table:
+        row[usable] = draw(st.permutations([*range(experts), *draw(more)][: len(usable)]))
     kind = loads or draw(st.sampled_from(list(LOADS)))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    plan = eplb.Plan.from_phy2log(rows, num_gpus=gpus)
+    plan = eplb.Plan.from_phy2log(table, cluster=cluster)
     return plan, LOADS[kind](random, (layers, experts))
 
 
 def gpus_of(plan: eplb.Plan, layer: int) -> list[set[int]]:
     """The GPUs that hold each expert."""
-    per_gpu = plan.num_replicas // plan.num_gpus
     holders: list[set[int]] = [set() for _ in range(plan.num_experts)]
-    for slot, expert in enumerate(plan.phy2log[layer].tolist()):
+    for expert, gpu in zip(
+        plan.phy2log[layer].tolist(), plan.cluster.gpu_of_slot.tolist(), strict=True
+    ):
         if expert >= 0:
-            holders[expert].add(slot // per_gpu)
+            holders[expert].add(gpu)
     return holders
 
 
-def least_load(load: list[int], holders: list[set[int]]) -> Fraction:
-    """The naive twin: the mean that a set of experts puts on its GPUs at least, over all sets."""
+def least_time(load: list[int], holders: list[set[int]], speeds: list[int]) -> Fraction:
+    """The naive twin: what a set of experts puts on its GPUs at least, by speed, over all sets."""
     least = Fraction(0)
     for size in range(1, len(load) + 1):
         for chosen in combinations(range(len(load)), size):
-            gpus = set.union(*(holders[expert] for expert in chosen))
-            least = max(least, Fraction(sum(load[expert] for expert in chosen), len(gpus)))
+            speed = sum(speeds[gpu] for gpu in set.union(*(holders[e] for e in chosen)))
+            least = max(least, Fraction(sum(load[expert] for expert in chosen), speed))
     return least
 
 
-def solved(load: list[int], holders: list[set[int]], num_gpus: int) -> float:
-    """The least largest GPU load, as a share of all load, by HiGHS, a solver of linear programs."""
-    total = sum(load)
+def solved(load: list[int], holders: list[set[int]], speeds: list[int]) -> float:
+    """The least largest GPU load by speed, of all load and the largest speed, by HiGHS.
+
+    That is a solver of linear programs.
+    """
+    total, fastest = sum(load), max(speeds)
     model = highspy.Highs()  # type: ignore[no-untyped-call]
     model.silent()
     model.setOptionValue("threads", 1)
@@ -77,10 +102,10 @@ def solved(load: list[int], holders: list[set[int]], num_gpus: int) -> float:
     for expert, gpus in enumerate(holders):
         share = load[expert] / total
         model.addConstr(sum(on[expert, gpu] for gpu in sorted(gpus)) == share)
-    for gpu in range(num_gpus):
+    for gpu, speed in enumerate(speeds):
         held = [variable for (_, on_gpu), variable in on.items() if on_gpu == gpu]
         if held:
-            model.addConstr(sum(held) <= peak)
+            model.addConstr(sum(held) <= speed / fastest * peak)
     model.minimize(peak)
     assert model.getModelStatus() == highspy.HighsModelStatus.kOptimal
     return float(model.val(peak))
@@ -93,7 +118,7 @@ def canonical(load: Table) -> list[list[int]]:
 def loads_of_gpus(split: eplb.Split, loads: list[list[int]]) -> list[list[Fraction]]:
     """What every GPU carries, in canonical loads, from numerators and denominators."""
     plan = split.plan
-    per_gpu = plan.num_replicas // plan.num_gpus
+    gpu_of = plan.cluster.gpu_of_slot.tolist()
     carried = [[Fraction(0)] * plan.num_gpus for _ in loads]
     tables = (plan.phy2log.tolist(), split.numerators.tolist(), split.denominators.tolist())
     for layer, (row, numerators, denominators) in enumerate(zip(*tables, strict=True)):
@@ -105,7 +130,7 @@ def loads_of_gpus(split: eplb.Split, loads: list[list[int]]) -> list[list[Fracti
                 continue
             sums[expert] += numerator
             share = Fraction(numerator, denominators[expert])
-            carried[layer][slot // per_gpu] += loads[layer][expert] * share
+            carried[layer][gpu_of[slot]] += loads[layer][expert] * share
         assert sums == denominators
         assert min(denominators) >= 1
     return carried
@@ -118,13 +143,15 @@ def test_the_split_is_the_best_and_says_why(case: tuple[eplb.Plan, Table]) -> No
     assert split.verify(load).startswith("verified")
     for layer, (row, carried) in enumerate(zip(loads, loads_of_gpus(split, loads), strict=True)):
         holders = gpus_of(plan, layer)
-        least = least_load(row, holders)
-        assert max(carried) == least
+        speeds = plan.cluster.gpu_speed.tolist()
+        least = least_time(row, holders, speeds)
+        times = [load / speed for load, speed in zip(carried, speeds, strict=True)]
+        assert max(times) == least
         _, busy, exponent, (attained, bound, equal, mean) = split._split.claims[layer]
         assert Fraction(*attained) == Fraction(*bound) == least <= Fraction(*equal)
-        assert Fraction(*mean) == Fraction(sum(row), plan.num_gpus) <= least
+        assert Fraction(*mean) == Fraction(sum(row), plan.cluster.total_speed) <= least
         theirs = [load for load, gpus in zip(row, holders, strict=True) if gpus <= {*busy}]
-        assert Fraction(sum(theirs), len(busy)) == least
+        assert Fraction(sum(theirs), sum(speeds[gpu] for gpu in busy)) == least
         # The floats are rounded from these.
         scale = Fraction(2) ** -exponent
         assert split.attained[layer] == split.lower_bound[layer] == nearest(least * scale)
@@ -150,8 +177,10 @@ def test_a_linear_program_attains_the_same(case: tuple[eplb.Plan, Table]) -> Non
     split = plan.split(load)
     for layer, row in enumerate(load.tolist()):
         if sum(row):
-            best = solved(row, gpus_of(plan, layer), plan.num_gpus)
-            assert split.attained[layer] / sum(row) == pytest.approx(best, rel=1e-9)
+            speeds = plan.cluster.gpu_speed.tolist()
+            best = solved(row, gpus_of(plan, layer), speeds)
+            attained = split.attained[layer] / sum(row) * max(speeds)
+            assert attained == pytest.approx(best, rel=1e-7)
 
 
 @given(batches())
@@ -185,7 +214,7 @@ def test_shares_follow_the_experts(case: tuple[eplb.Plan, Table], random: Any) -
     there = np.empty_like(load)
     there[:, new] = load
     split = plan.split(load)
-    moved = eplb.Plan.from_phy2log(renamed, num_gpus=plan.num_gpus).split(there)
+    moved = eplb.Plan.from_phy2log(renamed, cluster=plan.cluster).split(there)
     assert (moved.numerators == split.numerators).all()
     assert (moved.denominators[:, new] == split.denominators).all()
 

@@ -6,7 +6,7 @@ use crate::split::sharing::Sharing;
 
 /// A canonical load has at most so many parts. Canonical loads of a layer sum to at most 2^40 + 2^13, so
 /// that parts sum to less than 2^63.
-pub(super) const MAX_UNIT: u64 = 1 << 22;
+const MAX_UNIT: u64 = 1 << 22;
 
 /// What cannot be undercut.
 #[derive(Debug)]

@@ -37,7 +37,8 @@ use sharing::Sharing;
 ///
 /// Experts without load have equal shares. So have the replicas of an expert on one GPU; the first ones
 /// may have one part more, if exact shares would not fit in 64 bits. Shares do not depend on the numbers
-/// of experts, nor on the scale of loads.
+/// of experts. They do not depend on the scale of token counts either, unless numbers of replicas have a
+/// large common multiple, so that equal shares are rounded before load moves.
 ///
 /// Time of a layer: O(P), and some maximum flows between GPUs, each in a few rounds of O(r) for the r
 /// replicas of experts that several GPUs hold. Memory O(layers * P).

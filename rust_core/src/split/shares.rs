@@ -9,8 +9,8 @@ use crate::split::sharing::{Holding, Sharing};
 /// Numerators and denominators are below this: they are int64 everywhere.
 const LIMIT: u128 = 1 << 63;
 
-/// The numerators of the replicas of an expert on one GPU: `first` replicas have one more than the
-/// others, which is 0 where they can share equally.
+/// The numerators of the replicas of an expert on one GPU: the first `first` of them have one more than
+/// `each`. It is 0 if they can share equally.
 #[derive(Debug, Clone, Copy)]
 struct Numerators {
     each: u64,
