@@ -386,13 +386,8 @@ def test_an_interruption_waits_until_the_file_is_there(
 
 
 def test_a_dead_gpu_holds_nothing() -> None:
-    values = PLANS["deepseek"].to_dict()
-    gpus, slots = values["num_gpus"], values["num_replicas"] // values["num_gpus"]
-    values["cluster"] = {
-        "gpu_node": [0] * gpus,
-        "gpu_slots": [slots] * gpus,
-        "gpu_speed": [1] * gpus,
-        "gpu_state": ["live"] * (gpus - 1) + ["dead"],
-    }
-    with pytest.raises(eplb.EplbError, match=f"GPU {gpus - 1} is not in use"):
+    plan = eplb.plan([[1, 2, 3, 4]], num_gpus=4, num_replicas=8)
+    values = plan.to_dict()
+    values["cluster"] = plan.cluster.changed(dead_gpus=[3]).to_dict()
+    with pytest.raises(eplb.VerificationError, match=r"layer 0, slot 6.*GPU 3"):
         eplb.Plan.from_dict(values)
