@@ -61,7 +61,8 @@ def replan(
 
     If GPUs die, are drained or lose slots, experts without a live replica get one first, heaviest
     first: one copy each. Then empty slots are filled, and the rest of the placement is improved as far
-    as limits and price allow.
+    as limits and price allow. A group stays on the node where most of its replicas are, if that has room
+    for it.
 
     Args:
         load: a :class:`LoadHistory`; or loads, one window or several, as a new history.
@@ -98,8 +99,7 @@ def replan(
     Raises:
         LoadError, LoadTypeError: invalid loads, or a history without a window.
         TopologyError, TypeError: invalid sizes, or more slots on a GPU than experts.
-        VerificationError: ``previous`` is not a table of experts of so many layers, or its groups
-            are not whole on their nodes.
+        VerificationError: ``previous`` is not a table of experts of so many layers.
         EplbError: invalid options.
 
     Time of a layer is O(slots * rows) for each move. The GIL is released.

@@ -27,7 +27,8 @@ class Changes(RuleBasedStateMachine):
 
     @initialize(data=st.data())
     def start(self, data: st.DataObject) -> None:
-        self.experts = data.draw(st.integers(1, 8))
+        self.groups = data.draw(st.sampled_from([1, 1, 2, 4, 6]))
+        self.experts = self.groups * data.draw(st.integers(1, max(1, 8 // self.groups)))
         gpus = data.draw(st.integers(1, 4))
         each = st.integers(0, self.experts)
         slots = data.draw(st.lists(each, min_size=gpus, max_size=gpus))
@@ -36,10 +37,21 @@ class Changes(RuleBasedStateMachine):
         self.cluster = eplb.Cluster(slots, gpu_node=node, gpu_speed=speed)
         self.history = eplb.LoadHistory()
         self.observe(data)
-        if self.cluster.used_slots < self.experts:
-            return
-        self.plan = eplb.plan(self.history, cluster=self.cluster)
-        eplb.verify(self.plan, self.history)
+        if self.can_plan(self.cluster):
+            self.plan = eplb.plan(self.history, cluster=self.cluster, num_groups=self.groups)
+            eplb.verify(self.plan, self.history)
+
+    def can_plan(self, cluster: eplb.Cluster) -> bool:
+        """Whether every expert has a slot, and no GPU needs an expert twice."""
+        used, nodes = cluster.used, {*cluster.gpu_node[cluster.used].tolist()}
+        if self.groups % max(1, len(nodes)):
+            nodes = {-1}
+        each = self.experts // max(1, len(nodes))
+        for node in nodes:
+            slots = cluster.gpu_slots[used & ((cluster.gpu_node == node) | (node == -1))]
+            if slots.sum() < each or slots.max() > each:
+                return False
+        return bool(used.any())
 
     @rule(data=st.data())
     def observe(self, data: st.DataObject) -> None:
@@ -89,13 +101,11 @@ class Changes(RuleBasedStateMachine):
             "max_moves": data.draw(st.sampled_from([0, 1, 0.2, 2.0])),
             "max_copies": data.draw(st.sampled_from([None, 0, 3])),
         }
-        missing = self.experts - after.used_slots
-        if missing > 0:
-            says = (
-                "expert"
-                if after.is_uniform
-                else f"at least one slot for each expert: {missing} more"
-            )
+        if not self.can_plan(after):
+            missing = self.experts - after.used_slots
+            says = "expert|divisible"
+            if missing > 0 and not after.is_uniform:
+                says = f"for each expert: {missing} more"
             with pytest.raises(eplb.TopologyError, match=says):
                 eplb.replan(self.history, self.plan, **changes, **limits)
             return
