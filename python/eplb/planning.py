@@ -173,16 +173,18 @@ def _checked_options(policy: str, effort: str, target_gap: Any) -> dict[str, Any
 
 
 @overload
-def evaluate(plan: Plan, load: LoadHistory) -> Plan: ...
+def evaluate(plan: Plan, load: LoadHistory, *, cluster: Cluster | None = None) -> Plan: ...
 @overload
-def evaluate(plan: Plan, load: Any) -> Any: ...
-def evaluate(plan: Plan, load: Any) -> Plan | WindowFigures:
+def evaluate(plan: Plan, load: Any, *, cluster: Cluster | None = None) -> Any: ...
+def evaluate(plan: Plan, load: Any, *, cluster: Cluster | None = None) -> Plan | WindowFigures:
     """The same placement under other loads: GPU loads, balancedness, lower bound and gap.
 
     Args:
         plan: a placement.
         load: ``[layers, experts]``, as for :func:`plan`; several windows
             ``[windows, layers, experts]``; or a history, of which the newest window counts.
+        cluster: other GPUs, with the same slots: what the placement is worth if GPUs have these
+            speeds, or if some are lost and nothing is done.
 
     Returns:
         A plan with the same tables, certified for ``load``. For several windows,
@@ -190,8 +192,11 @@ def evaluate(plan: Plan, load: Any) -> Plan | WindowFigures:
 
     Raises:
         LoadError, LoadTypeError: the loads are invalid, or have another shape than the plan's.
+        TopologyError: the cluster has other slots. VerificationError: an expert is on lost GPUs only.
     """
     _check_plan(plan)
+    if cluster is not None:
+        plan = plan.on_cluster(cluster)
     if isinstance(load, LoadHistory):
         return certified_for(plan, load.core().newest())
     windows = canonical_windows(load)

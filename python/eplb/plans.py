@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb import _core
-from eplb.clusters import topology_of
+from eplb.clusters import check_alone, topology_of
 from eplb.errors import EplbError, Parameter, TopologyError, VerificationError
 from eplb.inputs import tensors
 from eplb.inputs.sizes import check_slots, whole_number
@@ -284,6 +284,26 @@ class Plan(PlanTables):
         loaded = tuple(self.loaded_layers.tolist()) if self.certified else None
         nodes = 1 if self.is_global else self.num_nodes
         return PlacedLayers(self.phy2log.tolist(), self.num_experts, self.num_gpus, nodes, loaded)
+
+    def on_cluster(self, cluster: Cluster) -> Plan:
+        """The same placement on other GPUs with the same slots; what GPUs out of use held is lost.
+
+        The loads of the new plan are not known.
+
+        Raises:
+            TopologyError, TypeError: the GPUs have other slots, or groups and nodes do not go together.
+            VerificationError: an expert was on GPUs out of use only.
+        """
+        check_alone(cluster)
+        if cluster.gpu_slots.tolist() != self.cluster.gpu_slots.tolist():
+            raise TopologyError(
+                f"the cluster has {cluster.describe()}, but the plan is for {self.cluster.describe()}; "
+                "expected the same slots"
+            )
+        table = self.phy2log.copy()
+        table[:, ~cluster.used[cluster.gpu_of_slot]] = -1
+        topology = _core.Topology.of_cluster(self.num_experts, self.num_groups, cluster.core)
+        return Plan(_core.Placement.from_phy2log(topology, table), policy=self._policy)
 
     def without_unused_gpus(self) -> Plan:
         """The same placement on the GPUs in use alone, numbered anew, for an engine that starts on them.

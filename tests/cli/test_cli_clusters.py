@@ -66,12 +66,24 @@ def test_the_gpus_in_use_for_an_engine(run: Any) -> None:
     assert "hint: number the GPUs in use anew: --renumber" in err
     code, out, err = run(f"{line} --renumber")
     assert (code, err) == (0, "")
-    digest = eplb.replan(WINDOWS, PLAN, drain_gpus=[0, 3], num_replicas=60).plan
-    digest = digest.without_unused_gpus().digest()
+    update = eplb.replan(WINDOWS, PLAN, drain_gpus=[0, 3], num_replicas=60)
+    digest = update.plan.without_unused_gpus().digest()
     assert f"GPUs 0 to 3 of the file are GPUs 1, 2, 4, 5; its digest is {digest}" in " ".join(
         out.split()
     )
     assert digest in run("evaluate v.json loads.npy --gpus 4")[1]
+
+
+def test_a_placement_is_judged_on_other_gpus(run: Any) -> None:
+    Path("speed.txt").write_text("1 1 1 1 1 0.5")
+    code, out, _ = run("evaluate plan.json loads.npy --speed speed.txt --json")
+    assert code == 0
+    cluster = PLAN.cluster.changed(gpu_speed=[2, 2, 2, 2, 2, 1])
+    worth = eplb.evaluate(PLAN, WINDOWS.sum(axis=0), cluster=cluster)
+    assert json.loads(out)["balancedness_mean"] == worth.balancedness.mean()
+    code, out, err = run("evaluate plan.json loads.npy --dead 5")
+    assert (code, out) == (1, "")
+    assert "the expert has no slot" in err
 
 
 def test_new_plans_of_unequal_gpus(run: Any) -> None:

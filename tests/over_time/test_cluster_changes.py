@@ -96,7 +96,7 @@ class Changes(RuleBasedStateMachine):
             after = self.cluster.first_gpus(changes["num_gpus"])
         else:
             after = self.cluster.changed(**changes)
-        limits = {
+        limits: dict[str, Any] = {
             "move_price": data.draw(st.sampled_from([0, 0.01])),
             "max_moves": data.draw(st.sampled_from([0, 1, 0.2, 2.0])),
             "max_copies": data.draw(st.sampled_from([None, 0, 3])),

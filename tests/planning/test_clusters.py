@@ -104,16 +104,20 @@ def test_bad_clusters_are_refused(make: Any, message: str) -> None:
         make()
 
 
+#: Things of other types than they should be.
+ANY: Any = Cluster
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Cluster(3), "gpu_slots must be a list of numbers, got 3"),  # type: ignore[arg-type]
-        (lambda: Cluster(["a"]), "gpu_slots must be a whole number, got 'a'"),  # type: ignore[list-item]
+        (lambda: ANY(3), "gpu_slots must be a list of numbers, got 3"),
+        (lambda: ANY(["a"]), "gpu_slots must be a whole number, got 'a'"),
         (
-            lambda: MIXED.changed(dead_gpus=5),
-            r"dead_gpus must be a list of GPUs, got 5; give \[5\]",
-        ),  # type: ignore[arg-type]
-        (lambda: eplb.plan(LOAD, cluster=8), "cluster must be an eplb.Cluster, got int"),  # type: ignore[arg-type]
+            lambda: ANY([1]).changed(dead_gpus=5),
+            r"dead_gpus must be a list of GPUs, got 5; give \[5",
+        ),
+        (lambda: eplb.plan(LOAD, cluster=ANY), "cluster must be an eplb.Cluster, got type"),
     ],
 )
 def test_other_types_are_refused(make: Any, message: str) -> None:
@@ -143,6 +147,30 @@ def test_plans_of_unequal_gpus(policy: str) -> None:
     # Another cluster with the same table has another digest.
     faster = MIXED.changed(gpu_speed=[1, 1, 1, 1, 1, 1, 1, 2])
     assert eplb.Plan.from_phy2log(plan.phy2log, cluster=faster).digest() != plan.digest()
+
+
+def test_a_placement_is_judged_on_other_gpus() -> None:
+    """Slower ones, or without some, if nothing is done."""
+    plan = eplb.plan(LOAD, num_gpus=4, num_replicas=32)
+    slower = plan.cluster.changed(gpu_speed=[1, 2, 2, 2])
+    judged = eplb.evaluate(plan, LOAD, cluster=slower)
+    assert judged.cluster == slower
+    assert (judged.phy2log == plan.phy2log).all()
+    assert np.allclose(judged.gpu_load, plan.gpu_load)
+    time = plan.gpu_load / slower.gpu_speed
+    assert np.allclose(judged.balancedness, LOAD.sum(axis=1) / 7 / time.max(axis=1))
+    assert "verified" in eplb.verify(judged, LOAD)
+    windows = eplb.evaluate(plan, [LOAD, LOAD], cluster=slower)
+    assert (windows.balancedness == judged.balancedness).all()
+    everywhere = eplb.Plan.from_phy2log([[0, 1, 2, 0, 1, 2]], num_gpus=2)
+    lost = eplb.evaluate(everywhere, [[1, 2, 3]], cluster=everywhere.cluster.changed(dead_gpus=[0]))
+    assert lost.gpu_load.tolist() == [[0, 6]]
+    with pytest.raises(eplb.VerificationError, match="has no slot"):
+        eplb.evaluate(plan, LOAD, cluster=plan.cluster.changed(dead_gpus=[0]))
+    with pytest.raises(
+        TopologyError, match="4 GPUs with 9 slots, but the plan is for 4 GPUs with 8"
+    ):
+        eplb.evaluate(plan, LOAD, cluster=Cluster.uniform(4, 9))
 
 
 def test_policies_that_plan_equal_gpus_only() -> None:

@@ -101,6 +101,16 @@ def write_plan(plan: eplb.Plan, goal: Target, *, renumber: bool) -> list[str]:
     return [f"GPUs 0 to {last} of the file are GPUs {gpus}; its digest is {digest}", *notes]
 
 
+def on_gpus(plan: eplb.Plan, speed: str | None, dead: list[int] | None) -> eplb.Plan:
+    """The placement with these speeds, and without what these GPUs held.
+
+    Raises:
+        EplbError, OSError: the file of speeds cannot be read; an expert is on these GPUs only.
+    """
+    options = ClusterOptions(None, speed, dead, None)
+    return plan.on_cluster(plan.cluster.changed(**options.changes())) if options.given else plan
+
+
 @dataclass(frozen=True)
 class ClusterOptions:
     """What the options say of single GPUs."""
