@@ -20,7 +20,8 @@ use crate::published::{Published, Rule};
 /// # Errors
 /// The policy has no plan for these sizes; an option is invalid.
 fn planner_of(options: Options, topology: &Topology) -> Result<Box<dyn LayerPlanner>, Error> {
-    if options.policy != Policy::MultiWindow && topology.cluster().uniform_slots().is_none() {
+    let plans_equal_gpus = matches!(options.policy, Policy::DeepSeek | Policy::Adaptive);
+    if plans_equal_gpus && topology.cluster().uniform_slots().is_none() {
         let policy = parameter("policy", options.policy);
         let problem = [policy, " plans equal GPUs only, all of them in use".into()];
         let multiwindow = parameter("policy", Policy::MultiWindow);

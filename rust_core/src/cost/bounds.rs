@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::cost::bisection::least_allowed;
-use crate::cost::group_packing::least_peak;
+use crate::cost::group_packing::{Bins, least_peak};
 use crate::cost::unequal;
 use crate::kernel::probe::Silent;
 use crate::placement::bound::{Bound, LayerBound};
@@ -23,15 +23,18 @@ pub(crate) struct LowerBounds {
 }
 
 impl LowerBounds {
-    /// The largest of all bounds.
+    /// The largest of all bounds; in time, if GPUs are not equal. If those in use are, that is what a load
+    /// takes on each of them.
     pub(crate) fn best(&mut self, loads: &[u64], topology: &Topology) -> LayerBound {
-        if topology.cluster().uniform_slots().is_none() {
-            return unequal::best(loads, topology);
-        }
+        let (topology, speed) = match topology.in_use() {
+            _ if topology.cluster().uniform_slots().is_some() => (topology, 1),
+            Some(in_use) => (in_use, topology.cluster().used_gpus().next().map_or(1, |gpu| gpu.speed)),
+            None => return unequal::best(loads, topology),
+        };
         let mut replication = std::mem::take(&mut self.replication);
         replication.start(loads);
         replication.append_adams(topology.num_replicas() - loads.len(), &mut Silent);
-        let best = self.best_of_adams(&replication, loads, topology);
+        let best = self.best_at_speed(&replication, loads, topology, speed.into());
         self.replication = replication;
         best
     }
@@ -44,25 +47,39 @@ impl LowerBounds {
         loads: &[u64],
         topology: &Topology,
     ) -> LayerBound {
-        let mut best = (mean(loads, topology), Bound::Mean);
-        let mut raise = |load: u64, kind: Bound| {
-            // Of equal bounds the kind that comes first is named.
-            if (load, Reverse(kind)) > (best.0, Reverse(best.1)) {
-                best = (load, kind);
-            }
-            best.0
-        };
-        let shares = raise(heaviest_replica(adams), Bound::Adams);
+        self.best_at_speed(adams, loads, topology, 1)
+    }
+
+    /// The same for equal GPUs of this speed.
+    fn best_at_speed(
+        &mut self,
+        adams: &Replication,
+        loads: &[u64],
+        topology: &Topology,
+        speed: u64,
+    ) -> LayerBound {
+        let time = |load: u64| if speed == 1 { load } else { load.div_ceil(speed) };
+        let mean = mean(loads, topology);
+        let heaviest = heaviest_replica(adams);
         let packed = packing(&adams.load, topology);
         // If that is a bound, no other that does not look at groups is above it.
         let without_groups = match packed {
-            0 => self.counting(&adams.load, topology, shares),
+            0 => self.counting(&adams.load, topology, mean.max(heaviest)),
             _ => packed,
         };
-        raise(node(loads, topology), Bound::Node);
-        raise(packed, Bound::Packing);
-        raise(without_groups, Bound::Counting);
-        LayerBound { load: best.0, kind: best.1, without_groups }
+        let mut best = (time(mean), Bound::Mean);
+        for (load, kind) in [
+            (heaviest, Bound::Adams),
+            (node(loads, topology), Bound::Node),
+            (packed, Bound::Packing),
+            (without_groups, Bound::Counting),
+        ] {
+            // Of equal bounds the kind that comes first is named.
+            if time(load) > best.0 {
+                best = (time(load), kind);
+            }
+        }
+        LayerBound { load: best.0, kind: best.1, without_groups: time(without_groups) }
     }
 
     /// The least t from `least` on, itself a bound, that counting does not rule out.
@@ -133,7 +150,7 @@ pub(crate) fn of_node(adams: &Replication, slots: usize, gpus: usize) -> u64 {
 
 /// The heaviest replica, if Adams' method has shared out all slots of the layer. A plan that keeps
 /// groups on nodes is one of those that this holds for.
-fn heaviest_replica(adams: &Replication) -> u64 {
+pub(crate) fn heaviest_replica(adams: &Replication) -> u64 {
     let of_level = |level: &Level| packing_load(adams.load[level.start], level.count as u64);
     adams.levels.iter().map(of_level).max().unwrap_or(0)
 }
@@ -143,7 +160,7 @@ fn mean(loads: &[u64], topology: &Topology) -> u64 {
 }
 
 /// What the groups cost: 0 if they constrain nothing.
-fn node(loads: &[u64], topology: &Topology) -> u64 {
+pub(super) fn node(loads: &[u64], topology: &Topology) -> u64 {
     let nodes = topology.nodes();
     if nodes == 1 {
         return 0;
@@ -152,8 +169,23 @@ fn node(loads: &[u64], topology: &Topology) -> u64 {
     let mut groups: Vec<u64> =
         loads.chunks_exact(group_size).map(|group| group.iter().sum()).collect();
     groups.sort_unstable_by_key(|&load| Reverse(load));
-    let peak = least_heaviest(&groups, nodes);
-    (peak * SHARE_UNIT).div_ceil((topology.num_gpus() / nodes) as u64)
+    let mut speeds = topology.cluster().node_speeds();
+    if speeds.iter().all(|&speed| speed == speeds[0]) {
+        let peak = least_heaviest(&groups, nodes);
+        return (peak * SHARE_UNIT).div_ceil(speeds[0]);
+    }
+    speeds.sort_unstable_by_key(|&speed| Reverse(speed));
+    let time = |load: u64, speed: u64| (load * SHARE_UNIT).div_ceil(speed);
+    if groups.len() == nodes {
+        // Heaviest to fastest.
+        return groups.iter().zip(&speeds).map(|(&load, &speed)| time(load, speed)).max().unwrap_or(0);
+    }
+    let bound = time(least_heaviest(&groups, nodes), speeds[0]);
+    if few_packings(groups.len(), nodes, Alike::No) {
+        least_peak(&groups, Bins::Speeds(&speeds), bound)
+    } else {
+        bound
+    }
 }
 
 /// What experts that have one replica each cost, from their loads in descending order: 0 if there are
@@ -174,20 +206,30 @@ fn least_heaviest(items: &[u64], bins: usize) -> u64 {
         // the heavier of these.
         2 => items.iter().zip(items.iter().rev()).map(|(a, b)| a + b).max().unwrap_or(0),
         // In one bin there is one packing, whose load is the mean.
-        _ if bins > 1 && few_packings(items.len(), bins) => {
-            least_peak(items, bins, crowded_or_mean(items, bins))
+        _ if bins > 1 && few_packings(items.len(), bins, Alike::Yes) => {
+            least_peak(items, Bins::Equal(bins), crowded_or_mean(items, bins))
         }
         _ => crowded_or_mean(items, bins),
     }
 }
 
-/// Whether `items` fill equal `bins` in at most [`MAX_PACKINGS`] ways.
-fn few_packings(items: usize, bins: usize) -> bool {
-    // Bin after bin: of the items left one is the first, and some of the others join it.
+/// Whether bins are alike, so that the same items in other bins are the same packing.
+#[derive(Debug, Clone, Copy)]
+enum Alike {
+    Yes,
+    No,
+}
+
+/// Whether `items` fill `bins` in at most [`MAX_PACKINGS`] ways.
+fn few_packings(items: usize, bins: usize, alike: Alike) -> bool {
     let mut packings = 1_u64;
-    for others in (0..bins).map(|bin| items - bin * (items / bins) - 1) {
-        let joining = (items / bins - 1).min(others - (items / bins - 1));
-        for i in 0..joining {
+    for left in (0..bins).map(|bin| items - bin * (items / bins)) {
+        let (others, wanted) = match alike {
+            // Bin after bin: of the items left one is the first, and some of the others join it.
+            Alike::Yes => (left - 1, items / bins - 1),
+            Alike::No => (left, items / bins),
+        };
+        for i in 0..wanted.min(others - wanted) {
             packings = packings * (others - i) as u64 / (i as u64 + 1);
             if packings > MAX_PACKINGS {
                 return false;
@@ -217,18 +259,18 @@ pub(crate) fn crowded(items: usize, bins: usize, load: impl Fn(usize) -> u64) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{crowded_or_mean, few_packings, least_heaviest};
+    use super::{Alike, crowded_or_mean, few_packings, least_heaviest};
     use crate::problems::SplitMix64;
 
     #[test]
     fn packings_are_counted() {
         // 9 groups on 3 nodes: 280 ways; 16 on 2: 6,435; 18 on 2: 24,310; 20 on 2: 92,378.
         for (groups, nodes) in [(9, 3), (16, 2), (18, 2), (20, 2), (12, 3), (6, 1), (12, 6)] {
-            assert!(few_packings(groups, nodes), "{groups} groups on {nodes} nodes");
+            assert!(few_packings(groups, nodes, Alike::Yes), "{groups} groups on {nodes} nodes");
         }
         // 22 on 2: 352,716; 15 on 3: 126,126; 16 on 4: 2,627,625.
         for (groups, nodes) in [(22, 2), (15, 3), (16, 4), (64, 8), (16384, 2), (16384, 4096)] {
-            assert!(!few_packings(groups, nodes), "{groups} groups on {nodes} nodes");
+            assert!(!few_packings(groups, nodes, Alike::Yes), "{groups} groups on {nodes} nodes");
         }
     }
 

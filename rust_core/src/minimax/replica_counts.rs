@@ -27,6 +27,13 @@ impl ReplicaCounts {
         self.light.load.clear();
     }
 
+    /// The same for GPUs with different numbers of slots, and so much room for any m experts.
+    pub(super) fn start_within(&mut self, loads: &[u64], room: &[u64]) {
+        self.adams.start(loads);
+        self.adams.append_within(room);
+        self.light.load.clear();
+    }
+
     /// Chooses the counts by Adams' method.
     pub(super) fn choose_adams(&mut self) {
         self.counts.clear();

@@ -116,7 +116,8 @@ impl Effort {
     /// slots takes ten times as long with five. Small problems take no time in any case.
     #[must_use]
     pub fn target_gap(self, topology: &Topology) -> f64 {
-        let small = topology.num_replicas() <= 64;
+        let topology = topology.in_use().unwrap_or(topology);
+        let small = topology.cluster().used_slots() <= 64;
         // With groups `deepseek` may be better within a wider target, and to look takes as long as
         // to search on.
         let fast = self == Self::Fast && topology.groups() == 1;
