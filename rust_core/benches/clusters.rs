@@ -119,9 +119,8 @@ fn main() {
     for case in cases().into_iter().filter(wanted) {
         let loads = all_loads(case.experts);
         let cluster = |gpus: Vec<Gpu>| Cluster::new(gpus).expect("a cluster");
-        let topology = |gpus| {
-            Topology::of_cluster(case.experts, case.groups, cluster(gpus)).expect("sizes")
-        };
+        let topology =
+            |gpus| Topology::of_cluster(case.experts, case.groups, cluster(gpus)).expect("sizes");
         let unequal = topology(case.gpus.clone());
         println!("{}", case.name);
         let line = |name: &str, [mean, worst]: [f64; 2], time: f64| {

@@ -28,7 +28,9 @@ impl LowerBounds {
     pub(crate) fn best(&mut self, loads: &[u64], topology: &Topology) -> LayerBound {
         let (topology, speed) = match topology.in_use() {
             _ if topology.cluster().uniform_slots().is_some() => (topology, 1),
-            Some(in_use) => (in_use, topology.cluster().used_gpus().next().map_or(1, |gpu| gpu.speed)),
+            Some(in_use) => {
+                (in_use, topology.cluster().used_gpus().next().map_or(1, |gpu| gpu.speed))
+            }
             None => return unequal::best(loads, topology),
         };
         let mut replication = std::mem::take(&mut self.replication);
@@ -178,7 +180,12 @@ pub(super) fn node(loads: &[u64], topology: &Topology) -> u64 {
     let time = |load: u64, speed: u64| (load * SHARE_UNIT).div_ceil(speed);
     if groups.len() == nodes {
         // Heaviest to fastest.
-        return groups.iter().zip(&speeds).map(|(&load, &speed)| time(load, speed)).max().unwrap_or(0);
+        return groups
+            .iter()
+            .zip(&speeds)
+            .map(|(&load, &speed)| time(load, speed))
+            .max()
+            .unwrap_or(0);
     }
     let bound = time(least_heaviest(&groups, nodes), speeds[0]);
     if few_packings(groups.len(), nodes, Alike::No) {

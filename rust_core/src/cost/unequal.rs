@@ -115,9 +115,8 @@ impl Layer {
 
     /// Big replicas that there is room for on all GPUs.
     fn room(&self, j: u64) -> u64 {
-        let room = |&(slots, speed): &(u64, u64)| {
-            slots.min(((j + 1) * speed).div_ceil(self.fastest) - 1)
-        };
+        let room =
+            |&(slots, speed): &(u64, u64)| slots.min(((j + 1) * speed).div_ceil(self.fastest) - 1);
         self.gpus.iter().map(room).sum()
     }
 

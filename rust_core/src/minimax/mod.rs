@@ -20,9 +20,9 @@ mod replica_counts;
 mod search;
 mod tables;
 mod task;
-mod unequal;
 #[cfg(test)]
 mod tests;
+mod unequal;
 
 use crate::error::Error;
 use crate::layer_planner::{Layer, LayerPlanner};
@@ -64,7 +64,7 @@ impl Minimax {
         } else if let Some(in_use) = topology.in_use() {
             Search::InUse(InUseSearch::new(topology), in_use.clone())
         } else {
-            Search::Unequal(UnequalSearch::new(topology))
+            Search::Unequal(UnequalSearch::new(topology, &budgets)?)
         };
         Ok(Self { budgets, topology: topology.clone(), search })
     }

@@ -64,6 +64,20 @@ impl ReplicaCounts {
         true
     }
 
+    /// Chooses the counts by Adams' method but for this rest, which goes to the lightest experts, one for
+    /// each; tells whether these have one replica before.
+    pub(super) fn choose_lightest(&mut self, rest: usize) -> bool {
+        self.counts.clear();
+        add(&self.adams.appended[..self.redundant() - rest], &mut self.counts);
+        let experts = self.adams.load.len();
+        if self.counts.len() + rest > experts {
+            return false;
+        }
+        self.counts.resize(experts - rest, 1);
+        self.counts.resize(experts, 2);
+        true
+    }
+
     /// Whether Adams' method gives an expert a replica on each of these GPUs.
     pub(super) fn everywhere(&self, gpus: usize) -> bool {
         self.adams.levels.last().is_some_and(|level| level.count == gpus)

@@ -23,8 +23,8 @@ impl Bins {
         let at_least = if per_bin == 2 { paired(&items) } else { pigeonhole(&items, bins) };
         let few = packings(items.len() as u128, bins as u128) <= SEARCHED_PACKINGS;
         let ways = factorial(bins.min(30) as u128);
-        let few_apart = packings(items.len() as u128, bins as u128).saturating_mul(ways)
-            <= SEARCHED_PACKINGS;
+        let few_apart =
+            packings(items.len() as u128, bins as u128).saturating_mul(ways) <= SEARCHED_PACKINGS;
         Self {
             items,
             per_bin,
@@ -43,8 +43,8 @@ impl Bins {
     /// The same, with the number of items looked at.
     pub(super) fn fit_in_steps(&self, most: u128, steps: &mut u64) -> bool {
         let bins = || vec![most; self.items.len() / self.per_bin];
-        let mut search = || Search { per_bin: self.per_bin, alike: true, steps }
-            .fill(&self.items, &bins());
+        let mut search =
+            || Search { per_bin: self.per_bin, alike: true, steps }.fill(&self.items, &bins());
         self.at_least <= most && (!self.searched || search())
     }
 
@@ -54,8 +54,9 @@ impl Bins {
         if self.per_bin == 1 {
             return self.items.iter().zip(most.iter().rev()).all(|(item, most)| item <= most);
         }
-        let search = || Search { per_bin: self.per_bin, alike: false, steps: &mut 0 }
-            .fill(&self.items, most);
+        let search = || {
+            Search { per_bin: self.per_bin, alike: false, steps: &mut 0 }.fill(&self.items, most)
+        };
         most.last().is_some_and(|&most| self.fit(most)) && (!self.searched_apart || search())
     }
 }

@@ -93,7 +93,10 @@ pub(super) struct LayerLimits {
 enum Packing {
     Equal(Bins),
     /// The loads of the heaviest experts together, and of the lightest: of none, of one, and so on.
-    Unequal { heaviest: Vec<u128>, lightest: Vec<u128> },
+    Unequal {
+        heaviest: Vec<u128>,
+        lightest: Vec<u128>,
+    },
 }
 
 impl LayerLimits {
@@ -117,7 +120,9 @@ impl LayerLimits {
         node_speeds.retain(|&speed| speed > 0);
         node_speeds.sort_unstable();
         let on_gpus = || match equal {
-            true => Packing::Equal(Bins::new(loads.iter().map(|&w| w.into()).collect(), gpus.len())),
+            true => {
+                Packing::Equal(Bins::new(loads.iter().map(|&w| w.into()).collect(), gpus.len()))
+            }
             false => Packing::unequal(weights.clone()),
         };
         Self {
@@ -165,9 +170,10 @@ impl LayerLimits {
         (0..self.most_slots).all(|j| {
             let held: u128 = self.gpus.iter().map(|gpu| gpu.0.min(j)).sum();
             let together = heaviest[held as usize + 1] - heaviest[(held - j) as usize];
-            self.gpus.iter().filter(|gpu| gpu.0 > j).any(|&(slots, speed)| {
-                together + lightest[(slots - j - 1) as usize] <= t * speed
-            })
+            self.gpus
+                .iter()
+                .filter(|gpu| gpu.0 > j)
+                .any(|&(slots, speed)| together + lightest[(slots - j - 1) as usize] <= t * speed)
         })
     }
 

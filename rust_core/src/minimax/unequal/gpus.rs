@@ -32,7 +32,8 @@ impl Gpus {
     /// The zones of a topology, in order.
     pub(super) fn zones(topology: &Topology) -> Vec<Self> {
         let cluster = topology.cluster();
-        let used: Vec<usize> = (0..cluster.num_gpus()).filter(|&gpu| cluster.is_used(gpu)).collect();
+        let used: Vec<usize> =
+            (0..cluster.num_gpus()).filter(|&gpu| cluster.is_used(gpu)).collect();
         let experts = topology.num_experts() / topology.nodes();
         if topology.nodes() == 1 {
             return vec![Self::new(cluster, &used, experts)];

@@ -2,11 +2,11 @@
 
 use super::gpus::Gpus;
 use super::layout::Layout;
+use super::limits::FEWEST_SWAPS;
 use super::swap::{Aim, Swaps};
-use crate::minimax::budget::{Budget, GPUS_PER_SHARE_OF_SWAPS, MOST_SLOTS_FOR_PAIRS, SMALLEST_STEP};
-
-/// Turns of swapping at least: columns, which some budgets reassign instead, are of equal GPUs.
-const FEWEST_SWAPS: usize = 32;
+use crate::minimax::budget::{
+    Budget, GPUS_PER_SHARE_OF_SWAPS, MOST_SLOTS_FOR_PAIRS, SMALLEST_STEP,
+};
 
 /// What a search of a zone is asked for.
 #[derive(Debug, Clone, Copy)]

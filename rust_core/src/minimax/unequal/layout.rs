@@ -67,6 +67,11 @@ impl Layout {
         gpus.time(busiest, self.load[busiest])
     }
 
+    /// How many GPUs take as long as the one that takes longest, `peak`.
+    pub(super) fn at_peak(&self, gpus: &Gpus, peak: u64) -> usize {
+        self.load.iter().enumerate().filter(|&(gpu, &load)| gpus.time(gpu, load) == peak).count()
+    }
+
     /// Puts the first so many experts on a GPU in order.
     pub(super) fn sort_held(&mut self, gpus: &Gpus, gpu: usize, held: usize) {
         let share = &self.share;
@@ -75,7 +80,12 @@ impl Layout {
     }
 
     /// Expert `a` of one GPU and `b` of another change places.
-    pub(super) fn exchange(&mut self, gpus: &Gpus, (one, a): (usize, u32), (other, b): (usize, u32)) {
+    pub(super) fn exchange(
+        &mut self,
+        gpus: &Gpus,
+        (one, a): (usize, u32),
+        (other, b): (usize, u32),
+    ) {
         for (gpu, out, put) in [(one, a, b), (other, b, a)] {
             self.put(gpus, gpu, out, put);
             self.load[gpu] = self.load[gpu] - self.share(out) + self.share(put);

@@ -4,11 +4,12 @@
 //! [`zones`](gpus); in each zone [`search`] begins with replica counts that fit ([`Gpus::room`]), an initial
 //! placement ([`place`]) and its improvement ([`improve`], [`swap`]), and if these do not reach the target,
 //! tries other counts and transferred replicas ([`transfer`]). A zone of equal GPUs is searched as a node
-//! of equal ones is.
+//! of equal ones is. A layer that misses its target is planned by `multiwindow` too.
 
 mod gpus;
 mod improve;
 mod layout;
+mod limits;
 mod place;
 mod search;
 mod swap;
@@ -20,11 +21,16 @@ use std::cmp::Reverse;
 
 use super::budget::Budget;
 use super::search::NodeSearch;
+use super::tables::Tables;
 use super::task::{LayerProblem, Task};
 use crate::cost::bounds::{LowerBounds, heaviest_replica, of_node};
+use crate::cost::gpu_loads::GpuLoads;
 use crate::cost::group_packing::{Bins, Packing, best_packings};
-use crate::layer_planner::{Findings, Layer};
+use crate::error::Error;
+use crate::layer_planner::{Findings, Layer, LayerPlanner};
+use crate::over_time::multiwindow::MultiWindow;
 use crate::placement::EMPTY;
+use crate::problem::cluster::Gpu;
 use crate::problem::share::SHARE_UNIT;
 use crate::problem::topology::Topology;
 
@@ -42,6 +48,10 @@ pub(super) struct UnequalSearch {
     search: ZoneSearch,
     /// For zones of equal GPUs.
     node_search: NodeSearch,
+    /// If its plans are candidates.
+    multiwindow: Option<MultiWindow>,
+    gpu_loads: GpuLoads,
+    tables: Tables,
     /// Experts of the zone at hand, and their loads.
     experts: Vec<u32>,
     loads: Vec<u64>,
@@ -50,9 +60,12 @@ pub(super) struct UnequalSearch {
 }
 
 impl UnequalSearch {
-    pub(super) fn new(topology: &Topology) -> Self {
+    /// # Errors
+    /// Some GPU would have to hold an expert twice.
+    pub(super) fn new(topology: &Topology, budgets: &[Budget]) -> Result<Self, Error> {
         let zones = Gpus::zones(topology);
-        Self {
+        let multiwindow = budgets.iter().any(|budget| budget.multiwindow);
+        Ok(Self {
             speeds: zones.iter().map(|zone| zone.speed.iter().sum()).collect(),
             zones,
             bounds: LowerBounds::default(),
@@ -61,7 +74,10 @@ impl UnequalSearch {
             experts: Vec::new(),
             loads: Vec::new(),
             trial: Vec::new(),
-        }
+            multiwindow: multiwindow.then(|| MultiWindow::new(topology)).transpose()?,
+            gpu_loads: GpuLoads::default(),
+            tables: Tables::default(),
+        })
     }
 
     /// Plans a layer; `budgets` are those of the effort that is asked for and of shorter ones.
@@ -75,6 +91,9 @@ impl UnequalSearch {
                 break;
             }
             self.offer_search(problem, budget, &mut peak, layer.tables.phy2log);
+        }
+        if peak > budgets[0].gap.above(bound.load) {
+            self.offer_multiwindow(problem, peak, layer.tables.phy2log);
         }
         layer.tables.rank_by_slot();
         *layer.findings = Findings { bound: Some(bound), beaten_by_duplicates: false };
@@ -93,13 +112,28 @@ impl UnequalSearch {
         self.trial.resize(phy2log.len(), EMPTY);
         let target = budget.gap.above(problem.bound.load);
         for packing in self.packings(problem, budget) {
-            if *peak <= target {
-                break;
-            }
             if let Some(found) = self.plan_packing(problem, &packing, budget, *peak) {
                 *peak = found;
                 phy2log.copy_from_slice(&self.trial);
+                if found <= target {
+                    break;
+                }
             }
+        }
+    }
+
+    /// Takes the plan of `multiwindow` if it is better than one with this `peak`.
+    fn offer_multiwindow(&mut self, problem: LayerProblem<'_>, peak: u64, phy2log: &mut [i64]) {
+        let Some(multiwindow) = &mut self.multiwindow else { return };
+        let LayerProblem { loads, topology, .. } = problem;
+        let (tables, findings) = (self.tables.of(topology), &mut Findings::default());
+        multiwindow.plan(&mut [Layer { loads, history: None, tables, findings }]);
+        let Tables { phy2log: planned, logcnt, .. } = &self.tables;
+        let cluster = topology.cluster();
+        let gpu_loads = self.gpu_loads.of_layer(loads, planned, logcnt, cluster);
+        let time = |(load, gpu): (u64, &Gpu)| load.div_ceil(u64::from(gpu.speed));
+        if gpu_loads.zip(cluster.gpus()).map(time).max().unwrap_or(0) < peak {
+            phy2log.copy_from_slice(planned);
         }
     }
 

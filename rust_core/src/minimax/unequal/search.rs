@@ -4,11 +4,20 @@
 use super::gpus::Gpus;
 use super::improve::{Goal, improve};
 use super::layout::Layout;
+use super::limits::{FEWEST_TRANSFERS, SLOTS_OF_MANY_TRANSFERS};
 use super::place::Placer;
 use super::swap::Swaps;
 use super::transfer::{self, Transfer};
-use crate::minimax::budget::SLOTS_OF_MANY_TRANSFERS;
 use crate::minimax::replica_counts::{ReplicaCounts, each_choice, few_choices};
+
+/// To which experts a family of replica counts gives the last redundant slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum RestTo {
+    /// By Adams' method to those with one replica: replicas to go with heavy ones.
+    Light,
+    /// One to each of the lightest: replicas for the slots of slow GPUs.
+    Lightest,
+}
 
 /// Searches zone after zone in the same buffers.
 #[derive(Debug, Default)]
@@ -19,8 +28,9 @@ pub(super) struct ZoneSearch {
     pub(super) best: Layout,
     peak: u64,
     trial: Layout,
-    /// Choices of replica counts that were looked at: the peak of the initial placement, and the rest.
-    choices: Vec<(u64, usize)>,
+    /// Choices of replica counts that were looked at: the peak of the initial placement, the family, and the
+    /// rest.
+    choices: Vec<(u64, RestTo, usize)>,
     transfers: Vec<Transfer>,
     /// The largest counts, in order.
     sorted: Vec<u32>,
@@ -52,10 +62,12 @@ impl ZoneSearch {
         self.trial.peak(gpus)
     }
 
-    /// Improves the trial and keeps it if it is better; tells whether it is.
+    /// Improves the trial and keeps it if it is better: if its peak is lower, or as high on fewer GPUs.
+    /// Tells whether it is.
     fn improve_trial(&mut self, gpus: &Gpus, goal: Goal<'_>) -> bool {
         let peak = improve(&mut self.swaps, gpus, &mut self.trial, goal);
-        let better = peak < self.peak;
+        let better = peak < self.peak
+            || peak == self.peak && self.trial.at_peak(gpus, peak) < self.best.at_peak(gpus, peak);
         if better {
             self.peak = peak;
             std::mem::swap(&mut self.best, &mut self.trial);
@@ -71,46 +83,57 @@ impl ZoneSearch {
         if few_choices(experts, gpus.num_slots(), goal.budget.all_choices) {
             self.try_all_counts(gpus, goal);
         } else {
-            self.try_family(gpus, goal);
+            self.try_families(gpus, goal);
         }
     }
 
-    /// Tries the counts of the family whose initial placements are best.
-    fn try_family(&mut self, gpus: &Gpus, goal: Goal<'_>) {
+    /// Tries the counts of both families whose initial placements are best.
+    fn try_families(&mut self, gpus: &Gpus, goal: Goal<'_>) {
         self.choices.clear();
-        // As for equal GPUs: the best rest is between, halving by thirds.
-        let (mut low, mut high) = (1, self.counts.redundant());
-        while high > low && self.choices.len() < goal.budget.choices {
-            let third = (high - low) / 3;
-            let (a, b) = (low + third, high - third);
-            if self.peak_of(a, gpus) <= self.peak_of(b, gpus) {
-                high = if b < high { b } else { high - 1 };
-            } else {
-                low = if a > low { a } else { low + 1 };
+        for rest_to in [RestTo::Light, RestTo::Lightest] {
+            let known = self.choices.len();
+            // As for equal GPUs: the best rest is between, halving by thirds.
+            let (mut low, mut high) = (1, self.counts.redundant());
+            while high > low && self.choices.len() - known < goal.budget.choices {
+                let third = (high - low) / 3;
+                let (a, b) = (low + third, high - third);
+                if self.peak_of(a, rest_to, gpus) <= self.peak_of(b, rest_to, gpus) {
+                    high = if b < high { b } else { high - 1 };
+                } else {
+                    low = if a > low { a } else { low + 1 };
+                }
             }
         }
         self.choices.sort_unstable();
         for i in 0..goal.budget.packed.min(self.choices.len()) {
-            if self.peak <= goal.target {
+            let (placed, rest_to, rest) = self.choices[i];
+            if self.peak <= goal.target || placed == u64::MAX {
                 break;
             }
-            self.counts.choose(self.choices[i].1, gpus.len());
+            self.choose(rest, rest_to, gpus);
             self.place(gpus);
             self.improve_trial(gpus, goal);
         }
     }
 
-    /// The peak of the initial placement with the counts of the family with this rest.
-    fn peak_of(&mut self, rest: usize, gpus: &Gpus) -> u64 {
-        if let Some(known) = self.choices.iter().find(|choice| choice.1 == rest) {
+    /// The peak of the initial placement with the counts of a family with this rest.
+    fn peak_of(&mut self, rest: usize, rest_to: RestTo, gpus: &Gpus) -> u64 {
+        let is = |choice: &&(u64, RestTo, usize)| (choice.1, choice.2) == (rest_to, rest);
+        if let Some(known) = self.choices.iter().find(is) {
             return known.0;
         }
-        if !self.counts.choose(rest, gpus.len()) || !self.fits(gpus) {
-            return u64::MAX;
-        }
-        let peak = self.place(gpus);
-        self.choices.push((peak, rest));
+        let peak = if self.choose(rest, rest_to, gpus) { self.place(gpus) } else { u64::MAX };
+        self.choices.push((peak, rest_to, rest));
         peak
+    }
+
+    /// Chooses the counts of a family with this rest; tells whether there is room for them.
+    fn choose(&mut self, rest: usize, rest_to: RestTo, gpus: &Gpus) -> bool {
+        let any = match rest_to {
+            RestTo::Light => self.counts.choose(rest, gpus.len()),
+            RestTo::Lightest => self.counts.choose_lightest(rest),
+        };
+        any && self.fits(gpus)
     }
 
     /// Whether there is room for the chosen counts.
@@ -152,7 +175,8 @@ impl ZoneSearch {
     /// Tries transfers of replicas, each with swaps, as long as one of them lowers the peak.
     fn try_transfers(&mut self, gpus: &Gpus, goal: Goal<'_>) {
         let budget = goal.budget.transfers;
-        let mut left = budget.max(budget * SLOTS_OF_MANY_TRANSFERS / gpus.num_slots());
+        let many = budget * SLOTS_OF_MANY_TRANSFERS / gpus.num_slots();
+        let mut left = many.max(budget).max(FEWEST_TRANSFERS);
         while left > 0 && self.peak > goal.target {
             let from = self.best.busiest(gpus);
             let loads = &self.counts.adams.load;

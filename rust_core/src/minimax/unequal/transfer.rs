@@ -35,35 +35,32 @@ pub(super) fn list(
             holders[expert as usize].push(gpu as u32);
         }
     }
+    let time = |gpu: u32, load| gpus.rough_time(gpu as usize, load);
+    let load = |gpu: u32| layout.load[gpu as usize];
     let from = from as u32;
-    for receiver in 0..experts {
-        let on_from = holders[receiver].contains(&from);
-        if holders[receiver].len() == gpus.len() {
-            continue;
-        }
+    let donors: Vec<usize> = (0..experts).filter(|&donor| layout.count[donor] > 1).collect();
+    let on_from = |&expert: &usize| holders[expert].contains(&from);
+    let donors_on_from: Vec<usize> = donors.iter().copied().filter(on_from).collect();
+    for receiver in (0..experts).filter(|&receiver| holders[receiver].len() < gpus.len()) {
+        let eases_from = on_from(&receiver);
         let less = packing_load(loads[receiver], u64::from(layout.count[receiver]) + 1);
         let relief = layout.share[receiver] - less;
         let eased = |gpu: u32| if holders[receiver].contains(&gpu) { relief } else { 0 };
-        for donor in (0..experts).filter(|&donor| layout.count[donor] > 1 && donor != receiver) {
-            let with_from = holders[donor].contains(&from);
-            if !on_from && !with_from {
-                continue;
-            }
+        let donors = if eases_from { &donors } else { &donors_on_from };
+        for &donor in donors.iter().filter(|&&donor| donor != receiver) {
+            let with_from = on_from(&donor);
             let fewer = u64::from(layout.count[donor]) - 1;
             let more = packing_load(loads[donor], fewer) - layout.share[donor];
-            for &gpu in &holders[donor] {
-                let wanted = on_from || gpu == from;
-                if !wanted || holders[receiver].contains(&gpu) {
+            for &gpu in holders[donor].iter().filter(|&&gpu| eases_from || gpu == from) {
+                if holders[receiver].contains(&gpu) {
                     continue;
                 }
-                let time = |gpu: u32, load| gpus.rough_time(gpu as usize, load);
                 let others = holders[donor].iter().copied().filter(|&other| other != gpu);
-                let rises = others
-                    .map(|other| time(other, layout.load[other as usize] + more - eased(other)));
-                let changed = layout.load[gpu as usize] - layout.share[donor] + less;
-                let mut peak = rises.fold(time(gpu, changed), u64::max);
-                if on_from && !with_from {
-                    peak = peak.max(time(from, layout.load[from as usize] - relief));
+                let rises = others.map(|other| time(other, load(other) + more - eased(other)));
+                let changed = time(gpu, load(gpu) - layout.share[donor] + less);
+                let mut peak = rises.fold(changed, u64::max);
+                if eases_from && !with_from {
+                    peak = peak.max(time(from, load(from) - relief));
                 }
                 let (donor, receiver) = (donor as u32, receiver as u32);
                 transfers.push(Transfer { peak, gpu, donor, receiver });

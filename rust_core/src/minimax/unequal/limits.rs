@@ -1,0 +1,11 @@
+//! What a search on unequal GPUs may spend beyond the budget of its effort.
+
+/// Turns of swapping at least: columns, which some budgets reassign instead, are of equal GPUs.
+pub(super) const FEWEST_SWAPS: usize = 32;
+
+/// Transfers that are tried at least: if GPUs differ much in speed or slots, the first replica counts may be
+/// far from good ones.
+pub(super) const FEWEST_TRANSFERS: usize = 4;
+
+/// Zones with fewer slots than this may try more transfers, in inverse proportion.
+pub(super) const SLOTS_OF_MANY_TRANSFERS: usize = 512;
