@@ -24,8 +24,12 @@ fn planner_of(options: Options, topology: &Topology) -> Result<Box<dyn LayerPlan
     if plans_equal_gpus && topology.cluster().uniform_slots().is_none() {
         let policy = parameter("policy", options.policy);
         let problem = [policy, " plans equal GPUs only, all of them in use".into()];
-        let multiwindow = parameter("policy", Policy::MultiWindow);
-        return Err(Error::new(ErrorKind::Topology, problem).hint(["try ".into(), multiwindow]));
+        return Err(Error::new(ErrorKind::Topology, problem).hint([
+            "try ".into(),
+            parameter("policy", Policy::Minimax),
+            " or ".into(),
+            parameter("policy", Policy::MultiWindow),
+        ]));
     }
     Ok(match options.policy {
         Policy::DeepSeek => Box::new(Published::new(Rule::DeepSeek, topology)),

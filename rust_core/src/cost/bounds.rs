@@ -189,7 +189,10 @@ pub(super) fn node(loads: &[u64], topology: &Topology) -> u64 {
     }
     let bound = time(least_heaviest(&groups, nodes), speeds[0]);
     if few_packings(groups.len(), nodes, Alike::No) {
-        least_peak(&groups, Bins::Speeds(&speeds), bound)
+        // Bins are alike if they are equally fast.
+        let kind = |speed| speeds.iter().position(|other| other == speed).unwrap_or(0);
+        let kinds: Vec<usize> = speeds.iter().map(kind).collect();
+        least_peak(&groups, Bins::Unequal { speeds: &speeds, kinds: &kinds }, bound)
     } else {
         bound
     }

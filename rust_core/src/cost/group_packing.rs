@@ -27,15 +27,15 @@ const MOST_SEARCHED: usize = 1000;
 pub(crate) enum Bins<'a> {
     /// So many that are alike.
     Equal(usize),
-    /// One of each of these speeds.
-    Speeds(&'a [u64]),
+    /// One of each of these speeds; those of one kind are alike, and equally fast.
+    Unequal { speeds: &'a [u64], kinds: &'a [usize] },
 }
 
 impl Bins<'_> {
     fn len(self) -> usize {
         match self {
             Self::Equal(bins) => bins,
-            Self::Speeds(speeds) => speeds.len(),
+            Self::Unequal { speeds, .. } => speeds.len(),
         }
     }
 
@@ -44,7 +44,7 @@ impl Bins<'_> {
     fn peak(self, bin: usize, load: u64) -> u64 {
         match self {
             Self::Equal(_) => load,
-            Self::Speeds(speeds) => (load * SHARE_UNIT).div_ceil(speeds[bin]),
+            Self::Unequal { speeds, .. } => (load * SHARE_UNIT).div_ceil(speeds[bin]),
         }
     }
 }
@@ -71,7 +71,7 @@ pub(crate) fn best_packings(
     if order.len() > MOST_SEARCHED {
         return vec![match bins {
             Bins::Equal(bins) => lpt(items, &order, bins),
-            Bins::Speeds(_) => soonest(items, &order, bins),
+            Bins::Unequal { .. } => soonest(items, &order, bins),
         }];
     }
     let sorted: Vec<u64> = order.iter().map(|&item| items[item]).collect();
@@ -212,12 +212,12 @@ impl<'a> Search<'a> {
                 order.sort_unstable_by_key(|&bin| (self.bins[bin], bin));
                 order.dedup_by(|b, a| alike(*a, *b));
             }
-            Bins::Speeds(speeds) => {
+            Bins::Unequal { speeds, kinds } => {
                 let time = |bin: usize| self.kind.peak(bin, self.bins[bin].0);
                 order.sort_unstable_by_key(|&bin| {
-                    (time(bin), self.bins[bin], Reverse(speeds[bin]), bin)
+                    (time(bin), self.bins[bin], Reverse(speeds[bin]), kinds[bin], bin)
                 });
-                order.dedup_by(|b, a| speeds[*a] == speeds[*b] && alike(*a, *b));
+                order.dedup_by(|b, a| kinds[*a] == kinds[*b] && alike(*a, *b));
             }
         }
         order

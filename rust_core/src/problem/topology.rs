@@ -219,23 +219,34 @@ impl Topology {
         if per_gpu <= experts / nodes {
             return Ok(());
         }
+        let on_node = experts / nodes;
+        let expected = format!("no expert twice on a GPU, which the policy {policy} never does");
+        if self.cluster.uniform_slots().is_none() {
+            let too_many = |gpu: &usize| {
+                self.cluster.is_used(*gpu) && self.cluster.slots_of(*gpu).len() == per_gpu
+            };
+            let gpu = (0..gpus).find(too_many).unwrap_or(0);
+            let there_are = match nodes {
+                1 => format!("there are {experts} experts"),
+                _ => format!("each node has {on_node} experts"),
+            };
+            let problem = format!("GPU {gpu} has {per_gpu} slots, but {there_are}");
+            let hint = format!("give it at most {on_node} slots");
+            return Err(Error::text(ErrorKind::Topology, problem)
+                .expected(expected)
+                .hint([hint.into()]));
+        }
         let there_are = if nodes == 1 {
             format!(" means {per_gpu} slots per GPU, but there are {experts} experts")
         } else {
-            let on_node = experts / nodes;
             format!(
                 " means {per_gpu} slots per GPU, but each of {nodes} nodes has {on_node} experts"
             )
         };
         let problem = [parameter("num_replicas", self.num_replicas()), there_are.into()];
-        let error = Error::new(ErrorKind::Topology, problem)
-            .expected(format!("no expert twice on a GPU, which the policy {policy} never does"));
-        if self.cluster.uniform_slots().is_none() {
-            return Err(error);
-        }
-        Err(error.hint([
+        Err(Error::new(ErrorKind::Topology, problem).expected(expected).hint([
             "try ".into(),
-            parameter("num_replicas", experts / nodes * gpus),
+            parameter("num_replicas", on_node * gpus),
             " or ".into(),
             parameter("policy", "deepseek"),
         ]))

@@ -81,6 +81,11 @@ impl Gpus {
         self.first[self.len()] as usize
     }
 
+    /// Whether these are the same slots and speeds as those of another zone.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (&self.first, &self.speed) == (&other.first, &other.speed)
+    }
+
     /// What each GPU has, if they are equal.
     pub(super) fn equal(&self) -> Option<EqualGpus> {
         let of = |gpu: usize| (self.slots(gpu).len(), self.speed[gpu]);

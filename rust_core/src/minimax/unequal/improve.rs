@@ -19,11 +19,9 @@ pub(super) struct Goal<'a> {
 }
 
 impl Goal<'_> {
-    /// The goal of one zone of a layer, whose own bound is this: its target is that of the layer, or of the
-    /// zone if it cannot be reached.
-    pub(super) fn of_zone(self, own: u64) -> Self {
-        let bound = own.max(self.bound);
-        Self { bound, target: self.budget.gap.above(bound).max(self.target), ..self }
+    /// A target within the gap of the bound, unless that of the goal is higher.
+    pub(super) fn with_own_target(self) -> Self {
+        Self { target: self.budget.gap.above(self.bound).max(self.target), ..self }
     }
 }
 

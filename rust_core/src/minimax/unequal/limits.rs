@@ -9,3 +9,10 @@ pub(super) const FEWEST_TRANSFERS: usize = 4;
 
 /// Zones with fewer slots than this may try more transfers, in inverse proportion.
 pub(super) const SLOTS_OF_MANY_TRANSFERS: usize = 512;
+
+/// So many times the packings of groups that are planned are listed: what a node carries for all its GPUs
+/// does not tell whether it has slots for replicas of what it carries.
+pub(super) const LISTED_PACKINGS: usize = 8;
+
+/// Layers with fewer slots than this may plan more packings of groups, in inverse proportion.
+pub(super) const SLOTS_OF_MANY_PACKINGS: usize = 64;

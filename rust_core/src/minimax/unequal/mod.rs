@@ -36,14 +36,16 @@ use crate::problem::topology::Topology;
 
 use gpus::{EqualGpus, Gpus};
 use improve::Goal;
+use limits::{LISTED_PACKINGS, SLOTS_OF_MANY_PACKINGS};
 use search::ZoneSearch;
 
 /// Plans layer after layer in the same buffers.
 #[derive(Debug)]
 pub(super) struct UnequalSearch {
     zones: Vec<Gpus>,
-    /// The speed of each zone.
+    /// The speed of each zone, and the first zone with the same GPUs.
     speeds: Vec<u64>,
+    kinds: Vec<usize>,
     bounds: LowerBounds,
     search: ZoneSearch,
     /// For zones of equal GPUs.
@@ -64,9 +66,11 @@ impl UnequalSearch {
     /// Some GPU would have to hold an expert twice.
     pub(super) fn new(topology: &Topology, budgets: &[Budget]) -> Result<Self, Error> {
         let zones = Gpus::zones(topology);
+        let kind = |zone: &Gpus| zones.iter().position(|other| other.is_like(zone)).unwrap_or(0);
         let multiwindow = budgets.iter().any(|budget| budget.multiwindow);
         Ok(Self {
             speeds: zones.iter().map(|zone| zone.speed.iter().sum()).collect(),
+            kinds: zones.iter().map(kind).collect(),
             zones,
             bounds: LowerBounds::default(),
             search: ZoneSearch::default(),
@@ -99,8 +103,9 @@ impl UnequalSearch {
         *layer.findings = Findings { bound: Some(bound), beaten_by_duplicates: false };
     }
 
-    /// Plans the packings of groups that promise most, as long as the peak is above the target and that of
-    /// a packing may be lower. Plans that lower the peak go to `phy2log`.
+    /// Plans packings of groups: the lightest one first, then those with the lowest bounds, as long as the
+    /// peak is above the target and that of a packing may be lower. Plans that lower the peak go to
+    /// `phy2log`.
     fn offer_search(
         &mut self,
         problem: LayerProblem<'_>,
@@ -111,14 +116,31 @@ impl UnequalSearch {
         self.trial.clear();
         self.trial.resize(phy2log.len(), EMPTY);
         let target = budget.gap.above(problem.bound.load);
-        for packing in self.packings(problem, budget) {
-            if let Some(found) = self.plan_packing(problem, &packing, budget, *peak) {
+        let packings = self.packings(problem, budget);
+        let wanted = budget.group_packings * (SLOTS_OF_MANY_PACKINGS / phy2log.len()).max(1);
+        let mut order = vec![(0, 0)];
+        let mut next = 0;
+        while let Some(&(bound, index)) = order.get(next).filter(|_| next < wanted) {
+            if bound >= *peak {
+                break;
+            }
+            if let Some(found) = self.plan_packing(problem, &packings[index], budget, *peak) {
                 *peak = found;
                 phy2log.copy_from_slice(&self.trial);
                 if found <= target {
                     break;
                 }
             }
+            if next == 0 {
+                let others = packings.iter().zip(0..).skip(1);
+                order.extend(others.map(|(packing, index)| {
+                    let zones = 0..self.zones.len();
+                    let own = zones.map(|zone| self.zone_bound(problem, packing, zone)).max();
+                    (own.unwrap_or(0), index)
+                }));
+                order[1..].sort_unstable();
+            }
+            next += 1;
         }
     }
 
@@ -142,8 +164,9 @@ impl UnequalSearch {
             return vec![Packing { peak: 0, bin: vec![0; problem.topology.groups()] }];
         }
         let groups: Vec<u64> = problem.groups().map(|group| group.iter().sum()).collect();
-        let bins = Bins::Speeds(&self.speeds);
-        best_packings(&groups, bins, budget.group_packings, budget.group_steps)
+        let bins = Bins::Unequal { speeds: &self.speeds, kinds: &self.kinds };
+        let listed = budget.group_packings * LISTED_PACKINGS;
+        best_packings(&groups, bins, listed, budget.group_steps)
     }
 
     /// Plans every zone of a packing, in `trial`; returns the peak if it is below `limit`.
@@ -156,9 +179,9 @@ impl UnequalSearch {
     ) -> Option<u64> {
         let mut peak = problem.bound.load;
         for zone in self.longest_first(problem, packing) {
-            self.collect(problem, packing, zone);
+            let own = self.zone_bound(problem, packing, zone);
             // No zone needs to be better than the longest so far.
-            let goal = Goal { bound: problem.bound.load, target: peak, budget };
+            let goal = Goal { bound: own.max(problem.bound.load), target: peak, budget };
             peak = peak.max(self.search_zone(zone, goal));
             if peak >= limit {
                 return None;
@@ -167,18 +190,29 @@ impl UnequalSearch {
         Some(peak)
     }
 
-    /// Plans the zone whose experts are collected, and writes it; returns its peak.
-    fn search_zone(&mut self, zone: usize, goal: Goal<'_>) -> u64 {
+    /// Collects the experts of a zone, begins its search, and returns a bound of its peak.
+    fn zone_bound(&mut self, problem: LayerProblem<'_>, packing: &Packing, zone: usize) -> u64 {
+        self.collect(problem, packing, zone);
         let gpus = &self.zones[zone];
-        if let Some(equal) = gpus.equal() {
-            return self.search_node(zone, equal, goal);
+        if let Some(EqualGpus { slots, speed }) = gpus.equal() {
+            let counts = &mut self.node_search.counts;
+            counts.start(&self.loads, gpus.num_slots(), gpus.len());
+            return of_node(&counts.adams, slots * gpus.len(), gpus.len()).div_ceil(speed);
         }
         self.search.start(&self.loads, gpus);
         let total = self.loads.iter().sum::<u64>() * SHARE_UNIT;
         let heaviest = heaviest_replica(&self.search.counts.adams);
         let fastest = gpus.speed.iter().copied().max().unwrap_or(1);
-        let own = total.div_ceil(self.speeds[zone]).max(heaviest.div_ceil(fastest));
-        let goal = goal.of_zone(own);
+        total.div_ceil(self.speeds[zone]).max(heaviest.div_ceil(fastest))
+    }
+
+    /// Plans the zone whose search has begun, and writes it; returns its peak.
+    fn search_zone(&mut self, zone: usize, goal: Goal<'_>) -> u64 {
+        let gpus = &self.zones[zone];
+        let goal = goal.with_own_target();
+        if let Some(equal) = gpus.equal() {
+            return self.search_node(zone, equal, goal);
+        }
         let peak = self.search.run(gpus, goal);
         for gpu in 0..gpus.len() {
             let held = self.search.best.on(gpus, gpu);
@@ -193,17 +227,17 @@ impl UnequalSearch {
     /// The same for equal GPUs, whose time is their load by one speed.
     fn search_node(&mut self, zone: usize, equal: EqualGpus, goal: Goal<'_>) -> u64 {
         let gpus = &self.zones[zone];
-        let EqualGpus { slots, speed } = equal;
-        let (num_gpus, num_slots) = (gpus.len(), gpus.len() * slots);
-        let search = &mut self.node_search;
-        search.counts.start(&self.loads, num_slots, num_gpus);
-        let bound = of_node(&search.counts.adams, num_slots, num_gpus);
-        let Goal { target, budget, .. } = goal.of_zone(bound.div_ceil(speed));
-        let target = target.saturating_mul(speed);
-        let task = Task { gpus: num_gpus, slots: num_slots, bound, target, budget };
-        let outcome = search.run(task);
+        let speed = equal.speed;
+        let task = Task {
+            gpus: gpus.len(),
+            slots: gpus.num_slots(),
+            bound: goal.bound.saturating_mul(speed),
+            target: goal.target.saturating_mul(speed),
+            budget: goal.budget,
+        };
+        let outcome = self.node_search.run(task);
         let (replicas, layout) = (&outcome.best.replicas, &outcome.best.layout);
-        for gpu in 0..num_gpus {
+        for gpu in 0..gpus.len() {
             for (slot, &index) in gpus.slots_of_cluster(gpu).zip(layout.on(gpu)) {
                 let expert = outcome.expert[replicas.position[index as usize] as usize];
                 self.trial[slot] = i64::from(self.experts[expert as usize]);

@@ -47,7 +47,7 @@ impl ZoneSearch {
         self.counts.choose_adams();
         self.peak = self.place(gpus);
         std::mem::swap(&mut self.best, &mut self.trial);
-        if self.peak > goal.target && gpus.num_slots() > gpus.len() && gpus.len() > 1 {
+        if self.peak > goal.target && gpus.len() > 1 {
             self.peak = improve(&mut self.swaps, gpus, &mut self.best, goal);
             self.try_other_counts(gpus, goal);
             self.try_transfers(gpus, goal);
