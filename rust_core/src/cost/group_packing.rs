@@ -226,7 +226,7 @@ impl<'a> Search<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bins, best_packings};
+    use super::{Bins, best_packings, least_peak};
     use crate::problems::SplitMix64;
 
     /// The peaks of all ways to put the groups from `next` on on nodes. A node with as many as it holds
@@ -280,6 +280,50 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The least time over all ways to put the groups from `next` on on nodes of these speeds.
+    fn least_time(groups: &[u64], next: usize, speeds: &[u64], nodes: &mut Vec<Vec<u64>>) -> u64 {
+        if next == groups.len() {
+            let load = |node: &Vec<u64>| node.iter().sum::<u64>() * 720_720;
+            return nodes.iter().zip(speeds).map(|(n, &s)| load(n).div_ceil(s)).max().unwrap();
+        }
+        let mut least = u64::MAX;
+        for node in 0..nodes.len() {
+            if nodes[node].len() < groups.len() / nodes.len() {
+                nodes[node].push(groups[next]);
+                least = least.min(least_time(groups, next + 1, speeds, nodes));
+                nodes[node].pop();
+            }
+        }
+        least
+    }
+
+    #[test]
+    fn packings_on_nodes_of_several_speeds_are_the_quickest_there_are() {
+        let mut stream = SplitMix64(73);
+        for (nodes, per_node) in [(2, 1), (2, 2), (2, 3), (3, 2), (3, 1), (4, 2)] {
+            for round in 0..30 {
+                let mut groups: Vec<u64> =
+                    (0..nodes * per_node).map(|_| stream.below(40)).collect();
+                groups.sort_unstable_by(|a, b| b.cmp(a));
+                let speeds: Vec<u64> = (0..nodes).map(|_| 1 + stream.below(2 + round)).collect();
+                let least = least_time(&groups, 0, &speeds, &mut vec![Vec::new(); nodes]);
+                let kind = |speed| speeds.iter().position(|other| other == speed).unwrap();
+                let kinds: Vec<usize> = speeds.iter().map(kind).collect();
+                let bins = Bins::Unequal { speeds: &speeds, kinds: &kinds };
+                assert_eq!(least_peak(&groups, bins, 0), least, "{groups:?} {speeds:?}");
+                let found = best_packings(&groups, bins, 3, 1_000_000);
+                assert_eq!(found[0].peak, least, "{groups:?} {speeds:?}");
+                assert!(found.is_sorted_by_key(|packing| packing.peak));
+            }
+        }
+        // Too many to search: each where it is done soonest.
+        let bins = Bins::Unequal { speeds: &[1, 3], kinds: &[0, 1] };
+        let groups: Vec<u64> = (0..1002).map(|i| 1 + i % 7).collect();
+        let found = best_packings(&groups, bins, 5, 100_000);
+        let on_first = found[0].bin.iter().filter(|&&bin| bin == 0).count();
+        assert_eq!((found.len(), on_first), (1, 501));
     }
 
     #[test]

@@ -47,10 +47,10 @@ pub(crate) struct Minimax {
 #[derive(Debug)]
 enum Search {
     /// For equal GPUs.
-    Equal(LayerSearch),
+    Equal(Box<LayerSearch>),
     /// For equal GPUs beside others that are not in use.
-    InUse(InUseSearch, Topology),
-    Unequal(UnequalSearch),
+    InUse(Box<InUseSearch>, Topology),
+    Unequal(Box<UnequalSearch>),
 }
 
 impl Minimax {
@@ -60,11 +60,11 @@ impl Minimax {
         let budgets = Budget::list(options, topology.in_use().unwrap_or(topology))?;
         topology.check_distinct(Policy::Minimax.name())?;
         let search = if topology.cluster().uniform_slots().is_some() {
-            Search::Equal(LayerSearch::default())
+            Search::Equal(Box::default())
         } else if let Some(in_use) = topology.in_use() {
-            Search::InUse(InUseSearch::new(topology), in_use.clone())
+            Search::InUse(Box::new(InUseSearch::new(topology)), in_use.clone())
         } else {
-            Search::Unequal(UnequalSearch::new(topology, &budgets)?)
+            Search::Unequal(Box::new(UnequalSearch::new(topology, &budgets)?))
         };
         Ok(Self { budgets, topology: topology.clone(), search })
     }

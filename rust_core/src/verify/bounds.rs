@@ -119,11 +119,12 @@ impl LayerLimits {
         }
         node_speeds.retain(|&speed| speed > 0);
         node_speeds.sort_unstable();
-        let on_gpus = || match equal {
-            true => {
-                Packing::Equal(Bins::new(loads.iter().map(|&w| w.into()).collect(), gpus.len()))
+        let on_gpus = || {
+            if equal {
+                let experts = loads.iter().map(|&load| load.into()).collect();
+                return Packing::Equal(Bins::new(experts, gpus.len()));
             }
-            false => Packing::unequal(weights.clone()),
+            Packing::unequal(weights.clone())
         };
         Self {
             mean: weights.iter().sum::<u128>().div_ceil(gpus.iter().map(|gpu| gpu.1).sum()),

@@ -41,6 +41,7 @@ pub(super) fn improve(swaps: &mut Swaps, gpus: &Gpus, layout: &mut Layout, goal:
         if peak <= aim {
             aim = target.midpoint(peak);
         }
+        work += gpus.len() as u64;
         let to_aim = Aim { from, time: aim };
         let mut found = swaps.find(gpus, layout, to_aim, &mut work);
         if found.is_none() && pairs {

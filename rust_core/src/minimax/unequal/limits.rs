@@ -16,3 +16,10 @@ pub(super) const LISTED_PACKINGS: usize = 8;
 
 /// Layers with fewer slots than this may plan more packings of groups, in inverse proportion.
 pub(super) const SLOTS_OF_MANY_PACKINGS: usize = 64;
+
+/// Slots times GPUs up to which other counts, and the plan of `multiwindow`, are candidates: both take time in
+/// proportion, and this is some ten milliseconds.
+pub(super) const MOST_TO_PLACE_AGAIN: usize = 1 << 23;
+
+/// Transfers are not tried if there may be more than so many around one GPU: its slots times all slots.
+pub(super) const MOST_TRANSFERS_LISTED: usize = 1 << 22;

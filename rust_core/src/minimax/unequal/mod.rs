@@ -36,7 +36,7 @@ use crate::problem::topology::Topology;
 
 use gpus::{EqualGpus, Gpus};
 use improve::Goal;
-use limits::{LISTED_PACKINGS, SLOTS_OF_MANY_PACKINGS};
+use limits::{LISTED_PACKINGS, MOST_TO_PLACE_AGAIN, SLOTS_OF_MANY_PACKINGS};
 use search::ZoneSearch;
 
 /// Plans layer after layer in the same buffers.
@@ -67,7 +67,8 @@ impl UnequalSearch {
     pub(super) fn new(topology: &Topology, budgets: &[Budget]) -> Result<Self, Error> {
         let zones = Gpus::zones(topology);
         let kind = |zone: &Gpus| zones.iter().position(|other| other.is_like(zone)).unwrap_or(0);
-        let multiwindow = budgets.iter().any(|budget| budget.multiwindow);
+        let large = topology.num_replicas() * topology.num_gpus() > MOST_TO_PLACE_AGAIN;
+        let multiwindow = !large && budgets.iter().any(|budget| budget.multiwindow);
         Ok(Self {
             speeds: zones.iter().map(|zone| zone.speed.iter().sum()).collect(),
             kinds: zones.iter().map(kind).collect(),

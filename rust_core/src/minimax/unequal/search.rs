@@ -4,7 +4,9 @@
 use super::gpus::Gpus;
 use super::improve::{Goal, improve};
 use super::layout::Layout;
-use super::limits::{FEWEST_TRANSFERS, SLOTS_OF_MANY_TRANSFERS};
+use super::limits::{
+    FEWEST_TRANSFERS, MOST_TO_PLACE_AGAIN, MOST_TRANSFERS_LISTED, SLOTS_OF_MANY_TRANSFERS,
+};
 use super::place::Placer;
 use super::swap::Swaps;
 use super::transfer::{self, Transfer};
@@ -76,7 +78,8 @@ impl ZoneSearch {
     }
 
     fn try_other_counts(&mut self, gpus: &Gpus, goal: Goal<'_>) {
-        if goal.budget.packed == 0 || self.peak <= goal.target {
+        let large = gpus.num_slots() * gpus.len() > MOST_TO_PLACE_AGAIN;
+        if large || goal.budget.packed == 0 || self.peak <= goal.target {
             return;
         }
         let experts = self.counts.adams.load.len();
@@ -179,6 +182,9 @@ impl ZoneSearch {
         let mut left = many.max(budget).max(FEWEST_TRANSFERS);
         while left > 0 && self.peak > goal.target {
             let from = self.best.busiest(gpus);
+            if gpus.slots(from).len() * gpus.num_slots() > MOST_TRANSFERS_LISTED {
+                break;
+            }
             let loads = &self.counts.adams.load;
             transfer::list(gpus, &self.best, loads, from, left, &mut self.transfers);
             let better = (0..self.transfers.len()).any(|i| {
