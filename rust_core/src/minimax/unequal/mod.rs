@@ -1,7 +1,7 @@
 //! `minimax` on GPUs in use that are not equal: the least largest time, load by speed, that a search finds.
 //!
-//! The steps are those for equal GPUs, with times in the place of loads: groups go to nodes, which are
-//! [`zones`](gpus); in each zone [`search`] begins with replica counts that fit ([`Gpus::room`]), an initial
+//! The steps are those for equal GPUs, with times in the place of loads: groups go to nodes, the zones of
+//! [`gpus`]; in each zone [`search`] begins with replica counts that fit ([`Gpus::room`]), an initial
 //! placement ([`place`]) and its improvement ([`improve`], [`swap`]), and if these do not reach the target,
 //! tries other counts and transferred replicas ([`transfer`]). A zone of equal GPUs is searched as a node
 //! of equal ones is. A layer that misses its target is planned by `multiwindow` too.
