@@ -57,6 +57,7 @@ quality: $(STAMPS)/package $(STAMPS)/test ## Measure how good plans are, beside 
 
 quality-over-time: $(STAMPS)/package $(STAMPS)/test ## Measure next-window balance and moves on real sequences, beside released planners (minutes)
 	@PYTHONPATH=tests/helpers:tests/bench $(BIN)/python tests/quality/next_window.py
+	@PYTHONPATH=tests/helpers:tests/bench $(BIN)/python tests/quality/unequal_shares.py
 
 docs: ## Build the documentation of the Rust crate, warnings being errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --package eplb-core --no-deps --locked

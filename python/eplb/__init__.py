@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from eplb._core import __version__
 from eplb.batched import rebalance_experts_batched
+from eplb.clusters import Cluster
 from eplb.deepseek import rebalance_experts
 from eplb.errors import (
     EplbError,
@@ -26,6 +27,7 @@ from eplb.migration import Migration
 from eplb.planning import POLICIES, evaluate, plan, verify
 from eplb.plans import Plan, load_plan
 from eplb.replanning import replan
+from eplb.splits import Split
 from eplb.transfers import Transfers
 from eplb.window_figures import WindowFigures
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "POLICIES",
+    "Cluster",
     "EplbError",
     "LoadError",
     "LoadHistory",
@@ -43,6 +46,7 @@ __all__ = [
     "Migration",
     "Plan",
     "PlanFileError",
+    "Split",
     "TopologyError",
     "Transfers",
     "VerificationError",

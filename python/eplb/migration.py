@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from eplb.clusters import Cluster
     from eplb.plan_tables import FloatTable, IntTable
 
 
@@ -44,13 +45,13 @@ class Migration:
         plan: Plan,
         update: _core.Migration | MigrationColumns,
         previous: IntTable,
-        previous_gpus: int,
+        previous_cluster: Cluster,
         newest: _core.Loads | None,
     ) -> None:
         self._plan = plan
         self._update = update
         self._previous = previous
-        self._previous_gpus = previous_gpus
+        self._previous_cluster = previous_cluster
         self._newest = newest
         self._before: Plan | None = None  # of a migration that was pickled
 
@@ -68,18 +69,24 @@ class Migration:
         return self._previous
 
     @property
-    def before(self) -> Plan | None:
-        """The placement that was in force, certified for the newest window.
+    def previous_cluster(self) -> Cluster:
+        """The GPUs of the placement that was in force."""
+        return self._previous_cluster
 
+    @property
+    def before(self) -> Plan | None:
+        """The placement that was in force, certified for the newest window, without groups.
+
+        It is on the GPUs as they were, but with their speeds of now, if no GPU was added or removed.
         None if it was not a whole placement: some expert had no slot.
         """
         if self._newest is None:
             return self._before
-        topology = self._plan.placement.topology
+        cluster, now = self._previous_cluster, self._plan.cluster
+        if cluster.num_gpus == now.num_gpus:
+            cluster = cluster.changed(gpu_speed=now.gpu_speed)
         try:
-            sizes = _core.Topology(
-                topology.num_experts, self._previous.shape[1], 1, 1, self._previous_gpus
-            )
+            sizes = _core.Topology.of_cluster(self._plan.num_experts, 1, cluster.core)
             placement = _core.Placement.from_phy2log(sizes, self._previous)
         except EplbError:
             return None
@@ -124,14 +131,17 @@ class Migration:
             expert_bytes = whole_number("expert_bytes", expert_bytes, EplbError)
         placement = self._plan.placement
         table = _core.transfers(
-            self._previous, self._previous_gpus, placement.phy2log(), placement.topology
+            self._previous,
+            self._previous_cluster.core,
+            placement.phy2log(),
+            placement.topology,
         )
         return Transfers(table, expert_bytes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         update, before = self._update, self.before
         columns = MigrationColumns(update.copies, update.objective, update.shifted, update.kept)
-        return _restored, (self._plan, columns, self._previous, self._previous_gpus, before)
+        return _restored, (self._plan, columns, self._previous, self._previous_cluster, before)
 
     def __repr__(self) -> str:
         copies = count(int(self.copies.sum()), "copy", "copies")
@@ -142,7 +152,7 @@ class Migration:
 
     def summary(self, layers: Sequence[int] | None = None) -> str:
         """The text of ``print(migration)``; ``layers`` is the hidden layer of each row, if known."""
-        from eplb.summary import layers_note, row
+        from eplb.summary import cluster_note, layers_note, row
 
         plan, copies, kept = self._plan, self.copies, int(self.kept.sum())
         slots = plan.num_layers * plan.num_replicas
@@ -150,6 +160,7 @@ class Migration:
         experts = f"{count(plan.num_experts, 'expert')} in {slots_on_gpus}"
         lines = [
             f"Update of {count(plan.num_layers, 'layer')}: {experts}",
+            *cluster_note(plan.cluster),
             *layers_note(layers),
             row("copies", f"{copies.sum()} of {count(slots, 'slot')} ({copies.sum() / slots:.2%})"),
             row("", f"{count(plan.num_layers - kept, 'layer')} changed, {kept} kept"),
@@ -190,11 +201,11 @@ def _restored(
     plan: Plan,
     columns: MigrationColumns,
     previous: IntTable,
-    previous_gpus: int,
+    previous_cluster: Cluster,
     before: Plan | None,
 ) -> Migration:
     """A migration from a pickle."""
-    made = Migration(plan, columns, read_only(previous), previous_gpus, None)
+    made = Migration(plan, columns, read_only(previous), previous_cluster, None)
     made._before = before  # noqa: SLF001
     return made
 

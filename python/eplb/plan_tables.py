@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from eplb import _core
+from eplb.clusters import Cluster
 from eplb.errors import EplbError
 from eplb.inputs.names import unknown
 from eplb.text import short
@@ -79,6 +80,11 @@ class PlanTables:
         return self._placement.topology.num_gpus
 
     @property
+    def cluster(self) -> Cluster:
+        """The GPUs: their slots, nodes and speeds, and which of them are dead or draining."""
+        return Cluster.of(self._placement.topology.cluster)
+
+    @property
     def is_global(self) -> bool:
         """Whether the groups cannot be divided over the nodes, so that groups and nodes are ignored."""
         return self._placement.topology.is_global
@@ -149,7 +155,8 @@ class PlanTables:
         r"""16 hex digits that ranks of a cluster can compare. Only sizes and phy2log count.
 
         The first 8 bytes of SHA-256 over ``b"eplb plan 1\n"``, then layers, P, G, groups, nodes and
-        phy2log, row after row, as little-endian 32-bit integers.
+        phy2log, row after row, as little-endian 32-bit integers. If GPUs are not equal or not all live,
+        node, slots, speed and state (0 live, 1 draining, 2 dead) of each follow.
         """
         return self._placement.digest()
 
@@ -187,8 +194,22 @@ class PlanTables:
         return read_only(self.certificate.gpu_load_in_units())
 
     @property
+    def relative_load(self) -> FloatTable:
+        """How long each GPU works, 1 if load were divided perfectly, ``[layers, G]``.
+
+        That is its load by the mean; if GPUs are not equal, its load by its speed, by all loads by all
+        speeds. A layer without load has zeros.
+        """
+        load, cluster = self.certificate.gpu_load_in_units(), self.cluster
+        mean = load.sum(axis=1, keepdims=True) / cluster.total_speed
+        return read_only(load / cluster.gpu_speed / np.where(mean > 0, mean, 1))
+
+    @property
     def balancedness(self) -> FloatTable:
-        """Mean GPU load / largest GPU load, ``[layers]``; 1 is perfect, also for a layer without load."""
+        """Mean GPU load / largest GPU load, ``[layers]``; 1 is perfect, also for a layer without load.
+
+        If GPUs are not equal, it is all loads / all speeds / largest GPU load by its speed.
+        """
         return read_only(self.certificate.balancedness())
 
     @property
@@ -208,7 +229,10 @@ class PlanTables:
 
     @property
     def lower_bound(self) -> FloatTable:
-        """The least that the busiest GPU of any plan of these sizes carries, ``[layers]``."""
+        """The least that the busiest GPU of any plan of these sizes carries, ``[layers]``.
+
+        If GPUs differ in speed, it is load by speed.
+        """
         return read_only(self.certificate.lower_bound_in_units())
 
     @property
@@ -240,7 +264,8 @@ class PlanTables:
     def trivial(self, engine: str | None = None) -> Self:
         """The default placement of engines, without balancing: slot p holds expert p modulo L.
 
-        It has the sizes of this plan, without groups, and its loads if they are known.
+        It has the sizes of this plan, without groups, and its loads if they are known. Where GPUs are not
+        equal, slots of GPUs that are not in use stay empty and are not counted.
 
         Args:
             engine: one of ``eplb.engines.ENGINE_OF``, for the placement that it starts with itself.
@@ -248,10 +273,23 @@ class PlanTables:
         Raises:
             EplbError: the engine is unknown.
         """
-        sizes = _core.Topology(self.num_experts, self.num_replicas, 1, 1, self.num_gpus)
-        row = start_of(engine)(self.num_experts, self.num_replicas, self.num_gpus)
+        cluster = self._placement.topology.cluster
+        if cluster.uniform_slots is None:
+            sizes = _core.Topology.of_cluster(self.num_experts, 1, cluster)
+            row = _default_row(self.num_experts, self.cluster)
+        else:
+            sizes = _core.Topology(self.num_experts, self.num_replicas, 1, 1, self.num_gpus)
+            row = start_of(engine)(self.num_experts, self.num_replicas, self.num_gpus)
         table = np.tile(np.array(row, dtype=np.int64), (self.num_layers, 1))
         return type(self)(_core.Placement.from_phy2log(sizes, table), loads=self._loads)
+
+
+def _default_row(experts: int, cluster: Cluster) -> list[int]:
+    """Experts in turn in the slots of the GPUs in use."""
+    held = np.full(cluster.num_slots, -1)
+    slots = np.flatnonzero(cluster.used[cluster.gpu_of_slot])
+    held[slots] = np.arange(len(slots)) % experts
+    return held.tolist()
 
 
 def start_of(engine: str | None) -> Callable[[int, int, int], list[int]]:

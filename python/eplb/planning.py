@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from eplb import _core
+from eplb.clusters import topology_of
 from eplb.errors import EplbError, Parameter
 from eplb.history import LoadHistory, history_of
 from eplb.inputs.guards import check_loads
 from eplb.inputs.loads import canonical_loads
 from eplb.inputs.names import unknown
-from eplb.inputs.sizes import real_number, thread_count, topology
+from eplb.inputs.sizes import real_number, thread_count
 from eplb.inputs.windows import canonical_windows, has_windows, summed, windows_of
 from eplb.plans import Plan, certified_for
 from eplb.storage.made_from import MadeFrom
 from eplb.text import count, short
 from eplb.window_figures import WindowFigures
+
+if TYPE_CHECKING:
+    from eplb.clusters import Cluster
 
 #: Names of the policies.
 POLICIES: tuple[str, ...] = tuple(_core.policies())
@@ -40,10 +44,11 @@ DEFAULT_POLICY_OVER_TIME = "multiwindow"
 def plan(
     load: Any,
     *,
-    num_gpus: int,
+    num_gpus: int | None = None,
     num_replicas: int | None = None,
     num_groups: int = 1,
-    num_nodes: int = 1,
+    num_nodes: int | None = None,
+    cluster: Cluster | None = None,
     policy: str | None = None,
     effort: str = "default",
     target_gap: float | None = None,
@@ -58,12 +63,15 @@ def plan(
             that numpy can read, or a tensor. Loads are finite and not negative. There are at most
             2**14 experts. A load below about 2**-41 of its layer's total counts as 0. Several
             windows ``[windows, layers, experts]``, oldest first, or a :class:`LoadHistory`.
-        num_gpus: GPUs of all nodes, G.
+        num_gpus: GPUs of all nodes, G. Needed unless ``cluster`` is given.
         num_replicas: slots per layer, P, redundant ones included: a multiple of ``num_gpus``, at
             least the number of experts. By default the fewest slots that fill all GPUs.
         num_groups: groups of experts; each group stays on one node. If it is not divisible by
             ``num_nodes``, groups and nodes are ignored (``Plan.is_global``).
-        num_nodes: nodes.
+        num_nodes: nodes, by default 1.
+        cluster: the GPUs, if they are not equal, or not all in use; in the place of ``num_gpus``,
+            ``num_replicas`` and ``num_nodes``. ``"minimax"`` and ``"multiwindow"`` plan every
+            cluster, the others equal GPUs only.
         policy: ``"minimax"`` (a search for the lowest largest GPU load, with no two replicas of an
             expert on one GPU; the default for one window), ``"multiwindow"`` (for the windows to
             come, as far as the history tells, also without duplicates; the default for windows and
@@ -99,12 +107,13 @@ def plan(
     _check_name("effort", effort, EFFORTS)
     options = _checked_options(policy, effort, target_gap)
     windows, newest, made_from = _what_to_plan(load, policy, threads)
-    sizes = topology(
+    sizes = topology_of(
         num_experts=newest.experts,
         num_replicas=num_replicas,
         num_groups=num_groups,
         num_nodes=num_nodes,
         num_gpus=num_gpus,
+        cluster=cluster,
     )
     gap = options.get("target_gap")
     placement, certificate = _core.plan(windows, sizes, policy, effort, gap, threads)
@@ -164,16 +173,18 @@ def _checked_options(policy: str, effort: str, target_gap: Any) -> dict[str, Any
 
 
 @overload
-def evaluate(plan: Plan, load: LoadHistory) -> Plan: ...
+def evaluate(plan: Plan, load: LoadHistory, *, cluster: Cluster | None = None) -> Plan: ...
 @overload
-def evaluate(plan: Plan, load: Any) -> Any: ...
-def evaluate(plan: Plan, load: Any) -> Plan | WindowFigures:
+def evaluate(plan: Plan, load: Any, *, cluster: Cluster | None = None) -> Any: ...
+def evaluate(plan: Plan, load: Any, *, cluster: Cluster | None = None) -> Plan | WindowFigures:
     """The same placement under other loads: GPU loads, balancedness, lower bound and gap.
 
     Args:
         plan: a placement.
         load: ``[layers, experts]``, as for :func:`plan`; several windows
             ``[windows, layers, experts]``; or a history, of which the newest window counts.
+        cluster: other GPUs, with the same slots: what the placement is worth if GPUs have these
+            speeds, or if some are lost and nothing is done.
 
     Returns:
         A plan with the same tables, certified for ``load``. For several windows,
@@ -181,8 +192,11 @@ def evaluate(plan: Plan, load: Any) -> Plan | WindowFigures:
 
     Raises:
         LoadError, LoadTypeError: the loads are invalid, or have another shape than the plan's.
+        TopologyError: the cluster has other slots. VerificationError: an expert is on lost GPUs only.
     """
     _check_plan(plan)
+    if cluster is not None:
+        plan = plan.on_cluster(cluster)
     if isinstance(load, LoadHistory):
         return certified_for(plan, load.core().newest())
     windows = canonical_windows(load)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb import _core
-from eplb.errors import EplbError, VerificationError
+from eplb.clusters import check_alone, topology_of
+from eplb.errors import EplbError, Parameter, TopologyError, VerificationError
 from eplb.inputs import tensors
-from eplb.inputs.sizes import check_slots, topology, whole_number
+from eplb.inputs.sizes import check_slots, whole_number
 from eplb.plan_tables import PlanTables
 from eplb.text import count, type_name
 
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
+    from eplb.clusters import Cluster
     from eplb.engines.hidden_layers import HiddenLayers
     from eplb.engines.reading import EngineFile
     from eplb.engines.rows import PlacedLayers
     from eplb.engines.target import Target
     from eplb.plan_tables import IntTable
+    from eplb.splits import Split
     from eplb.storage.plan_file import PlanContent
 
 
@@ -38,30 +41,50 @@ class Plan(PlanTables):
 
     @classmethod
     def from_phy2log(
-        cls, phy2log: Any, *, num_gpus: int, num_groups: int = 1, num_nodes: int = 1
+        cls,
+        phy2log: Any,
+        *,
+        num_gpus: int | None = None,
+        num_groups: int = 1,
+        num_nodes: int | None = None,
+        cluster: Cluster | None = None,
     ) -> Plan:
         """The plan of a placement ``[layers, P]`` that an engine already has; -1 is an empty slot.
 
         The replicas of an expert are ranked by slot. The experts are 0 to the largest that occurs.
 
+        Args:
+            phy2log: the expert in each slot.
+            num_gpus: GPUs of all nodes. Needed unless ``cluster`` is given.
+            num_groups: groups, as for :func:`eplb.plan`.
+            num_nodes: nodes, by default 1.
+            cluster: the GPUs, if they are not equal, or not all in use.
+
         Raises:
-            VerificationError: not a table of integers, or an expert is below -1 or has no slot.
+            VerificationError: not a table of integers, an expert is below -1 or has no slot, or a
+                GPU that is not in use holds one.
             TopologyError: the sizes do not go together.
             LoadTypeError: a tensor without values.
         """
         table = integer_table("phy2log", phy2log)
-        gpus = whole_number("num_gpus", num_gpus)
         num_experts = max(int(table.max()) + 1, 1)
         if num_experts > table.shape[1]:
             raise _without_slot(table)
-        check_slots(table.shape[1], gpus)
-        sizes = topology(
+        if cluster is None and num_gpus is not None:
+            check_slots(table.shape[1], whole_number("num_gpus", num_gpus))
+        sizes = topology_of(
             num_experts=num_experts,
-            num_replicas=table.shape[1],
+            num_replicas=table.shape[1] if cluster is None else None,
             num_groups=num_groups,
             num_nodes=num_nodes,
             num_gpus=num_gpus,
+            cluster=cluster,
         )
+        if table.shape[1] != sizes.num_replicas:
+            raise TopologyError(
+                f"its layers have {count(table.shape[1], 'slot')}, but the cluster has "
+                f"{sizes.num_replicas}"
+            )
         return cls(_core.Placement.from_phy2log(sizes, table))
 
     @classmethod
@@ -101,6 +124,30 @@ class Plan(PlanTables):
             path, format, num_gpus=num_gpus, layers=layers, num_experts=num_experts
         )
         return plan_of_engine_file(path, file, groups, nodes), file.layers
+
+    def split(self, load: Any, *, threads: int = 1) -> Split:
+        """The shares of replicas with which the busiest GPU carries least: for routers that weight them.
+
+        Engines share the tokens of an expert equally among its replicas; SGLang's mode ``lp`` and LPLB
+        draw a replica by probabilities. These are the best ones under ``load``, exactly. The plan is
+        as it was. Of all best shares they are near to equal ones: an expert that need not be split in
+        another way keeps equal shares.
+
+        Args:
+            load: ``[layers, experts]``, as for :func:`eplb.plan`; need not be what the plan was made
+                for. Of several windows ``[windows, layers, experts]`` the sum counts, as one table of
+                shares serves them all; of a :class:`eplb.LoadHistory` the newest window.
+            threads: threads to split with. No answer depends on it.
+
+        Raises:
+            LoadError, LoadTypeError: the loads are invalid, or have another shape than the plan's.
+            EplbError, TypeError: ``threads`` is not a positive whole number.
+
+        A layer of 256 experts in 288 slots takes tens of microseconds. The GIL is released.
+        """
+        from eplb.splits import split_of
+
+        return split_of(self, load, threads)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain Python values, for JSON; :meth:`from_dict` takes it back."""
@@ -214,6 +261,18 @@ class Plan(PlanTables):
         from eplb.engines.rows import PlacedLayers
         from eplb.errors import PlanFileError
 
+        cluster = self.cluster
+        if not cluster.used.all():
+            raise PlanFileError(
+                f"the file of an engine is for GPUs that are all in use, but the cluster has "
+                f"{cluster.describe()}",
+                hint=["number the GPUs in use anew: ", Parameter("renumber")],
+            )
+        if len({*cluster.gpu_slots.tolist()}) > 1:
+            raise PlanFileError(
+                f"the file of an engine is for GPUs with equally many slots, but the cluster has "
+                f"{cluster.describe()}"
+            )
         if (self.phy2log < 0).any():
             layer, slot = (int(at) for at in np.argwhere(self.phy2log < 0)[0])
             raise PlanFileError(
@@ -225,6 +284,59 @@ class Plan(PlanTables):
         loaded = tuple(self.loaded_layers.tolist()) if self.certified else None
         nodes = 1 if self.is_global else self.num_nodes
         return PlacedLayers(self.phy2log.tolist(), self.num_experts, self.num_gpus, nodes, loaded)
+
+    def on_cluster(self, cluster: Cluster) -> Plan:
+        """The same placement on other GPUs with the same slots; what GPUs out of use held is lost.
+
+        The loads of the new plan are not known.
+
+        Raises:
+            TopologyError, TypeError: the GPUs have other slots, or groups and nodes do not go together.
+            VerificationError: an expert was on GPUs out of use only.
+        """
+        check_alone(cluster)
+        if cluster.gpu_slots.tolist() != self.cluster.gpu_slots.tolist():
+            raise TopologyError(
+                f"the cluster has {cluster.describe()}, but the plan is for {self.cluster.describe()}; "
+                "expected the same slots"
+            )
+        table = self.phy2log.copy()
+        table[:, ~cluster.used[cluster.gpu_of_slot]] = -1
+        topology = _core.Topology.of_cluster(self.num_experts, self.num_groups, cluster.core)
+        return Plan(_core.Placement.from_phy2log(topology, table), policy=self._policy)
+
+    def without_unused_gpus(self) -> Plan:
+        """The same placement on the GPUs in use alone, numbered anew, for an engine that starts on them.
+
+        GPUs that are dead, drained or without slots, which hold nothing, leave phy2log. The certificate
+        stays, without them.
+
+        Raises:
+            TopologyError: groups and nodes do not go together without these GPUs.
+        """
+        used = self.cluster.used
+        if used.all():
+            return self
+        slots, core = used[self.cluster.gpu_of_slot], self._placement
+        topology = topology_of(
+            num_experts=self.num_experts,
+            num_gpus=None,
+            num_replicas=None,
+            num_groups=self.num_groups,
+            num_nodes=None,
+            cluster=self.cluster.without_unused(),
+        )
+        phy2log, rank = (
+            np.ascontiguousarray(table[:, slots]) for table in (core.phy2log(), core.rank())
+        )
+        return Plan(
+            _core.Placement(topology, phy2log, rank, core.logcnt()),
+            policy=self._policy,
+            loads=self._loads,
+            certificate=_of_used_gpus(self.certificate, self.cluster) if self.certified else None,
+            options=self._options,
+            made_from=self._made_from,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Plan.from_dict, (self.to_dict(),)
@@ -312,6 +424,21 @@ def plan_of_engine_file(
     except EplbError as error:
         hidden = "" if file.layers is None else file.layers.place(error.layer)
         raise error.within(str(path), kind=PlanFileError, also=hidden) from error
+
+
+def _of_used_gpus(certificate: _core.Certificate, cluster: Cluster) -> _core.Certificate:
+    """A certificate without the GPUs that are not in use, which have no load."""
+    return _core.Certificate(
+        np.ascontiguousarray(certificate.gpu_load()[:, cluster.used]),
+        np.array(certificate.max_load, dtype=np.uint64),
+        np.array(certificate.lower_bound, dtype=np.uint64),
+        certificate.bound,
+        np.array(certificate.bound_without_groups, dtype=np.uint64),
+        certificate.beaten_by_duplicates,
+        certificate.exponents,
+        certificate.loads_sha256,
+        cluster.total_speed,
+    )
 
 
 def certified_for(plan: Plan, loads: _core.Loads) -> Plan:

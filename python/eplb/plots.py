@@ -121,24 +121,24 @@ def figure_of(
         panels = figure.subplots(2, len(rows), sharex=True, sharey=True, squeeze=False)
         for (which, colour, name), axes_of_layers in zip(placed, panels, strict=True):
             for axes, row in zip(axes_of_layers, rows, strict=True):
-                _bars(axes, which.gpu_load[row], colour, f"{name}, {layer} {names[row]}")
+                _bars(axes, which.relative_load[row], colour, f"{name}, {layer} {names[row]}")
         figure.supxlabel("GPU")
     else:
         panels = figure.subplots(2, 1, sharex=True, sharey=True)
         for (which, colour, name), axes in zip(placed, panels, strict=True):
             _panel(axes, which, rows, names, colour, name)
         panels[1].set_xlabel(layer)
-    figure.supylabel("GPU load / mean of its layer")
+    equal = (plan.cluster.gpu_speed == 1).all()
+    figure.supylabel(f"GPU load{'' if equal else ' by speed'} / mean of its layer")
     slots = f"{count(plan.num_experts, 'expert')} in {count(plan.num_replicas, 'slot')}"
     sizes = f"{slots} on {count(plan.num_gpus, 'GPU')}"
     figure.suptitle(sizes if title is None else f"{title}\n{sizes}")
     return figure
 
 
-def _bars(axes: Any, load: FloatTable, colour: str, name: str) -> None:
+def _bars(axes: Any, relative: FloatTable, colour: str, name: str) -> None:
     """A bar for each GPU of one layer, from 0."""
-    relative = load / load.mean()
-    axes.bar(range(len(load)), relative, width=0.8, color=colour)
+    axes.bar(range(len(relative)), relative, width=0.8, color=colour)
     axes.axhline(1, color="black", linewidth=0.8)
     axes.margins(x=0.01)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -147,8 +147,7 @@ def _bars(axes: Any, load: FloatTable, colour: str, name: str) -> None:
 
 def _panel(axes: Any, plan: Plan, rows: IntTable, names: IntTable, colour: str, name: str) -> None:
     """A dot for each GPU of each layer; a bar from 0 to the busiest one, for which all others wait."""
-    load, layers = plan.gpu_load[rows], names[rows]
-    relative = load / load.mean(axis=1, keepdims=True)
+    relative, layers = plan.relative_load[rows], names[rows]
     peak = relative.max(axis=1)
     axes.bar(layers, peak, width=0.8, color=colour, alpha=0.25, linewidth=0)
     places = np.repeat(layers, plan.num_gpus)

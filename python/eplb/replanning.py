@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb import _core
+from eplb.cluster_changes import Changes, new_topology
+from eplb.clusters import Cluster, check_alone
 from eplb.errors import EplbError, Parameter, TopologyError, VerificationError
 from eplb.history import history_of
-from eplb.inputs.sizes import real_number, thread_count, topology, whole_number
+from eplb.inputs.sizes import real_number, thread_count, whole_number
 from eplb.migration import Migration
 from eplb.plan_tables import read_only
 from eplb.planning import DEFAULT_POLICY_OVER_TIME
@@ -19,6 +21,8 @@ from eplb.storage.made_from import MadeFrom
 from eplb.text import count, short
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from eplb.plan_tables import IntTable
 
 _MILLION = 1_000_000
@@ -34,7 +38,15 @@ def replan(
     num_replicas: int | None = None,
     num_groups: int | None = None,
     num_nodes: int | None = None,
+    cluster: Cluster | None = None,
     previous_gpus: int | None = None,
+    previous_cluster: Cluster | None = None,
+    dead_gpus: Iterable[int] = (),
+    drain_gpus: Iterable[int] = (),
+    live_gpus: Iterable[int] = (),
+    added_gpus: int | Iterable[int] = 0,
+    gpu_slots: Iterable[int] | None = None,
+    gpu_speed: Iterable[int] | None = None,
     move_price: float = 0.01,
     max_moves: float = 0.2,
     max_moves_after_shift: float | None = None,
@@ -47,6 +59,11 @@ def replan(
     one GPU, unless the previous one had and nothing better came. Equal inputs give the same update
     on every machine.
 
+    If GPUs die, are drained or lose slots, experts without a live replica get one first, heaviest
+    first: one copy each. Then empty slots are filled, and the rest of the placement is improved as far
+    as limits and price allow. A group stays on the node where most of its replicas are, if that has room
+    for it.
+
     Args:
         load: a :class:`LoadHistory`; or loads, one window or several, as a new history.
         previous: the placement in force: a plan, or phy2log ``[layers, slots]``, in which -1 is an
@@ -58,21 +75,31 @@ def replan(
             fewest that hold all experts.
         num_groups: groups of experts; each stays on its node. By default the plan's, or 1.
         num_nodes: nodes. By default the plan's, or 1.
+        cluster: the GPUs of the new plan, in the place of ``num_gpus``, ``num_replicas``,
+            ``num_nodes`` and the changes below. GPU 0 is GPU 0 of ``previous``, and so on.
         previous_gpus: GPUs of ``previous``, if it is a table for another number of GPUs.
+        previous_cluster: GPUs of ``previous``, if it is a table for GPUs that are not equal, or not all
+            in use.
+        dead_gpus: numbers of GPUs that are lost, with all that they held. Their slots stay in
+            phy2log as -1, now and in later updates of the new plan.
+        drain_gpus: numbers of GPUs that are to hold nothing; what they hold can be copied from them.
+        live_gpus: numbers of GPUs that were dead or drained, and are back, empty.
+        added_gpus: how many GPUs come at the end, or the slots of each; see :meth:`Cluster.changed`.
+        gpu_slots: the number of slots of each GPU, in the place of ``num_replicas``.
+        gpu_speed: the speed of each GPU, as for :class:`Cluster`.
         move_price: what moving every slot once must gain: a share of the norm of the GPU loads.
             0 makes every move that gains anything.
         max_moves: the most weight copies of a layer: a float is a share of its slots, an int a
             number. A swap takes 2, another expert in a slot 1. 0 keeps everything.
         max_moves_after_shift: the same for a layer whose traffic has shifted, in which experts had no
-            slot, or in which slots were empty. By default three times ``max_moves``.
+            slot, GPUs have lost replicas, or slots were empty. By default three times ``max_moves``.
         max_copies: the most copies of all layers, spent where they gain most; by default no limit.
         threads: threads to plan with. No answer depends on it.
 
     Raises:
         LoadError, LoadTypeError: invalid loads, or a history without a window.
         TopologyError, TypeError: invalid sizes, or more slots on a GPU than experts.
-        VerificationError: ``previous`` is not a table of experts of so many layers, or its groups
-            are not whole on their nodes.
+        VerificationError: ``previous`` is not a table of experts of so many layers.
         EplbError: invalid options.
 
     Time of a layer is O(slots * rows) for each move. The GIL is released.
@@ -82,7 +109,7 @@ def replan(
     threads = thread_count(threads)
     history = history_of(load, threads).copy()  # windows that come meanwhile leave it alone
     core = history.core()
-    table, gpus_before = _table_of(previous, num_gpus, previous_gpus)
+    table, before = _table_of(previous, num_gpus, previous_gpus, previous_cluster)
     _check_coverage(table, core.experts)
     if isinstance(previous, Plan):
         if previous.num_experts != core.experts:
@@ -94,16 +121,25 @@ def replan(
                 else [],
             )
         num_groups = previous.num_groups if num_groups is None else num_groups
-        num_nodes = previous.num_nodes if num_nodes is None else num_nodes
-    gpus = gpus_before if num_gpus is None else whole_number("num_gpus", num_gpus)
-    if num_replicas is None:
-        num_replicas = gpus * max(table.shape[1] // gpus_before, -(-core.experts // gpus))
-    sizes = topology(
+        if cluster is None and previous.cluster.is_uniform and num_nodes is None:
+            num_nodes = previous.num_nodes
+    changes = Changes(
+        dead_gpus=dead_gpus,
+        drain_gpus=drain_gpus,
+        live_gpus=live_gpus,
+        added_gpus=added_gpus,
+        gpu_slots=gpu_slots,
+        gpu_speed=gpu_speed,
+    )
+    sizes = new_topology(
+        before,
+        changes,
+        cluster=cluster,
         num_experts=core.experts,
+        num_gpus=num_gpus,
         num_replicas=num_replicas,
         num_groups=1 if num_groups is None else num_groups,
-        num_nodes=1 if num_nodes is None else num_nodes,
-        num_gpus=gpus,
+        num_nodes=num_nodes,
     )
     options = {
         "move_price": _share("move_price", move_price),
@@ -116,8 +152,7 @@ def replan(
     update = _core.replan(
         core,
         sizes,
-        table,
-        gpus_before,
+        (table, before.core),
         threads=threads,
         fill=True,
         **options,  # type: ignore[arg-type]
@@ -140,21 +175,26 @@ def replan(
         },
         made_from=MadeFrom(history.windows, history.digest()),
     )
-    return Migration(plan, update, table, gpus_before, newest)
+    return Migration(plan, update, table, before, newest)
 
 
 def _table_of(
-    previous: Any, num_gpus: int | None, previous_gpus: int | None
-) -> tuple[IntTable, int]:
-    """The placement in force, and on how many GPUs it is."""
+    previous: Any,
+    num_gpus: int | None,
+    previous_gpus: int | None,
+    previous_cluster: Cluster | None,
+) -> tuple[IntTable, Cluster]:
+    """The placement in force, and the GPUs that it is on."""
     if isinstance(previous, Plan):
-        if previous_gpus is not None:
-            raise EplbError(
-                Parameter("previous_gpus"),
-                " is for a table; a plan knows its GPUs",
-                hint=["leave out ", Parameter("previous_gpus")],
-            )
-        return previous.phy2log, previous.num_gpus
+        given = {"previous_gpus": previous_gpus, "previous_cluster": previous_cluster}
+        for name, value in given.items():
+            if value is not None:
+                raise EplbError(
+                    Parameter(name),
+                    " is for a table; a plan knows its GPUs",
+                    hint=["leave out ", Parameter(name)],
+                )
+        return previous.phy2log, previous.cluster
     if isinstance(previous, Migration):
         raise EplbError(
             Parameter("previous"), " is an update", hint=["give the plan in it: update.plan"]
@@ -170,6 +210,15 @@ def _table_of(
             hint=["read a plan file with eplb.load_plan, an engine's with Plan.from_engine_file"],
         )
     table = read_only(integer_table("previous", previous).copy())  # the caller may go on writing
+    if previous_cluster is not None:
+        check_alone(previous_cluster, previous_gpus=previous_gpus)
+        if table.shape[1] != previous_cluster.num_slots:
+            raise TopologyError(
+                f"the previous placement has {count(table.shape[1], 'slot')} per layer, but ",
+                Parameter("previous_cluster"),
+                f" has {previous_cluster.num_slots}",
+            )
+        return table, previous_cluster
     if previous_gpus is None:
         if num_gpus is None:
             raise TopologyError(
@@ -186,7 +235,7 @@ def _table_of(
             Parameter(name, str(gpus)),
             hint=["give ", Parameter("previous_gpus"), " if it was for another number of GPUs"],
         )
-    return table, gpus
+    return table, Cluster.uniform(gpus, table.shape[1] // gpus)
 
 
 def _check_coverage(table: IntTable, experts: int) -> None:

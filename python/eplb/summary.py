@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from fractions import Fraction
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from eplb.text import count, ranges
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from eplb.clusters import Cluster
     from eplb.plan_tables import FloatTable, IntTable, PlanTables
     from eplb.storage.made_from import MadeFrom
 
@@ -48,6 +50,8 @@ def summary(
 
 # A row continues.
 _MORE = "\n" + " " * 16
+# Columns that are left for the text of a row.
+_TEXT_WIDTH = 64
 
 
 def row(name: str, text: str) -> str:
@@ -61,9 +65,12 @@ def _sizes(plan: PlanTables) -> str:
         f"Plan of {count(plan.num_layers, 'layer')}: {slots} on {count(plan.num_gpus, 'GPU')}",
         row("policy", plan.policy or "unknown: the placement does not say"),
         *_made_from(plan.made_from),
+        *cluster_note(plan.cluster),
     ]
     if plan.is_global:
-        note = global_note(plan.num_groups, plan.num_nodes)
+        cluster = plan.cluster
+        used = plan.num_nodes if cluster.is_uniform else cluster.num_used_nodes
+        note = global_note(plan.num_groups, plan.num_nodes, used)
         lines.append(
             row("groups", note if plan.num_groups == 1 else note.replace(", ", f",{_MORE}"))
         )
@@ -94,11 +101,20 @@ def _made_from(made_from: MadeFrom | None) -> list[str]:
     ]
 
 
-def global_note(groups: int, nodes: int) -> str:
+def cluster_note(cluster: Cluster) -> list[str]:
+    """A line about GPUs that are not all equal and in use."""
+    if cluster.is_uniform:
+        return []
+    words = wrap(cluster.describe(), _TEXT_WIDTH, break_on_hyphens=False)
+    return [row("" if line else "cluster", text) for line, text in enumerate(words)]
+
+
+def global_note(groups: int, nodes: int, used_nodes: int) -> str:
     """Why a plan is global."""
     if groups == 1:
         return f"no groups are given, so the {nodes} nodes are ignored"
-    divided = f"{count(groups, 'group')} cannot be divided over {nodes} nodes"
+    in_use = f"{nodes} nodes" if used_nodes == nodes else f"the {used_nodes} nodes in use"
+    divided = f"{count(groups, 'group')} cannot be divided over {in_use}"
     return f"{divided}, so groups and nodes are ignored"
 
 
@@ -139,7 +155,7 @@ def _cost(plan: PlanTables, names: Sequence[int], engine: str | None) -> list[st
         )
         lines.append(row("groups cost", cost))
     # A bound slightly above the mean comes from rounding up, not from another reason.
-    mean = plan.certificate.gpu_load()[layers].mean(axis=1)
+    mean = plan.certificate.gpu_load()[layers].sum(axis=1) / plan.cluster.total_speed
     bound = np.array(plan.certificate.lower_bound, dtype=np.float64)[layers]
     kind = np.where(bound <= mean * (1 + 1e-6), "mean", np.array(plan.bound)[layers])
     kinds = Counter(kind.tolist())

@@ -77,6 +77,12 @@ class Transfers:
             records[name] = self._table[:, column]
         return read_only(records)
 
+    @property
+    def from_storage(self) -> npt.NDArray[np.void]:
+        """The records of :attr:`table` without a source: experts to be loaded from storage."""
+        table = self.table
+        return read_only(table[table["source_gpu"] < 0])
+
     def of_hidden_layers(self, layers: Sequence[int]) -> Transfers:
         """The same with hidden layers in the column ``layer``; ``layers`` has that of each row."""
         table = self._table.copy()

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eplb_core as core;
-use numpy::{PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::PyReadonlyArray2;
 use pyo3::prelude::*;
 
+use crate::cluster::Cluster;
 use crate::errors::to_python;
-use crate::transfers::equal_gpus;
 use crate::{Loads, Placement, Table, Topology, table};
 
 /// What is remembered of past windows.
@@ -160,10 +160,10 @@ impl From<MoveLimit> for core::MoveLimit {
     }
 }
 
-/// Plans from a history, with the placement in force (`[layers, slots]` on so many GPUs) or without.
+/// Plans from a history, with the placement in force (`[layers, slots]`, and its GPUs) or without.
 /// `move_price` is in millionths; limits are numbers of copies, or `(share,)` in millionths.
 #[pyfunction]
-#[pyo3(signature = (history, topology, previous=None, previous_gpus=0, move_price=10_000,
+#[pyo3(signature = (history, topology, previous=None, move_price=10_000,
     max_moves=None, max_moves_after_shift=None, max_copies=None, threads=1, fill=false))]
 #[expect(clippy::too_many_arguments, reason = "the options of Python's replan")]
 #[expect(clippy::needless_pass_by_value, reason = "pyo3 hands over arguments")]
@@ -171,8 +171,7 @@ pub(crate) fn replan(
     py: Python<'_>,
     history: &LoadHistory,
     topology: &Topology,
-    previous: Option<PyReadonlyArray2<'_, i64>>,
-    previous_gpus: usize,
+    previous: Option<(PyReadonlyArray2<'_, i64>, PyRef<'_, Cluster>)>,
     move_price: u32,
     max_moves: Option<MoveLimit>,
     max_moves_after_shift: Option<MoveLimit>,
@@ -188,10 +187,7 @@ pub(crate) fn replan(
         options.max_moves_after_shift = limit.into();
     }
     let previous = match &previous {
-        Some(array) => {
-            let cluster = equal_gpus(py, array.shape()[1], previous_gpus)?;
-            Some((array.as_slice()?.to_vec(), cluster))
-        }
+        Some((array, cluster)) => Some((array.as_slice()?.to_vec(), cluster.0.clone())),
         None => None,
     };
     let migration = py.detach(|| {

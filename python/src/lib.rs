@@ -4,9 +4,11 @@
 //! them meanwhile; planning, certifying and verifying release it.
 #![forbid(unsafe_code)]
 
+mod cluster;
 mod errors;
 mod history;
 mod sampling;
+mod split;
 mod transfers;
 
 use eplb_core as core;
@@ -17,6 +19,7 @@ use numpy::{
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
+use cluster::Cluster;
 use errors::to_python;
 use history::LoadHistory;
 
@@ -120,6 +123,23 @@ impl Topology {
     ) -> PyResult<Self> {
         let sizes = core::Sizes { num_experts, num_replicas, num_groups, num_nodes, num_gpus };
         core::Topology::new(sizes).map(Self).map_err(|error| to_python(py, &error))
+    }
+
+    /// Experts and groups for a cluster.
+    #[staticmethod]
+    fn of_cluster(
+        py: Python<'_>,
+        num_experts: u64,
+        num_groups: u64,
+        cluster: &Cluster,
+    ) -> PyResult<Self> {
+        let topology = core::Topology::of_cluster(num_experts, num_groups, cluster.0.clone());
+        topology.map(Self).map_err(|error| to_python(py, &error))
+    }
+
+    #[getter]
+    fn cluster(&self) -> Cluster {
+        Cluster(self.0.cluster().clone())
     }
 
     #[getter]
@@ -258,6 +278,7 @@ impl Certificate {
         beaten_by_duplicates: Vec<bool>,
         exponents: Vec<i32>,
         loads_sha256: [u8; 32],
+        total_speed: u64,
     ) -> PyResult<Self> {
         let [layers, gpus] = [gpu_load.shape()[0], gpu_load.shape()[1]];
         let columns = [max_load.len(), lower_bound.len(), bound.len(), bound_without_groups.len()];
@@ -272,8 +293,7 @@ impl Certificate {
             Ok(core::LayerCertificate {
                 gpu_load: gpu_load[layer * gpus..][..gpus].to_vec(),
                 max_load: max_load[layer],
-                // Plans of Python are for equal GPUs.
-                total_speed: gpus as u64,
+                total_speed,
                 lower_bound: lower_bound[layer],
                 bound: bound[layer].parse().map_err(unknown)?,
                 bound_without_groups: without_groups[layer],
@@ -473,12 +493,15 @@ mod _core {
 
     #[pymodule_export]
     use super::{
-        Certificate, Loads, Placement, Topology, bounds, certify, efforts, plan, policies,
+        Certificate, Cluster, Loads, Placement, Topology, bounds, certify, efforts, plan, policies,
         policies_for, policies_of_histories, policies_with_effort, verify,
     };
 
     #[pymodule_export]
     use crate::sampling::{families, family, models, sample};
+
+    #[pymodule_export]
+    use crate::split::{Split, split, verify_split};
 
     #[pymodule_export]
     use crate::transfers::transfers;

@@ -15,8 +15,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use eplb_core::{
-    CanonicalLoads, HistoryOptions, LoadHistory, Migration, MigrationOptions, Previous, Sizes,
-    Topology, replan,
+    CanonicalLoads, Cluster, GpuState, HistoryOptions, LoadHistory, Migration, MigrationOptions,
+    MoveLimit, Previous, Sizes, Topology, replan,
 };
 
 const LAYERS: usize = 6;
@@ -73,8 +73,17 @@ fn windows(case: &Case) -> Vec<CanonicalLoads> {
     (0..WINDOWS).map(window).collect()
 }
 
-/// Fastest observe, cold plan and update of each window, summed over the windows, and copies.
-fn measure(case: &Case) -> [f64; 4] {
+/// The cluster with a dead GPU.
+fn without(topology: &Topology, gpu: usize) -> Topology {
+    let mut gpus = topology.cluster().gpus().to_vec();
+    gpus[gpu].state = GpuState::Dead;
+    let cluster = Cluster::new(gpus).expect("a cluster");
+    Topology::of_cluster(topology.num_experts() as u64, 1, cluster).expect("enough slots")
+}
+
+/// Fastest observe, cold plan, update, repair of a dead GPU and update after it of each window, summed
+/// over the windows, and copies.
+fn measure(case: &Case) -> [f64; 6] {
     let sizes = Sizes {
         num_experts: case.experts as u64,
         num_replicas: case.slots as u64,
@@ -86,8 +95,8 @@ fn measure(case: &Case) -> [f64; 4] {
     let options = HistoryOptions { rows: case.rows, ..HistoryOptions::default() };
     let mut history = LoadHistory::new(LAYERS, case.experts, options).expect("options");
     let mut migration: Option<Migration> = None;
-    let (mut observe, mut cold, mut warm, mut copies, mut updates) =
-        (Duration::ZERO, Duration::ZERO, Duration::ZERO, 0, 0_u32);
+    let (mut observe, mut cold, mut warm, mut repair, mut lost) = Default::default();
+    let (mut copies, mut updates) = (0, 0_u32);
     for (index, window) in windows(case).iter().enumerate() {
         let before = history.clone();
         observe += fastest(ROUNDS, || {
@@ -101,19 +110,26 @@ fn measure(case: &Case) -> [f64; 4] {
         if index < WINDOWS / 2 {
             continue;
         }
-        let update = |previous: Option<&Migration>| {
+        let least = MoveLimit::Number(0);
+        let update = |topology: &Topology, most: MoveLimit, previous: Option<&Migration>| {
             let previous = previous.map(|migration| Previous {
                 phy2log: migration.placement.phy2log(),
                 cluster: topology.cluster(),
             });
+            let options = MigrationOptions { max_moves_after_shift: most, ..Default::default() };
             let start = Instant::now();
-            let options = MigrationOptions::default();
-            let made = replan(black_box(&history), &topology, previous, options, 1);
+            let made = replan(black_box(&history), topology, previous, options, 1);
             (start.elapsed(), made.expect("a plan"))
         };
-        cold += fastest(COLD_ROUNDS, || update(None)).0;
-        let (time, made) = fastest(ROUNDS, || update(migration.as_ref()));
+        let usual = MigrationOptions::default().max_moves_after_shift;
+        cold += fastest(COLD_ROUNDS, || update(&topology, usual, None)).0;
+        let (time, made) = fastest(ROUNDS, || update(&topology, usual, migration.as_ref()));
         if migration.is_some() {
+            if case.slots - case.slots / case.gpus >= case.experts {
+                let left = without(&topology, index % case.gpus);
+                repair += fastest(ROUNDS, || update(&left, least, migration.as_ref())).0;
+                lost += fastest(ROUNDS, || update(&left, usual, migration.as_ref())).0;
+            }
             warm += time;
             copies += made.layers.iter().map(|layer| layer.copies).sum::<u64>();
             updates += 1;
@@ -126,6 +142,8 @@ fn measure(case: &Case) -> [f64; 4] {
         micros(observe, WINDOWS as u32),
         micros(cold, updates + 1),
         micros(warm, updates),
+        micros(repair, updates),
+        micros(lost, updates),
         copies as f64 / layers / f64::from(updates),
     ]
 }
@@ -164,13 +182,14 @@ fn main() {
         case("64/80/8", [64, 80, 8], 16, 20),
     ];
     println!(
-        "microseconds a layer {:>23} {:>9} {:>9} {:>9}",
-        "observe", "cold", "update", "copies"
+        "microseconds a layer {:>23} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "observe", "cold", "update", "copies", "repair", "GPU lost"
     );
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let wanted = |case: &&Case| wanted.is_empty() || wanted.iter().any(|w| case.name.contains(w));
     for case in cases.iter().filter(wanted) {
-        let [observe, cold, warm, copies] = measure(case);
-        println!("{:<35} {observe:>8.1} {cold:>9.0} {warm:>9.1} {copies:>9.2}", case.name);
+        let [observe, cold, warm, repair, lost, copies] = measure(case);
+        print!("{:<35} {observe:>8.1} {cold:>9.0} {warm:>9.1} {copies:>9.2}", case.name);
+        println!(" {repair:>9.1} {lost:>9.1}");
     }
 }

@@ -14,7 +14,7 @@ import numpy as np
 import problems
 import pytest
 from counts import COUNTS
-from optimum import optimum
+from optimum import optimum, optimum_on
 
 #: What floats of the solver may be off by.
 SLACK = 1e-6
@@ -64,6 +64,45 @@ def test_bounds_and_plans_against_proven_optima(
             found: Any = eplb.plan([load], **sizes, policy="minimax", effort=effort)
             assert best.duplicates.tolist() == [0]
             assert found.certificate.max_load[0] <= worst * highest, (load, effort)
+
+
+#: Slots and speeds of GPUs, and experts.
+CLUSTERS = [
+    ([3, 2, 2], [1, 1, 1], 5),
+    ([3, 3, 2], [3, 2, 2], 6),
+    ([2, 2, 3, 1], [10, 13, 7, 9], 6),
+    ([4, 3], [1, 2], 6),
+    ([3, 3, 0, 3], [1, 1, 1, 1], 7),
+    pytest.param([3, 2, 2, 3], [4, 5, 3, 4], 7, marks=SLOW),
+]
+
+
+@pytest.mark.parametrize(("slots", "speeds", "experts"), CLUSTERS)
+def test_bounds_and_plans_of_unequal_gpus(
+    slots: list[int], speeds: list[int], experts: int
+) -> None:
+    random = np.random.default_rng(sum(slots) * sum(speeds))
+    # A dead GPU among them changes nothing.
+    cluster = eplb.Cluster([*slots, 2], gpu_speed=[*speeds, 1], dead_gpus=[len(slots)])
+    used = [gpu for gpu, held in enumerate(slots) if held]
+    for _ in range(3):
+        load = random_load(random, experts)
+        phy2log, least = optimum_on(
+            load, [slots[g] for g in used], [speeds[g] for g in used], distinct=True
+        )
+        placed = eplb.Plan.from_phy2log([[*phy2log, -1, -1]], cluster=cluster)
+        best = eplb.evaluate(placed, [load])
+        assert eplb.verify(best, [load]).startswith("verified")
+        time = best.gpu_load[0] / cluster.gpu_speed
+        assert time.max() == pytest.approx(least, rel=SLACK)
+        # In integers: no bound is above a placement that exists.
+        highest = best.certificate.max_load[0]
+        assert best.certificate.lower_bound[0] <= highest
+        for effort, worst in WORST.items():
+            found = eplb.plan([load], cluster=cluster, policy="minimax", effort=effort)
+            assert found.certificate.lower_bound == best.certificate.lower_bound
+            assert highest * (1 - SLACK) <= found.certificate.max_load[0] <= worst * highest
+        COUNTS["optima proven by HiGHS"] += 1
 
 
 @SLOW

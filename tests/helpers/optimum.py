@@ -12,7 +12,16 @@ import highspy
 def optimum(
     load: list[int], num_replicas: int, num_gpus: int, *, distinct: bool
 ) -> tuple[list[int], float]:
-    """phy2log of a best placement, and a bound below which none is."""
+    """phy2log of a best placement on equal GPUs, and a bound below which none is."""
+    slots = [num_replicas // num_gpus] * num_gpus
+    return optimum_on(load, slots, [1] * num_gpus, distinct=distinct)
+
+
+def optimum_on(
+    load: list[int], slots: list[int], speeds: list[int], *, distinct: bool
+) -> tuple[list[int], float]:
+    """The same on GPUs with these slots and speeds; the bound is load by speed."""
+    num_gpus, num_replicas = len(slots), sum(slots)
     model = highspy.Highs()  # type: ignore[no-untyped-call]
     model.silent()
     model.setOptionValue("mip_rel_gap", 0.0)
@@ -20,7 +29,7 @@ def optimum(
     gpus, experts = range(num_gpus), range(len(load))
     most = num_replicas - len(load) + 1
     counts = range(1, min(most, num_gpus) + 1 if distinct else most + 1)
-    peak = model.addVariable(lb=sum(load) / num_gpus)
+    peak = model.addVariable(lb=sum(load) / sum(speeds))
     has = {(e, r): model.addBinary() for e in experts for r in counts}
     on = {
         (e, r, g): model.addIntegral(lb=0, ub=1 if distinct else r)
@@ -34,8 +43,8 @@ def optimum(
             model.addConstr(sum(on[e, r, g] for g in gpus) == r * has[e, r])
     for g in gpus:
         everything = [(e, r) for e in experts for r in counts]
-        model.addConstr(sum(on[e, r, g] for e, r in everything) == num_replicas // num_gpus)
-        model.addConstr(sum(load[e] / r * on[e, r, g] for e, r in everything) <= peak)
+        model.addConstr(sum(on[e, r, g] for e, r in everything) == slots[g])
+        model.addConstr(sum(load[e] / r * on[e, r, g] for e, r in everything) <= speeds[g] * peak)
     model.minimize(peak)
     assert model.getModelStatus() == highspy.HighsModelStatus.kOptimal
     phy2log = [

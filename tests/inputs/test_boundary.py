@@ -288,6 +288,8 @@ TAKES: dict[str, Callable[[Any], Any]] = {
     "a slot": lambda x: eplb.Plan.from_phy2log([[0, x]], num_gpus=2),
     "evaluate": lambda x: eplb.evaluate(PLANS[0], x),
     "verify": lambda x: eplb.verify(PLANS[0], x),
+    "split": PLANS[0].split,
+    "threads of a split": lambda x: PLANS[0].split(LOAD, threads=x),
     "width": PLANS[0].log2phy,
 }
 
@@ -322,6 +324,7 @@ USUAL = [
     ["verify", "{}", "a.npy"],
     ["evaluate", "right0.json", "{}"],
     ["evaluate", "{}", "a.npy", "--json"],
+    ["split", "right0.json", "{}", "--json"],
     ["sample", "--layers", "2", "--experts", "8", "--seed", "1"],
 ]
 

@@ -8,6 +8,7 @@ from eplb import _core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from over_time import specification as spec
+from over_time.on_gpus import on_gpus
 
 MILLION = 1_000_000
 
@@ -115,7 +116,7 @@ def test_every_decision_of_an_update_to_other_gpus_is_equal(data: st.DataObject)
     previous = data.draw(placements(experts, old_gpus, data.draw(st.integers(1, experts))))
     slots = spec.present(previous, old_gpus, gpus, per_gpu)
     fill = data.draw(st.booleans())
-    check(core, plain, slots, gpus, (9, 9), 1000, fill=fill, previous=(previous, old_gpus))
+    check(core, plain, slots, gpus, (3, 9), 1000, fill=fill, previous=(previous, old_gpus))
 
 
 @given(st.data())
@@ -177,12 +178,22 @@ def check(
 ) -> None:
     """Every prefix of the moves is what the specification does."""
     sizes = topology(core.experts, len(slots), gpus, groups, nodes)
-    state, steps = spec.warm(plain, slots, gpus, copies, price, zones, nodes, fill=fill)
     row, old_gpus = previous or (slots, gpus)
+    loses = spec.loses_replicas(row, old_gpus, gpus, len(slots) // gpus)
+    state, steps = spec.warm(
+        plain, slots, gpus, copies, price, zones, nodes, fill=fill, loses=loses
+    )
 
     def update(most: int) -> tuple[list[set[int]], tuple[int, int]]:
         made = _core.replan(
-            core, sizes, np.array([row]), old_gpus, price, copies[0], copies[1], most, fill=fill
+            core,
+            sizes,
+            on_gpus(np.array([row]), old_gpus),
+            price,
+            copies[0],
+            copies[1],
+            most,
+            fill=fill,
         )
         table = made.phy2log()[0].reshape(gpus, -1).tolist()
         return [set(row) - {spec.EMPTY} for row in table], made.objective[0]

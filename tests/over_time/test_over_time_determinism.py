@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from eplb import _core
+from over_time.on_gpus import on_gpus
 from over_time.sequences import v2_lite
 
 WINDOWS = v2_lite(1).windows[:12]
@@ -25,7 +26,7 @@ def run(convert: Any, threads: int = 1) -> tuple[str, list[bytes]]:
     for index, window in enumerate(WINDOWS):
         history.observe(_core.Loads(*convert(window)), threads)
         if index >= 7:
-            slots = _core.replan(history, topology, slots, 8, threads=threads).phy2log()
+            slots = _core.replan(history, topology, on_gpus(slots, 8), threads=threads).phy2log()
             plans.append(slots.tobytes())
     return history.digest(), plans
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from over_time.judge import arrivals
+from over_time.on_gpus import on_gpus
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -53,7 +54,9 @@ class Serving(RuleBasedStateMachine):
         return _core.Topology(self.experts, self.gpus * self.per_gpu, 1, 1, self.gpus)
 
     def replan(self, **options: Any) -> _core.Migration:
-        return _core.replan(self.history, self.topology(), self.slots, self.gpus, **options)
+        return _core.replan(
+            self.history, self.topology(), on_gpus(self.slots, self.gpus), **options
+        )
 
     @rule(data=st.data())
     def window(self, data: st.DataObject) -> None:
@@ -103,10 +106,10 @@ class Serving(RuleBasedStateMachine):
     @rule(gpus=st.integers(1, 5), more=st.integers(0, 2))
     def resize(self, gpus: int, more: int) -> None:
         """Other GPUs, or another number of slots: every expert has a slot at once."""
-        previous, previous_gpus = self.slots, self.gpus
+        previous = on_gpus(self.slots, self.gpus)
         fewest = -(-self.experts // gpus)
         self.gpus, self.per_gpu = gpus, min(self.experts, fewest + more)
-        made = _core.replan(self.history, self.topology(), previous, previous_gpus)
+        made = _core.replan(self.history, self.topology(), previous)
         self.slots = made.phy2log()
 
     @precondition(lambda self: self.slots is not None)
@@ -120,7 +123,7 @@ class Serving(RuleBasedStateMachine):
     def through_a_file(self) -> None:
         copy = _core.LoadHistory.from_state(self.history.state())
         assert copy.digest() == self.history.digest()
-        made = _core.replan(copy, self.topology(), self.slots, self.gpus)
+        made = _core.replan(copy, self.topology(), on_gpus(self.slots, self.gpus))
         assert (made.phy2log() == self.replan(threads=3).phy2log()).all()
 
     @invariant()
@@ -152,7 +155,7 @@ def test_equal_windows_move_nothing_after_the_first_plan(seed: int, times: int) 
     slots = _core.replan(history, topology).phy2log()
     for _ in range(times):
         observe(history, [window])
-        made = _core.replan(history, topology, slots, 6)
+        made = _core.replan(history, topology, on_gpus(slots, 6))
         assert made.kept == [True] * LAYERS
 
 
@@ -196,9 +199,9 @@ def test_a_shift_opens_the_cap_but_not_the_total() -> None:
     slots = _core.replan(history, topology).phy2log()
     observe(history, [burst])
     assert history.shifted == [True] * LAYERS
-    usually = _core.replan(history, topology, slots, 8, max_moves_after_shift=(200_000,))
-    burst_plan = _core.replan(history, topology, slots, 8)
-    limited = _core.replan(history, topology, slots, 8, max_copies=5)
+    usually = _core.replan(history, topology, on_gpus(slots, 8), max_moves_after_shift=(200_000,))
+    burst_plan = _core.replan(history, topology, on_gpus(slots, 8))
+    limited = _core.replan(history, topology, on_gpus(slots, 8), max_copies=5)
     assert max(usually.copies) <= 8 < max(burst_plan.copies) <= 24
     assert 3 <= sum(limited.copies) <= 5
 
@@ -209,9 +212,9 @@ def test_duplicates_are_worth_nothing_and_stay_only_where_nothing_better_comes()
     observe(history, windows)
     topology = _core.Topology(8, 12, 1, 1, 4)
     previous = np.array([[0, 1, 0, 2, 3, 2, 4, 5, 4, 6, 7, 6]] * LAYERS)
-    kept = _core.replan(history, topology, previous, 4, max_moves=0)
+    kept = _core.replan(history, topology, on_gpus(previous, 4), max_moves=0)
     assert (kept.phy2log() == previous).all()
-    made = _core.replan(history, topology, previous, 4, 0, 12)
+    made = _core.replan(history, topology, on_gpus(previous, 4), 0, 12)
     assert is_valid(made.phy2log(), 8, 4)
     assert max(made.copies) <= 12
 
@@ -224,7 +227,7 @@ def test_groups_stay_on_their_nodes() -> None:
     slots = None
     for window in windows:
         observe(history, [window])
-        slots = _core.replan(history, topology, slots, 4, 0).phy2log()
+        slots = _core.replan(history, topology, on_gpus(slots, 4), 0).phy2log()
         groups = slots.reshape(LAYERS, 2, 12) // 4
         nodes.append([[sorted(set(node.tolist())) for node in layer] for layer in groups])
         assert is_valid(slots, 16, 4)
@@ -240,7 +243,7 @@ def test_more_than_64_gpus_and_more_than_16_slots() -> None:
         slots = None
         for window in mix(5, experts, 4):
             observe(history, [window])
-            made = _core.replan(history, topology, slots, gpus)
+            made = _core.replan(history, topology, on_gpus(slots, gpus))
             slots = made.phy2log()
             assert is_valid(slots, experts, gpus)
 
@@ -258,16 +261,21 @@ def test_a_layer_without_load_teaches_nothing() -> None:
     observe(history, [np.zeros((LAYERS, 8), dtype=np.int64)])
     assert history.digest() == digest
     assert history.newest().values()[1].any()
-    assert _core.replan(history, topology, slots, 4).kept == [True, True]
+    assert _core.replan(history, topology, on_gpus(slots, 4)).kept == [True, True]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"threads": 0}, "threads=0 is too small; expected at least 1"),
-        ({"previous": np.zeros((1, 12), np.int64)}, "1 layers; expected 2, as the history has"),
-        ({"previous": np.full((2, 12), 8)}, "slot 0: unknown expert 8; expected 0 to 7, or -1"),
-        ({"previous": np.zeros((2, 10), np.int64)}, "10 slots are not equally many on 4 GPUs"),
+        (
+            {"previous": on_gpus(np.zeros((1, 12), np.int64), 4)},
+            "1 layers; expected 2, as the history has",
+        ),
+        (
+            {"previous": on_gpus(np.full((2, 12), 8), 4)},
+            "slot 0: unknown expert 8; expected 0 to 7, or -1",
+        ),
         ({"topology": _core.Topology(9, 12, 1, 1, 4)}, "the history has 8 experts; expected 9"),
         ({"topology": _core.Topology(8, 18, 1, 1, 2)}, "a GPU has 9 slots for 8 experts; expected"),
     ],
@@ -278,7 +286,6 @@ def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:
         "history": history,
         "topology": _core.Topology(8, 12, 1, 1, 4),
         "previous": None,
-        "previous_gpus": 4,
     }
     with pytest.raises(Exception, match=message):
         _core.replan(**(good | change))

@@ -20,6 +20,7 @@ from over_time.memory import (
     pending,
     read,
 )
+from over_time.on_gpus import equal_gpus, on_gpus
 
 
 def as_table(rows: list[list[int]]) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
@@ -31,12 +32,11 @@ def transfers(
 ) -> list[Transfer]:
     """The core's list."""
     slots = len(placements.after[0])
-    gpus = slots // placements.after_per_gpu
+    gpus = len(placements.after_slots)
     topology = _core.Topology(experts, slots, groups, nodes, gpus)
-    before_gpus = len(placements.before[0]) // placements.before_per_gpu
-    table = _core.transfers(
-        as_table(placements.before), before_gpus, as_table(placements.after), topology
-    )
+    before = as_table(placements.before)
+    cluster = equal_gpus(before.shape[1], len(placements.before_slots))
+    table = _core.transfers(before, cluster, as_table(placements.after), topology)
     assert table.shape[1:] == (9,)
     assert table.dtype == np.int64
     return read(table, placements)
@@ -49,8 +49,7 @@ def nodes_of(gpus: int, nodes: int) -> dict[int, int]:
 def check(placements: Placements, found: list[Transfer], nodes: int, seed: int) -> None:
     """Everything that is promised."""
     execute(placements, found, seed)
-    gpus = len(placements.after[0]) // placements.after_per_gpu
-    check_sources(placements, found, nodes_of(gpus, nodes))
+    check_sources(placements, found, nodes_of(len(placements.after_slots), nodes))
     for layer in range(len(placements.before)):
         buffered = sum(t.buffered for t in found if t.layer == layer)
         assert buffered == forced_buffers(*placements.maps(layer))
@@ -96,7 +95,8 @@ def pairs(draw: st.DrawFn) -> tuple[Placements, int, int, int]:
     after = [draw(new_rows(experts, gpus * per_gpu)) for _ in range(layers)]
     before = [draw(old_rows(experts, old_gpus * old_per_gpu, row)) for row in after]
     groups = draw(st.sampled_from([1, nodes]))
-    return Placements(before, old_per_gpu, after, per_gpu), experts, nodes, groups
+    placements = Placements.of_equal_gpus(before, old_per_gpu, after, per_gpu)
+    return placements, experts, nodes, groups
 
 
 @given(pairs(), st.integers(0, 2**32))
@@ -142,9 +142,10 @@ def test_updates_can_be_run(data: st.DataObject) -> None:
         lost = data.draw(st.integers(0, old_gpus - 1))
         old[:, lost * old_per_gpu : (lost + 1) * old_per_gpu] = -1
     topology = _core.Topology(experts, gpus * per_gpu, groups, nodes, gpus)
-    made = _core.replan(history, topology, old, old_gpus, move_price=0, max_moves=(800_000,))
+    previous = on_gpus(old, old_gpus)
+    made = _core.replan(history, topology, previous, move_price=0, max_moves=(800_000,))
     new = made.phy2log()
-    placements = Placements(old.tolist(), old_per_gpu, new.tolist(), per_gpu)
+    placements = Placements.of_equal_gpus(old.tolist(), old_per_gpu, new.tolist(), per_gpu)
     found = transfers(placements, experts, nodes, groups)
     check(placements, found, nodes, data.draw(st.integers(0, 2**32)))
     # A GPU with fewer slots moves experts to those that stay, which may count as copies or not.
@@ -167,9 +168,10 @@ def test_tiny_lists_have_the_fewest_buffers(gpus: int, experts: int) -> None:
     news = [row for row, seen in zip(news, first_seen, strict=True) if seen == sorted(seen)]
     for new in news:
         before = all_rows(experts, 4)
-        found = transfers(Placements(before, per_gpu, [new] * len(before), per_gpu), experts)
+        all_of_them = Placements.of_equal_gpus(before, per_gpu, [new] * len(before), per_gpu)
+        found = transfers(all_of_them, experts)
         for layer, old in enumerate(before):
-            placements = Placements([old], per_gpu, [new], per_gpu)
+            placements = Placements.of_equal_gpus([old], per_gpu, [new], per_gpu)
             mine = [t for t in found if t.layer == layer]
             buffers, steps = fewest(*placements.maps(0))
             assert sum(t.buffered for t in mine) == buffers
@@ -188,7 +190,7 @@ def test_small_lists_have_the_fewest_buffers(data: st.DataObject) -> None:
     slots = data.draw(st.permutations(range(gpus * per_gpu)))[:5]
     for slot in slots:
         old[slot] = data.draw(st.sampled_from([new[s] for s in slots] + [-1]))
-    placements = Placements([old], per_gpu, [new], per_gpu)
+    placements = Placements.of_equal_gpus([old], per_gpu, [new], per_gpu)
     found = transfers(placements, experts)
     buffers, steps = fewest(*placements.maps(0))
     assert len(found) == len(pending(*placements.maps(0)))
@@ -208,17 +210,17 @@ def test_a_gpu_that_leaves_and_duplicates_that_stay() -> None:
 def test_nothing_to_copy_is_an_empty_table() -> None:
     topology = _core.Topology(2, 2, 1, 1, 2)
     row = as_table([[0, 1]])
-    assert _core.transfers(row, 2, row, topology).shape == (0, 9)
+    assert _core.transfers(row, equal_gpus(2, 2), row, topology).shape == (0, 9)
 
 
 def test_what_does_not_fit_is_refused() -> None:
     topology = _core.Topology(2, 4, 1, 1, 2)
-    row = as_table([[0, 1, 1, 0]])
+    row, cluster = as_table([[0, 1, 1, 0]]), equal_gpus(4, 2)
     with pytest.raises(eplb.VerificationError, match="unknown expert 2"):
-        _core.transfers(as_table([[0, 1, 2, 0]]), 2, row, topology)
+        _core.transfers(as_table([[0, 1, 2, 0]]), cluster, row, topology)
     with pytest.raises(eplb.VerificationError, match="no slot for expert 1"):
-        _core.transfers(row, 2, as_table([[0, 0, -1, 0]]), topology)
+        _core.transfers(row, cluster, as_table([[0, 0, -1, 0]]), topology)
     with pytest.raises(eplb.VerificationError, match="expected 4: 1 layers of 4 slots"):
-        _core.transfers(row, 2, as_table([[0, 1, 1, 0]] * 2), topology)
-    with pytest.raises(eplb.TopologyError, match="num_gpus=0 is too small"):
-        _core.transfers(row, 0, row, topology)
+        _core.transfers(row, cluster, as_table([[0, 1, 1, 0]] * 2), topology)
+    with pytest.raises(eplb.VerificationError, match="4 entries; expected whole layers of 6 slots"):
+        _core.transfers(row, equal_gpus(6, 2), row, topology)

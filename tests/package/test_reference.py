@@ -19,7 +19,8 @@ PAGE = (ROOT / "docs" / "reference.md").read_text()
 SPANS = set(re.findall(r"`([^`]+)`", PAGE))
 #: Classes whose members are on the page.
 CLASSES = {
-    kind.__name__: kind for kind in (eplb.Plan, eplb.LoadHistory, eplb.Migration, eplb.Transfers)
+    kind.__name__: kind
+    for kind in (eplb.Plan, eplb.LoadHistory, eplb.Migration, eplb.Split, eplb.Transfers)
 }
 
 

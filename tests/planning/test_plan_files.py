@@ -122,6 +122,18 @@ def without(*path: str) -> dict[str, Any]:
     return values
 
 
+def cluster(**columns: Any) -> dict[str, Any]:
+    """A plan file with a cluster of four GPUs in which these columns are wrong."""
+    columns = {
+        "gpu_node": [0, 0, 1, 1],
+        "gpu_slots": [3] * 4,
+        "gpu_speed": [1] * 4,
+        "gpu_state": ["live"] * 4,
+        **columns,
+    }
+    return changed("cluster", to=columns)
+
+
 BAD_DICTS: dict[str, tuple[Any, str]] = {
     "list": ([1, 2], "the plan must be an object with keys, got list"),
     "empty": ({}, "the plan lacks certificate, cluster, format"),
@@ -136,7 +148,12 @@ BAD_DICTS: dict[str, tuple[Any, str]] = {
     "made from": (changed("made_from", to=3), "made_from must be an object"),
     "windows": (changed("made_from", "windows", to=0), "windows must be a positive"),
     "history": (changed("made_from", "history", to=3), "history is 3; expected a digest"),
-    "cluster": (changed("cluster", to={"speed": [1]}), "a cluster of unequal GPUs"),
+    "cluster": (changed("cluster", to={"gpu_speed": [1]}), "the cluster lacks gpu_node, gpu_slots"),
+    "cluster of fewer GPUs": (cluster(gpu_slots=[3, 3]), "gpu_slots must be integers of shape"),
+    "states": (cluster(gpu_state=["live"] * 3 + ["gone"]), "must be 4 of live, draining, dead"),
+    "speeds": (cluster(gpu_speed=[1, 1, 0, 1]), "the speed of GPU 2 is 0; expected 1 to 65536"),
+    "other slots": (cluster(gpu_slots=[3, 3, 3, 4]), "num_replicas is 12, but 13 by the cluster"),
+    "dead": (cluster(gpu_state=["live"] * 3 + ["dead"]), "node 1 have 3 slots for 4 experts"),
     "float size": (
         changed("num_gpus", to=4.0),
         "num_gpus must be a positive whole number, got 4.0",
@@ -366,3 +383,11 @@ def test_an_interruption_waits_until_the_file_is_there(
         signal.signal(signal.SIGINT, before)
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
     assert eplb.load_plan(path) == A_PLAN
+
+
+def test_a_dead_gpu_holds_nothing() -> None:
+    plan = eplb.plan([[1, 2, 3, 4]], num_gpus=4, num_replicas=8)
+    values = plan.to_dict()
+    values["cluster"] = plan.cluster.changed(dead_gpus=[3]).to_dict()
+    with pytest.raises(eplb.VerificationError, match=r"layer 0, slot 6.*GPU 3"):
+        eplb.Plan.from_dict(values)

@@ -15,6 +15,7 @@ import eplb
 import numpy as np
 import torch
 from engine_planners import NoWheelError, sglang, vllm
+from over_time.failures import failures
 from over_time.floors import FLOORS
 from over_time.judge import OverTime, Score, score
 
@@ -119,6 +120,17 @@ def settings_table() -> Iterator[str]:
         yield f"| {name} | {mean:.2f} | {p10:.2f} | {moved:.2f} |"
 
 
+def failures_table() -> Iterator[str]:
+    """What is reached after each GPU has died."""
+    yield "| each GPU dead in turn | repaired | updated | new plan | copies | all copies |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for name, (sequence, _) in FLOORS.items():
+        found = failures(sequence)
+        reached = f"{found.repaired:.1f} | {found.updated:.1f} | {found.anew:.1f}"
+        copies = f"{found.fewest_copies:.1f} | {found.copies:.1f} of {sequence.num_replicas}"
+        yield f"| {name} | {reached} | {copies} |"
+
+
 def tuned(sequence: Sequence, options: dict[str, Any]) -> OverTime:
     """The planner with these options; a share of copies is one of all slots."""
     if "max_copies" in options:
@@ -154,7 +166,7 @@ def main() -> int:
         theirs = scores["eplb deepseek, newest window"]
         missed += [f"{name}: {miss}" for miss in floor.misses(scores["eplb multiwindow"], theirs)]
     print()
-    for line in (*settings_table(), "", *sampling_lines()):
+    for line in (*settings_table(), "", *failures_table(), "", *sampling_lines()):
         print(line, flush=True)
     print("\n" + ("\n".join(f"MISSED: {miss}" for miss in missed) or "every floor is reached"))
     return int(bool(missed))

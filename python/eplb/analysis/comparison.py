@@ -37,6 +37,8 @@ class PlanSizes:
     num_groups: int
     num_nodes: int
     num_gpus: int
+    #: Slots of the GPUs in use.
+    used_slots: int
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,17 @@ def sizes_of(plan: Plan) -> PlanSizes:
         num_groups=plan.num_groups,
         num_nodes=plan.num_nodes,
         num_gpus=plan.num_gpus,
+        used_slots=plan.cluster.used_slots,
     )
 
 
 def gpu_loads(plan: Plan, passes: Sequence[Any]) -> FloatTable:
-    """GPU loads ``[passes, layers, G]`` of several passes, or else those that the plan is certified for.
+    """Loads of the GPUs in use, of several passes, or else those that the plan is certified for.
 
-    Engines' metrics are means over them.
+    ``[passes, layers, GPUs]``, or ``[layers, GPUs]``. Engines' metrics are means over them.
     """
-    return evaluate(plan, [*passes]).gpu_load if len(passes) > 1 else plan.gpu_load
+    loads = evaluate(plan, [*passes]).gpu_load if len(passes) > 1 else plan.gpu_load
+    return loads[..., plan.cluster.used]
 
 
 def figures_of(plan: Plan, passes: Sequence[Any] = ()) -> Figures:

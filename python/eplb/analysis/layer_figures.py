@@ -61,7 +61,7 @@ def layer_figures(
     names = range(plan.num_layers) if layers is None else layers
     balancedness, before, gap = plan.balancedness, plan.trivial(engine).balancedness, plan.gap
     share, bound, replicas = plan.expert_share, plan.bound, plan.logcnt
-    busiest = plan.gpu_load.argmax(axis=1)
+    busiest = plan.relative_load.argmax(axis=1)
     hottest = np.argsort(-share, axis=1, kind="stable")[:, :HOTTEST]
     rows = plan.loaded_layers
     return [

@@ -173,7 +173,7 @@ def _sizes_lines(comparison: Comparison) -> list[str]:
     slots = f"{count(sizes.num_experts, 'expert')} in {count(sizes.num_replicas, 'slot')}"
     lines = [f"{count(sizes.num_layers, 'layer')}: {slots} on {count(sizes.num_gpus, 'GPU')}"]
     if comparison.is_global:
-        lines.append(global_note(sizes.num_groups, sizes.num_nodes))
+        lines.append(global_note(sizes.num_groups, sizes.num_nodes, sizes.num_nodes))
     elif sizes.num_nodes > 1:
         lines.append(f"{sizes.num_groups} groups, each whole on one of {sizes.num_nodes} nodes")
     without = sizes.num_layers - comparison.loaded_layers

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import eplb
+from eplb.cli.clusters import Dead, Speed, on_gpus
 from eplb.cli.figures import (
     engine_named,
     lines_of,
@@ -73,6 +74,8 @@ def evaluate_command(
     ] = None,
     groups: Groups = 1,
     nodes: Nodes = 1,
+    speed: Speed = None,
+    dead: Dead = None,
     layers: Layers = None,
     config: Config = None,
     plot: Plot = None,
@@ -93,7 +96,7 @@ def evaluate_command(
     reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, counted_under, weights, trust_loads
     )
-    inputs = [*reading.inputs(loads), ("the placement", placement)]
+    inputs = [*reading.inputs(loads), ("the placement", placement), ("the speeds", speed)]
     check_outputs(inputs, {"--plot": plot})
     picture = picture_of(plot)
     read = reading.read(loads)
@@ -115,10 +118,11 @@ def evaluate_command(
         )
     windows, left_out = rows_of(read.windows, placed, model, chosen=chosen)
     passes, _ = rows_of(read.recorded, placed, model, chosen=chosen)
-    plan = certified_for(placed.plan, canonical_loads(summed(windows)))
+    placement_now = on_gpus(placed.plan, speed, dead)
+    plan = certified_for(placement_now, canonical_loads(summed(windows)))
     notes = [*read.notes, *placed.notes, *left_out]
     names, engine = placed.names, engine_named(placed.format, written_by)
-    each = None if len(windows) == 1 else eplb.evaluate(placed.plan, windows)
+    each = None if len(windows) == 1 else eplb.evaluate(placement_now, windows)
     figures_of = None if each is None else sum_of(len(windows))
     if picture is not None:
         from eplb.plots import plot_plan

@@ -27,7 +27,7 @@ _EVEN = 0.99
 
 def spare_notes(sizes: PlanSizes, worst: float) -> list[str]:
     """That no expert can have a replica, if the worst balancedness could gain by one."""
-    if sizes.num_replicas > sizes.num_experts or worst >= _EVEN:
+    if sizes.used_slots > sizes.num_experts or worst >= _EVEN:
         return []
     lack = "there are no redundant slots, so no expert has a second replica"
     return [f"{lack}; try --redundant {sizes.num_gpus}"]
@@ -181,6 +181,7 @@ def plan_values(
         "digest": plan.digest(),
         **asdict(sizes_of(plan)),
         "is_global": plan.is_global,
+        "cluster": None if plan.cluster.is_uniform else plan.cluster.to_dict(),
         "loaded_layers": len(plan.loaded_layers),
         **asdict(figures_of(plan, passes)),
         "unbalanced": asdict(figures_of(plan.trivial(engine), passes)),

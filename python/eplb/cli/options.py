@@ -72,15 +72,19 @@ def _numbers(text: str) -> list[int]:
 
 
 def _layers(text: str) -> list[int]:
-    """``"3-60"`` or ``"3,5,7-9"``, as numbers."""
+    return listed(text, "layer", limits.MAX_HIDDEN_LAYERS)
+
+
+def listed(text: str, what: str, most: int) -> list[int]:
+    """``"3-60"`` or ``"3,5,7-9"``, as numbers below ``most``."""
     numbers: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", part, re.ASCII)
         if found is None:
             raise typer.BadParameter(
-                f"{text!r} is not a list of layers; expected for example 3-60 or 3,5,7-9"
+                f"{text!r} is not a list of {what}s; expected for example 3-60 or 3,5,7-9"
             )
-        first, last = _layer(found[1]), _layer(found[2] or found[1])
+        first, last = (_index(digits, what, most) for digits in (found[1], found[2] or found[1]))
         if last < first:
             raise typer.BadParameter(
                 f"{part.strip()!r} ends before it begins; expected for example 3-60"
@@ -99,13 +103,11 @@ def _weights(text: str) -> list[float]:
         ) from None
 
 
-def _layer(digits: str) -> int:
-    """The number of a layer; Python refuses to read thousands of digits."""
+def _index(digits: str, what: str, most: int) -> int:
+    """A number below ``most``; Python refuses to read thousands of digits."""
     digits = digits.lstrip("0") or "0"
-    if len(digits) > 9 or int(digits) >= limits.MAX_HIDDEN_LAYERS:
-        raise typer.BadParameter(
-            f"layer {digits[:40]} is too large; expected 0 to {limits.MAX_HIDDEN_LAYERS - 1}"
-        )
+    if len(digits) > 9 or int(digits) >= most:
+        raise typer.BadParameter(f"{what} {digits[:40]} is too large; expected 0 to {most - 1}")
     return int(digits)
 
 
@@ -154,7 +156,7 @@ Trust = Annotated[
         help="Accept the numbers as loads, even if they look like numbers of experts or layers.",
     ),
 ]
-Gpus = Annotated[int, number("--gpus", "GPUs of all nodes.")]
+Gpus = Annotated[int | None, number("--gpus", "GPUs of all nodes.")]
 SeveralGpus = Annotated[
     Any,
     typer.Option(
@@ -460,6 +462,12 @@ _OPTIONS = {
     "top_k": "--top-k",
     "tokens": "--tokens",
     "windows": "--windows",
+    "gpu_slots": "--slots",
+    "gpu_speed": "--speed",
+    "dead_gpus": "--dead",
+    "drain_gpus": "--drain",
+    "live_gpus": "--live",
+    "renumber": "--renumber",
     "previous_format": "--previous-format",
     "previous_gpus": "--previous-gpus",
     "move_price": "--move-price",

@@ -10,6 +10,7 @@ import typer
 
 import eplb
 from eplb.analysis.comparison import sizes_of
+from eplb.cli.clusters import ClusterOptions, Dead, Drain, Renumber, Slots, Speed, write_plan
 from eplb.cli.figures import (
     engine_named,
     group_notes,
@@ -66,11 +67,15 @@ from eplb.summary import LARGE_GAP, summary
 def plan_command(
     loads: LoadsPaths,
     *,
-    gpus: Gpus,
+    gpus: Gpus = None,
     replicas: Replicas = None,
     redundant: Redundant = None,
     groups: Groups = 1,
     nodes: Nodes = 1,
+    slots: Slots = None,
+    speed: Speed = None,
+    dead: Dead = None,
+    drain: Drain = None,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -104,6 +109,7 @@ def plan_command(
     num_hidden_layers: HiddenLayers = None,
     config: Config = None,
     extra_layers: ExtraLayers = None,
+    renumber: Renumber = False,
     plot: Plot = None,
     metric: Metric = None,
     threads: Threads = 1,
@@ -122,11 +128,14 @@ def plan_command(
 ) -> None:
     """Plan which experts get replicas, and which GPU holds what."""
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
+    cluster = ClusterOptions(slots, speed, dead, drain)
     reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
     )
     inputs = reading.inputs(loads)
-    check_outputs(inputs, {"--out": out, "--plot": plot, "--history": history})
+    check_outputs(
+        [*inputs, ("the speeds", speed)], {"--out": out, "--plot": plot, "--history": history}
+    )
     goal = target(
         out,
         format,
@@ -149,7 +158,7 @@ def plan_command(
             policy=policy,
             effort=effort,
             target_gap=target_gap,
-            **sizes.arguments(experts),
+            **cluster.arguments(sizes, experts),
         )
         seconds = time.perf_counter() - start
     made_sizes = sizes_of(made)
@@ -161,7 +170,7 @@ def plan_command(
     ]
     if made.policy in EFFORT_POLICIES and effort != "best" and made.gap.max() > LARGE_GAP:
         notes.append("some gap is large; --effort best searches longer")
-    notes += made.write(goal)
+    notes += write_plan(made, goal, renumber=renumber)
     if remembered is not None and history is not None:
         remembered.save(history)
     if picture is not None:

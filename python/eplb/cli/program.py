@@ -17,6 +17,7 @@ from eplb.cli.output import WIDTH, complain, never_fail_on_a_character, say, wri
 from eplb.cli.plan import plan_command
 from eplb.cli.replan import replan_command
 from eplb.cli.sample import sample_command
+from eplb.cli.split import split_command
 from eplb.cli.verify import verify_command
 
 DONE, CHECK_FAILED, BAD_INPUT = 0, 1, 2
@@ -56,6 +57,7 @@ COMMANDS = (
     ("compare", compare_command, "loads.npy --gpus 32 --replicas 288"),
     ("evaluate", evaluate_command, "plan.json loads.npy"),
     ("verify", verify_command, "plan.json loads.npy"),
+    ("split", split_command, "plan.json loads.npy --out shares.json"),
     ("sample", sample_command, "--model deepseek-v3 --seed 7 --out loads.npy"),
 )
 for _name, _command, _example in COMMANDS:

@@ -11,6 +11,17 @@ import typer
 
 import eplb
 from eplb.analysis.comparison import sizes_of
+from eplb.cli.clusters import (
+    ClusterOptions,
+    Dead,
+    Drain,
+    Live,
+    Renumber,
+    Slots,
+    Speed,
+    check_slots_alone,
+    write_plan,
+)
 from eplb.cli.figures import engine_named, group_notes, lines_of, plan_values
 from eplb.cli.histories import history_with
 from eplb.cli.layers_table import layers_table as table_of_layers
@@ -57,6 +68,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eplb.cli.placements import ReadPlacement
+    from eplb.engines.target import Target
     from eplb.transfers import Transfers
 
 _GB = 1e9
@@ -92,6 +104,11 @@ def replan_command(
     redundant: Redundant = None,
     groups: Annotated[int | None, number("--groups", "Groups of experts, as for plan.")] = None,
     nodes: Annotated[int | None, number("--nodes", "Nodes, as for plan.")] = None,
+    slots: Slots = None,
+    speed: Speed = None,
+    dead: Dead = None,
+    drain: Drain = None,
+    live: Live = None,
     move_price: Annotated[
         Any,
         typer.Option(
@@ -147,6 +164,7 @@ def replan_command(
     num_hidden_layers: HiddenLayers = None,
     config: Config = None,
     extra_layers: ExtraLayers = None,
+    renumber: Renumber = False,
     threads: Threads = 1,
     windows: Windows = None,
     key: Key = None,
@@ -166,7 +184,7 @@ def replan_command(
     )
     inputs = reading.inputs(loads)
     outputs = {"--out": out, "--transfers": transfers, "--history": history}
-    check_outputs(inputs, outputs)
+    check_outputs([*inputs, ("the speeds", speed)], outputs)
     check_outputs([("the placement in force", previous)], {**outputs, "--out": None})
     if transfers is not None:
         check_ending(transfers)
@@ -184,22 +202,14 @@ def replan_command(
     read = reading.read(loads, windows)
     chosen = goal.layers is not None
     goal = goal.for_loads(len(read.windows[0]), read.layers)
-    try:
-        placed = read_placement(
-            previous, previous_format, previous_gpus or gpus, goal, read.experts
-        )
-    except eplb.EplbError as error:
-        raise error.renamed(_of_previous) from error
-    if placed.format == "plan" and previous_gpus is not None:
-        raise eplb.EplbError(
-            f"{previous} is a plan file, which contains its own sizes",
-            hint=[f"leave out --previous-gpus{or_format('--previous-format', previous_format)}"],
-        )
+    placed = _in_force(previous, previous_format, (previous_gpus, gpus), goal, read.experts)
     rows, left_out = rows_of(read.windows, placed, goal, chosen=chosen)
     goal = goal.for_placement(len(rows[0]))
     remembered = history_with(history, rows, threads)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
-    experts = read.experts
+    experts, changes = read.experts, ClusterOptions(slots, speed, dead, drain).changes()
+    if slots is not None:
+        check_slots_alone(sizes)
     with sizes.spelled_in_errors(read), busy("planning"):
         start = time.perf_counter()
         update = eplb.replan(
@@ -209,6 +219,8 @@ def replan_command(
             max_moves=max_moves,
             max_moves_after_shift=max_moves_after_shift,
             max_copies=max_copies,
+            live_gpus=live or (),
+            **changes,
             **sizes.arguments(experts),
         )
         seconds = time.perf_counter() - start
@@ -221,14 +233,10 @@ def replan_command(
         *_size_notes(placed, update.plan, sizes, previous_gpus),
         *group_notes(sizes_of(update.plan), goal.num_groups),
     ]
-    if max_copies is not None and (total := int(update.copies.sum())) > max_copies:
-        notes.append(
-            f"more than --max-copies {max_copies}: experts without a slot and empty slots get one "
-            f"whatever the limits are ({total} copies in all)"
-        )
+    notes += _copies_notes(update, max_copies)
     if transfers is not None:
         notes += _save(copies, transfers, names)
-    notes += update.plan.write(goal)
+    notes += write_plan(update.plan, goal, renumber=renumber)
     if out is None:
         notes.append("not written; --out FILE writes the new plan")
     if history is not None:
@@ -255,6 +263,30 @@ def replan_command(
     say(text)
 
 
+def _in_force(
+    path: str,
+    format: str | None,  # noqa: A002
+    gpus: tuple[int | None, int | None],
+    goal: Target,
+    experts: int,
+) -> ReadPlacement:
+    """The placement in force; ``gpus`` are those of ``--previous-gpus`` and ``--gpus``.
+
+    Raises:
+        EplbError, OSError: the file cannot be read, or is a plan file beside ``--previous-gpus``.
+    """
+    try:
+        placed = read_placement(path, format, gpus[0] or gpus[1], goal, experts)
+    except eplb.EplbError as error:
+        raise error.renamed(_of_previous) from error
+    if placed.format == "plan" and gpus[0] is not None:
+        raise eplb.EplbError(
+            f"{path} is a plan file, which contains its own sizes",
+            hint=[f"leave out --previous-gpus{or_format('--previous-format', format)}"],
+        )
+    return placed
+
+
 def _size_notes(
     placed: ReadPlacement, plan: eplb.Plan, sizes: SizeOptions, previous_gpus: int | None
 ) -> list[str]:
@@ -267,6 +299,15 @@ def _size_notes(
     if before != now and sizes.replicas is None and sizes.redundant is None:
         notes.append(f"{count(before, 'slot')} before, now {now}; --redundant sets it")
     return notes
+
+
+def _copies_notes(update: eplb.Migration, max_copies: int | None) -> list[str]:
+    """That more copies are made than the user allows."""
+    total = int(update.copies.sum())
+    if max_copies is None or total <= max_copies:
+        return []
+    why = "experts without a slot and empty slots get one whatever the limits are"
+    return [f"more than --max-copies {max_copies}: {why} ({total} copies in all)"]
 
 
 def _of_previous(parameter: Parameter) -> Parameter:

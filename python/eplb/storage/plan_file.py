@@ -2,8 +2,8 @@
 
 Keys: ``format``, ``version``, ``policy``, ``options`` (those of the policy, by name), ``made_from``
 (null, or what was planned: see :class:`MadeFrom`), the sizes ``num_layers``, ``num_experts``,
-``num_replicas``, ``num_groups``, ``num_nodes``, ``num_gpus``, ``cluster`` (null: all GPUs have equally
-many slots), the tables ``phy2log [layers, P]`` and ``rank [layers, P]`` (-1 for an empty slot),
+``num_replicas``, ``num_groups``, ``num_nodes``, ``num_gpus``, ``cluster`` (null if all GPUs are equal
+and live; otherwise node, slots, speed and state of each), the tables ``phy2log [layers, P]`` and ``rank [layers, P]`` (-1 for an empty slot),
 ``logcnt [layers, L]``, and ``certificate``: null, or a dict with
 
 - ``loads_sha256``: hash of the canonical loads,
@@ -27,12 +27,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb import _core, limits
+from eplb.clusters import Cluster
 from eplb.errors import EplbError, PlanFileError, VerificationError
-from eplb.inputs.sizes import topology
 from eplb.storage.checked import check_format, check_keys, integers_of, size_of
 from eplb.storage.json_text import parse_json
 from eplb.storage.made_from import MadeFrom
 from eplb.storage.npy import read_npz
+from eplb.storage.plan_sizes import SIZES, topology_of
 from eplb.text import count, short
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ if TYPE_CHECKING:
 FORMAT = "eplb plan"
 VERSION = 2
 
-_SIZES = ("num_experts", "num_replicas", "num_groups", "num_nodes", "num_gpus")
 _TABLES = ("phy2log", "rank", "logcnt")
-_KEYS_OF_VERSION_1 = {"format", "version", "policy", "num_layers", *_SIZES, *_TABLES, "certificate"}
+_KEYS_OF_VERSION_1 = {"format", "version", "policy", "num_layers", *SIZES, *_TABLES, "certificate"}
 _NEW_KEYS = {"options", "made_from", "cluster"}
 _BOUNDS = tuple(name for name, _ in _core.bounds())
 _COLUMNS = (
@@ -81,15 +81,16 @@ class PlanContent:
 def to_dict(content: PlanContent) -> dict[str, Any]:
     """The content as plain Python values, for JSON."""
     placement, certificate = content.placement, content.certificate
+    cluster = Cluster.of(placement.topology.cluster)
     return {
         "format": FORMAT,
         "version": VERSION,
         "policy": content.policy,
         "options": dict(content.options),
         "made_from": None if content.made_from is None else asdict(content.made_from),
-        "cluster": None,
+        "cluster": None if cluster.is_uniform else cluster.to_dict(),
         "num_layers": placement.layers,
-        **{name: getattr(placement.topology, name) for name in _SIZES},
+        **{name: getattr(placement.topology, name) for name in SIZES},
         **{name: getattr(placement, name)().tolist() for name in _TABLES},
         "certificate": None if certificate is None else _certificate_dict(certificate),
     }
@@ -122,14 +123,7 @@ def from_dict(values: Any) -> PlanContent:
     if policy is not None and not _is_name(policy):
         raise PlanFileError(f"policy is {short(policy)}; expected a name or null")
     options, made_from = ({}, None) if version == 1 else (_options(values), _made_from(values))
-    if values.get("cluster") is not None:
-        raise PlanFileError(
-            "it is for a cluster of unequal GPUs, which this version of eplb does not plan"
-        )
-    try:
-        sizes = topology(**{name: size_of(values, name) for name in _SIZES})
-    except EplbError as error:
-        raise error.within("the plan's sizes", kind=PlanFileError) from error
+    sizes = topology_of(values)
     layers = size_of(values, "num_layers")
     width = {"phy2log": sizes.num_replicas, "rank": sizes.num_replicas, "logcnt": sizes.num_experts}
     tables = [integers_of(values, name, (layers, width[name]), np.int64) for name in _TABLES]
@@ -208,6 +202,7 @@ def _certificate(values: Any, placement: _core.Placement) -> _core.Certificate:
         beaten,
         integers_of(values, "exponents", (layers,), np.int32).tolist(),
         loads_sha256,
+        placement.topology.cluster.total_speed,
     )
     _check_gap(values["gap"], certificate.gap().tolist())
     return certificate

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::cost::bisection::least_allowed;
-use crate::cost::bounds::node;
+use crate::cost::packing_bounds::node;
 use crate::placement::bound::{Bound, LayerBound};
 use crate::problem::cluster::Cluster;
 use crate::problem::share::SHARE_UNIT;

@@ -1,7 +1,7 @@
 //! What each effort buys: the one table of the numbers that limit a search, in operations, so that
 //! answers are the same on every machine.
 
-use crate::cost::bounds::MAX_PACKINGS;
+use crate::cost::packing_bounds::MAX_PACKINGS;
 use crate::error::Error;
 use crate::problem::options::{Effort, Gap, Options};
 use crate::problem::topology::Topology;

@@ -222,6 +222,11 @@ impl Fleet {
     }
 
     /// The GPUs of a zone.
+    /// Whether zones are equally fast.
+    pub(crate) fn zones_are_equal(&self) -> bool {
+        self.zone_speeds.is_none()
+    }
+
     pub(crate) fn zone(&self, zone: usize) -> Range<usize> {
         self.zones[zone].clone()
     }

@@ -5,7 +5,8 @@
 //! that are worth their price ([`search`]): estimates for all moves around a busy GPU ([`screen`]), and
 //! exact gains ([`state`]) for the best of them. It begins with the placement in force
 //! ([`previous`], [`repair`]) or with a new one ([`cold`], for the policy [`multiwindow`]); both fill
-//! empty slots in the same way ([`complete`](mod@complete)). The weight copies from one placement to the
+//! empty slots in the same way ([`complete`](mod@complete)), and keep groups in their zones
+//! ([`groups`]). The weight copies from one placement to the
 //! next are put in steps ([`transfers`](mod@transfers)). All numbers are integers: equal histories
 //! give equal plans.
 
@@ -15,6 +16,7 @@ mod error;
 #[cfg(test)]
 mod exhaustive;
 mod fleet;
+mod groups;
 pub(crate) mod multiwindow;
 mod objective;
 pub(crate) mod previous;

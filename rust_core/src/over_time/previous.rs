@@ -75,6 +75,16 @@ impl<'a> Previous<'a> {
         Ok(slots)
     }
 
+    /// Whether a replica is in no slot of the fleet: its GPU is not in use, or has fewer slots now.
+    pub(crate) fn loses_replicas(&self, layer: usize, fleet: &Fleet) -> bool {
+        let (row, cluster) = (self.row(layer), self.cluster);
+        let slots = |gpu: usize| if gpu < fleet.gpus() { fleet.slots(gpu).len() } else { 0 };
+        (0..cluster.num_gpus()).any(|gpu| {
+            let lost = row[cluster.slots_of(gpu)].iter().skip(slots(gpu));
+            lost.into_iter().any(|&expert| expert >= 0)
+        })
+    }
+
     fn row(&self, layer: usize) -> &'a [i64] {
         let slots = self.cluster.num_slots();
         &self.phy2log[layer * slots..][..slots]
@@ -135,15 +145,16 @@ impl<'a> Previous<'a> {
         (0..fleet.gpus()).map(arrived).sum()
     }
 
-    /// Slots of the fleet that hold a second replica of an expert on their GPU, and the expert. For
-    /// [`Self::slots`] they are empty.
-    fn duplicates(&self, layer: usize, fleet: &Fleet) -> Vec<(usize, u16)> {
+    /// Slots of the fleet that hold a second replica of an expert on their GPU, and the expert, if that
+    /// is of this zone. For [`Self::slots`] they are empty.
+    fn duplicates(&self, layer: usize, fleet: &Fleet, zone_of_expert: &[u32]) -> Vec<(usize, u16)> {
         let mut duplicates = Vec::new();
         for (gpu, held) in self.gpus(layer, fleet) {
+            let zone = fleet.zone_of(gpu) as u32;
             for (position, (slot, expert)) in fleet.slots(gpu).zip(held).enumerate() {
-                if let (true, Ok(expert)) =
-                    (held[..position].contains(expert), u16::try_from(*expert))
-                {
+                let Ok(expert) = u16::try_from(*expert) else { continue };
+                let is_second = held[..position].contains(&i64::from(expert));
+                if is_second && zone_of_expert[expert as usize] == zone {
                     duplicates.push((slot, expert));
                 }
             }
@@ -152,18 +163,30 @@ impl<'a> Previous<'a> {
     }
 
     /// The slots in which there is nothing, not even a second replica.
-    pub(crate) fn empty_slots(&self, layer: usize, fleet: &Fleet, slots: &[u16]) -> Vec<usize> {
+    pub(crate) fn empty_slots(
+        &self,
+        layer: usize,
+        fleet: &Fleet,
+        slots: &[u16],
+        zone_of_expert: &[u32],
+    ) -> Vec<usize> {
         let mut empty: Vec<usize> = (0..slots.len()).filter(|&slot| slots[slot] == EMPTY).collect();
         if !empty.is_empty() {
-            let duplicates = self.duplicates(layer, fleet);
+            let duplicates = self.duplicates(layer, fleet, zone_of_expert);
             empty.retain(|&slot| duplicates.iter().all(|&(other, _)| other != slot));
         }
         empty
     }
 
     /// Slots that are empty only because they held a second replica keep it: its weights are there.
-    pub(crate) fn restore_duplicates(&self, layer: usize, fleet: &Fleet, slots: &mut [u16]) {
-        for (slot, expert) in self.duplicates(layer, fleet) {
+    pub(crate) fn restore_duplicates(
+        &self,
+        layer: usize,
+        fleet: &Fleet,
+        slots: &mut [u16],
+        zone_of_expert: &[u32],
+    ) {
+        for (slot, expert) in self.duplicates(layer, fleet, zone_of_expert) {
             if slots[slot] == EMPTY {
                 slots[slot] = expert;
             }
@@ -188,52 +211,4 @@ fn keep_last_replicas(lost: &[u16], slots: &mut [u16], replicas: &mut [u32]) {
             replicas[expert as usize] = 1;
         }
     }
-}
-
-/// The zone of each expert, as its group is placed.
-///
-/// # Errors
-/// A group is on several nodes, or a node has more groups than others.
-pub(crate) fn zones_of_experts(
-    layer: usize,
-    slots: &[u16],
-    fleet: &Fleet,
-) -> Result<Vec<u32>, Error> {
-    let (size, zones) = (fleet.group_size(), fleet.num_zones());
-    if zones == 1 {
-        return Ok(vec![0; fleet.experts()]);
-    }
-    let mut zone_of_group = vec![None; fleet.groups()];
-    let mut room = vec![fleet.groups() / zones; zones];
-    let apart = |slot, problem: String| {
-        let expected = "each group on one node, and equally many groups on each".to_owned();
-        error::previous(Place::slot(layer, slot), problem, expected)
-            .hint(["plan without the previous placement".into()])
-    };
-    for (slot, &expert) in slots.iter().enumerate().filter(|&(_, &expert)| expert != EMPTY) {
-        let zone = fleet.zone_of(fleet.gpu_of(slot));
-        let group = expert as usize / size;
-        match zone_of_group[group] {
-            None if room[zone] == 0 => {
-                return Err(apart(slot, format!("group {group} is one too many on node {zone}")));
-            }
-            None => {
-                zone_of_group[group] = Some(zone);
-                room[zone] -= 1;
-            }
-            Some(other) if other != zone => {
-                let problem = format!("group {group} is on node {zone} and on node {other}");
-                return Err(apart(slot, problem));
-            }
-            Some(_) => {}
-        }
-    }
-    // A group that is nowhere goes where there is most room.
-    for zone_of_group in zone_of_group.iter_mut().filter(|zone| zone.is_none()) {
-        let zone = (0..zones).rev().max_by_key(|&zone| room[zone]).unwrap_or(0);
-        *zone_of_group = Some(zone);
-        room[zone] -= 1;
-    }
-    let zone_of = |expert: usize| zone_of_group[expert / size].unwrap_or(0) as u32;
-    Ok((0..fleet.experts()).map(zone_of).collect())
 }

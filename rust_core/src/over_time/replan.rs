@@ -5,9 +5,10 @@ use crate::kernel::threads::share_out;
 use crate::over_time::complete::complete;
 use crate::over_time::error;
 use crate::over_time::fleet::Fleet;
+use crate::over_time::groups;
 use crate::over_time::multiwindow;
 use crate::over_time::objective::{Objective, mean_and_deviation};
-use crate::over_time::previous::{Previous, zones_of_experts};
+use crate::over_time::previous::Previous;
 use crate::over_time::repair;
 use crate::over_time::screen::Screen;
 use crate::over_time::search::{Limits, Step, improve};
@@ -45,8 +46,8 @@ pub struct MigrationOptions {
     pub move_price: u32,
     /// The most copies of a layer: 0.2 of the slots by default.
     pub max_moves: MoveLimit,
-    /// The same for a layer whose traffic has shifted, in which experts had no replica, or of which slots
-    /// were filled: 0.6 of the slots by default.
+    /// The same for a layer whose traffic has shifted, in which experts had no replica, whose GPUs have
+    /// lost replicas, or of which slots were filled: 0.6 of the slots by default.
     pub max_moves_after_shift: MoveLimit,
     /// The most copies of all layers, spent where they gain most. By default there is no such limit.
     pub max_copies: Option<u64>,
@@ -94,6 +95,9 @@ pub struct Migration {
 /// Places the experts of every layer for the windows to come: no GPU gets an expert twice. With a
 /// previous placement, few replicas move, and each move is worth its price.
 ///
+/// Where groups are kept on nodes, they stay on theirs. If some group is on several nodes, or a node has
+/// more groups than others (as after a node came back), groups are shared out anew.
+///
 /// A layer that has seen no load is planned for equal loads, and keeps its previous placement. A
 /// previous second replica on a GPU stays only if nothing better comes into its slot, and counts for
 /// nothing until then.
@@ -103,8 +107,8 @@ pub struct Migration {
 ///
 /// # Errors
 /// The history has another number of experts than the topology; a GPU has more slots than there are
-/// experts for it; the previous placement has other layers, an unknown expert, or groups on several
-/// nodes; there are too many slots, or not enough memory; `threads` is 0.
+/// experts for it; the previous placement has other layers, or an unknown expert; there are too many
+/// slots, or not enough memory; `threads` is 0.
 pub fn replan(
     history: &LoadHistory,
     topology: &Topology,
@@ -159,6 +163,8 @@ struct Planned {
     start: Vec<u16>,
     objective: u64,
     steps: Vec<Step>,
+    /// Not known of a layer without a previous placement.
+    zone_of_expert: Vec<u32>,
 }
 
 impl Planned {
@@ -170,7 +176,7 @@ impl Planned {
         layer: usize,
         fill: bool,
     ) -> (Vec<u16>, LayerMigration) {
-        let Self { start, objective, steps } = self;
+        let Self { start, objective, steps, zone_of_expert } = self;
         let mut slots = start.clone();
         for step in &steps {
             match step.action {
@@ -184,10 +190,10 @@ impl Planned {
             if slots.contains(&EMPTY) {
                 let mut before = start;
                 if fill {
-                    previous.restore_duplicates(layer, fleet, &mut before);
+                    previous.restore_duplicates(layer, fleet, &mut before, &zone_of_expert);
                     repair::bring_back(&mut slots, &before, fleet);
                 } else {
-                    previous.restore_duplicates(layer, fleet, &mut slots);
+                    previous.restore_duplicates(layer, fleet, &mut slots, &zone_of_expert);
                 }
             }
         }
@@ -210,7 +216,7 @@ fn plan_layer(
 ) -> Result<Planned, Error> {
     let Some(previous) = previous else {
         let (start, objective) = multiwindow::plan_layer(history, fleet);
-        return Ok(Planned { start, objective, steps: Vec::new() });
+        return Ok(Planned { start, objective, ..Planned::default() });
     };
     let equal;
     let (history, options) = if history.rows().is_empty() {
@@ -237,10 +243,12 @@ fn update_rows<const N: usize>(
 ) -> Result<Planned, Error> {
     let weights = history.planning_weights();
     let objective = Objective::<N>::new(history, &weights, fleet.mean_gpus());
-    let held = previous.slots(layer, fleet)?;
-    let zone_of_expert = zones_of_experts(layer, &held, fleet)?;
+    let mut held = previous.slots(layer, fleet)?;
+    let zone_of_expert = groups::of_placement(&held, fleet)
+        .unwrap_or_else(|| groups::near_placement(&held, fleet, &objective));
+    let strays = leave_other_zones(&mut held, fleet, &zone_of_expert);
     let mut state = State::new(fleet, &objective, held, zone_of_expert);
-    let empty = previous.empty_slots(layer, fleet, &state.slots);
+    let empty = previous.empty_slots(layer, fleet, &state.slots, &state.zone_of_expert);
     let lacks = state.replicas.contains(&0) || (options.fill && !empty.is_empty());
     if lacks {
         let expected = mean_and_deviation(history, &weights);
@@ -250,13 +258,33 @@ fn update_rows<const N: usize>(
         // Anew, for the headroom.
         state = State::new(fleet, &objective, slots, zone_of_expert);
     }
-    let limit =
-        if history.shifted() || lacks { options.max_moves_after_shift } else { options.max_moves };
+    let changed = lacks || strays || previous.loses_replicas(layer, fleet);
+    let limit = if history.shifted() || changed {
+        options.max_moves_after_shift
+    } else {
+        options.max_moves
+    };
     let limits = Limits { copies: limit.copies(fleet.num_slots()), price: options.move_price };
     let (start, total) = (state.slots.clone(), state.total());
-    let mut finder = Screen::new(&state);
-    let steps = improve(&mut state, &mut finder, limits);
-    Ok(Planned { start, objective: total, steps })
+    let steps = if limits.copies == 0 {
+        Vec::new()
+    } else {
+        let mut finder = Screen::new(&state);
+        improve(&mut state, &mut finder, limits)
+    };
+    Ok(Planned { start, objective: total, steps, zone_of_expert: state.zone_of_expert })
+}
+
+/// Empties slots whose experts belong to another zone now, and tells whether there are any.
+fn leave_other_zones(slots: &mut [u16], fleet: &Fleet, zone_of_expert: &[u32]) -> bool {
+    let mut any = false;
+    for (slot, expert) in slots.iter_mut().enumerate().filter(|(_, expert)| **expert != EMPTY) {
+        if zone_of_expert[*expert as usize] as usize != fleet.zone_of(fleet.gpu_of(slot)) {
+            *expert = EMPTY;
+            any = true;
+        }
+    }
+    any
 }
 
 /// Shortens the lists of steps, which must be made in order, to so many copies in all: of the next

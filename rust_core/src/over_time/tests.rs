@@ -5,8 +5,9 @@ use std::ops::Range;
 use super::complete::complete;
 use super::exhaustive::Exhaustive;
 use super::fleet::Fleet;
+use super::groups;
 use super::objective::{Objective, mean_and_deviation, potential, potential_of_any, power, slope};
-use super::previous::{Previous, zones_of_experts};
+use super::previous::Previous;
 use super::screen::Screen;
 use super::search::{Limits, MoveFinder, Step, improve};
 use super::slot::EMPTY;
@@ -458,21 +459,31 @@ fn sizes_of_a_previous_placement_are_checked() {
 fn groups_stay_on_the_nodes_that_hold_them() {
     // 4 groups of 2 experts on 2 nodes of one GPU each.
     let fleet = Fleet::from_ranges(8, 4, vec![0..4, 4..8], vec![0..1, 1..2]);
-    let zones = |slots: [u16; 8]| {
-        zones_of_experts(7, &slots, &fleet).map_err(|error| (error.place(), error.to_string()))
-    };
-    assert_eq!(zones([2, 3, 4, 5, 6, 7, 0, 1]), Ok(vec![1, 1, 0, 0, 0, 0, 1, 1]));
+    let zones = |slots: [u16; 8]| groups::of_placement(&slots, &fleet);
+    let first = Some(vec![1, 1, 0, 0, 0, 0, 1, 1]);
+    assert_eq!(zones([2, 3, 4, 5, 6, 7, 0, 1]), first);
     // A group that is nowhere goes where there is room: node 1, and then both where there is most.
-    assert_eq!(zones([2, 3, 4, 5, EMPTY, EMPTY, 0, 1]), Ok(vec![1, 1, 0, 0, 0, 0, 1, 1]));
-    assert_eq!(zones([2, 3, 4, 5, EMPTY, EMPTY, EMPTY, 4]).unwrap_err().0, Place::slot(7, 7));
-    assert_eq!(zones([2, EMPTY, EMPTY, EMPTY, 0, 1, 6, 7]), Ok(vec![1, 1, 0, 0, 0, 0, 1, 1]));
-    assert_eq!(zones([EMPTY; 8]), Ok(vec![0, 0, 1, 1, 0, 0, 1, 1]));
-    let (place, error) = zones([2, 3, 4, 5, 3, 7, 0, 1]).unwrap_err();
-    assert_eq!(place, Place::slot(7, 4));
-    assert!(error.contains("group 1 is on node 1 and on node 0"), "{error}");
-    let (place, error) = zones([0, 2, 4, 5, 6, 7, EMPTY, EMPTY]).unwrap_err();
-    assert_eq!(place, Place::slot(7, 2));
-    assert!(error.contains("group 2 is one too many on node 0"), "{error}");
+    assert_eq!(zones([2, 3, 4, 5, EMPTY, EMPTY, 0, 1]), first);
+    assert_eq!(zones([2, EMPTY, EMPTY, EMPTY, 0, 1, 6, 7]), first);
+    assert_eq!(zones([EMPTY; 8]), Some(vec![0, 0, 1, 1, 0, 0, 1, 1]));
+    // Groups on two nodes, and a node with three groups.
+    assert_eq!(zones([2, 3, 4, 5, EMPTY, EMPTY, EMPTY, 4]), None);
+    assert_eq!(zones([2, 3, 4, 5, 3, 7, 0, 1]), None);
+    assert_eq!(zones([0, 2, 4, 5, 6, 7, EMPTY, EMPTY]), None);
+}
+
+#[test]
+fn groups_that_are_shared_out_anew_stay_if_they_can() {
+    let fleet = Fleet::from_ranges(8, 4, vec![0..4, 4..8], vec![0..1, 1..2]);
+    let mut history = LayerHistory::default();
+    history.observe(&[4, 3, 1, 1, 1, 1, 3, 2], HistoryOptions::default());
+    let objective = Objective::<4>::new(&history, &history.planning_weights(), 2);
+    // By load: groups 0 and 1 or 2, and the others.
+    let anew = groups::by_load(&fleet, &objective);
+    assert_eq!(anew, [0, 0, 1, 1, 0, 0, 1, 1]);
+    let near = |slots: [u16; 8]| groups::near_placement(&slots, &fleet, &objective);
+    assert_eq!(near([0, 1, 2, 3, 4, 5, 6, 7]), anew);
+    assert_eq!(near([2, 3, 6, 7, 0, 1, 3, 5]), [1, 1, 0, 0, 1, 1, 0, 0]);
 }
 
 #[test]

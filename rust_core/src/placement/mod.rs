@@ -2,6 +2,7 @@
 
 pub(crate) mod bound;
 pub(crate) mod certificate;
+pub(crate) mod split;
 pub(crate) mod tables;
 
 use sha2::{Digest, Sha256};

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::error::{Error, ErrorKind, too_large, too_small};
 use crate::limits::MAX_REPLICAS;
+use crate::problem::ratio::greatest_common_divisor_64;
 
 /// Whether a GPU takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -74,7 +75,8 @@ impl Cluster {
             let expected = "the GPUs of each node together, in the order of nodes";
             return Err(Error::text(ErrorKind::Topology, problem).expected(expected));
         }
-        let common = gpus.iter().fold(0, |common, gpu| greatest_common_divisor(common, gpu.speed));
+        let speeds = gpus.iter().map(|gpu| u64::from(gpu.speed));
+        let common = speeds.fold(0, greatest_common_divisor_64) as u32;
         for gpu in &mut gpus {
             gpu.speed /= common;
         }
@@ -219,17 +221,14 @@ impl Cluster {
         self.used_gpus().map(|gpu| u64::from(gpu.speed)).sum()
     }
 
-    /// Slots of each GPU, if all GPUs are live, equally fast, and have equally many slots, and if
-    /// the nodes follow one another with equally many GPUs each.
+    /// Slots of each GPU, if all GPUs are in use, equally fast, and have equally many slots, and if
+    /// the nodes follow one another with equally many GPUs each, or the first of them with one more.
     #[must_use]
     pub fn uniform_slots(&self) -> Option<usize> {
         let slots = self.gpus.first()?.slots as usize;
-        (*self == Self::equal(self.num_gpus(), slots, self.nodes)).then_some(slots)
+        let is_equal = || *self == Self::equal(self.num_gpus(), slots, self.nodes);
+        (slots > 0 && is_equal()).then_some(slots)
     }
-}
-
-fn greatest_common_divisor(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 #[cfg(test)]

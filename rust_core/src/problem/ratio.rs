@@ -1,4 +1,90 @@
-//! Quotients of integers as floats, correctly rounded, without float arithmetic.
+//! Fractions of integers, compared without rounding; quotients as floats, correctly rounded. All
+//! without float arithmetic.
+
+use std::cmp::Ordering;
+
+/// A fraction that is not negative, in lowest terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fraction {
+    numerator: u128,
+    denominator: u128,
+}
+
+impl Fraction {
+    /// The fraction of two numbers; None if the second is 0, or the fraction is not one of those that
+    /// compare in 128 bits: in lowest terms, a numerator below 2^75 and a denominator below 2^51.
+    #[must_use]
+    pub fn new(numerator: u128, denominator: u128) -> Option<Self> {
+        if denominator == 0 {
+            return None;
+        }
+        let fraction = Self::of(numerator, denominator);
+        (fraction.numerator < 1 << 75 && fraction.denominator < 1 << 51).then_some(fraction)
+    }
+
+    /// The same of numbers for which there is one.
+    pub(crate) fn of(numerator: u128, denominator: u128) -> Self {
+        let common = greatest_common_divisor(numerator, denominator);
+        Self { numerator: numerator / common, denominator: denominator / common }
+    }
+
+    /// Its numerator.
+    #[must_use]
+    pub fn numerator(self) -> u128 {
+        self.numerator
+    }
+
+    /// Its denominator, at least 1.
+    #[must_use]
+    pub fn denominator(self) -> u128 {
+        self.denominator
+    }
+
+    /// The fraction * 2^exponent as the nearest f64, ties to even.
+    #[must_use]
+    pub fn rounded(self, exponent: i32) -> f64 {
+        rounded_quotient(self.numerator, self.denominator, exponent)
+    }
+
+    /// This fraction / another one, as the nearest f64, ties to even; 1 if the other one is 0.
+    pub(crate) fn rounded_over(self, other: Self) -> f64 {
+        if other.numerator == 0 {
+            return 1.0;
+        }
+        rounded_quotient(self.numerator * other.denominator, self.denominator * other.numerator, 0)
+    }
+}
+
+impl PartialOrd for Fraction {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Fraction {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.numerator * other.denominator).cmp(&(other.numerator * self.denominator))
+    }
+}
+
+/// The greatest common divisor; that of 0 and a number is the number.
+pub(crate) fn greatest_common_divisor(mut a: u128, mut b: u128) -> u128 {
+    while b != 0 {
+        if let (Ok(a), Ok(b)) = (u64::try_from(a), u64::try_from(b)) {
+            return greatest_common_divisor_64(a, b).into();
+        }
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// The same, several times as fast.
+pub(crate) fn greatest_common_divisor_64(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
 
 /// `numerator / denominator * 2^exponent` as the nearest f64, ties to even; infinite if it is
 /// beyond the largest. The denominator is not 0 and below 2^127.
@@ -42,7 +128,25 @@ pub fn rounded_quotient(numerator: u128, denominator: u128, exponent: i32) -> f6
 
 #[cfg(test)]
 mod tests {
-    use super::rounded_quotient;
+    use super::{Fraction, rounded_quotient};
+
+    #[test]
+    fn fractions_are_in_lowest_terms_and_compare_exactly() {
+        let fraction = |top, bottom| Fraction::new(top, bottom).unwrap();
+        assert_eq!(fraction(6, 4), fraction(3, 2));
+        assert_eq!((fraction(0, 7).numerator(), fraction(0, 7).denominator()), (0, 1));
+        let large = (1 << 75) - 1;
+        let small = (1 << 51) - 1;
+        assert!(fraction(large - 1, small) < fraction(large, small));
+        assert_eq!(Fraction::new(1, 0), None);
+        assert_eq!(Fraction::new(1 << 75, 3), None);
+        assert_eq!(Fraction::new(1, 1 << 51), None);
+        let above_2_64 = (1 << 65) + (1 << 33);
+        assert_eq!(fraction(above_2_64, 1 << 40), fraction((1 << 32) + 1, 1 << 7));
+        assert_eq!(fraction(3, 4).rounded(1).to_bits(), 1.5_f64.to_bits());
+        assert_eq!(fraction(3, 4).rounded_over(fraction(1, 2)).to_bits(), 1.5_f64.to_bits());
+        assert_eq!(fraction(3, 4).rounded_over(fraction(0, 2)).to_bits(), 1.0_f64.to_bits());
+    }
 
     #[test]
     fn small_quotients_round_like_the_processor() {

@@ -3,6 +3,7 @@
 
 mod bins;
 mod bounds;
+pub(crate) mod split;
 pub(crate) mod structure;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from eplb import _core
+from over_time.on_gpus import on_gpus
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -54,7 +55,7 @@ class OverTime:
 
     def __call__(self, previous: Slots | None) -> Slots:
         return _core.replan(
-            self.history, self.topology, previous, self.gpus, **self.options
+            self.history, self.topology, on_gpus(previous, self.gpus), **self.options
         ).phy2log()
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import zip_longest
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -35,40 +36,58 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Placements:
-    """Two placements, `[layers][slots]`, and slots per GPU of each."""
+    """Two placements, `[layers][slots]`, with the slots of each GPU, and the GPUs that died between."""
 
     before: list[list[int]]
-    before_per_gpu: int
+    before_slots: Sequence[int]
     after: list[list[int]]
-    after_per_gpu: int
+    after_slots: Sequence[int]
+    dead: frozenset[int] = frozenset()
+
+    @classmethod
+    def of_equal_gpus(
+        cls, before: list[list[int]], before_per_gpu: int, after: list[list[int]], per_gpu: int
+    ) -> Placements:
+        before_gpus, gpus = len(before[0]) // before_per_gpu, len(after[0]) // per_gpu
+        return cls(before, [before_per_gpu] * before_gpus, after, [per_gpu] * gpus)
 
     def maps(self, layer: int) -> tuple[Map, Map]:
-        return (
-            as_map(self.before[layer], self.before_per_gpu),
-            as_map(self.after[layer], self.after_per_gpu),
-        )
+        """What GPUs hold: the dead have lost it."""
+        before = as_map(self.before[layer], self.before_slots)
+        lives = {cell: expert for cell, expert in before.items() if cell[0] not in self.dead}
+        return lives, as_map(self.after[layer], self.after_slots)
 
 
-def as_map(row: Sequence[int], per_gpu: int) -> Map:
-    return {divmod(slot, per_gpu): expert for slot, expert in enumerate(row) if expert >= 0}
+def cells_of(slots: Sequence[int]) -> list[Cell]:
+    """The cell of each slot."""
+    return [(gpu, position) for gpu, many in enumerate(slots) for position in range(many)]
+
+
+def as_map(row: Sequence[int], slots: Sequence[int]) -> Map:
+    held = zip(cells_of(slots), row, strict=True)
+    return {cell: expert for cell, expert in held if expert >= 0}
 
 
 def read(table: Any, placements: Placements) -> list[Transfer]:
     """The rows of the core's table."""
-    wider = max(placements.before_per_gpu, placements.after_per_gpu)
+    pairs = zip_longest(placements.before_slots, placements.after_slots, fillvalue=0)
+    sources, destinations = (
+        cells_of([max(pair) for pair in pairs]),
+        cells_of(placements.after_slots),
+    )
     transfers = []
     for layer, step, expert, source_gpu, source, gpu, slot, over, buffered in table.tolist():
-        destination = divmod(slot, placements.after_per_gpu)
+        destination = destinations[slot]
         assert destination[0] == gpu
         assert (source == -1) == (source_gpu == -1)
-        assert source == -1 or source // wider == source_gpu
+        assert source == -1 or sources[source][0] == source_gpu
         assert buffered in {0, 1}
         transfers.append(
             Transfer(
                 layer,
                 step,
                 expert,
-                None if source == -1 else divmod(source, wider),
+                None if source == -1 else sources[source],
                 destination,
                 None if over == -1 else over,
                 buffered == 1,

@@ -611,6 +611,13 @@ def present(previous: list[int], gpus: int, new_gpus: int, per_gpu: int) -> list
     return [*chain(*slots)] + [EMPTY] * per_gpu * (new_gpus - len(slots))
 
 
+def loses_replicas(previous: list[int], gpus: int, new_gpus: int, per_gpu: int) -> bool:
+    """Whether an expert is in a slot that its GPU has no more, or on a GPU that is gone."""
+    old = len(previous) // gpus
+    cells = [divmod(slot, old) for slot, expert in enumerate(previous) if expert != EMPTY]
+    return any(gpu >= new_gpus or position >= per_gpu for gpu, position in cells)
+
+
 def warm(
     history: History,
     slots: list[int],
@@ -621,8 +628,9 @@ def warm(
     nodes: int = 1,
     *,
     fill: bool = False,
+    loses: bool = False,
 ) -> tuple[State, list[Step]]:
-    """The update of a layer; ``copies`` usually, and after a shift, a repair or filling."""
+    """The update of a layer; ``copies`` usually, and after a shift, a loss, a repair or filling."""
     experts = len(history.rows[0])
     zones = zones or [0] * experts
     fleet = Fleet(gpus, len(slots) // gpus, zones, nodes)
@@ -634,5 +642,5 @@ def warm(
         slots, room = make_room(state, expected_loads(history), empty, fill=fill)
         slots = complete(history, fleet, slots, room)
         state = State(cells, slots, gpus, zones, nodes)
-    limit = copies[1] if history.shifted or changed else copies[0]
+    limit = copies[1] if history.shifted or changed or loses else copies[0]
     return search(state, limit, price)

@@ -1,0 +1,272 @@
+"""Clusters: what they say, what is planned for them, and what is refused."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import eplb
+import numpy as np
+import pytest
+from eplb import Cluster, PlanFileError, TopologyError
+
+RANDOM = np.random.default_rng(5)
+LOAD = RANDOM.lognormal(5, 0.8, (3, 20)).astype(np.int64)
+#: Eight GPUs on two nodes: one dead, one draining, one without slots, two fast ones.
+MIXED = Cluster(
+    [5, 4, 4, 4, 0, 4, 4, 5],
+    gpu_node=[0, 0, 0, 0, 1, 1, 1, 1],
+    gpu_speed=[20, 10, 10, 10, 10, 10, 10, 20],
+    dead_gpus=[2],
+    drain_gpus=[6],
+)
+POLICIES = ("minimax", "multiwindow")
+
+
+def test_a_cluster_says_what_it_is() -> None:
+    assert (MIXED.num_gpus, MIXED.num_nodes, MIXED.num_used_nodes) == (8, 2, 2)
+    assert (MIXED.num_slots, MIXED.used_slots, MIXED.total_speed) == (30, 22, 7)
+    assert MIXED.gpu_speed.tolist() == [2, 1, 1, 1, 1, 1, 1, 2]
+    assert MIXED.gpu_slots.tolist() == [5, 4, 4, 4, 0, 4, 4, 5]
+    assert MIXED.gpu_node.tolist() == [0] * 4 + [1] * 4
+    assert (MIXED.dead_gpus, MIXED.drain_gpus) == ([2], [6])
+    assert MIXED.states == ["live", "live", "dead", "live", "live", "live", "draining", "live"]
+    assert MIXED.used.tolist() == [True, True, False, True, False, True, False, True]
+    assert MIXED.first_slot.tolist() == [0, 5, 9, 13, 17, 17, 21, 25, 30]
+    assert MIXED.gpu_of_slot.tolist() == np.repeat(range(8), MIXED.gpu_slots).tolist()
+    assert not MIXED.is_uniform
+    words = "8 GPUs with 0 to 5 slots, 1 dead (2), 1 draining (6), speeds 1 to 2"
+    assert MIXED.describe() == words
+    assert repr(MIXED) == str(MIXED) == f"<eplb.Cluster: {words}>"
+    with pytest.raises(ValueError, match="read-only"):
+        MIXED.gpu_slots[0] = 1
+    copy = pickle.loads(pickle.dumps(MIXED))
+    assert copy == MIXED
+    assert hash(copy) == hash(MIXED)
+    assert MIXED not in (MIXED.changed(live_gpus=[2]), 8)
+
+
+def test_uniform_and_even_clusters() -> None:
+    uniform = Cluster.uniform(4, 3, 2)
+    assert uniform == Cluster([3] * 4, gpu_node=[0, 0, 1, 1], gpu_speed=[7] * 4)
+    assert uniform.is_uniform
+    assert uniform.describe() == "4 GPUs with 3 slots"
+    even = Cluster.even(6, 256, 2)
+    assert even.gpu_slots.tolist() == [43, 43, 43, 43, 42, 42]
+    assert even.gpu_node.tolist() == [0, 0, 0, 1, 1, 1]
+    assert Cluster.even(3, 2).gpu_slots.tolist() == [1, 1, 0]
+    assert Cluster.even(4, 12, 2) == uniform
+
+
+def test_changes_make_another_cluster() -> None:
+    changed = MIXED.changed(
+        dead_gpus=[0], drain_gpus=[1, 2], live_gpus=[6], added_gpus=2, gpu_speed=range(1, 11)
+    )
+    assert changed.states[:7] == ["dead", "draining", "dead", "live", "live", "live", "live"]
+    assert changed.gpu_slots.tolist() == [*MIXED.gpu_slots.tolist(), 5, 5]
+    # The last node is full: it has as many GPUs as the first.
+    assert changed.gpu_node.tolist() == [*MIXED.gpu_node.tolist(), 2, 2]
+    assert changed.gpu_speed.tolist() == [*range(1, 11)]
+    assert MIXED.changed() == MIXED
+    assert MIXED.changed(added_gpus=[1, 2]).gpu_slots[8:].tolist() == [1, 2]
+    assert MIXED.changed(added_gpus=1).gpu_speed[8] == 2
+    assert MIXED.changed(gpu_slots=[1] * 8).num_slots == 8
+    assert MIXED.first_gpus(3).gpu_slots.tolist() == [5, 4, 4]
+    left = MIXED.without_unused()
+    assert left == Cluster([5, 4, 4, 4, 5], gpu_node=[0, 0, 0, 1, 1], gpu_speed=[2, 1, 1, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Cluster([]), "num_gpus=0 is too small"),
+        (lambda: Cluster([1, -1]), "gpu_slots=-1 is too small; expected at least 0"),
+        (lambda: Cluster([2**21]), "gpu_slots holds 2097152 at place 0; expected at most 1048576"),
+        (lambda: Cluster([1, 1], gpu_node=[0]), "gpu_node has 1 value for 2 GPUs"),
+        (lambda: Cluster([1, 1], gpu_node=[1, 0]), "GPU 1 is on node 0, after GPUs of node 1"),
+        (lambda: Cluster([1], gpu_speed=[0]), "gpu_speed=0 is too small; expected at least 1"),
+        (lambda: Cluster([1, 1], gpu_speed=[1, 65537]), "the speed of GPU 1 is 65537"),
+        (lambda: Cluster([1], dead_gpus=[1]), "dead_gpus names GPU 1; expected 0 to 0, the last"),
+        (lambda: Cluster([1], drain_gpus=[-1]), "drain_gpus=-1 is too small"),
+        (
+            lambda: MIXED.changed(live_gpus=[2], dead_gpus=[2]),
+            "GPU 2 is in live_gpus and in dead_gpus",
+        ),
+        (lambda: MIXED.changed(added_gpus=2**21), "added_gpus=2097152 is too large"),
+        (lambda: MIXED.changed(gpu_slots=[1]), "gpu_slots has 1 value for 8 GPUs"),
+        (lambda: Cluster.uniform(0, 1), "num_gpus=0 is too small"),
+        (lambda: Cluster.even(2, 0), "num_replicas=0 is too small"),
+        (lambda: Cluster([1.5]), "gpu_slots must be a whole number, got 1.5"),  # type: ignore[list-item]
+    ],
+)
+def test_bad_clusters_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(TopologyError, match=message):
+        make()
+
+
+#: Things of other types than they should be.
+ANY: Any = Cluster
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ANY(3), "gpu_slots must be a list of numbers, got 3"),
+        (lambda: ANY(["a"]), "gpu_slots must be a whole number, got 'a'"),
+        (
+            lambda: ANY([1]).changed(dead_gpus=5),
+            r"dead_gpus must be a list of GPUs, got 5; give \[5",
+        ),
+        (lambda: eplb.plan(LOAD, cluster=ANY), "cluster must be an eplb.Cluster, got type"),
+    ],
+)
+def test_other_types_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_plans_of_unequal_gpus(policy: str) -> None:
+    """Valid, near the bound, and the same after a file."""
+    plan = eplb.plan(LOAD, cluster=MIXED, policy=policy)
+    assert plan.cluster == MIXED
+    assert eplb.verify(plan, LOAD).startswith("verified: structure, GPU loads and lower bounds")
+    unused = ~MIXED.used[MIXED.gpu_of_slot]
+    assert (plan.phy2log[:, unused] == -1).all()
+    assert (plan.phy2log[:, ~unused] >= 0).all()
+    assert (plan.duplicates == 0).all()
+    assert plan.balancedness.min() > 0.9
+    time = plan.gpu_load / MIXED.gpu_speed
+    assert np.allclose(plan.balancedness, LOAD.sum(axis=1) / 7 / time.max(axis=1))
+    assert np.allclose(plan.relative_load.max(axis=1), 1 / plan.balancedness)
+    assert eplb.Plan.from_dict(plan.to_dict()) == plan
+    assert "cluster       8 GPUs with 0 to 5 slots, 1 dead (2), 1 draining (6)," in str(plan)
+    assert "cluster       8 GPUs" in str(eplb.evaluate(plan, LOAD[:, ::-1]))
+    table = eplb.Plan.from_phy2log(plan.phy2log, cluster=MIXED)
+    assert (table.digest(), table.cluster) == (plan.digest(), MIXED)
+    # Another cluster with the same table has another digest.
+    faster = MIXED.changed(gpu_speed=[1, 1, 1, 1, 1, 1, 1, 2])
+    assert eplb.Plan.from_phy2log(plan.phy2log, cluster=faster).digest() != plan.digest()
+
+
+def test_a_placement_is_judged_on_other_gpus() -> None:
+    """Slower ones, or without some, if nothing is done."""
+    plan = eplb.plan(LOAD, num_gpus=4, num_replicas=32)
+    slower = plan.cluster.changed(gpu_speed=[1, 2, 2, 2])
+    judged = eplb.evaluate(plan, LOAD, cluster=slower)
+    assert judged.cluster == slower
+    assert (judged.phy2log == plan.phy2log).all()
+    assert np.allclose(judged.gpu_load, plan.gpu_load)
+    time = plan.gpu_load / slower.gpu_speed
+    assert np.allclose(judged.balancedness, LOAD.sum(axis=1) / 7 / time.max(axis=1))
+    assert "verified" in eplb.verify(judged, LOAD)
+    windows = eplb.evaluate(plan, [LOAD, LOAD], cluster=slower)
+    assert (windows.balancedness == judged.balancedness).all()
+    everywhere = eplb.Plan.from_phy2log([[0, 1, 2, 0, 1, 2]], num_gpus=2)
+    lost = eplb.evaluate(everywhere, [[1, 2, 3]], cluster=everywhere.cluster.changed(dead_gpus=[0]))
+    assert lost.gpu_load.tolist() == [[0, 6]]
+    with pytest.raises(eplb.VerificationError, match="has no slot"):
+        eplb.evaluate(plan, LOAD, cluster=plan.cluster.changed(dead_gpus=[0]))
+    with pytest.raises(
+        TopologyError, match="4 GPUs with 9 slots, but the plan is for 4 GPUs with 8"
+    ):
+        eplb.evaluate(plan, LOAD, cluster=Cluster.uniform(4, 9))
+
+
+def test_policies_that_plan_equal_gpus_only() -> None:
+    for policy in ("deepseek", "adaptive"):
+        message = f"policy={policy} plans equal GPUs only, all of them in use"
+        with pytest.raises(TopologyError, match=message):
+            eplb.plan(LOAD, cluster=MIXED, policy=policy)
+
+
+@pytest.mark.parametrize("policy", eplb.POLICIES)
+def test_equal_gpus_are_planned_as_numbers_of_them(policy: str) -> None:
+    sizes = {"num_groups": 4, "policy": policy}
+    by_number = eplb.plan(LOAD, num_gpus=4, num_replicas=24, num_nodes=2, **sizes)  # type: ignore[arg-type]
+    by_cluster = eplb.plan(LOAD, cluster=Cluster.uniform(4, 6, 2), **sizes)  # type: ignore[arg-type]
+    assert by_cluster == by_number
+    assert by_cluster.digest() == by_number.digest()
+    assert by_number.cluster == Cluster.uniform(4, 6, 2)
+    assert by_number.to_dict()["cluster"] is None
+
+
+def test_a_cluster_stands_alone() -> None:
+    for sizes in ({"num_gpus": 8}, {"num_replicas": 30}, {"num_nodes": 2}):
+        (name,) = sizes
+        with pytest.raises(TopologyError, match=f"{name}=.* beside a cluster.*leave out {name}"):
+            eplb.plan(LOAD, cluster=MIXED, **sizes)  # type: ignore[arg-type]
+        with pytest.raises(TopologyError, match=f"{name}=.* beside a cluster"):
+            eplb.replan(LOAD, eplb.plan(LOAD, num_gpus=8), cluster=MIXED, **sizes)  # type: ignore[arg-type]
+    with pytest.raises(TopologyError, match="give num_gpus or cluster"):
+        eplb.plan(LOAD)
+    with pytest.raises(TopologyError, match="20 slots, but the cluster has 30"):
+        eplb.Plan.from_phy2log([[*range(20)]], cluster=MIXED)
+
+
+def test_missing_slots_are_counted() -> None:
+    message = "the GPUs in use have 22 slots for 23 experts.*: 1 more"
+    with pytest.raises(TopologyError, match=message):
+        eplb.plan(np.ones((1, 23)), cluster=MIXED)
+    with pytest.raises(TopologyError, match="the GPUs in use have 0 slots for 20 experts"):
+        eplb.plan(LOAD, cluster=Cluster.uniform(4, 7).changed(dead_gpus=range(4)))
+
+
+def test_experts_that_gpus_do_not_divide() -> None:
+    """256 experts on six GPUs without spares: the gap is proven to be small."""
+    load = eplb.sampling.sample("deepseek-v3", seed=1, layers=4)
+    plan = eplb.plan(load, cluster=Cluster.even(6, 256))
+    assert [*map(len, np.split(plan.phy2log[0], plan.cluster.first_slot[1:-1]))] == [43] * 4 + [
+        42
+    ] * 2
+    assert (plan.logcnt == 1).all()
+    eplb.verify(plan, load)
+    assert plan.gap.max() < 0.001
+
+
+def test_speeds_pay() -> None:
+    """Speeds that differ by 30 %: at least 0.99 of the bound, where a plan that is blind to them has 0.85."""
+    load = eplb.sampling.sample("deepseek-v3", seed=2, layers=6, windows=2)
+    speed = np.random.default_rng(1).integers(70, 131, 32)
+    cluster = Cluster.uniform(32, 9).changed(gpu_speed=speed)
+    for windows, policy in ((load[0], "minimax"), (load[:1], "multiwindow")):
+        plan = eplb.plan(windows, cluster=cluster, policy=policy)
+        blind = eplb.plan(windows, num_gpus=32, num_replicas=288, policy=policy)
+        judged = eplb.evaluate(eplb.Plan.from_phy2log(blind.phy2log, cluster=cluster), load[0])
+        assert judged.balancedness.mean() < 0.8
+        assert (1 / (1 + plan.gap)).mean() >= (0.99 if policy == "minimax" else 0.97)
+        assert (plan.bound != ["mean"]) or (plan.balancedness.mean() >= 0.97)
+
+
+def test_the_gpus_in_use_alone_for_an_engine() -> None:
+    plan = eplb.plan(LOAD, num_gpus=6, num_replicas=36, num_nodes=2, num_groups=2)
+    update = eplb.replan(LOAD, plan, dead_gpus=[1], drain_gpus=[4])
+    with pytest.raises(
+        PlanFileError, match="in use, but the cluster has 6 GPUs with 6 slots, 1 dead"
+    ):
+        update.plan.save("never.json", "vllm")
+    left = update.plan.without_unused_gpus()
+    assert left.cluster == Cluster.uniform(4, 6, 2)
+    kept = update.plan.cluster.used[update.plan.cluster.gpu_of_slot]
+    assert (left.phy2log == update.plan.phy2log[:, kept]).all()
+    assert (left.balancedness == update.plan.balancedness).all()
+    assert (left.policy, left.options, left.made_from) == (
+        update.plan.policy,
+        update.plan.options,
+        update.plan.made_from,
+    )
+    eplb.verify(left, LOAD)
+    assert left.without_unused_gpus() is left
+    assert eplb.replan(LOAD, left, max_moves=0).kept.all()
+    with pytest.raises(
+        PlanFileError, match="equally many slots, but the cluster has 3 GPUs with 8 to 9"
+    ):
+        eplb.plan(LOAD, cluster=Cluster([9, 8, 8]), policy="multiwindow").save("never.json", "vllm")
+
+
+def test_the_default_placement_uses_what_is_in_use() -> None:
+    trivial = eplb.plan(LOAD, cluster=MIXED, policy="multiwindow").trivial()
+    used = MIXED.used[MIXED.gpu_of_slot]
+    for row in trivial.phy2log:
+        assert row[used].tolist() == [*range(20), 0, 1]
+        assert (row[~used] == -1).all()
