@@ -28,8 +28,8 @@ extern crate self as eplb_core;
 #[path = "../tests/problems/mod.rs"]
 mod problems;
 
-pub use cost::bounds::MAX_PACKINGS;
 pub use cost::certify::certify;
+pub use cost::packing_bounds::MAX_PACKINGS;
 pub use error::{Error, ErrorKind, Part, Place};
 pub use limits::{MAX_EXPERTS, MAX_REPLICAS, MAX_SLOTS};
 pub use over_time::previous::Previous;

@@ -20,11 +20,16 @@ use crate::published::{Published, Rule};
 /// # Errors
 /// The policy has no plan for these sizes; an option is invalid.
 fn planner_of(options: Options, topology: &Topology) -> Result<Box<dyn LayerPlanner>, Error> {
-    if options.policy != Policy::MultiWindow && topology.cluster().uniform_slots().is_none() {
+    let plans_equal_gpus = matches!(options.policy, Policy::DeepSeek | Policy::Adaptive);
+    if plans_equal_gpus && topology.cluster().uniform_slots().is_none() {
         let policy = parameter("policy", options.policy);
         let problem = [policy, " plans equal GPUs only, all of them in use".into()];
-        let multiwindow = parameter("policy", Policy::MultiWindow);
-        return Err(Error::new(ErrorKind::Topology, problem).hint(["try ".into(), multiwindow]));
+        return Err(Error::new(ErrorKind::Topology, problem).hint([
+            "try ".into(),
+            parameter("policy", Policy::Minimax),
+            " or ".into(),
+            parameter("policy", Policy::MultiWindow),
+        ]));
     }
     Ok(match options.policy {
         Policy::DeepSeek => Box::new(Published::new(Rule::DeepSeek, topology)),

@@ -98,6 +98,27 @@ impl Replication {
         }
     }
 
+    /// The same for GPUs with different numbers of slots: `room[m]` is how many replicas of any m experts
+    /// they have room for at most, if no GPU gets two of one. Fills all slots.
+    ///
+    /// A set of experts that fills its room stays full. Of all such sets only whole levels count: the
+    /// room that is left is a concave function of m within a level.
+    pub(crate) fn append_within(&mut self, room: &[u64]) {
+        let experts = self.load.len();
+        for _ in experts as u64..room[experts] {
+            let (mut taken, mut open) = (0, self.levels.len());
+            for (i, level) in self.levels.iter().enumerate().rev() {
+                taken += (level.count * (level.end - level.start)) as u64;
+                if taken >= room[level.end] {
+                    open = i;
+                }
+            }
+            let best = self.best_head(open, |r| r);
+            let loaded = self.load[self.levels[best].start] > 0;
+            self.give_head(if loaded { best } else { 0 });
+        }
+    }
+
     /// Appends `replicas` as `adaptive` does: the last tenth of them, at least one, to the experts with
     /// the largest w/(2r-1) (for redundant slots: Sainte-Laguë's method).
     ///

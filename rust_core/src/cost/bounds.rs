@@ -1,19 +1,13 @@
 //! Lower bounds: the busiest GPU of any plan carries at least so much.
 
-use std::cmp::Reverse;
-
 use crate::cost::bisection::least_allowed;
-use crate::cost::group_packing::least_peak;
+use crate::cost::packing_bounds::{crowded, least_heaviest, node};
 use crate::cost::unequal;
 use crate::kernel::probe::Silent;
 use crate::placement::bound::{Bound, LayerBound};
 use crate::problem::share::{SHARE_UNIT, packing_load};
 use crate::problem::topology::Topology;
 use crate::replicate::{Level, Replication};
-
-/// Up to so many ways to put groups on nodes, or experts without redundant slots on GPUs, are searched
-/// for the best.
-pub const MAX_PACKINGS: u64 = 100_000;
 
 /// Finds lower bounds layer after layer in the same buffers.
 #[derive(Debug, Default)]
@@ -23,15 +17,20 @@ pub(crate) struct LowerBounds {
 }
 
 impl LowerBounds {
-    /// The largest of all bounds.
+    /// The largest of all bounds; in time, if GPUs are not equal. If those in use are, that is what a load
+    /// takes on each of them.
     pub(crate) fn best(&mut self, loads: &[u64], topology: &Topology) -> LayerBound {
-        if topology.cluster().uniform_slots().is_none() {
-            return unequal::best(loads, topology);
-        }
+        let (topology, speed) = match topology.in_use() {
+            _ if topology.cluster().uniform_slots().is_some() => (topology, 1),
+            Some(in_use) => {
+                (in_use, topology.cluster().used_gpus().next().map_or(1, |gpu| gpu.speed))
+            }
+            None => return unequal::best(loads, topology),
+        };
         let mut replication = std::mem::take(&mut self.replication);
         replication.start(loads);
         replication.append_adams(topology.num_replicas() - loads.len(), &mut Silent);
-        let best = self.best_of_adams(&replication, loads, topology);
+        let best = self.best_at_speed(&replication, loads, topology, speed.into());
         self.replication = replication;
         best
     }
@@ -44,25 +43,39 @@ impl LowerBounds {
         loads: &[u64],
         topology: &Topology,
     ) -> LayerBound {
-        let mut best = (mean(loads, topology), Bound::Mean);
-        let mut raise = |load: u64, kind: Bound| {
-            // Of equal bounds the kind that comes first is named.
-            if (load, Reverse(kind)) > (best.0, Reverse(best.1)) {
-                best = (load, kind);
-            }
-            best.0
-        };
-        let shares = raise(heaviest_replica(adams), Bound::Adams);
+        self.best_at_speed(adams, loads, topology, 1)
+    }
+
+    /// The same for equal GPUs of this speed.
+    fn best_at_speed(
+        &mut self,
+        adams: &Replication,
+        loads: &[u64],
+        topology: &Topology,
+        speed: u64,
+    ) -> LayerBound {
+        let time = |load: u64| if speed == 1 { load } else { load.div_ceil(speed) };
+        let mean = mean(loads, topology);
+        let heaviest = heaviest_replica(adams);
         let packed = packing(&adams.load, topology);
         // If that is a bound, no other that does not look at groups is above it.
         let without_groups = match packed {
-            0 => self.counting(&adams.load, topology, shares),
+            0 => self.counting(&adams.load, topology, mean.max(heaviest)),
             _ => packed,
         };
-        raise(node(loads, topology), Bound::Node);
-        raise(packed, Bound::Packing);
-        raise(without_groups, Bound::Counting);
-        LayerBound { load: best.0, kind: best.1, without_groups }
+        let mut best = (time(mean), Bound::Mean);
+        for (load, kind) in [
+            (heaviest, Bound::Adams),
+            (node(loads, topology), Bound::Node),
+            (packed, Bound::Packing),
+            (without_groups, Bound::Counting),
+        ] {
+            // Of equal bounds the kind that comes first is named.
+            if time(load) > best.0 {
+                best = (time(load), kind);
+            }
+        }
+        LayerBound { load: best.0, kind: best.1, without_groups: time(without_groups) }
     }
 
     /// The least t from `least` on, itself a bound, that counting does not rule out.
@@ -133,27 +146,13 @@ pub(crate) fn of_node(adams: &Replication, slots: usize, gpus: usize) -> u64 {
 
 /// The heaviest replica, if Adams' method has shared out all slots of the layer. A plan that keeps
 /// groups on nodes is one of those that this holds for.
-fn heaviest_replica(adams: &Replication) -> u64 {
+pub(crate) fn heaviest_replica(adams: &Replication) -> u64 {
     let of_level = |level: &Level| packing_load(adams.load[level.start], level.count as u64);
     adams.levels.iter().map(of_level).max().unwrap_or(0)
 }
 
 fn mean(loads: &[u64], topology: &Topology) -> u64 {
     (loads.iter().sum::<u64>() * SHARE_UNIT).div_ceil(topology.num_gpus() as u64)
-}
-
-/// What the groups cost: 0 if they constrain nothing.
-fn node(loads: &[u64], topology: &Topology) -> u64 {
-    let nodes = topology.nodes();
-    if nodes == 1 {
-        return 0;
-    }
-    let group_size = loads.len() / topology.groups();
-    let mut groups: Vec<u64> =
-        loads.chunks_exact(group_size).map(|group| group.iter().sum()).collect();
-    groups.sort_unstable_by_key(|&load| Reverse(load));
-    let peak = least_heaviest(&groups, nodes);
-    (peak * SHARE_UNIT).div_ceil((topology.num_gpus() / nodes) as u64)
 }
 
 /// What experts that have one replica each cost, from their loads in descending order: 0 if there are
@@ -163,102 +162,4 @@ fn packing(load: &[u64], topology: &Topology) -> u64 {
         return 0;
     }
     least_heaviest(load, topology.num_gpus()) * SHARE_UNIT
-}
-
-/// What the heaviest of these bins carries at least, over all ways to put equally many items (given
-/// heaviest first) in each: exactly, or if that takes too long a search, a bound of it.
-fn least_heaviest(items: &[u64], bins: usize) -> u64 {
-    match items.len() / bins {
-        1 => items[0],
-        // Heaviest with lightest: of two pairs, any other pairing has a pair at least as heavy as
-        // the heavier of these.
-        2 => items.iter().zip(items.iter().rev()).map(|(a, b)| a + b).max().unwrap_or(0),
-        // In one bin there is one packing, whose load is the mean.
-        _ if bins > 1 && few_packings(items.len(), bins) => {
-            least_peak(items, bins, crowded_or_mean(items, bins))
-        }
-        _ => crowded_or_mean(items, bins),
-    }
-}
-
-/// Whether `items` fill equal `bins` in at most [`MAX_PACKINGS`] ways.
-fn few_packings(items: usize, bins: usize) -> bool {
-    // Bin after bin: of the items left one is the first, and some of the others join it.
-    let mut packings = 1_u64;
-    for others in (0..bins).map(|bin| items - bin * (items / bins) - 1) {
-        let joining = (items / bins - 1).min(others - (items / bins - 1));
-        for i in 0..joining {
-            packings = packings * (others - i) as u64 / (i as u64 + 1);
-            if packings > MAX_PACKINGS {
-                return false;
-            }
-        }
-    }
-    true
-}
-
-fn crowded_or_mean(items: &[u64], bins: usize) -> u64 {
-    let mean = items.iter().sum::<u64>().div_ceil(bins as u64);
-    mean.max(crowded(items.len(), bins, |i| items[i]))
-}
-
-/// What the heaviest of these bins carries at least, with equally many `items` in each, whose loads
-/// descend: of the j*b+1 heaviest some bin of b holds j+1, and at least the lightest beside them.
-pub(crate) fn crowded(items: usize, bins: usize, load: impl Fn(usize) -> u64) -> u64 {
-    let per_bin = items / bins;
-    let (mut bound, mut light) = (0, 0);
-    for j in (0..per_bin).rev() {
-        let heavy = (j * bins - j..=j * bins).map(&load).sum::<u64>();
-        bound = bound.max(heavy + light);
-        light += load(items - (per_bin - j));
-    }
-    bound
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{crowded_or_mean, few_packings, least_heaviest};
-    use crate::problems::SplitMix64;
-
-    #[test]
-    fn packings_are_counted() {
-        // 9 groups on 3 nodes: 280 ways; 16 on 2: 6,435; 18 on 2: 24,310; 20 on 2: 92,378.
-        for (groups, nodes) in [(9, 3), (16, 2), (18, 2), (20, 2), (12, 3), (6, 1), (12, 6)] {
-            assert!(few_packings(groups, nodes), "{groups} groups on {nodes} nodes");
-        }
-        // 22 on 2: 352,716; 15 on 3: 126,126; 16 on 4: 2,627,625.
-        for (groups, nodes) in [(22, 2), (15, 3), (16, 4), (64, 8), (16384, 2), (16384, 4096)] {
-            assert!(!few_packings(groups, nodes), "{groups} groups on {nodes} nodes");
-        }
-    }
-
-    #[test]
-    fn the_search_finds_what_enumeration_finds() {
-        let mut stream = SplitMix64(1);
-        for _ in 0..200 {
-            let mut groups: Vec<u64> = (0..9).map(|_| stream.below(50)).collect();
-            groups.sort_unstable_by(|a, b| b.cmp(a));
-            let best = enumerate(&groups, &mut [(0, 0); 3]);
-            assert_eq!(least_heaviest(&groups, 3), best, "{groups:?}");
-            assert!(crowded_or_mean(&groups, 3) <= best, "{groups:?}");
-            assert_eq!(least_heaviest(&groups[..6], 3), enumerate(&groups[..6], &mut [(0, 1); 3]));
-        }
-    }
-
-    /// The least peak over every way to fill nodes of three.
-    fn enumerate(groups: &[u64], nodes: &mut [(u64, usize); 3]) -> u64 {
-        let Some((&group, rest)) = groups.split_first() else {
-            return nodes.iter().map(|node| node.0).max().unwrap_or(0);
-        };
-        let mut best = u64::MAX;
-        for node in 0..3 {
-            if nodes[node].1 < 3 {
-                let before = nodes[node];
-                nodes[node] = (before.0 + group, before.1 + 1);
-                best = best.min(enumerate(rest, nodes));
-                nodes[node] = before;
-            }
-        }
-        best
-    }
 }

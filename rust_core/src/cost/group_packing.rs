@@ -1,16 +1,18 @@
 //! Items in bins that hold equally many: the ways whose heaviest bin is lightest, by branch and bound.
 //!
-//! The items are groups of experts and the bins nodes, or experts without redundant slots and GPUs.
+//! The items are groups of experts and the bins nodes, or experts without redundant slots and GPUs. If
+//! bins differ in speed, the peak is a time: the largest packing load by speed, rounded up.
 
 use std::cmp::Reverse;
 
 use crate::greedy::Greedy;
+use crate::problem::share::SHARE_UNIT;
 use crate::sorted_replicas::by_slot::Item;
 
 /// A way to put items in bins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Packing {
-    /// Load of the heaviest bin.
+    /// Load of the heaviest bin, or the longest time.
     pub(crate) peak: u64,
     /// Bin of each item.
     pub(crate) bin: Vec<u32>,
@@ -20,9 +22,36 @@ pub(crate) struct Packing {
 /// would hardly find another packing in its steps.
 const MOST_SEARCHED: usize = 1000;
 
-/// The least load that the heaviest bin can have. Items come heaviest first. No packing is below
+/// What items are put in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Bins<'a> {
+    /// So many that are alike.
+    Equal(usize),
+    /// One of each of these speeds; those of one kind are alike, and equally fast.
+    Unequal { speeds: &'a [u64], kinds: &'a [usize] },
+}
+
+impl Bins<'_> {
+    fn len(self) -> usize {
+        match self {
+            Self::Equal(bins) => bins,
+            Self::Unequal { speeds, .. } => speeds.len(),
+        }
+    }
+
+    /// What a load is for a bin.
+    #[inline]
+    fn peak(self, bin: usize, load: u64) -> u64 {
+        match self {
+            Self::Equal(_) => load,
+            Self::Unequal { speeds, .. } => (load * SHARE_UNIT).div_ceil(speeds[bin]),
+        }
+    }
+}
+
+/// The least peak that the heaviest bin can have. Items come heaviest first. No packing is below
 /// `bound`, so the search ends at it. Time: the number of packings, if loads are against it.
-pub(crate) fn least_peak(items: &[u64], bins: usize, bound: u64) -> u64 {
+pub(crate) fn least_peak(items: &[u64], bins: Bins<'_>, bound: u64) -> u64 {
     let limits = Limits { wanted: 1, steps: u64::MAX, enough: bound, alike: Alike::EqualBins };
     let packings = Search::run(items, bins, limits);
     packings.first().map_or(0, |packing| packing.peak)
@@ -31,11 +60,19 @@ pub(crate) fn least_peak(items: &[u64], bins: usize, bound: u64) -> u64 {
 /// Up to `wanted` packings, lightest peak first; of equal ones the first found. Items go heaviest
 /// first, each to every bin with room, lightest first. So the first packing found is that of LPT;
 /// after `steps` placements the search ends with what it has.
-pub(crate) fn best_packings(items: &[u64], bins: usize, wanted: usize, steps: u64) -> Vec<Packing> {
+pub(crate) fn best_packings(
+    items: &[u64],
+    bins: Bins<'_>,
+    wanted: usize,
+    steps: u64,
+) -> Vec<Packing> {
     let mut order: Vec<usize> = (0..items.len()).collect();
     order.sort_unstable_by_key(|&item| (Reverse(items[item]), item));
     if order.len() > MOST_SEARCHED {
-        return vec![lpt(items, &order, bins)];
+        return vec![match bins {
+            Bins::Equal(bins) => lpt(items, &order, bins),
+            Bins::Unequal { .. } => soonest(items, &order, bins),
+        }];
     }
     let sorted: Vec<u64> = order.iter().map(|&item| items[item]).collect();
     let limits = Limits { wanted, steps, enough: 0, alike: Alike::EmptyBins };
@@ -47,6 +84,21 @@ pub(crate) fn best_packings(items: &[u64], bins: usize, wanted: usize, steps: u6
         }
     }
     packings
+}
+
+/// Each item in its `order` to the bin with room that has done soonest with it. Time O(items * bins).
+fn soonest(items: &[u64], order: &[usize], bins: Bins<'_>) -> Packing {
+    let (mut bin, mut load) = (vec![0; items.len()], vec![0; bins.len()]);
+    let mut room = vec![items.len() / bins.len(); bins.len()];
+    for &item in order {
+        let time = |&bin: &usize| bins.peak(bin, load[bin] + items[item]);
+        let best = (0..load.len()).filter(|&bin| room[bin] > 0).min_by_key(time).unwrap_or(0);
+        bin[item] = best as u32;
+        load[best] += items[item];
+        room[best] -= 1;
+    }
+    let peak = load.iter().enumerate().map(|(bin, &load)| bins.peak(bin, load)).max();
+    Packing { peak: peak.unwrap_or(0), bin }
 }
 
 /// Each item in its `order` to the lightest bin with room.
@@ -94,6 +146,7 @@ struct Search<'a> {
     /// Loads, heaviest first.
     items: &'a [u64],
     limits: Limits,
+    kind: Bins<'a>,
     bins: Vec<Bin>,
     /// Bin of each item placed.
     bin: Vec<u32>,
@@ -101,9 +154,9 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn run(items: &'a [u64], bins: usize, limits: Limits) -> Vec<Packing> {
-        let (bins, bin) = (vec![(0, 0); bins], vec![0; items.len()]);
-        let mut search = Self { items, limits, bins, bin, kept: Vec::new() };
+    fn run(items: &'a [u64], kind: Bins<'a>, limits: Limits) -> Vec<Packing> {
+        let (bins, bin) = (vec![(0, 0); kind.len()], vec![0; items.len()]);
+        let mut search = Self { items, limits, kind, bins, bin, kept: Vec::new() };
         search.place(0, 0);
         search.kept
     }
@@ -120,7 +173,7 @@ impl<'a> Search<'a> {
         };
         for bin in self.candidates() {
             let (load, filled) = self.bins[bin];
-            let peak = peak.max(load + item);
+            let peak = peak.max(self.kind.peak(bin, load + item));
             if filled == self.items.len() / self.bins.len() || peak >= self.limit() {
                 continue;
             }
@@ -147,21 +200,33 @@ impl<'a> Search<'a> {
     /// The bins to try, lightest first, one of those that are alike.
     fn candidates(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.bins.len()).collect();
-        order.sort_unstable_by_key(|&bin| (self.bins[bin], bin));
-        order.dedup_by(|b, a| {
-            let (a, b) = (self.bins[*a], self.bins[*b]);
+        let alike = |one: usize, other: usize| {
+            let (a, b) = (self.bins[one], self.bins[other]);
             match self.limits.alike {
                 Alike::EmptyBins => a.1 == 0 && b.1 == 0,
                 Alike::EqualBins => a == b,
             }
-        });
+        };
+        match self.kind {
+            Bins::Equal(_) => {
+                order.sort_unstable_by_key(|&bin| (self.bins[bin], bin));
+                order.dedup_by(|b, a| alike(*a, *b));
+            }
+            Bins::Unequal { speeds, kinds } => {
+                let time = |bin: usize| self.kind.peak(bin, self.bins[bin].0);
+                order.sort_unstable_by_key(|&bin| {
+                    (time(bin), self.bins[bin], Reverse(speeds[bin]), kinds[bin], bin)
+                });
+                order.dedup_by(|b, a| kinds[*a] == kinds[*b] && alike(*a, *b));
+            }
+        }
         order
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::best_packings;
+    use super::{Bins, best_packings, least_peak};
     use crate::problems::SplitMix64;
 
     /// The peaks of all ways to put the groups from `next` on on nodes. A node with as many as it holds
@@ -195,7 +260,7 @@ mod tests {
                 all_packings(&groups, 0, &mut vec![Vec::new(); nodes], &mut peaks);
                 peaks.sort_unstable();
                 for wanted in [1, 2, 5, 100_000] {
-                    let found = best_packings(&groups, nodes, wanted, 1_000_000);
+                    let found = best_packings(&groups, Bins::Equal(nodes), wanted, 1_000_000);
                     let found_peaks: Vec<u64> = found.iter().map(|packing| packing.peak).collect();
                     assert_eq!(found_peaks, peaks[..wanted.min(peaks.len())], "{groups:?}");
                     for packing in &found {
@@ -217,10 +282,54 @@ mod tests {
         }
     }
 
+    /// The least time over all ways to put the groups from `next` on on nodes of these speeds.
+    fn least_time(groups: &[u64], next: usize, speeds: &[u64], nodes: &mut Vec<Vec<u64>>) -> u64 {
+        if next == groups.len() {
+            let load = |node: &Vec<u64>| node.iter().sum::<u64>() * 720_720;
+            return nodes.iter().zip(speeds).map(|(n, &s)| load(n).div_ceil(s)).max().unwrap();
+        }
+        let mut least = u64::MAX;
+        for node in 0..nodes.len() {
+            if nodes[node].len() < groups.len() / nodes.len() {
+                nodes[node].push(groups[next]);
+                least = least.min(least_time(groups, next + 1, speeds, nodes));
+                nodes[node].pop();
+            }
+        }
+        least
+    }
+
+    #[test]
+    fn packings_on_nodes_of_several_speeds_are_the_quickest_there_are() {
+        let mut stream = SplitMix64(73);
+        for (nodes, per_node) in [(2, 1), (2, 2), (2, 3), (3, 2), (3, 1), (4, 2)] {
+            for round in 0..30 {
+                let mut groups: Vec<u64> =
+                    (0..nodes * per_node).map(|_| stream.below(40)).collect();
+                groups.sort_unstable_by(|a, b| b.cmp(a));
+                let speeds: Vec<u64> = (0..nodes).map(|_| 1 + stream.below(2 + round)).collect();
+                let least = least_time(&groups, 0, &speeds, &mut vec![Vec::new(); nodes]);
+                let kind = |speed| speeds.iter().position(|other| other == speed).unwrap();
+                let kinds: Vec<usize> = speeds.iter().map(kind).collect();
+                let bins = Bins::Unequal { speeds: &speeds, kinds: &kinds };
+                assert_eq!(least_peak(&groups, bins, 0), least, "{groups:?} {speeds:?}");
+                let found = best_packings(&groups, bins, 3, 1_000_000);
+                assert_eq!(found[0].peak, least, "{groups:?} {speeds:?}");
+                assert!(found.is_sorted_by_key(|packing| packing.peak));
+            }
+        }
+        // Too many to search: each where it is done soonest.
+        let bins = Bins::Unequal { speeds: &[1, 3], kinds: &[0, 1] };
+        let groups: Vec<u64> = (0..1002).map(|i| 1 + i % 7).collect();
+        let found = best_packings(&groups, bins, 5, 100_000);
+        let on_first = found[0].bin.iter().filter(|&&bin| bin == 0).count();
+        assert_eq!((found.len(), on_first), (1, 501));
+    }
+
     #[test]
     fn more_than_a_thousand_groups_are_packed_once() {
         for (groups, ways) in [(1000, 2), (1002, 1)] {
-            let found = best_packings(&vec![1; groups], 2, 2, 100_000);
+            let found = best_packings(&vec![1; groups], Bins::Equal(2), 2, 100_000);
             assert_eq!(found.len(), ways);
             assert!(found.iter().all(|packing| packing.peak == groups as u64 / 2));
         }
@@ -233,7 +342,7 @@ mod tests {
         for _ in 0..200 {
             let groups: Vec<u64> = (0..12).map(|_| stream.below(1000)).collect();
             for (peak, steps) in peaks.iter_mut().zip([0, 30, 100, 1_000_000]) {
-                *peak += best_packings(&groups, 3, 1, steps)[0].peak;
+                *peak += best_packings(&groups, Bins::Equal(3), 1, steps)[0].peak;
             }
         }
         assert_eq!(peaks, [412_476, 407_977, 404_706, 402_360]);

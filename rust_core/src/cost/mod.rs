@@ -5,4 +5,5 @@ pub(crate) mod bounds;
 pub(crate) mod certify;
 pub(crate) mod gpu_loads;
 pub(crate) mod group_packing;
+pub(crate) mod packing_bounds;
 mod unequal;

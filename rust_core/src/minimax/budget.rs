@@ -1,7 +1,7 @@
 //! What each effort buys: the one table of the numbers that limit a search, in operations, so that
 //! answers are the same on every machine.
 
-use crate::cost::bounds::MAX_PACKINGS;
+use crate::cost::packing_bounds::MAX_PACKINGS;
 use crate::error::Error;
 use crate::problem::options::{Effort, Gap, Options};
 use crate::problem::topology::Topology;
@@ -57,6 +57,8 @@ pub(super) struct Budget {
     pub(super) group_steps: u64,
     /// Published policies that are compared with.
     pub(super) published: &'static [Rule],
+    /// Whether `multiwindow` is, if GPUs in use are not equal: the published policies have no plan then.
+    pub(super) multiwindow: bool,
 }
 
 impl Budget {
@@ -102,6 +104,8 @@ impl Budget {
             group_steps: 1000,
             // `fast` promises only not to be worse than `deepseek`.
             published: &[Rule::DeepSeek],
+            // It takes ten times as long as this effort.
+            multiwindow: false,
         }
     }
 
@@ -128,6 +132,7 @@ impl Budget {
             // Of a few groups these are all packings; of many, LPT and some beside it.
             group_steps: 1000,
             published: &[Rule::DeepSeek, Rule::Adaptive],
+            multiwindow: true,
         }
     }
 
@@ -151,6 +156,7 @@ impl Budget {
             // As many as the lower bound of groups may search.
             group_steps: MAX_PACKINGS,
             published: &[Rule::DeepSeek, Rule::Adaptive],
+            multiwindow: true,
         }
     }
 }

@@ -5,10 +5,14 @@
 //! replica counts by Adams' method ([`replica_counts`]), an initial placement by greedy packing, and its
 //! improvement ([`improve`]) by moves; if these do not reach the target, other counts, and transferred
 //! replicas. With several nodes, [`nodes`] puts groups on nodes first. [`budget`] says how long.
+//!
+//! All that is for equal GPUs. If those in use are equal, [`in_use`] plans them alone; else [`unequal`]
+//! takes the same steps by other means.
 
 mod budget;
 mod candidate;
 mod improve;
+mod in_use;
 mod layer;
 mod moves;
 mod nodes;
@@ -18,6 +22,7 @@ mod tables;
 mod task;
 #[cfg(test)]
 mod tests;
+mod unequal;
 
 use crate::error::Error;
 use crate::layer_planner::{Layer, LayerPlanner};
@@ -25,7 +30,9 @@ use crate::problem::options::{Options, Policy};
 use crate::problem::topology::Topology;
 
 use budget::Budget;
+use in_use::InUseSearch;
 use layer::LayerSearch;
+use unequal::UnequalSearch;
 
 /// The policy `minimax`.
 #[derive(Debug)]
@@ -33,23 +40,45 @@ pub(crate) struct Minimax {
     /// Those of the effort that is asked for and of all shorter ones, longest first.
     budgets: Vec<Budget>,
     topology: Topology,
-    search: LayerSearch,
+    search: Search,
+}
+
+/// How layers are planned.
+#[derive(Debug)]
+enum Search {
+    /// For equal GPUs.
+    Equal(Box<LayerSearch>),
+    /// For equal GPUs beside others that are not in use.
+    InUse(Box<InUseSearch>, Topology),
+    Unequal(Box<UnequalSearch>),
 }
 
 impl Minimax {
     /// # Errors
     /// Some GPU would have to hold an expert twice; the target gap is negative or not finite.
     pub(crate) fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
-        let budgets = Budget::list(options, topology)?;
+        let budgets = Budget::list(options, topology.in_use().unwrap_or(topology))?;
         topology.check_distinct(Policy::Minimax.name())?;
-        Ok(Self { budgets, topology: topology.clone(), search: LayerSearch::default() })
+        let search = if topology.cluster().uniform_slots().is_some() {
+            Search::Equal(Box::default())
+        } else if let Some(in_use) = topology.in_use() {
+            Search::InUse(Box::new(InUseSearch::new(topology)), in_use.clone())
+        } else {
+            Search::Unequal(Box::new(UnequalSearch::new(topology, &budgets)?))
+        };
+        Ok(Self { budgets, topology: topology.clone(), search })
     }
 }
 
 impl LayerPlanner for Minimax {
     fn plan(&mut self, layers: &mut [Layer<'_>]) {
+        let Self { budgets, topology, search } = self;
         for layer in layers {
-            self.search.plan(layer, &self.topology, &self.budgets);
+            match search {
+                Search::Equal(search) => search.plan(layer, topology, budgets),
+                Search::InUse(search, in_use) => search.plan(layer, topology, in_use, budgets),
+                Search::Unequal(search) => search.plan(layer, topology, budgets),
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use super::search::NodeSearch;
 use super::tables::{Best, Tables, write_node};
 use super::task::{LayerProblem, Task};
 use crate::cost::bounds::of_node;
-use crate::cost::group_packing::{Packing, best_packings};
+use crate::cost::group_packing::{Bins, Packing, best_packings};
 use crate::placement::tables::LayerTables;
 
 /// Plans groups on nodes, in buffers that are reused.
@@ -35,7 +35,7 @@ impl NodesSearch {
         let (wanted, steps) = (budget.group_packings, budget.group_steps);
         let mut best = Best::new(tables);
         let mut trial = std::mem::take(&mut self.trial);
-        for packing in best_packings(&groups, topology.nodes(), wanted, steps) {
+        for packing in best_packings(&groups, Bins::Equal(topology.nodes()), wanted, steps) {
             if best.peak <= budget.gap.above(bound.load) {
                 break;
             }

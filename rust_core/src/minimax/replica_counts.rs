@@ -27,6 +27,13 @@ impl ReplicaCounts {
         self.light.load.clear();
     }
 
+    /// The same for GPUs with different numbers of slots, and so much room for any m experts.
+    pub(super) fn start_within(&mut self, loads: &[u64], room: &[u64]) {
+        self.adams.start(loads);
+        self.adams.append_within(room);
+        self.light.load.clear();
+    }
+
     /// Chooses the counts by Adams' method.
     pub(super) fn choose_adams(&mut self) {
         self.counts.clear();
@@ -54,6 +61,20 @@ impl ReplicaCounts {
         self.light.restart(self.counts.len());
         self.light.append_distinct(rest, gpus);
         add(&self.light.appended, &mut self.counts);
+        true
+    }
+
+    /// Chooses the counts by Adams' method but for this rest, which goes to the lightest experts, one for
+    /// each; tells whether these have one replica before.
+    pub(super) fn choose_lightest(&mut self, rest: usize) -> bool {
+        self.counts.clear();
+        add(&self.adams.appended[..self.redundant() - rest], &mut self.counts);
+        let experts = self.adams.load.len();
+        if self.counts.len() + rest > experts {
+            return false;
+        }
+        self.counts.resize(experts - rest, 1);
+        self.counts.resize(experts, 2);
         true
     }
 

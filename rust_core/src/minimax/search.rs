@@ -7,7 +7,7 @@ use super::improve::{Improver, peak_of};
 use super::moves::transfer_replica::{self, Transfer};
 use super::replica_counts::{ReplicaCounts, each_choice, few_choices};
 use super::task::Task;
-use crate::cost::bounds::crowded;
+use crate::cost::packing_bounds::crowded;
 use crate::greedy::distinct::DistinctGreedy;
 use crate::kernel::probe::{Probe, Silent, Step};
 use crate::minimax::budget::SLOTS_OF_MANY_TRANSFERS;

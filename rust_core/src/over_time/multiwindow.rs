@@ -13,6 +13,7 @@ use crate::problem::options::Policy;
 use crate::problem::topology::Topology;
 
 /// The planner of the policy. Layers without a history are planned for their loads as the only window.
+#[derive(Debug)]
 pub(crate) struct MultiWindow {
     fleet: Fleet,
 }

@@ -207,6 +207,14 @@ impl Cluster {
         nodes
     }
 
+    /// The speeds of the GPUs of each of these nodes that can hold experts, together.
+    #[must_use]
+    pub fn node_speeds(&self) -> Vec<u64> {
+        let used: Vec<Gpu> = self.used_gpus().collect();
+        let speed = |gpus: &[Gpu]| gpus.iter().map(|gpu| u64::from(gpu.speed)).sum();
+        used.chunk_by(|a, b| a.node == b.node).map(speed).collect()
+    }
+
     /// The speeds of the GPUs that can hold experts, together.
     #[must_use]
     pub fn total_speed(&self) -> u64 {

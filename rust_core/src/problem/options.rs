@@ -11,15 +11,16 @@ use crate::problem::topology::Topology;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
-    /// DeepSeek's published algorithm: Adams' method, greedy packing.
+    /// DeepSeek's published algorithm: Adams' method, greedy packing. For equal GPUs, as is the next one.
     DeepSeek,
     /// The baseline of this project: Adams' method with another rule for the last replicas, greedy
     /// packing, swaps.
     Adaptive,
-    /// The least largest GPU load that a search finds, no two replicas of an expert on one GPU.
+    /// The least largest GPU load that a search finds, or load by speed if GPUs are not equal; no two
+    /// replicas of an expert on one GPU. Plans every cluster.
     Minimax,
     /// For the windows to come: the least sum of eighth powers of GPU loads in all rows of a history
-    /// that a search finds, no two replicas of an expert on one GPU.
+    /// that a search finds, no two replicas of an expert on one GPU. Plans every cluster.
     MultiWindow,
 }
 
@@ -116,7 +117,8 @@ impl Effort {
     /// slots takes ten times as long with five. Small problems take no time in any case.
     #[must_use]
     pub fn target_gap(self, topology: &Topology) -> f64 {
-        let small = topology.num_replicas() <= 64;
+        let topology = topology.in_use().unwrap_or(topology);
+        let small = topology.cluster().used_slots() <= 64;
         // With groups `deepseek` may be better within a wider target, and to look takes as long as
         // to search on.
         let fast = self == Self::Fast && topology.groups() == 1;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Part, parameter, too_large, too_small};
 use crate::limits::{MAX_EXPERTS, MAX_REPLICAS};
-use crate::problem::cluster::Cluster;
+use crate::problem::cluster::{Cluster, Gpu};
 
 /// The sizes of a problem as the user gives them, for a cluster of equal GPUs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Topology {
     used_nodes: usize,
     cluster: Arc<Cluster>,
     slots_per_gpu: usize,
+    /// See [`Self::in_use`].
+    in_use: Option<Arc<Self>>,
 }
 
 impl Topology {
@@ -53,6 +55,7 @@ impl Topology {
             used_nodes: num_nodes as usize,
             cluster: Arc::new(cluster),
             slots_per_gpu,
+            in_use: None,
         })
     }
 
@@ -91,9 +94,10 @@ impl Topology {
             used_nodes: nodes.len(),
             slots_per_gpu: cluster.used_gpus().map(|gpu| gpu.slots).max().unwrap_or(0) as usize,
             cluster: Arc::new(cluster),
+            in_use: None,
         };
         if topology.is_global() {
-            return Ok(topology);
+            return Ok(topology.with_equal_gpus());
         }
         if !num_experts.is_multiple_of(num_groups) {
             return Err(not_divisible(("num_experts", num_experts), ("num_groups", num_groups)));
@@ -110,7 +114,38 @@ impl Topology {
                 ]));
             }
         }
-        Ok(topology)
+        Ok(topology.with_equal_gpus())
+    }
+
+    /// Finds out whether the GPUs in use are equal.
+    fn with_equal_gpus(self) -> Self {
+        let equal = |gpus: &[Gpu]| {
+            gpus.windows(2).all(|pair| {
+                let [one, other] = [pair[0], pair[1]].map(|gpu| (gpu.slots, gpu.speed));
+                one == other
+            })
+        };
+        let gpus: Vec<Gpu> = self.cluster.used_gpus().collect();
+        let mut sizes = gpus.chunk_by(|a, b| a.node == b.node).map(<[Gpu]>::len);
+        let first = sizes.next();
+        if !equal(&gpus) || (!self.is_global() && sizes.any(|size| Some(size) != first)) {
+            return self;
+        }
+        let in_use = Self::new(Sizes {
+            num_experts: self.experts as u64,
+            num_replicas: self.cluster.used_slots() as u64,
+            num_groups: self.asked_groups as u64,
+            num_nodes: self.used_nodes as u64,
+            num_gpus: gpus.len() as u64,
+        });
+        Self { in_use: in_use.ok().map(Arc::new), ..self }
+    }
+
+    /// If GPUs are not equal, but those in use are, and nodes with such GPUs have equally many of them if
+    /// the plan is not global: these GPUs alone, one after another, with a speed of 1.
+    #[must_use]
+    pub(crate) fn in_use(&self) -> Option<&Self> {
+        self.in_use.as_deref()
     }
 
     /// The GPUs and their slots.
@@ -184,23 +219,34 @@ impl Topology {
         if per_gpu <= experts / nodes {
             return Ok(());
         }
+        let on_node = experts / nodes;
+        let expected = format!("no expert twice on a GPU, which the policy {policy} never does");
+        if self.cluster.uniform_slots().is_none() {
+            let too_many = |gpu: &usize| {
+                self.cluster.is_used(*gpu) && self.cluster.slots_of(*gpu).len() == per_gpu
+            };
+            let gpu = (0..gpus).find(too_many).unwrap_or(0);
+            let there_are = match nodes {
+                1 => format!("there are {experts} experts"),
+                _ => format!("each node has {on_node} experts"),
+            };
+            let problem = format!("GPU {gpu} has {per_gpu} slots, but {there_are}");
+            let hint = format!("give it at most {on_node} slots");
+            return Err(Error::text(ErrorKind::Topology, problem)
+                .expected(expected)
+                .hint([hint.into()]));
+        }
         let there_are = if nodes == 1 {
             format!(" means {per_gpu} slots per GPU, but there are {experts} experts")
         } else {
-            let on_node = experts / nodes;
             format!(
                 " means {per_gpu} slots per GPU, but each of {nodes} nodes has {on_node} experts"
             )
         };
         let problem = [parameter("num_replicas", self.num_replicas()), there_are.into()];
-        let error = Error::new(ErrorKind::Topology, problem)
-            .expected(format!("no expert twice on a GPU, which the policy {policy} never does"));
-        if self.cluster.uniform_slots().is_none() {
-            return Err(error);
-        }
-        Err(error.hint([
+        Err(Error::new(ErrorKind::Topology, problem).expected(expected).hint([
             "try ".into(),
-            parameter("num_replicas", experts / nodes * gpus),
+            parameter("num_replicas", on_node * gpus),
             " or ".into(),
             parameter("policy", "deepseek"),
         ]))

@@ -82,57 +82,100 @@ pub(super) struct LayerLimits {
     fastest: u128,
     equal: bool,
     pub(super) mean: u128,
-    /// Groups in nodes, if there are several nodes.
+    /// Groups in nodes, if there are several nodes, and the speed of each, in ascending order.
     nodes: Option<Bins>,
+    node_speeds: Vec<u128>,
     /// Experts in GPUs, if there is one replica of each.
-    packing: Option<Bins>,
-    gpus_per_node: u128,
+    packing: Option<Packing>,
+}
+
+/// One replica of each expert: on equal GPUs, or on others.
+enum Packing {
+    Equal(Bins),
+    /// The loads of the heaviest experts together, and of the lightest: of none, of one, and so on.
+    Unequal {
+        heaviest: Vec<u128>,
+        lightest: Vec<u128>,
+    },
 }
 
 impl LayerLimits {
     pub(super) fn new(loads: &[u64], topology: &Topology) -> Self {
         let weights: Vec<u128> = loads.iter().map(|&load| u128::from(load) * UNIT).collect();
-        let (num_gpus, nodes) = (topology.num_gpus(), topology.nodes());
+        let nodes = topology.nodes();
         let cluster = topology.cluster();
         let size = |gpu: Gpu| (gpu.slots.into(), gpu.speed.into());
         let gpus: Vec<(u128, u128)> = cluster.used_gpus().map(size).collect();
-        // Packings are of equal bins.
-        let equal = cluster.uniform_slots().is_some();
+        let equal = gpus.iter().all(|gpu| gpu == &gpus[0]);
         let slots = gpus.iter().map(|gpu| gpu.0).sum();
         let whole = |experts: &[u64]| experts.iter().map(|&load| u128::from(load)).sum();
         let in_nodes = || {
             let groups = loads.chunks(loads.len() / topology.groups());
             Bins::new(groups.map(whole).collect(), nodes)
         };
-        let on_gpus = || Bins::new(loads.iter().map(|&load| load.into()).collect(), num_gpus);
+        let mut node_speeds = vec![0; cluster.num_nodes()];
+        for gpu in cluster.used_gpus() {
+            node_speeds[gpu.node as usize] += u128::from(gpu.speed);
+        }
+        node_speeds.retain(|&speed| speed > 0);
+        node_speeds.sort_unstable();
+        let on_gpus = || {
+            if equal {
+                let experts = loads.iter().map(|&load| load.into()).collect();
+                return Packing::Equal(Bins::new(experts, gpus.len()));
+            }
+            Packing::unequal(weights.clone())
+        };
         Self {
             mean: weights.iter().sum::<u128>().div_ceil(gpus.iter().map(|gpu| gpu.1).sum()),
+            nodes: (nodes > 1).then(in_nodes),
+            node_speeds,
+            packing: (slots <= loads.len() as u128).then(on_gpus),
             weights,
             slots,
             most_slots: gpus.iter().map(|gpu| gpu.0).max().unwrap_or(0),
             fastest: gpus.iter().map(|gpu| gpu.1).max().unwrap_or(1),
             gpus,
             equal,
-            nodes: (equal && nodes > 1).then(in_nodes),
-            packing: (equal && slots <= loads.len() as u128).then(on_gpus),
-            gpus_per_node: (num_gpus / nodes) as u128,
         }
     }
 
-    /// Whether an argument allows that no GPU carries more than `t`; all but the mean ask for `t`
+    /// Whether an argument allows that no GPU takes longer than `t`; all but the mean ask for `t`
     /// of at least the mean, and counting for what Adams' bound allows.
     pub(super) fn allows(&self, kind: Bound, t: u128) -> bool {
-        let fit = |bins: &Option<Bins>, most| bins.as_ref().is_none_or(|bins| bins.fit(most));
         match kind {
             Bound::Mean => t >= self.mean,
             Bound::Adams => self.fewest_replicas(t * self.fastest) <= self.slots,
-            Bound::Node => fit(&self.nodes, t * self.gpus_per_node / UNIT),
-            Bound::Packing => fit(&self.packing, t / UNIT),
+            Bound::Node => self.nodes.as_ref().is_none_or(|nodes| {
+                let most: Vec<u128> = self.node_speeds.iter().map(|s| t * s / UNIT).collect();
+                let alike = self.node_speeds.first() == self.node_speeds.last();
+                if alike { nodes.fit(most[0]) } else { nodes.fit_apart(&most) }
+            }),
+            Bound::Packing => match &self.packing {
+                None => true,
+                Some(Packing::Equal(bins)) => bins.fit(t * self.fastest / UNIT),
+                Some(Packing::Unequal { heaviest, lightest }) => {
+                    self.pigeonholes(heaviest, lightest, t)
+                }
+            },
             Bound::Counting => {
                 let most = t * self.fastest;
                 self.crowds(most).into_iter().all(|j| self.has_room(most, j))
             }
         }
+    }
+
+    /// Whether for each j some GPU has time for j + 1 of the heaviest experts and the lightest beside them:
+    /// if all had j of them at most, these would be as many as the GPUs' slots up to j.
+    fn pigeonholes(&self, heaviest: &[u128], lightest: &[u128], t: u128) -> bool {
+        (0..self.most_slots).all(|j| {
+            let held: u128 = self.gpus.iter().map(|gpu| gpu.0.min(j)).sum();
+            let together = heaviest[held as usize + 1] - heaviest[(held - j) as usize];
+            self.gpus
+                .iter()
+                .filter(|gpu| gpu.0 > j)
+                .any(|&(slots, speed)| together + lightest[(slots - j - 1) as usize] <= t * speed)
+        })
     }
 
     /// The replicas that all experts have at least, if none carries more than `t`.
@@ -192,6 +235,22 @@ impl LayerLimits {
         prices.sort_unstable_by(|a, b| (a.saved * b.taken).cmp(&(b.saved * a.taken)));
         let best = prices.partition_point(|price| price.bigs_beyond(&experts) > room);
         all_small - prices[best].saved_by(room, &experts) <= self.slots
+    }
+}
+
+impl Packing {
+    fn unequal(mut weights: Vec<u128>) -> Self {
+        let sums = |weights: &[u128]| {
+            let mut sums = vec![0; weights.len() + 1];
+            for (i, weight) in weights.iter().enumerate() {
+                sums[i + 1] = sums[i] + weight;
+            }
+            sums
+        };
+        weights.sort_unstable();
+        let lightest = sums(&weights);
+        weights.reverse();
+        Self::Unequal { heaviest: sums(&weights), lightest }
     }
 }
 
