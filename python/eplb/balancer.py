@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +90,8 @@ class Balancer:
 
     def digest(self) -> str:
         """16 hex digits of the history and the newest plan, which ranks can compare after a step."""
+        import hashlib
+
         with self._lock:
             parts = ["", ""]
             if self._plan is not None:
