@@ -440,8 +440,40 @@ fn a_gpu_with_fewer_slots_keeps_experts_that_have_no_other_replica() {
     assert_eq!(slots(&[0, 1, 2, 0, 1, -1]), [0, 2, 0, 1]);
     assert_eq!(slots(&[-1, 1, 2, 0, 3, 4]), [2, 1, 0, 3]);
     assert_eq!(slots(&[0, 0, 1, 2, 3, 1]), [0, 1, 2, 3]);
+    // An expert with a replica elsewhere goes, also where there is an empty slot.
+    assert_eq!(slots(&[0, -1, 2, 2, 3, 4]), [0, EMPTY, 2, 3]);
     // One replica of expert 0 stays, also if it is the one that could go.
     assert_eq!(slots(&[0, 1, 2, 0, 3, 4]), [2, 1, 0, 3]);
+}
+
+#[test]
+fn second_replicas_of_other_zones_are_no_replicas() {
+    // Two groups of two experts on two nodes of one GPU.
+    let fleet = Fleet::from_ranges(4, 2, vec![0..3, 3..6], vec![0..1, 1..2]);
+    let cluster = gpus(2, 3);
+    let previous = Previous { phy2log: &[0, 2, 2, 2, 3, 3], cluster: &cluster };
+    let zones = [0, 0, 1, 1];
+    let mut slots = [0, 1, EMPTY, 2, 3, EMPTY];
+    assert_eq!(previous.empty_slots(0, &fleet, &slots, &zones), [2]);
+    previous.restore_duplicates(0, &fleet, &mut slots, &zones);
+    assert_eq!(slots, [0, 1, EMPTY, 2, 3, 3]);
+}
+
+#[test]
+fn the_expert_that_loses_least_gives_up_a_replica() {
+    // Expert 0 has 30 / 3 after it, expert 1 has 12 / 1.
+    let fleet = one_zone(4, vec![0..4, 4..8]);
+    let mut history = LayerHistory::default();
+    history.observe(&[30, 12, 1, 1], HistoryOptions::default());
+    let objective = Objective::<4>::new(&history, &history.planning_weights(), 2);
+    let held = vec![0, 0, 1, 2, 0, 0, 1, 2];
+    let state = State::new(&fleet, &objective, held, vec![0; 4]);
+    let (slots, room) = repair::make_room(&state, &[30, 12, 1, 1], &[], false);
+    assert_eq!(slots.iter().filter(|&&expert| expert == 2).count(), 1);
+    assert_eq!(room.len(), 1);
+    let (slots, room) = repair::make_room(&state, &[30, 12, 100, 1], &[], false);
+    assert_eq!(slots.iter().filter(|&&expert| expert == 0).count(), 3);
+    assert_eq!(slots[room[0]], EMPTY);
 }
 
 #[test]
