@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from eplb._core import __version__
+from eplb.balancer import Balancer
 from eplb.batched import rebalance_experts_batched
 from eplb.clusters import Cluster
 from eplb.deepseek import rebalance_experts
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "POLICIES",
+    "Balancer",
     "Cluster",
     "EplbError",
     "LoadError",

@@ -64,7 +64,7 @@ def new_topology(
             cluster, num_gpus=num_gpus, num_replicas=num_replicas, num_nodes=num_nodes, **given
         )
         after = cluster
-    elif before.is_uniform:
+    elif before.is_uniform and not _has_uneven_nodes(before, num_groups):
         equal = _equal_gpus(before, num_experts, num_gpus, num_replicas, num_groups, num_nodes)
         if not given:
             return equal
@@ -93,6 +93,12 @@ def _with_enough_slots(
         return error
     hint = Parameter("num_replicas", str(enough.num_slots))
     return TopologyError(*error.parts, hint=["try ", hint, f", {each} on each GPU"])
+
+
+def _has_uneven_nodes(cluster: Cluster, num_groups: Any) -> bool:
+    """Whether groups stay on nodes that have different numbers of GPUs."""
+    groups, nodes = whole_number("num_groups", num_groups), cluster.num_nodes
+    return groups % nodes == 0 and cluster.num_gpus % nodes > 0
 
 
 def _equal_gpus(

@@ -61,14 +61,15 @@ def replan(
 
     If GPUs die, are drained or lose slots, experts without a live replica get one first, heaviest
     first: one copy each. Then empty slots are filled, and the rest of the placement is improved as far
-    as limits and price allow. A group stays on the node where most of its replicas are, if that has room
-    for it.
+    as limits and price allow. Groups stay on their nodes. If one is on several nodes, or a node has more
+    of them than others, as after a node came back, groups are shared out anew.
 
     Args:
         load: a :class:`LoadHistory`; or loads, one window or several, as a new history.
         previous: the placement in force: a plan, or phy2log ``[layers, slots]``, in which -1 is an
             empty slot. It may have other sizes than the new plan, duplicates, and experts without a
-            slot; these get one, whatever the limits are.
+            slot; these get one, whatever the limits are. If all slots are empty, the update is a
+            new plan.
         num_gpus: GPUs of all nodes. By default as before; needed if ``previous`` is a table.
             GPUs are added and removed at the end.
         num_replicas: slots per layer. By default each GPU keeps its number of slots, or gets the
@@ -152,7 +153,7 @@ def replan(
     update = _core.replan(
         core,
         sizes,
-        (table, before.core),
+        (table, before.core) if (table >= 0).any() else None,  # nothing is placed: a new plan
         threads=threads,
         fill=True,
         **options,  # type: ignore[arg-type]

@@ -168,6 +168,11 @@ impl Topology {
     }
 
     #[getter]
+    fn has_equal_gpus(&self) -> bool {
+        self.0.has_equal_gpus()
+    }
+
+    #[getter]
     fn is_global(&self) -> bool {
         self.0.is_global()
     }

@@ -21,7 +21,7 @@ use crate::published::{Published, Rule};
 /// The policy has no plan for these sizes; an option is invalid.
 fn planner_of(options: Options, topology: &Topology) -> Result<Box<dyn LayerPlanner>, Error> {
     let plans_equal_gpus = matches!(options.policy, Policy::DeepSeek | Policy::Adaptive);
-    if plans_equal_gpus && topology.cluster().uniform_slots().is_none() {
+    if plans_equal_gpus && !topology.has_equal_gpus() {
         let policy = parameter("policy", options.policy);
         let problem = [policy, " plans equal GPUs only, all of them in use".into()];
         return Err(Error::new(ErrorKind::Topology, problem).hint([

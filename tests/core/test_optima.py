@@ -98,10 +98,10 @@ def test_bounds_and_plans_of_unequal_gpus(
         # In integers: no bound is above a placement that exists.
         highest = best.certificate.max_load[0]
         assert best.certificate.lower_bound[0] <= highest
-        for effort, worst in WORST.items():
+        for effort in WORST:
             found = eplb.plan([load], cluster=cluster, policy="minimax", effort=effort)
             assert found.certificate.lower_bound == best.certificate.lower_bound
-            assert highest * (1 - SLACK) <= found.certificate.max_load[0] <= worst * highest
+            assert highest * (1 - SLACK) <= found.certificate.max_load[0] <= 1.02 * highest
         COUNTS["optima proven by HiGHS"] += 1
 
 

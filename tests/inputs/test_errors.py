@@ -187,7 +187,7 @@ BAD_SIZES: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     },
     "half a GPU": ({"num_gpus": 2.5}, TopologyError, "num_gpus must be a whole number, got 2.5"),
     "a string": ({"num_gpus": "4"}, TypeError, "num_gpus must be a whole number, got '4'"),
-    "nothing": ({"num_gpus": None}, TypeError, "num_gpus must be a whole number, got None"),
+    "nothing": ({"num_gpus": None}, TopologyError, "give num_gpus or cluster"),
     "a bool": ({"num_groups": True}, TypeError, "num_groups must be a whole number, got True"),
     "policy": (
         {"policy": "mimimax"},

@@ -270,3 +270,26 @@ def test_the_default_placement_uses_what_is_in_use() -> None:
     for row in trivial.phy2log:
         assert row[used].tolist() == [*range(20), 0, 1]
         assert (row[~used] == -1).all()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_nodes_with_different_numbers_of_gpus(policy: str) -> None:
+    """Groups stay on nodes, also where the first node has a GPU more; equal GPUs by number refuse that."""
+    cluster = Cluster.uniform(5, 10, 2)
+    assert cluster.gpu_node.tolist() == [0, 0, 0, 1, 1]
+    plan = eplb.plan(LOAD, cluster=cluster, num_groups=4, policy=policy)
+    assert not plan.is_global
+    assert "verified" in eplb.verify(plan, LOAD)
+    nodes = cluster.gpu_node[cluster.gpu_of_slot]
+    for row in plan.phy2log:
+        groups = [{*(row[nodes == node] // 5).tolist()} for node in (0, 1)]
+        assert [*map(len, groups)] == [2, 2]
+        assert not groups[0] & groups[1]
+    assert eplb.Plan.from_dict(plan.to_dict()) == plan
+    assert eplb.replan(LOAD, plan, max_moves=0).plan.cluster == cluster
+    smaller = eplb.replan(LOAD, plan, num_gpus=4).plan
+    assert smaller.cluster.gpu_node.tolist() == [0, 0, 0, 1]
+    with pytest.raises(TopologyError, match="num_gpus=5 is not divisible by num_nodes=2"):
+        eplb.plan(LOAD, num_gpus=5, num_replicas=50, num_nodes=2, num_groups=4, policy=policy)
+    with pytest.raises(TopologyError, match="plans equal GPUs only"):
+        eplb.plan(LOAD, cluster=cluster, num_groups=4, policy="deepseek")

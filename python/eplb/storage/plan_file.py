@@ -88,7 +88,7 @@ def to_dict(content: PlanContent) -> dict[str, Any]:
         "policy": content.policy,
         "options": dict(content.options),
         "made_from": None if content.made_from is None else asdict(content.made_from),
-        "cluster": None if cluster.is_uniform else cluster.to_dict(),
+        "cluster": None if placement.topology.has_equal_gpus else cluster.to_dict(),
         "num_layers": placement.layers,
         **{name: getattr(placement.topology, name) for name in SIZES},
         **{name: getattr(placement, name)().tolist() for name in _TABLES},

@@ -21,7 +21,7 @@ impl LowerBounds {
     /// takes on each of them.
     pub(crate) fn best(&mut self, loads: &[u64], topology: &Topology) -> LayerBound {
         let (topology, speed) = match topology.in_use() {
-            _ if topology.cluster().uniform_slots().is_some() => (topology, 1),
+            _ if topology.has_equal_gpus() => (topology, 1),
             Some(in_use) => {
                 (in_use, topology.cluster().used_gpus().next().map_or(1, |gpu| gpu.speed))
             }

@@ -59,7 +59,7 @@ impl Minimax {
     pub(crate) fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
         let budgets = Budget::list(options, topology.in_use().unwrap_or(topology))?;
         topology.check_distinct(Policy::Minimax.name())?;
-        let search = if topology.cluster().uniform_slots().is_some() {
+        let search = if topology.has_equal_gpus() {
             Search::Equal(Box::default())
         } else if let Some(in_use) = topology.in_use() {
             Search::InUse(Box::new(InUseSearch::new(topology)), in_use.clone())

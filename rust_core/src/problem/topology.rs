@@ -65,13 +65,15 @@ impl Topology {
     /// Those of [`Self::new`]; if the GPUs are not equal: the GPUs in use have fewer slots than there
     /// are experts, or those of a node fewer than its groups have.
     pub fn of_cluster(num_experts: u64, num_groups: u64, cluster: Cluster) -> Result<Self, Error> {
-        if cluster.uniform_slots().is_some() {
+        let (gpus, nodes) = (cluster.num_gpus() as u64, cluster.num_nodes() as u64);
+        let uneven_nodes = num_groups.is_multiple_of(nodes) && !gpus.is_multiple_of(nodes);
+        if cluster.uniform_slots().is_some() && !uneven_nodes {
             let topology = Self::new(Sizes {
                 num_experts,
                 num_replicas: cluster.num_slots() as u64,
                 num_groups,
-                num_nodes: cluster.num_nodes() as u64,
-                num_gpus: cluster.num_gpus() as u64,
+                num_nodes: nodes,
+                num_gpus: gpus,
             })?;
             return Ok(Self { cluster: Arc::new(cluster), ..topology });
         }
@@ -139,6 +141,13 @@ impl Topology {
             num_gpus: gpus.len() as u64,
         });
         Self { in_use: in_use.ok().map(Arc::new), ..self }
+    }
+
+    /// Whether all GPUs are equal and in use, and so are the nodes, unless the plan is global.
+    #[must_use]
+    pub fn has_equal_gpus(&self) -> bool {
+        let even_nodes = self.num_gpus().is_multiple_of(self.nodes());
+        self.cluster.uniform_slots().is_some() && even_nodes
     }
 
     /// If GPUs are not equal, but those in use are, and nodes with such GPUs have equally many of them if
@@ -221,7 +230,7 @@ impl Topology {
         }
         let on_node = experts / nodes;
         let expected = format!("no expert twice on a GPU, which the policy {policy} never does");
-        if self.cluster.uniform_slots().is_none() {
+        if !self.has_equal_gpus() {
             let too_many = |gpu: &usize| {
                 self.cluster.is_used(*gpu) && self.cluster.slots_of(*gpu).len() == per_gpu
             };
