@@ -23,3 +23,9 @@ pub(super) const MOST_TO_PLACE_AGAIN: usize = 1 << 23;
 
 /// Transfers are not tried if there may be more than so many around one GPU: its slots times all slots.
 pub(super) const MOST_TRANSFERS_LISTED: usize = 1 << 22;
+
+/// Placements of zones with up to so many slots are searched for the best, if all replica counts are tried.
+pub(super) const MOST_SLOTS_SEARCHED: usize = 16;
+
+/// Steps of that search for each unit of work that a budget has for a slot: milliseconds at most.
+pub(super) const STEPS_OF_SEARCH: u64 = 256;

@@ -6,6 +6,7 @@
 //! tries other counts and transferred replicas ([`transfer`]). A zone of equal GPUs is searched as a node
 //! of equal ones is. A layer that misses its target is planned by `multiwindow` too.
 
+mod exhaustive;
 mod gpus;
 mod improve;
 mod layout;

@@ -1,11 +1,13 @@
 //! The experts of a zone on its GPUs: an initial placement, its improvement, and if these do not reach the
 //! target, other replica counts and transferred replicas. The best layout is kept.
 
+use super::exhaustive;
 use super::gpus::Gpus;
 use super::improve::{Goal, improve};
 use super::layout::Layout;
 use super::limits::{
-    FEWEST_TRANSFERS, MOST_TO_PLACE_AGAIN, MOST_TRANSFERS_LISTED, SLOTS_OF_MANY_TRANSFERS,
+    FEWEST_TRANSFERS, MOST_SLOTS_SEARCHED, MOST_TO_PLACE_AGAIN, MOST_TRANSFERS_LISTED,
+    SLOTS_OF_MANY_TRANSFERS, STEPS_OF_SEARCH,
 };
 use super::place::Placer;
 use super::swap::Swaps;
@@ -165,13 +167,27 @@ impl ZoneSearch {
         }
         all.retain(|choice| choice.0 < u64::MAX);
         all.sort_unstable();
-        for (_, counts) in all {
+        for (_, counts) in &all {
             if self.peak <= goal.target {
-                break;
+                return;
             }
-            self.counts.counts = counts;
+            self.counts.counts.clone_from(counts);
             self.place(gpus);
             self.improve_trial(gpus, goal);
+        }
+        if gpus.num_slots() > MOST_SLOTS_SEARCHED {
+            return;
+        }
+        let mut steps = goal.budget.work_per_slot * STEPS_OF_SEARCH;
+        for (_, counts) in &all {
+            if self.peak <= goal.target {
+                return;
+            }
+            self.trial.clear(gpus, &self.counts.adams.load, counts);
+            if let Some(peak) = exhaustive::place(gpus, &mut self.trial, self.peak, &mut steps) {
+                self.peak = peak;
+                std::mem::swap(&mut self.best, &mut self.trial);
+            }
         }
     }
 
