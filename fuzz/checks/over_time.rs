@@ -33,8 +33,7 @@ pub(crate) fn check(bytes: &[u8]) {
     let fits = topology.slots_per_gpu() <= topology.num_experts() / topology.nodes();
     let known = held.as_ref().is_none_or(|held| held.is_known(layers, topology.num_experts()));
     let Ok(made) = made else {
-        // Which groups a node can have, `Previous` alone knows.
-        assert!(!fits || !known || (topology.nodes() > 1 && held.is_some()), "{made:?}");
+        assert!(!fits || !known, "{made:?}");
         return;
     };
     assert!(fits && known);
@@ -239,13 +238,16 @@ fn check_limits(
         let there: BTreeSet<i64> =
             (0..topology.num_gpus()).flat_map(|gpu| held.on(layer, gpu)).copied().collect();
         let there = there.iter().filter(|&&expert| expert >= 0).count();
-        // With fewer slots on a GPU than before some experts may have to leave.
-        let exact = held.per_gpu() <= topology.slots_per_gpu() && !options.fill;
+        // With fewer slots on a GPU than before, or groups on other nodes, some experts may have to leave.
+        let exact =
+            held.per_gpu() <= topology.slots_per_gpu() && topology.nodes() == 1 && !options.fill;
+        let gone = topology.num_gpus()..held.cluster.num_gpus().max(topology.num_gpus());
+        let loses = gone.flat_map(|gpu| held.on(layer, gpu)).any(|&expert| expert >= 0);
         // Slots that are filled, and experts that make room for them, come beside.
         let filled = if exact { 0 } else { there + 2 * topology.num_replicas() };
         let unplaced = topology.num_experts() + filled - there;
         let mut most = copies(options.max_moves);
-        if unplaced > 0 || made.shifted {
+        if unplaced > 0 || loses || made.shifted {
             let after = copies(options.max_moves_after_shift);
             most = if exact { after } else { most.max(after) };
         }

@@ -133,10 +133,10 @@ class Balancer:
             sizes |= {"cluster": cluster} if cluster is not None else {"num_nodes": self._num_nodes}
             if previous is None:
                 previous = _nothing_placed(fresh, num_gpus, num_replicas, cluster)
-                if cluster is not None:
-                    sizes["previous_cluster"] = cluster
             history = fresh
-            if self._remembers(fresh) and not _has_gaps(previous, sizes.get("previous_cluster")):
+            if self._remembers(fresh) and not _has_gaps(
+                previous, changes.get("previous_cluster", cluster)
+            ):
                 history = self._history.copy()
                 history.observe(load, threads=self._options["threads"])
             update = replan(history, previous, **sizes, **self._options)

@@ -59,18 +59,23 @@ def new_topology(
         TopologyError, TypeError: they do not go together.
     """
     given = changes.given()
+    for name, other in (("num_replicas", "gpu_slots"), ("num_gpus", "added_gpus")):
+        if {"num_replicas": num_replicas, "num_gpus": num_gpus}[
+            name
+        ] is not None and other in given:
+            raise TopologyError("give ", Parameter(name), " or ", Parameter(other), ", not both")
     if cluster is not None:
         check_alone(
             cluster, num_gpus=num_gpus, num_replicas=num_replicas, num_nodes=num_nodes, **given
         )
         after = cluster
-    elif before.is_uniform and not _has_uneven_nodes(before, num_groups):
+    elif before.is_uniform and not _nodes_matter(before, num_groups, num_gpus, num_nodes):
         equal = _equal_gpus(before, num_experts, num_gpus, num_replicas, num_groups, num_nodes)
         if not given:
             return equal
         after = Cluster.of(equal.cluster).changed(**given)
     else:
-        after = _resized(before, num_gpus, num_replicas, num_nodes).changed(**given)
+        after = _resized(before, num_experts, num_gpus, num_replicas, num_nodes).changed(**given)
     groups = whole_number("num_groups", num_groups)
     try:
         return _core.Topology.of_cluster(num_experts, groups, after.core)
@@ -83,7 +88,7 @@ def _with_enough_slots(
 ) -> TopologyError:
     """The error with a number of slots that would do, if there is one and slots are what is missing."""
     used, slots = int(cluster.used.sum()), cluster.gpu_slots
-    if error.hint or used == 0 or (slots != slots[0]).any():
+    if used == 0 or (slots != slots[0]).any():
         return error
     each = -(-num_experts // used)
     enough = cluster.changed(gpu_slots=[each] * cluster.num_gpus)
@@ -95,10 +100,13 @@ def _with_enough_slots(
     return TopologyError(*error.parts, hint=["try ", hint, f", {each} on each GPU"])
 
 
-def _has_uneven_nodes(cluster: Cluster, num_groups: Any) -> bool:
-    """Whether groups stay on nodes that have different numbers of GPUs."""
+def _nodes_matter(cluster: Cluster, num_groups: Any, num_gpus: Any, num_nodes: Any) -> bool:
+    """Whether groups stay on nodes that keep their GPUs, and have or get different numbers of them."""
     groups, nodes = whole_number("num_groups", num_groups), cluster.num_nodes
-    return groups % nodes == 0 and cluster.num_gpus % nodes > 0
+    if nodes == 1 or groups % nodes:
+        return False
+    resized = num_nodes is None and num_gpus not in (None, cluster.num_gpus)
+    return resized or cluster.num_gpus % nodes > 0
 
 
 def _equal_gpus(
@@ -123,7 +131,11 @@ def _equal_gpus(
 
 
 def _resized(
-    before: Cluster, num_gpus: int | None, num_replicas: int | None, num_nodes: int | None
+    before: Cluster,
+    num_experts: int,
+    num_gpus: int | None,
+    num_replicas: int | None,
+    num_nodes: int | None,
 ) -> Cluster:
     """A cluster of unequal GPUs with another number of GPUs, or of slots."""
     if num_nodes is not None and whole_number("num_nodes", num_nodes) != before.num_nodes:
@@ -140,7 +152,10 @@ def _resized(
             before.first_gpus(gpus) if less else before.changed(added_gpus=gpus - before.num_gpus)
         )
     if num_replicas is None:
-        return after
+        fewest = -(-num_experts // after.num_gpus)
+        if not before.is_uniform or after.used_slots >= num_experts:
+            return after
+        return after.changed(gpu_slots=[max(fewest, int(after.gpu_slots[0]))] * after.num_gpus)
     slots, each = whole_number("num_replicas", num_replicas), {*after.gpu_slots.tolist()}
     if slots == after.num_slots:
         return after

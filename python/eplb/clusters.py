@@ -204,7 +204,8 @@ class Cluster:
             live_gpus: GPUs that are back, empty.
             added_gpus: how many GPUs come after the last one, each with as many slots as the GPU
                 that has most; or their slots. They fill the last node until it has as many GPUs as
-                the first, then further nodes. They are as fast as GPU 0.
+                the first, then further nodes; if there is one node, they are on it. They are as fast
+                as GPU 0.
             gpu_slots: how many slots each GPU has now, added ones too.
             gpu_speed: how fast each GPU is now, added ones too.
 
@@ -215,7 +216,8 @@ class Cluster:
         added = _added(added_gpus, max(slots))
         in_node = nodes.count(nodes[0])
         for _ in added:
-            nodes.append(nodes[-1] + (nodes.count(nodes[-1]) >= in_node))
+            full = nodes[-1] > nodes[0] and nodes.count(nodes[-1]) >= in_node
+            nodes.append(nodes[-1] + full)
         slots, speeds = [*slots, *added], [*speeds, *(speeds[0] for _ in added)]
         states = _with_states(
             [*self.states, *(LIVE for _ in added)],
@@ -361,13 +363,29 @@ def _each(name: str, values: Any, gpus: int, *, least: int = 0) -> list[int]:
     numbers = _numbers(name, values, least=least)
     if len(numbers) != gpus:
         raise TopologyError(
-            Parameter(name), f" has {count(len(numbers), 'value')} for {count(gpus, 'GPU')}"
+            Parameter(name),
+            f" has {count(len(numbers), 'value')} for {count(gpus, 'GPU')}",
+            hint=[
+                "give ",
+                Parameter("num_gpus", str(len(numbers))),
+                " too, if their number changes",
+            ]
+            if name == "gpu_slots"
+            else [],
         )
     return numbers
 
 
 def _speeds(values: Any, gpus: int) -> list[int]:
-    return [1] * gpus if values is None else _each("gpu_speed", values, gpus, least=1)
+    if values is None:
+        return [1] * gpus
+    try:
+        return _each("gpu_speed", values, gpus, least=1)
+    except TopologyError as error:
+        if any(isinstance(value, (float, np.floating)) for value in values):
+            hint = "only ratios count: give for example 100 and 87 for 1 and 0.87"
+            raise TopologyError(*error.parts, hint=[hint]) from None
+        raise
 
 
 def _added(added: Any, most_slots: int) -> list[int]:

@@ -152,7 +152,7 @@ class Migration:
 
     def summary(self, layers: Sequence[int] | None = None) -> str:
         """The text of ``print(migration)``; ``layers`` is the hidden layer of each row, if known."""
-        from eplb.summary import cluster_note, layers_note, row
+        from eplb.summary import cluster_note, groups_note, layers_note, row
 
         plan, copies, kept = self._plan, self.copies, int(self.kept.sum())
         slots = plan.num_layers * plan.num_replicas
@@ -161,6 +161,7 @@ class Migration:
         lines = [
             f"Update of {count(plan.num_layers, 'layer')}: {experts}",
             *cluster_note(plan.cluster),
+            *groups_note(plan),
             *layers_note(layers),
             row("copies", f"{copies.sum()} of {count(slots, 'slot')} ({copies.sum() / slots:.2%})"),
             row("", f"{count(plan.num_layers - kept, 'layer')} changed, {kept} kept"),
@@ -193,7 +194,9 @@ class Migration:
         if before is None:
             lines = [row("newest window", "the placement in force lacked experts")]
         else:
-            lines = [row("newest window", f"{_figures(before, layers)} as placed")]
+            same = self._previous_cluster == self._plan.cluster
+            when = "as placed" if same else "before the change"
+            lines = [row("newest window", f"{_figures(before, layers)} {when}")]
         return [*lines, row("", f"{_figures(self._plan, layers)} as updated")]
 
 

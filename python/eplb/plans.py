@@ -240,18 +240,19 @@ class Plan(PlanTables):
         content, rows = where.encode(self._placed())
         if where.path is None:
             return rows.notes
+        notes = [*rows.notes, *self._other_digest(rows.table)]
         write_whole(where.path, content)
-        return [*rows.notes, *self._other_digest(rows.table)]
+        return notes
 
     def _other_digest(self, written: list[list[int]]) -> list[str]:
         """The digest of what an engine's file holds, if these are other rows than the plan's."""
         if written == self.phy2log.tolist():
             return []
-        gpus, groups, nodes = self.num_gpus, self.num_groups, self.num_nodes
+        table, topology = np.array(written), self._placement.topology
         try:
-            placed = Plan.from_phy2log(written, num_gpus=gpus, num_groups=groups, num_nodes=nodes)
+            placed = Plan(_core.Placement.from_phy2log(topology, table))
         except VerificationError:  # an engine's start placement does not keep groups on nodes
-            placed = Plan.from_phy2log(written, num_gpus=gpus)
+            placed = Plan.from_phy2log(table, num_gpus=self.num_gpus)
         layers, planned = count(len(written), "layer"), count(self.num_layers, "layer")
         return [
             f"the file has {layers}, digest {placed.digest()}, the plan {planned}, {self.digest()}"
@@ -266,7 +267,7 @@ class Plan(PlanTables):
             raise PlanFileError(
                 f"the file of an engine is for GPUs that are all in use, but the cluster has "
                 f"{cluster.describe()}",
-                hint=["number the GPUs in use anew: ", Parameter("renumber")],
+                hint=["number the GPUs in use anew: ", Parameter("without_unused_gpus()")],
             )
         if len({*cluster.gpu_slots.tolist()}) > 1:
             raise PlanFileError(
@@ -282,7 +283,9 @@ class Plan(PlanTables):
                 slot=slot,
             )
         loaded = tuple(self.loaded_layers.tolist()) if self.certified else None
-        nodes = 1 if self.is_global else self.num_nodes
+        # The default placement of other layers keeps groups on nodes only if these are equal.
+        equal = self._placement.topology.has_equal_gpus
+        nodes = self.num_nodes if equal and not self.is_global else 1
         return PlacedLayers(self.phy2log.tolist(), self.num_experts, self.num_gpus, nodes, loaded)
 
     def on_cluster(self, cluster: Cluster) -> Plan:
@@ -300,8 +303,21 @@ class Plan(PlanTables):
                 f"the cluster has {cluster.describe()}, but the plan is for {self.cluster.describe()}; "
                 "expected the same slots"
             )
-        table = self.phy2log.copy()
-        table[:, ~cluster.used[cluster.gpu_of_slot]] = -1
+        table, unused = self.phy2log.copy(), ~cluster.used[cluster.gpu_of_slot]
+        table[:, unused] = -1
+        lost = [
+            {*before.tolist()} - {*after.tolist()}
+            for before, after in zip(self.phy2log, table, strict=True)
+        ]
+        if any(lost):
+            layer = next(layer for layer, experts in enumerate(lost) if experts)
+            raise VerificationError(
+                f"{count(sum(map(len, lost)), 'expert')} of all layers are only on GPUs that are not in "
+                f"use, first expert {min(lost[layer])} of layer {layer}",
+                hint=["an update gives each of them a slot: eplb replan, eplb.replan"],
+                layer=layer,
+                expert=min(lost[layer]),
+            )
         topology = _core.Topology.of_cluster(self.num_experts, self.num_groups, cluster.core)
         return Plan(_core.Placement.from_phy2log(topology, table), policy=self._policy)
 

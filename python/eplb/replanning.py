@@ -80,7 +80,7 @@ def replan(
             ``num_nodes`` and the changes below. GPU 0 is GPU 0 of ``previous``, and so on.
         previous_gpus: GPUs of ``previous``, if it is a table for another number of GPUs.
         previous_cluster: GPUs of ``previous``, if it is a table for GPUs that are not equal, or not all
-            in use.
+            in use; by default ``cluster``.
         dead_gpus: numbers of GPUs that are lost, with all that they held. Their slots stay in
             phy2log as -1, now and in later updates of the new plan.
         drain_gpus: numbers of GPUs that are to hold nothing; what they hold can be copied from them.
@@ -110,6 +110,8 @@ def replan(
     threads = thread_count(threads)
     history = history_of(load, threads).copy()  # windows that come meanwhile leave it alone
     core = history.core()
+    if previous_gpus is None and previous_cluster is None and not isinstance(previous, Plan):
+        previous_cluster = cluster
     table, before = _table_of(previous, num_gpus, previous_gpus, previous_cluster)
     _check_coverage(table, core.experts)
     if isinstance(previous, Plan):
@@ -122,8 +124,8 @@ def replan(
                 else [],
             )
         num_groups = previous.num_groups if num_groups is None else num_groups
-        if cluster is None and previous.cluster.is_uniform and num_nodes is None:
-            num_nodes = previous.num_nodes
+        if cluster is None and previous.is_global and previous.cluster.is_uniform:
+            num_nodes = previous.num_nodes if num_nodes is None else num_nodes
     changes = Changes(
         dead_gpus=dead_gpus,
         drain_gpus=drain_gpus,
@@ -215,9 +217,9 @@ def _table_of(
         check_alone(previous_cluster, previous_gpus=previous_gpus)
         if table.shape[1] != previous_cluster.num_slots:
             raise TopologyError(
-                f"the previous placement has {count(table.shape[1], 'slot')} per layer, but ",
-                Parameter("previous_cluster"),
-                f" has {previous_cluster.num_slots}",
+                f"the previous placement has {count(table.shape[1], 'slot')} per layer, but its cluster "
+                f"has {previous_cluster.num_slots}",
+                hint=["give the GPUs that it is on as ", Parameter("previous_cluster")],
             )
         return table, previous_cluster
     if previous_gpus is None:

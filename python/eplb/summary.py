@@ -67,16 +67,7 @@ def _sizes(plan: PlanTables) -> str:
         *_made_from(plan.made_from),
         *cluster_note(plan.cluster),
     ]
-    if plan.is_global:
-        cluster = plan.cluster
-        used = plan.num_nodes if cluster.is_uniform else cluster.num_used_nodes
-        note = global_note(plan.num_groups, plan.num_nodes, used)
-        lines.append(
-            row("groups", note if plan.num_groups == 1 else note.replace(", ", f",{_MORE}"))
-        )
-    elif plan.num_nodes > 1:
-        groups = f"{plan.num_groups}, each whole on one of {plan.num_nodes} nodes"
-        lines.append(row("groups", groups))
+    lines += groups_note(plan)
     return "\n".join(lines)
 
 
@@ -99,6 +90,19 @@ def _made_from(made_from: MadeFrom | None) -> list[str]:
         ),
         row("figures", "of the newest window"),
     ]
+
+
+def groups_note(plan: PlanTables) -> list[str]:
+    """A line about groups and nodes, if there are any."""
+    if plan.is_global:
+        cluster = plan.cluster
+        used = plan.num_nodes if cluster.is_uniform else cluster.num_used_nodes
+        note = global_note(plan.num_groups, plan.num_nodes, used)
+        return [row("groups", note if plan.num_groups == 1 else note.replace(", ", f",{_MORE}"))]
+    if plan.num_nodes == 1:
+        return []
+    nodes = plan.num_nodes if plan.cluster.is_uniform else plan.cluster.num_used_nodes
+    return [row("groups", f"{plan.num_groups}, each whole on one of {nodes} nodes")]
 
 
 def cluster_note(cluster: Cluster) -> list[str]:

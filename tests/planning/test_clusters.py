@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import eplb
 import numpy as np
 import pytest
 from eplb import Cluster, PlanFileError, TopologyError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RANDOM = np.random.default_rng(5)
 LOAD = RANDOM.lognormal(5, 0.8, (3, 20)).astype(np.int64)
@@ -165,7 +169,10 @@ def test_a_placement_is_judged_on_other_gpus() -> None:
     everywhere = eplb.Plan.from_phy2log([[0, 1, 2, 0, 1, 2]], num_gpus=2)
     lost = eplb.evaluate(everywhere, [[1, 2, 3]], cluster=everywhere.cluster.changed(dead_gpus=[0]))
     assert lost.gpu_load.tolist() == [[0, 6]]
-    with pytest.raises(eplb.VerificationError, match="has no slot"):
+    with pytest.raises(
+        eplb.VerificationError,
+        match="experts of all layers are only on GPUs that are not in use, first expert",
+    ):
         eplb.evaluate(plan, LOAD, cluster=plan.cluster.changed(dead_gpus=[0]))
     with pytest.raises(
         TopologyError, match="4 GPUs with 9 slots, but the plan is for 4 GPUs with 8"
@@ -262,6 +269,35 @@ def test_the_gpus_in_use_alone_for_an_engine() -> None:
         PlanFileError, match="equally many slots, but the cluster has 3 GPUs with 8 to 9"
     ):
         eplb.plan(LOAD, cluster=Cluster([9, 8, 8]), policy="multiwindow").save("never.json", "vllm")
+
+
+def test_an_engine_on_nodes_with_different_numbers_of_gpus(tmp_path: Path) -> None:
+    """Groups stay on nodes in the file; dense layers have any placement."""
+    plan = eplb.plan(LOAD, num_gpus=6, num_replicas=48, num_nodes=2, num_groups=4)
+    for dead in (1, 5):
+        left = eplb.replan(LOAD, plan, dead_gpus=[dead]).plan.without_unused_gpus()
+        path = tmp_path / f"{dead}.json"
+        notes = left.save(path, "sglang", layers=[1, 2, 3], num_hidden_layers=4)
+        rows = json.loads(path.read_text())["physical_to_logical_map"]
+        assert rows[1:] == left.phy2log.tolist()
+        assert {len(row) for row in rows} == {40}
+        assert any("the file has 4 layers, digest" in note for note in notes)
+
+
+def test_groups_that_do_not_go_with_the_nodes_left_are_told() -> None:
+    plan = eplb.plan(LOAD, num_gpus=6, num_replicas=48, num_nodes=3, num_groups=4)
+    assert plan.is_global
+    plan = eplb.plan(LOAD, num_gpus=6, num_replicas=48, num_nodes=2, num_groups=2)
+    update = eplb.replan(LOAD, plan, dead_gpus=[0])
+    assert "groups        2, each whole on one of 2 nodes" in str(update)
+    assert "before the change" in str(update)
+    # Nodes keep their GPUs: two more are a node of their own, or a part of one.
+    more = eplb.replan(LOAD, plan, num_gpus=8)
+    assert more.plan.cluster.gpu_node.tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
+    assert "2 groups cannot be divided over 3 nodes" in str(more)
+    for sizes in ({"num_gpus": 8, "added_gpus": 2}, {"num_replicas": 48, "gpu_slots": [8] * 6}):
+        with pytest.raises(TopologyError, match=r"give .* or .*, not both"):
+            eplb.replan(LOAD, plan, **sizes)
 
 
 def test_the_default_placement_uses_what_is_in_use() -> None:

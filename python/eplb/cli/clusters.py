@@ -12,6 +12,7 @@ import typer
 import eplb
 from eplb.cli.options import SizeOptions, listed
 from eplb.cli.speeds import speeds_in
+from eplb.errors import Parameter
 from eplb.inputs.sizes import topology, whole_number
 from eplb.text import ranges
 
@@ -146,23 +147,15 @@ class ClusterOptions:
         """
         arguments = sizes.arguments(experts)
         gpus = arguments["num_gpus"]
+        if self.slots is None and gpus is None:
+            raise eplb.EplbError("give --gpus, or --slots with the slots of each GPU")
         if not self.given:
-            if gpus is None:
-                raise eplb.EplbError("give --gpus, or --slots with the slots of each GPU")
+            _check_divisible(experts, arguments)
             return arguments
         rest = {name: arguments[name] for name in ("num_groups", "threads")}
         nodes = whole_number("num_nodes", arguments["num_nodes"])
         if self.slots is None:
-            if gpus is None:
-                raise eplb.EplbError("give --gpus, or --slots with the slots of each GPU")
-            equal = topology(
-                num_experts=experts,
-                num_replicas=arguments["num_replicas"],
-                num_groups=arguments["num_groups"],
-                num_nodes=nodes,
-                num_gpus=gpus,
-            )
-            cluster = eplb.Cluster.of(equal.cluster)
+            cluster = _equal_gpus(experts, arguments, nodes)
         else:
             cluster = self._with_slots(sizes, nodes, self.slots)
         return {"cluster": cluster.changed(**self.changes()), **rest}
@@ -172,6 +165,35 @@ class ClusterOptions:
         if sizes.gpus not in (None, len(slots)):
             raise eplb.EplbError(f"--slots is for {len(slots)} GPUs, but --gpus is {sizes.gpus}")
         return eplb.Cluster.uniform(len(slots), 1, nodes)
+
+
+def _equal_gpus(experts: int, arguments: dict[str, Any], nodes: int) -> eplb.Cluster:
+    """The cluster that numbers of equal GPUs make."""
+    equal = topology(
+        num_experts=experts,
+        num_replicas=arguments["num_replicas"],
+        num_groups=arguments["num_groups"],
+        num_nodes=nodes,
+        num_gpus=arguments["num_gpus"],
+    )
+    return eplb.Cluster.of(equal.cluster)
+
+
+def _check_divisible(experts: int, arguments: dict[str, Any]) -> None:
+    """Refuses slots that GPUs do not divide, with the list of slots that has as many.
+
+    Raises:
+        TopologyError
+    """
+    gpus, slots = arguments["num_gpus"], arguments["num_replicas"]
+    if not 0 < gpus < (slots or 0) or slots < experts or slots % gpus == 0 or slots > _MOST_GPUS:
+        return
+    try:
+        _equal_gpus(experts, arguments, 1)
+    except eplb.TopologyError as error:
+        less, more = slots // gpus, slots % gpus
+        uneven = Parameter("gpu_slots", f"{less + 1}x{more},{less}x{gpus - more}")
+        raise eplb.TopologyError(*error.parts, hint=[*error.hint, " or ", uneven]) from None
 
 
 def check_slots_alone(sizes: SizeOptions) -> None:

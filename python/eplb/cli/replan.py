@@ -230,8 +230,9 @@ def replan_command(
         *read.notes,
         *placed.notes,
         *left_out,
-        *_size_notes(placed, update.plan, sizes, previous_gpus),
-        *group_notes(sizes_of(update.plan), goal.num_groups),
+        *_size_notes(placed, update.plan, sizes, previous_gpus, slots),
+        *_group_notes(update.plan, sizes, goal.num_groups),
+        *_state_notes(placed.plan, live or (), drain or (), dead or ()),
     ]
     notes += _copies_notes(update, max_copies)
     if transfers is not None:
@@ -288,7 +289,11 @@ def _in_force(
 
 
 def _size_notes(
-    placed: ReadPlacement, plan: eplb.Plan, sizes: SizeOptions, previous_gpus: int | None
+    placed: ReadPlacement,
+    plan: eplb.Plan,
+    sizes: SizeOptions,
+    previous_gpus: int | None,
+    slots: list[int] | None,
 ) -> list[str]:
     """How sizes were taken that neither the placement in force nor an option says."""
     notes, before, now = [], placed.plan.num_replicas, plan.num_replicas
@@ -296,9 +301,27 @@ def _size_notes(
     if not says and sizes.gpus is not None:
         gpus = count(placed.plan.num_gpus, "GPU")
         notes.append(f"{placed.path} is taken as on {gpus}; --previous-gpus says otherwise")
-    if before != now and sizes.replicas is None and sizes.redundant is None:
+    given = (sizes.replicas, sizes.redundant, slots)
+    if before != now and all(value is None for value in given):
         notes.append(f"{count(before, 'slot')} before, now {now}; --redundant sets it")
     return notes
+
+
+def _group_notes(plan: eplb.Plan, sizes: SizeOptions, of_model: int | None) -> list[str]:
+    """What groups and nodes do not do. Those of unequal GPUs are not told: the user gave neither."""
+    given = sizes.groups is not None or sizes.nodes is not None
+    return group_notes(sizes_of(plan), of_model) if given or plan.cluster.is_uniform else []
+
+
+def _state_notes(
+    before: eplb.Plan, live: Sequence[int], drain: Sequence[int], dead: Sequence[int]
+) -> list[str]:
+    """GPUs that are said to become what they were."""
+    states = dict(enumerate(before.cluster.states))  # added GPUs are in none
+    was = [(gpu, "--live", "live") for gpu in live if states.get(gpu) == "live"]
+    was += [(gpu, "--drain", "dead") for gpu in drain if states.get(gpu) == "dead"]
+    was += [(gpu, "--dead", "dead") for gpu in dead if states.get(gpu) == "dead"]
+    return [f"{option} {gpu}: it was {state} already" for gpu, option, state in was]
 
 
 def _copies_notes(update: eplb.Migration, max_copies: int | None) -> list[str]:

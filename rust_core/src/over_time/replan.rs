@@ -17,6 +17,7 @@ use crate::over_time::state::{Move, State};
 use crate::placement::Placement;
 use crate::problem::history::LoadHistory;
 use crate::problem::history::layer::LayerHistory;
+use crate::problem::options::Policy;
 use crate::problem::topology::Topology;
 
 /// How many weight copies a layer may take in an update.
@@ -125,6 +126,9 @@ pub fn replan(
         return Err(error::history_shape(history.experts(), topology.num_experts()));
     }
     let fleet = Fleet::new(topology);
+    if !topology.has_equal_gpus() {
+        topology.check_distinct(Policy::MultiWindow.name())?; // which names the GPU
+    }
     fleet.check()?;
     if let Some(previous) = previous {
         let found = previous.layers()?;

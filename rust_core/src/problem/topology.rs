@@ -65,6 +65,25 @@ impl Topology {
     /// Those of [`Self::new`]; if the GPUs are not equal: the GPUs in use have fewer slots than there
     /// are experts, or those of a node fewer than its groups have.
     pub fn of_cluster(num_experts: u64, num_groups: u64, cluster: Cluster) -> Result<Self, Error> {
+        for (name, size, most) in
+            [("num_experts", num_experts, MAX_EXPERTS), ("num_groups", num_groups, MAX_REPLICAS)]
+        {
+            if size == 0 || size > most {
+                let error = too_large(name, size, most);
+                return Err(if size == 0 { too_small(name) } else { error });
+            }
+        }
+        let slots = cluster.used_slots() as u64;
+        if slots < num_experts {
+            let used = cluster.used_gpus().count() as u64;
+            let error = missing_slots("the GPUs in use have", slots, num_experts);
+            if used == 0 {
+                return Err(error);
+            }
+            let each = num_experts.div_ceil(used);
+            let enough = format!("{each} slots on each of {used} GPUs in use would do");
+            return Err(error.hint([enough.into()]));
+        }
         let (gpus, nodes) = (cluster.num_gpus() as u64, cluster.num_nodes() as u64);
         let uneven_nodes = num_groups.is_multiple_of(nodes) && !gpus.is_multiple_of(nodes);
         if cluster.uniform_slots().is_some() && !uneven_nodes {
@@ -77,18 +96,7 @@ impl Topology {
             })?;
             return Ok(Self { cluster: Arc::new(cluster), ..topology });
         }
-        for (name, size, most) in
-            [("num_experts", num_experts, MAX_EXPERTS), ("num_groups", num_groups, MAX_REPLICAS)]
-        {
-            if size == 0 || size > most {
-                let error = too_large(name, size, most);
-                return Err(if size == 0 { too_small(name) } else { error });
-            }
-        }
-        let (slots, nodes) = (cluster.used_slots() as u64, cluster.used_nodes());
-        if slots < num_experts {
-            return Err(missing_slots("the GPUs in use have", slots, num_experts));
-        }
+        let nodes = cluster.used_nodes();
         let topology = Self {
             experts: num_experts as usize,
             asked_groups: num_groups as usize,
