@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb.cluster_changes import Changes
 from eplb.clusters import topology_of
 from eplb.history import LoadHistory
-from eplb.plans import Plan, integer_table
 from eplb.replanning import replan
 
 if TYPE_CHECKING:
     from eplb.clusters import Cluster
     from eplb.migration import Migration
     from eplb.plan_tables import IntTable
+    from eplb.plans import Plan
+
+
+#: What may be said of GPUs at a step, and of the placement in force.
+_CHANGES = {field.name for field in fields(Changes)} | {"previous_gpus", "previous_cluster"}
 
 
 class Balancer:
@@ -26,8 +32,8 @@ class Balancer:
     share it.
 
     It forgets its history if there are other layers, experts or GPUs than before, if a GPU is in use that
-    was not, or if the placement in force has empty slots on GPUs in use: then there may be new ranks,
-    which remember nothing, and all ranks must plan alike.
+    was not or is back (``live_gpus``), or if the placement in force has empty slots on GPUs in use: then
+    there may be new ranks, which remember nothing, and all ranks must plan alike.
 
     Args:
         rows: rows of the history; see :class:`eplb.LoadHistory`.
@@ -126,24 +132,28 @@ class Balancer:
             LoadError, LoadTypeError, TopologyError, VerificationError, EplbError, TypeError: as
             :func:`eplb.replan`.
         """
+        unknown = sorted(changes.keys() - _CHANGES)
+        if unknown:
+            raise TypeError(f"step() got an unexpected argument {unknown[0]!r}")
+        # An iterator gives its numbers once.
+        sizes = {name: _list(value) for name, value in changes.items()}
+        sizes |= {"num_gpus": num_gpus, "num_replicas": num_replicas}
+        sizes |= {"cluster": cluster} if cluster is not None else {"num_nodes": self._num_nodes}
+        threads = self._options["threads"]
         with self._lock:
             fresh = self._new_history()
-            fresh.observe(load, threads=self._options["threads"])
-            sizes = {"num_gpus": num_gpus, "num_replicas": num_replicas, **changes}
-            sizes |= {"cluster": cluster} if cluster is not None else {"num_nodes": self._num_nodes}
+            fresh.observe(load, threads=threads)
             if previous is None:
                 previous = _nothing_placed(fresh, num_gpus, num_replicas, cluster)
-            history = fresh
-            if self._remembers(fresh) and not _has_gaps(
-                previous, changes.get("previous_cluster", cluster)
-            ):
+            if self._remembers(fresh):
                 history = self._history.copy()
-                history.observe(load, threads=self._options["threads"])
-            update = replan(history, previous, **sizes, **self._options)
-            if history is not fresh and _has_new_gpus(self._plan, update.plan):
-                history = fresh
+                history.observe(load, threads=threads)
                 update = replan(history, previous, **sizes, **self._options)
-            self._history, self._plan = history, update.plan
+                if not sizes.get("live_gpus") and _has_same_ranks(self._plan, update):
+                    self._history, self._plan = history, update.plan
+                    return update
+            update = replan(fresh, previous, **sizes, **self._options)
+            self._history, self._plan = fresh, update.plan
             return update
 
     def _new_history(self) -> LoadHistory:
@@ -155,22 +165,19 @@ class Balancer:
         return self._plan is not None and sizes == (fresh.num_layers, fresh.num_experts)
 
 
-def _has_new_gpus(before: Plan | None, after: Plan) -> bool:
-    """Whether there are other GPUs than before, or some that were not in use: new ranks, it may be."""
-    if before is None or before.num_gpus != after.num_gpus:
-        return True
-    return bool((after.cluster.used & ~before.cluster.used).any())
+def _list(value: Any) -> Any:
+    return [*value] if hasattr(value, "__next__") else value
 
 
-def _has_gaps(previous: Any, cluster: Cluster | None) -> bool:
-    """Whether a slot of a GPU in use is empty."""
-    if isinstance(previous, Plan):
-        table, cluster = previous.phy2log, previous.cluster
-    else:
-        table = integer_table("previous", previous)
-    if cluster is not None and cluster.num_slots == table.shape[1]:
-        table = table[:, cluster.used[cluster.gpu_of_slot]]
-    return bool((table < 0).any())
+def _has_same_ranks(newest: Plan | None, update: Migration) -> bool:
+    """Whether there are as many GPUs as before, none is in use that was not, and all have what they had."""
+    after, before = update.plan.cluster, update.previous_cluster
+    if newest is None or newest.num_gpus != after.num_gpus or before.num_gpus != after.num_gpus:
+        return False
+    if (after.used & ~newest.cluster.used).any():
+        return False
+    in_use = after.used[before.gpu_of_slot]
+    return bool((update.previous[:, in_use] >= 0).all())
 
 
 def _nothing_placed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,8 @@ class Cluster:
 
     Args:
         gpu_slots: slots of each GPU, ``[G]``.
-        gpu_node: node of each GPU, ``[G]``: from 0, and ascending. By default all are on one node.
+        gpu_node: node of each GPU, ``[G]``: from 0, and ascending; a node may have no GPU. By default
+            all are on one node.
         gpu_speed: how fast each GPU is beside the others, ``[G]``: whole numbers from 1 to 65536.
             The load of a GPU counts divided by its speed, so only ratios count. By default all are
             equal.
@@ -214,10 +216,11 @@ class Cluster:
         """
         slots, nodes, speeds = self._core.slots, self._core.nodes, self._core.speeds
         added = _added(added_gpus, max(slots))
-        in_node = nodes.count(nodes[0])
+        in_node, in_last = nodes.count(nodes[0]), nodes.count(nodes[-1])
         for _ in added:
-            full = nodes[-1] > nodes[0] and nodes.count(nodes[-1]) >= in_node
+            full = nodes[-1] > nodes[0] and in_last >= in_node
             nodes.append(nodes[-1] + full)
+            in_last = 1 if full else in_last + 1
         slots, speeds = [*slots, *added], [*speeds, *(speeds[0] for _ in added)]
         states = _with_states(
             [*self.states, *(LIVE for _ in added)],
@@ -232,8 +235,15 @@ class Cluster:
         return Cluster.of(_core.Cluster(nodes, slots, speeds, states))
 
     def first_gpus(self, num_gpus: int) -> Cluster:
-        """The cluster without the GPUs after so many."""
-        core = self._core
+        """The cluster without the GPUs after so many.
+
+        Raises:
+            TopologyError, TypeError: there are not so many.
+        """
+        core, num_gpus = self._core, whole_number("num_gpus", num_gpus)
+        if num_gpus > self.num_gpus:
+            gpus = Parameter("num_gpus", short(num_gpus))
+            raise TopologyError(gpus, f" is more than the {self.num_gpus} GPUs of the cluster")
         nodes, slots, speeds = (
             column[:num_gpus] for column in (core.nodes, core.slots, core.speeds)
         )
@@ -346,9 +356,11 @@ def _restored(nodes: list[int], slots: list[int], speeds: list[int], states: lis
 def _numbers(name: str, values: Any, *, least: int = 0) -> list[int]:
     """Whole numbers, each from ``least`` to 2**20."""
     try:
-        given = [*values]
+        given = [*islice(values, _MOST + 1)]
     except TypeError:
         raise TypeError(f"{name} must be a list of numbers, got {short(values)}") from None
+    if len(given) > _MOST:
+        raise TopologyError(Parameter(name), f" has more than {_MOST} numbers")
     numbers = [whole_number(name, value, least=least) for value in given]
     for gpu, number in enumerate(numbers):
         if number > _MOST:
@@ -390,7 +402,7 @@ def _speeds(values: Any, gpus: int) -> list[int]:
 
 def _added(added: Any, most_slots: int) -> list[int]:
     """The slots of GPUs that are added."""
-    if np.ndim(added) > 0:
+    if hasattr(added, "__iter__") and getattr(added, "ndim", 1) > 0:
         return _numbers("added_gpus", added)
     number = whole_number("added_gpus", added, least=0)
     if number > _MOST:
@@ -424,11 +436,20 @@ def _with_states(
     return changed
 
 
-def _gpus(name: str, values: Any, gpus: int) -> set[int]:
-    """Numbers of GPUs."""
+def gpu_numbers(name: str, values: Any) -> list[int]:
+    """Numbers of GPUs, which may be too large for a cluster.
+
+    Raises:
+        TopologyError, TypeError: they are not a list of whole numbers.
+    """
     if isinstance(values, (int, np.integer)) and not isinstance(values, bool):
         raise TypeError(f"{name} must be a list of GPUs, got {values}; give [{values}]")
-    numbers = {*_numbers(name, values)}
+    return _numbers(name, values)
+
+
+def _gpus(name: str, values: Any, gpus: int) -> set[int]:
+    """Numbers of GPUs of a cluster."""
+    numbers = {*gpu_numbers(name, values)}
     for number in numbers:
         if number >= gpus:
             last = gpus - 1

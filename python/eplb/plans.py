@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class Plan(PlanTables):
     """Where the replicas of every expert of every layer are. :func:`eplb.plan` makes it.
 
-    L logical experts have P replicas in as many slots on G GPUs; slot p is on GPU ``p // (P // G)``.
+    L logical experts have P replicas in as many slots on G GPUs. Slot p is on GPU ``p // (P // G)``, or
+    on ``cluster.gpu_of_slot[p]`` if GPUs have different numbers of slots.
     Tables are read-only int64 arrays; ``torch.tensor(plan.phy2log)`` copies one to a tensor. A plan
     whose loads are known (all but those of :meth:`from_phy2log`) has a certificate: the GPU loads,
     and a lower bound that no plan of these sizes can beat. Loads are in the unit of the input.
@@ -325,7 +326,8 @@ class Plan(PlanTables):
         """The same placement on the GPUs in use alone, numbered anew, for an engine that starts on them.
 
         GPUs that are dead, drained or without slots, which hold nothing, leave phy2log. The certificate
-        stays, without them.
+        stays, without them; if the other speeds have a common divisor, it is made anew, or lost if the
+        loads themselves are not known.
 
         Raises:
             TopologyError: groups and nodes do not go together without these GPUs.
@@ -349,7 +351,7 @@ class Plan(PlanTables):
             _core.Placement(topology, phy2log, rank, core.logcnt()),
             policy=self._policy,
             loads=self._loads,
-            certificate=_of_used_gpus(self.certificate, self.cluster) if self.certified else None,
+            certificate=_of_used_gpus(self, topology.cluster.total_speed),
             options=self._options,
             made_from=self._made_from,
         )
@@ -442,8 +444,14 @@ def plan_of_engine_file(
         raise error.within(str(path), kind=PlanFileError, also=hidden) from error
 
 
-def _of_used_gpus(certificate: _core.Certificate, cluster: Cluster) -> _core.Certificate:
-    """A certificate without the GPUs that are not in use, which have no load."""
+def _of_used_gpus(plan: Plan, total_speed: int) -> _core.Certificate | None:
+    """The certificate without the GPUs that are not in use, which have no load.
+
+    None if speeds have a common divisor without these GPUs: times are in another unit then.
+    """
+    if not plan.certified or total_speed != plan.cluster.total_speed:
+        return None
+    certificate, cluster = plan.certificate, plan.cluster
     return _core.Certificate(
         np.ascontiguousarray(certificate.gpu_load()[:, cluster.used]),
         np.array(certificate.max_load, dtype=np.uint64),

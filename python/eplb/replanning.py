@@ -9,7 +9,7 @@ import numpy as np
 
 from eplb import _core
 from eplb.cluster_changes import Changes, new_topology
-from eplb.clusters import Cluster, check_alone
+from eplb.clusters import Cluster, check_alone, gpu_numbers
 from eplb.errors import EplbError, Parameter, TopologyError, VerificationError
 from eplb.history import history_of
 from eplb.inputs.sizes import real_number, thread_count, whole_number
@@ -82,9 +82,10 @@ def replan(
         previous_cluster: GPUs of ``previous``, if it is a table for GPUs that are not equal, or not all
             in use; by default ``cluster``.
         dead_gpus: numbers of GPUs that are lost, with all that they held. Their slots stay in
-            phy2log as -1, now and in later updates of the new plan.
+            phy2log as -1, now and in later updates of the new plan; but GPUs that ``num_gpus`` removes
+            leave it.
         drain_gpus: numbers of GPUs that are to hold nothing; what they hold can be copied from them.
-        live_gpus: numbers of GPUs that were dead or drained, and are back, empty.
+        live_gpus: numbers of GPUs that are back, empty: whatever ``previous`` has on them is lost.
         added_gpus: how many GPUs come at the end, or the slots of each; see :meth:`Cluster.changed`.
         gpu_slots: the number of slots of each GPU, in the place of ``num_replicas``.
         gpu_speed: the speed of each GPU, as for :class:`Cluster`.
@@ -126,10 +127,15 @@ def replan(
         num_groups = previous.num_groups if num_groups is None else num_groups
         if cluster is None and previous.is_global and previous.cluster.is_uniform:
             num_nodes = previous.num_nodes if num_nodes is None else num_nodes
+    dead, live = gpu_numbers("dead_gpus", dead_gpus), gpu_numbers("live_gpus", live_gpus)
+    # A GPU that is removed and dead is lost too: it is no source.
+    left = before.num_gpus if num_gpus is None else whole_number("num_gpus", num_gpus)
+    removed = [gpu for gpu in dead if left <= gpu < before.num_gpus]
+    table = _without(table, before, [*before.dead_gpus, *removed, *live])
     changes = Changes(
-        dead_gpus=dead_gpus,
+        dead_gpus=[gpu for gpu in dead if gpu not in removed],
         drain_gpus=drain_gpus,
-        live_gpus=live_gpus,
+        live_gpus=live,
         added_gpus=added_gpus,
         gpu_slots=gpu_slots,
         gpu_speed=gpu_speed,
@@ -239,6 +245,16 @@ def _table_of(
             hint=["give ", Parameter("previous_gpus"), " if it was for another number of GPUs"],
         )
     return table, Cluster.uniform(gpus, table.shape[1] // gpus)
+
+
+def _without(table: IntTable, cluster: Cluster, lost: list[int]) -> IntTable:
+    """The placement without what these GPUs held."""
+    gone = np.isin(cluster.gpu_of_slot, lost)
+    if not (table[:, gone] >= 0).any():
+        return table
+    left = table.copy()
+    left[:, gone] = -1
+    return read_only(left)
 
 
 def _check_coverage(table: IntTable, experts: int) -> None:

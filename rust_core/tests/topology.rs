@@ -175,8 +175,10 @@ fn a_cluster_of_equal_gpus_is_a_topology_like_its_sizes() {
     let cluster = Cluster::uniform(4, 3, 2).unwrap();
     let made = Topology::of_cluster(8, 2, cluster.clone()).unwrap();
     assert_eq!(made, of([8, 12, 2, 2, 4]).unwrap());
-    let error = Topology::of_cluster(13, 1, cluster).unwrap_err();
-    assert_eq!(error.to_string(), of([13, 12, 1, 2, 4]).unwrap_err().to_string());
+    let global = Topology::of_cluster(8, 3, cluster.clone()).unwrap();
+    assert_eq!(global, of([8, 12, 3, 2, 4]).unwrap());
+    let error = Topology::of_cluster(9, 2, cluster).unwrap_err();
+    assert_eq!(error.to_string(), of([9, 12, 2, 2, 4]).unwrap_err().to_string());
 }
 
 fn gpu(node: u32, slots: u32, state: GpuState) -> Gpu {
@@ -199,7 +201,8 @@ fn gpus_that_are_not_in_use_are_left_out() {
     };
     assert_eq!(
         refused(9, 1),
-        "the GPUs in use have 7 slots for 9 experts; expected at least one slot for each expert: 2 more"
+        "the GPUs in use have 7 slots for 9 experts; expected at least one slot for each expert: 2 more; \
+         5 slots on each of 2 GPUs in use would do"
     );
     assert_eq!(refused(7, 2), "num_experts=7 is not divisible by num_groups=2");
     let small = vec![gpu(0, 4, Live), gpu(2, 2, Live)];

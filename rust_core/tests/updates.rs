@@ -78,3 +78,45 @@ fn a_layer_without_load_keeps_its_placement() {
     assert_eq!(made.layers[1].copies, 1);
     assert!(made.layers[0].copies > 1);
 }
+
+/// Three GPUs become two. Every expert has a replica left, so nothing has to move; but as after a shift,
+/// more may.
+#[test]
+fn gpus_that_lose_replicas_may_take_what_comes_after_a_shift() {
+    let held = [0, 1, 2, 3, 0, 1, 3, 1, 2].repeat(2);
+    let cluster = Cluster::uniform(3, 3, 1).unwrap();
+    let previous = Previous { phy2log: &held, cluster: &cluster };
+    let options = MigrationOptions { max_moves_after_shift: MoveLimit::Number(9), ..NOTHING };
+    let history = history([90, 10, 10, 80]);
+    let made = |options, topology: &Topology, previous| {
+        replan(&history, topology, Some(previous), options, 1).unwrap().layers[0].copies
+    };
+    assert!(made(options, &topology(6), previous) > 0);
+    assert_eq!(made(NOTHING, &topology(6), previous), 0);
+    // On as many GPUs the usual limit holds.
+    let (left, cluster) = ([&held[..6], &held[9..15]].concat(), Cluster::uniform(2, 3, 1).unwrap());
+    let previous = Previous { phy2log: &left, cluster: &cluster };
+    assert_eq!(made(options, &topology(6), previous), 0);
+}
+
+/// A group that was on both nodes leaves one of them, and more may move then.
+#[test]
+fn groups_that_are_shared_out_anew_may_take_what_comes_after_a_shift() {
+    let sizes = Sizes { num_experts: 4, num_replicas: 8, num_groups: 2, num_nodes: 2, num_gpus: 4 };
+    let topology = Topology::new(sizes).unwrap();
+    let cluster = Cluster::uniform(4, 2, 2).unwrap();
+    // Expert 0 is on node 1 too.
+    let held = [0, 1, 0, 1, 2, 3, 2, 0].repeat(2);
+    let previous = Previous { phy2log: &held, cluster: &cluster };
+    let made = |most| {
+        let options = MigrationOptions {
+            max_moves_after_shift: MoveLimit::Number(most),
+            fill: false,
+            ..NOTHING
+        };
+        replan(&history([9, 9, 50, 7]), &topology, Some(previous), options, 1).unwrap()
+    };
+    assert_eq!(made(0).placement.phy2log()[..8], [0, 1, 0, 1, 2, 3, 2, -1]);
+    assert!(made(8).layers[0].objective[1] <= made(0).layers[0].objective[1]);
+    assert!(made(8).layers[0].copies > 0);
+}

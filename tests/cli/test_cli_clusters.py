@@ -43,6 +43,9 @@ def test_a_gpu_dies_and_the_next_update_knows_it(run: Any) -> None:
     code, out, _ = run("replan loads.npy --previous next.json --live 5")
     assert code == 0
     assert "dead" not in out
+    _, out, _ = run("replan loads.npy --previous next.json --live 1 --dead 5")
+    assert "--live 1: it was live already" in out
+    assert "--dead 5: it was dead already" in out
 
 
 def test_missing_slots_say_what_would_do(run: Any) -> None:
@@ -177,6 +180,7 @@ def test_bad_speeds_are_refused(run: Any, content: bytes, message: str) -> None:
         "[1, 0.87, 1e0, 1.0, 1, 1]",
         '{"gpu_speed": [100, 87, 100, 100, 100, 100]}',
         "gpu,speed\n0,1\n1,0.87\n2,1\n3,1\n4,1\n5,1\n",
+        "200 174 200 200 200 200",
         "0 1\n1 0.87\n2 1\n3 1\n4 1\n5 1\n",
         "speed\n100%\n87%\n100%\n100%\n100%\n100%\n",
         "# of six GPUs\n1, 0.87, 1\n1; 1 1  # the last\n",

@@ -107,6 +107,43 @@ def test_it_remembers_through_failures_until_a_gpu_is_back() -> None:
     assert table.plan.made_from.windows == 7
 
 
+def test_tables_with_dead_gpus_and_iterators_at_every_step() -> None:
+    """What GPUs out of use lack is no gap, and numbers that are given once count twice."""
+    balancer, table = eplb.Balancer(), np.full((3, 24), -1)
+    for step, window in enumerate(WINDOWS):
+        update = balancer.step(window, table, num_gpus=4, dead_gpus=iter([3]), num_replicas=24)
+        assert update.plan.cluster.dead_gpus == [3]
+        assert update.plan.made_from is not None
+        assert update.plan.made_from.windows == step + 1
+        table = update.plan.phy2log
+    plan = balancer.step(WINDOWS[0], update.plan).plan
+    # It forgets, so that it plans a second time.
+    more = balancer.step(WINDOWS[1], plan, num_gpus=5, dead_gpus=iter([0, 3])).plan
+    assert more.cluster.dead_gpus == [0, 3]
+    assert more.made_from is not None
+    assert more.made_from.windows == 1
+
+
+def test_a_gpu_that_is_back_has_forgotten() -> None:
+    """Also if nobody saw that it was gone: what it held is lost, and so is the history of its rank."""
+    balancer = eplb.Balancer()
+    plan = balancer.step(WINDOWS[:4], None, **SIZES).plan
+    update = balancer.step(WINDOWS[4], plan, live_gpus=[2])
+    assert (update.previous[:, 10:15] == -1).all()
+    assert (update.plan.phy2log[:, 10:15] >= 0).all()
+    assert update.copies.min() >= 5
+    assert update.plan == eplb.Balancer().step(WINDOWS[4], plan, live_gpus=[2]).plan
+
+
+def test_the_history_counts_in_the_digest() -> None:
+    """Two that have the same plan, by other histories."""
+    first, second = eplb.Balancer(max_moves=0), eplb.Balancer(max_moves=0)
+    plan = first.step(WINDOWS[0], None, **SIZES).plan
+    for balancer, window in ((first, WINDOWS[1]), (second, WINDOWS[2])):
+        assert balancer.step(window, plan).plan.digest() == plan.digest()
+    assert first.digest() != second.digest()
+
+
 def test_another_model_and_a_reset_are_new() -> None:
     balancer = eplb.Balancer()
     balancer.step(WINDOWS, None, **SIZES)

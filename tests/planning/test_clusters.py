@@ -329,3 +329,66 @@ def test_nodes_with_different_numbers_of_gpus(policy: str) -> None:
         eplb.plan(LOAD, num_gpus=5, num_replicas=50, num_nodes=2, num_groups=4, policy=policy)
     with pytest.raises(TopologyError, match="plans equal GPUs only"):
         eplb.plan(LOAD, cluster=cluster, num_groups=4, policy="deepseek")
+
+
+def test_the_certificate_of_the_gpus_in_use_alone() -> None:
+    """Speeds that have a common divisor without the others: the unit of times is another one."""
+    for speed in ([2, 2, 1], [4, 6, 3], [3, 2, 1]):
+        cluster = Cluster([20, 20, 20], gpu_speed=speed, dead_gpus=[2])
+        plan = eplb.plan(LOAD, cluster=cluster)
+        for whole in (plan, eplb.Plan.from_dict(plan.to_dict())):
+            left = whole.without_unused_gpus()
+            assert "verified" in eplb.verify(left, LOAD)
+            assert left.certified == (whole is plan or speed == [3, 2, 1])
+            if left.certified:
+                assert (left.balancedness == plan.balancedness).all()
+                assert left.certificate == eplb.evaluate(left, LOAD).certificate
+
+
+def test_the_dead_have_lost_what_they_held() -> None:
+    """By the cluster of the placement in force, by their removal, and if they are back."""
+    plan = eplb.plan(LOAD, num_gpus=4, num_replicas=40)
+    before = plan.cluster.changed(dead_gpus=[1])
+    update = eplb.replan(LOAD, plan.phy2log, previous_cluster=before, live_gpus=[1])
+    assert (update.transfers().table["source_gpu"] != 1).all()
+    assert update.copies.sum() >= 30
+    removed = eplb.replan(LOAD, plan, num_gpus=3, dead_gpus=[3])
+    assert removed.plan.cluster == Cluster.uniform(3, 10)
+    assert (removed.transfers().table["source_gpu"] != 3).all()
+    alive = eplb.replan(LOAD, plan, num_gpus=3)
+    assert (alive.transfers().table["source_gpu"] == 3).any()
+    with pytest.raises(TopologyError, match="dead_gpus names GPU 4"):
+        eplb.replan(LOAD, plan, num_gpus=3, dead_gpus=[4])
+
+
+def test_a_number_of_slots_that_would_do() -> None:
+    plan = eplb.plan(LOAD, num_gpus=6, num_replicas=24)
+    with pytest.raises(TopologyError, match="8 more; try num_replicas=42, 7 on each GPU"):
+        eplb.replan(LOAD, plan, drain_gpus=range(3))
+    eplb.replan(LOAD, plan, drain_gpus=range(3), num_replicas=42)
+    with pytest.raises(TopologyError, match="8 more; 7 slots on each of 3 GPUs in use would do"):
+        eplb.plan(LOAD, cluster=plan.cluster.changed(drain_gpus=range(3)))
+
+
+def test_hostile_numbers_end_soon() -> None:
+    cluster = Cluster.uniform(4, 10)
+    assert cluster.changed(added_gpus=100_000).num_gpus == 100_004
+    for numbers in (range(2**27), range(2**70)):
+        with pytest.raises(TopologyError, match="dead_gpus has more than 1048576 numbers"):
+            cluster.changed(dead_gpus=numbers)
+    for gpus in (0, 5, 2**63):
+        with pytest.raises(TopologyError, match="num_gpus="):
+            cluster.first_gpus(gpus)
+
+
+@pytest.mark.parametrize(("slowest", "least"), [(50, 0.97), (10, 0.6)])
+def test_multiwindow_beside_minimax_on_one_window(slowest: int, least: float) -> None:
+    """Seven GPUs of speed 100 and a slower one. Where that is ten times slower, `minimax` is far better."""
+    random = np.random.default_rng(slowest)
+    cluster = Cluster.uniform(8, 6).changed(gpu_speed=[100] * 7 + [slowest])
+    loads = random.lognormal(5, 1, (40, 32)).astype(np.int64)
+    ours, best = (
+        eplb.plan(loads, cluster=cluster, policy=policy).balancedness for policy in POLICIES[::-1]
+    )
+    print(f"slowest {slowest}: {(ours / best).mean():.3f} of minimax")
+    assert (ours / best).mean() > least

@@ -12,7 +12,6 @@ import typer
 import eplb
 from eplb.cli.options import SizeOptions, listed
 from eplb.cli.speeds import speeds_in
-from eplb.errors import Parameter
 from eplb.inputs.sizes import topology, whole_number
 from eplb.text import ranges
 
@@ -150,7 +149,6 @@ class ClusterOptions:
         if self.slots is None and gpus is None:
             raise eplb.EplbError("give --gpus, or --slots with the slots of each GPU")
         if not self.given:
-            _check_divisible(experts, arguments)
             return arguments
         rest = {name: arguments[name] for name in ("num_groups", "threads")}
         nodes = whole_number("num_nodes", arguments["num_nodes"])
@@ -177,23 +175,6 @@ def _equal_gpus(experts: int, arguments: dict[str, Any], nodes: int) -> eplb.Clu
         num_gpus=arguments["num_gpus"],
     )
     return eplb.Cluster.of(equal.cluster)
-
-
-def _check_divisible(experts: int, arguments: dict[str, Any]) -> None:
-    """Refuses slots that GPUs do not divide, with the list of slots that has as many.
-
-    Raises:
-        TopologyError
-    """
-    gpus, slots = arguments["num_gpus"], arguments["num_replicas"]
-    if not 0 < gpus < (slots or 0) or slots < experts or slots % gpus == 0 or slots > _MOST_GPUS:
-        return
-    try:
-        _equal_gpus(experts, arguments, 1)
-    except eplb.TopologyError as error:
-        less, more = slots // gpus, slots % gpus
-        uneven = Parameter("gpu_slots", f"{less + 1}x{more},{less}x{gpus - more}")
-        raise eplb.TopologyError(*error.parts, hint=[*error.hint, " or ", uneven]) from None
 
 
 def check_slots_alone(sizes: SizeOptions) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -76,17 +76,16 @@ def _of_json(path: str, text: str) -> list[str]:
 
 
 def _is_number(word: str) -> bool:
-    try:
-        Decimal(word.removesuffix("%"))
-    except InvalidOperation:
-        return False
-    return True
+    return (
+        re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?%?", word, re.IGNORECASE)
+        is not None
+    )
 
 
 def _speed(path: str, gpu: int, word: str) -> Fraction:
     plain = _is_number(word) and len(word) < 40
     number = Decimal(word.removesuffix("%")) if plain else Decimal(0)
     # Exponents of a thousand digits are no speeds.
-    if not plain or not number.is_finite() or number <= 0 or abs(number.adjusted()) > 20:
+    if number <= 0 or abs(number.adjusted()) > 20:
         raise eplb.EplbError(f"{path}: the speed of GPU {gpu} is {short(word)}; {_FORMS}")
     return Fraction(number)

@@ -221,12 +221,12 @@ impl Fleet {
         self.zones.len()
     }
 
-    /// The GPUs of a zone.
     /// Whether zones are equally fast.
     pub(crate) fn zones_are_equal(&self) -> bool {
         self.zone_speeds.is_none()
     }
 
+    /// The GPUs of a zone.
     pub(crate) fn zone(&self, zone: usize) -> Range<usize> {
         self.zones[zone].clone()
     }
