@@ -206,7 +206,11 @@ fn check_placement(made: &Migration, topology: &Topology, held: Option<&Held>, f
                 assert!(count(now, expert) <= count(before, expert).max(1), "{expert} twice");
                 // What stays on a GPU stays in its slot; so does a second replica.
                 if before.get(position) != Some(&expert) && before.contains(&expert) {
-                    assert!(before.iter().skip(per_gpu).any(|&moved| moved == expert));
+                    assert!(
+                        before.iter().skip(per_gpu).any(|&moved| moved == expert),
+                        "{before:?} {now:?} {expert} {position} {fill} {}",
+                        topology.nodes()
+                    );
                 }
             }
         }

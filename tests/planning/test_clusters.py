@@ -381,8 +381,8 @@ def test_hostile_numbers_end_soon() -> None:
             cluster.first_gpus(gpus)
 
 
-@pytest.mark.parametrize(("slowest", "least"), [(50, 0.97), (10, 0.6)])
-def test_multiwindow_beside_minimax_on_one_window(slowest: int, least: float) -> None:
+@pytest.mark.parametrize(("slowest", "reached"), [(50, 0.99), (10, 0.75)])
+def test_multiwindow_beside_minimax_on_one_window(slowest: int, reached: float) -> None:
     """Seven GPUs of speed 100 and a slower one. Where that is ten times slower, `minimax` is far better."""
     random = np.random.default_rng(slowest)
     cluster = Cluster.uniform(8, 6).changed(gpu_speed=[100] * 7 + [slowest])
@@ -390,5 +390,4 @@ def test_multiwindow_beside_minimax_on_one_window(slowest: int, least: float) ->
     ours, best = (
         eplb.plan(loads, cluster=cluster, policy=policy).balancedness for policy in POLICIES[::-1]
     )
-    print(f"slowest {slowest}: {(ours / best).mean():.3f} of minimax")
-    assert (ours / best).mean() > least
+    assert (ours / best).mean() == pytest.approx(reached, abs=0.01)

@@ -109,7 +109,8 @@ impl<'a> Previous<'a> {
             let mut aligned = vec![EMPTY; new.len()];
             let mut others = Vec::new();
             for &expert in new.iter().filter(|&&expert| expert != EMPTY) {
-                match held.iter().position(|&held| held == i64::from(expert)) {
+                let mut own = held.iter().zip(&aligned);
+                match own.position(|(&held, &now)| held == i64::from(expert) && now == EMPTY) {
                     Some(position) => aligned[position] = expert,
                     None => others.push(expert),
                 }

@@ -196,6 +196,7 @@ impl Planned {
                 if fill {
                     previous.restore_duplicates(layer, fleet, &mut before, &zone_of_expert);
                     repair::bring_back(&mut slots, &before, fleet);
+                    previous.align(layer, fleet, &mut slots); // for what came back
                 } else {
                     previous.restore_duplicates(layer, fleet, &mut slots, &zone_of_expert);
                 }

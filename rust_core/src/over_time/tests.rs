@@ -404,6 +404,11 @@ fn experts_that_stay_keep_their_slots() {
     let mut fuller = [3, 2, 1, 0, 4, 5, 6, 7];
     previous.align(0, &fleet, &mut fuller);
     assert_eq!(fuller, [0, 1, 2, 3, 4, 5, 6, 7]);
+    // Second replicas too.
+    let mut doubled = [3, 1, 0, 1, 4, 5, 6, 7];
+    let previous = Previous { phy2log: &[1, 0, 1, 2, 4, 5, 6, 7], cluster: &cluster };
+    previous.align(0, &fleet, &mut doubled);
+    assert_eq!(doubled, [1, 0, 1, 3, 4, 5, 6, 7]);
     // On GPUs with fewer slots too: what comes from a slot that is lost goes where there is room.
     let smaller = one_zone(9, vec![0..3, 3..6]);
     let mut new = [1, 3, 0, 7, 4, 8];
