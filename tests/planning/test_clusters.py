@@ -391,3 +391,17 @@ def test_multiwindow_beside_minimax_on_one_window(slowest: int, reached: float) 
         eplb.plan(loads, cluster=cluster, policy=policy).balancedness for policy in POLICIES[::-1]
     )
     assert (ours / best).mean() == pytest.approx(reached, abs=0.01)
+
+
+def test_a_drained_gpu_that_dies_changes_nothing() -> None:
+    """Nothing lives there, so nothing is lost, and nothing moves."""
+    plan = eplb.plan(LOAD, num_gpus=4, num_replicas=32)
+    drained = eplb.replan(LOAD, plan, drain_gpus=[2])
+    assert (drained.plan.phy2log[:, 16:24] == -1).all()
+    table = drained.transfers().table
+    assert (table["source_gpu"] >= 0).all()
+    assert (table["destination_gpu"] != 2).all()
+    dead = eplb.replan(LOAD, drained.plan, dead_gpus=[2], max_moves=0)
+    assert dead.kept.all()
+    assert len(dead.transfers()) == 0
+    assert (dead.plan.phy2log == drained.plan.phy2log).all()
