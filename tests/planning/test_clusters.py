@@ -405,3 +405,12 @@ def test_a_drained_gpu_that_dies_changes_nothing() -> None:
     assert dead.kept.all()
     assert len(dead.transfers()) == 0
     assert (dead.plan.phy2log == drained.plan.phy2log).all()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_heavy_groups_go_to_fast_nodes(policy: str) -> None:
+    cluster = Cluster([4, 4], gpu_node=[0, 1], gpu_speed=[3, 1])
+    load = [[10, 10, 30, 30, 10, 10, 30, 30]]
+    plan = eplb.plan(load, cluster=cluster, num_groups=4, policy=policy)
+    assert {*plan.phy2log[0, :4].tolist()} == {2, 3, 6, 7}
+    assert plan.balancedness.tolist() == [1]
