@@ -89,6 +89,18 @@ def test_a_placement_is_judged_on_other_gpus(run: Any) -> None:
     assert "only on GPUs that are not in use, first expert" in err
 
 
+def test_shares_on_other_gpus(run: Any) -> None:
+    Path("speed.txt").write_text("1 1 1 1 1 0.5")
+    code, out, _ = run("split plan.json loads.npy --speed speed.txt --json")
+    assert code == 0
+    slower = PLAN.on_cluster(PLAN.cluster.changed(gpu_speed=[2, 2, 2, 2, 2, 1]))
+    best = slower.split(WINDOWS).balancedness
+    assert json.loads(out)["balancedness_mean"] == best.mean()
+    code, _, err = run("split plan.json loads.npy --dead 0")
+    assert code == 1
+    assert "only on GPUs that are not in use" in err
+
+
 def test_new_plans_of_unequal_gpus(run: Any) -> None:
     Path("speed.txt").write_text("1 1 1\n0.5, 0.5; 0.5\n")
     code, out, err = run(

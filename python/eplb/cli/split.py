@@ -9,6 +9,7 @@ import numpy as np
 import typer
 
 import eplb
+from eplb.cli.clusters import Dead, Speed, on_gpus
 from eplb.cli.figures import lines_of
 from eplb.cli.options import (
     AsJson,
@@ -71,6 +72,8 @@ def split_command(
     ] = None,
     groups: Groups = 1,
     nodes: Nodes = 1,
+    speed: Speed = None,
+    dead: Dead = None,
     layers: Layers = None,
     config: Config = None,
     threads: Threads = 1,
@@ -89,7 +92,8 @@ def split_command(
     reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, counted_under, weights, trust_loads
     )
-    check_outputs([*reading.inputs(loads), ("the placement", placement)], {"--out": out})
+    inputs = [*reading.inputs(loads), ("the placement", placement), ("the speeds", speed)]
+    check_outputs(inputs, {"--out": out})
     if out is not None:
         check_ending(out)
     read = reading.read(loads)
@@ -104,7 +108,8 @@ def split_command(
             hint=[f"leave out --gpus, --groups and --nodes{or_format('--format', format)}"],
         )
     windows, left_out = rows_of(read.windows, placed, model, chosen=chosen)
-    split = placed.plan.split(windows, threads=threads)  # a list of tables is windows
+    plan = on_gpus(placed.plan, speed, dead)
+    split = plan.split(windows, threads=threads)  # a list of tables is windows
     notes = [*read.notes, *placed.notes, *left_out]
     if out is None:
         notes.append("not written; --out FILE writes the shares")
