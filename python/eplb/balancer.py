@@ -10,6 +10,7 @@ import numpy as np
 
 from eplb.cluster_changes import Changes
 from eplb.clusters import topology_of
+from eplb.errors import LoadError
 from eplb.history import LoadHistory
 from eplb.replanning import replan
 
@@ -141,28 +142,37 @@ class Balancer:
         sizes |= {"cluster": cluster} if cluster is not None else {"num_nodes": self._num_nodes}
         threads = self._options["threads"]
         with self._lock:
-            fresh = self._new_history()
-            fresh.observe(load, threads=threads)
+            extended = self._extended(load, threads)
+            history = self._begun(load, threads) if extended is None else extended
             if previous is None:
-                previous = _nothing_placed(fresh, num_gpus, num_replicas, cluster)
-            if self._remembers(fresh):
-                history = self._history.copy()
-                history.observe(load, threads=threads)
+                previous = _nothing_placed(history, num_gpus, num_replicas, cluster)
+            update = replan(history, previous, **sizes, **self._options)
+            forgets = sizes.get("live_gpus") or not _has_same_ranks(self._plan, update)
+            if extended is not None and forgets:
+                history = self._begun(load, threads)
                 update = replan(history, previous, **sizes, **self._options)
-                if not sizes.get("live_gpus") and _has_same_ranks(self._plan, update):
-                    self._history, self._plan = history, update.plan
-                    return update
-            update = replan(fresh, previous, **sizes, **self._options)
-            self._history, self._plan = fresh, update.plan
+            self._history, self._plan = history, update.plan
             return update
 
     def _new_history(self) -> LoadHistory:
         return LoadHistory(rows=self._rows, decay=self._decay)
 
-    def _remembers(self, fresh: LoadHistory) -> bool:
-        """Whether there is a history of a model of this size."""
-        sizes = (self._history.num_layers, self._history.num_experts)
-        return self._plan is not None and sizes == (fresh.num_layers, fresh.num_experts)
+    def _begun(self, load: Any, threads: int) -> LoadHistory:
+        """A history of these windows alone."""
+        history = self._new_history()
+        history.observe(load, threads=threads)
+        return history
+
+    def _extended(self, load: Any, threads: int) -> LoadHistory | None:
+        """The history with these windows; None if there is none, or it is of another model."""
+        if self._plan is None:
+            return None
+        history = self._history.copy()
+        try:
+            history.observe(load, threads=threads)
+        except LoadError:  # what is wrong with the loads themselves, a new history says too
+            return None
+        return history
 
 
 def _list(value: Any) -> Any:

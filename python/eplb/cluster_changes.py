@@ -59,10 +59,11 @@ def new_topology(
         TopologyError, TypeError: they do not go together.
     """
     given = changes.given()
-    for name, other in (("num_replicas", "gpu_slots"), ("num_gpus", "added_gpus")):
-        if {"num_replicas": num_replicas, "num_gpus": num_gpus}[
-            name
-        ] is not None and other in given:
+    for name, value, other in (
+        ("num_replicas", num_replicas, "gpu_slots"),
+        ("num_gpus", num_gpus, "added_gpus"),
+    ):
+        if value is not None and other in given:
             raise TopologyError("give ", Parameter(name), " or ", Parameter(other), ", not both")
     if cluster is not None:
         check_alone(

@@ -249,9 +249,9 @@ def _table_of(
 
 def _without(table: IntTable, cluster: Cluster, lost: list[int]) -> IntTable:
     """The placement without what these GPUs held."""
-    gone = np.isin(cluster.gpu_of_slot, lost)
-    if not (table[:, gone] >= 0).any():
+    if not lost:
         return table
+    gone = np.isin(cluster.gpu_of_slot, lost)
     left = table.copy()
     left[:, gone] = -1
     return read_only(left)

@@ -175,6 +175,11 @@ class Split:
 
     def to_dict(self) -> dict[str, Any]:
         """The split as plain Python values, for JSON."""
+        tables = {name: table.tolist() for name, table in self._tables().items()}
+        return {**self._head(), **tables, "busy_gpus": self.busy_gpus}
+
+    def _head(self) -> dict[str, Any]:
+        """What the split is of."""
         return {
             "format": _FORMAT,
             "version": 1,
@@ -182,8 +187,6 @@ class Split:
             "num_gpus": self._plan.num_gpus,
             "cluster": None if self._plan.cluster.is_uniform else self._plan.cluster.to_dict(),
             "loads_sha256": self._split.loads_sha256.hex(),
-            **{name: table.tolist() for name, table in self._tables().items()},
-            "busy_gpus": self.busy_gpus,
         }
 
     def _tables(self) -> dict[str, npt.NDArray[Any]]:
@@ -217,13 +220,11 @@ class Split:
         write_whole(file, self._encode(file.suffix))
 
     def _encode(self, ending: str) -> bytes:
-        values = self.to_dict()
         if ending == ".json":
-            return (json.dumps(values) + "\n").encode()
-        tables = self._tables()
-        rest = {name: value for name, value in values.items() if name not in tables}
+            return (json.dumps(self.to_dict()) + "\n").encode()
+        rest = {**self._head(), "busy_gpus": self.busy_gpus}
         stream = io.BytesIO()
-        np.savez_compressed(stream, split=np.array(json.dumps(rest)), **tables)  # type: ignore[arg-type]
+        np.savez_compressed(stream, split=np.array(json.dumps(rest)), **self._tables())  # type: ignore[arg-type]
         return stream.getvalue()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -92,6 +92,12 @@ pub(crate) fn too_small(name: &'static str) -> Error {
     Error::new(ErrorKind::Topology, problem).expected("at least 1")
 }
 
+/// No thread to work on.
+pub(crate) fn no_threads() -> Error {
+    Error::new(ErrorKind::Option, [parameter("threads", 0), " is too small".into()])
+        .expected("at least 1")
+}
+
 /// A size above its limit.
 pub(crate) fn too_large(name: &'static str, size: u64, most: u64) -> Error {
     let problem = [parameter(name, size), " is too large".into()];

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::cost::certify::certify_with;
-use crate::error::{Error, ErrorKind, parameter};
+use crate::error::{Error, ErrorKind, no_threads, parameter};
 use crate::kernel::threads::share_out;
 use crate::layer_planner::{Findings, Layer, LayerPlanner};
 use crate::minimax::Minimax;
@@ -104,8 +104,7 @@ impl Plan {
 /// [`Policy::MultiWindow`] also: some GPU would have to hold an expert twice.
 pub fn plan(problem: &Problem, threads: usize) -> Result<Plan, Error> {
     if threads == 0 {
-        let problem = [parameter("threads", 0), " is too small".into()];
-        return Err(Error::new(ErrorKind::Option, problem).expected("at least 1"));
+        return Err(no_threads());
     }
     let Problem { loads, history, topology, options } = problem;
     let layers = loads.layers();

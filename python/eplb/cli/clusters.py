@@ -12,7 +12,7 @@ import typer
 import eplb
 from eplb.cli.options import SizeOptions, listed
 from eplb.cli.speeds import speeds_in
-from eplb.inputs.sizes import topology, whole_number
+from eplb.clusters import topology_of
 from eplb.text import ranges
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ def _slots(text: str) -> list[int]:
     return slots
 
 
+def _some_gpus(option: str, help_text: str) -> Any:
+    """An option for numbers of GPUs."""
+    return typer.Option(option, metavar="LIST", parser=_gpus, help=help_text)
+
+
 Slots = Annotated[
     Any,
     typer.Option(
@@ -63,24 +68,9 @@ Speed = Annotated[
         "for example 1 and 0.87.",
     ),
 ]
-Dead = Annotated[
-    Any,
-    typer.Option(
-        "--dead", metavar="LIST", parser=_gpus, help="GPUs that are lost, for example 5,6."
-    ),
-]
-Drain = Annotated[
-    Any,
-    typer.Option(
-        "--drain", metavar="LIST", parser=_gpus, help="GPUs that are to be empty, such as 8-15."
-    ),
-]
-Live = Annotated[
-    Any,
-    typer.Option(
-        "--live", metavar="LIST", parser=_gpus, help="Dead or drained GPUs that are back, empty."
-    ),
-]
+Dead = Annotated[Any, _some_gpus("--dead", "GPUs that are lost, for example 5,6.")]
+Drain = Annotated[Any, _some_gpus("--drain", "GPUs that are to be empty, such as 8-15.")]
+Live = Annotated[Any, _some_gpus("--live", "Dead or drained GPUs that are back, empty.")]
 Renumber = Annotated[
     bool,
     typer.Option(
@@ -150,31 +140,23 @@ class ClusterOptions:
             raise eplb.EplbError("give --gpus, or --slots with the slots of each GPU")
         if not self.given:
             return arguments
-        rest = {name: arguments[name] for name in ("num_groups", "threads")}
-        nodes = whole_number("num_nodes", arguments["num_nodes"])
+        threads = arguments.pop("threads")
         if self.slots is None:
-            cluster = _equal_gpus(experts, arguments, nodes)
+            equal = topology_of(num_experts=experts, cluster=None, **arguments)
+            cluster = eplb.Cluster.of(equal.cluster)
         else:
-            cluster = self._with_slots(sizes, nodes, self.slots)
-        return {"cluster": cluster.changed(**self.changes()), **rest}
+            cluster = self._with_slots(sizes, arguments["num_nodes"], self.slots)
+        return {
+            "cluster": cluster.changed(**self.changes()),
+            "num_groups": arguments["num_groups"],
+            "threads": threads,
+        }
 
     def _with_slots(self, sizes: SizeOptions, nodes: int, slots: Sequence[int]) -> eplb.Cluster:
         check_slots_alone(sizes)
         if sizes.gpus not in (None, len(slots)):
             raise eplb.EplbError(f"--slots is for {len(slots)} GPUs, but --gpus is {sizes.gpus}")
         return eplb.Cluster.uniform(len(slots), 1, nodes)
-
-
-def _equal_gpus(experts: int, arguments: dict[str, Any], nodes: int) -> eplb.Cluster:
-    """The cluster that numbers of equal GPUs make."""
-    equal = topology(
-        num_experts=experts,
-        num_replicas=arguments["num_replicas"],
-        num_groups=arguments["num_groups"],
-        num_nodes=nodes,
-        num_gpus=arguments["num_gpus"],
-    )
-    return eplb.Cluster.of(equal.cluster)
 
 
 def check_slots_alone(sizes: SizeOptions) -> None:

@@ -42,7 +42,7 @@ from eplb.cli.options import (
 )
 from eplb.cli.output import fitted, say
 from eplb.cli.pictures import picture_of, title_of
-from eplb.cli.placements import or_format, read_placement, rows_of
+from eplb.cli.placements import read_with_sizes, rows_of
 from eplb.cli.targets import check_outputs
 from eplb.engines import FORMAT_NAMES
 from eplb.engines.target import target
@@ -102,7 +102,7 @@ def evaluate_command(
     read = reading.read(loads)
     chosen = model.layers is not None
     model = model.for_loads(len(read.windows[0]), read.layers)
-    placed = read_placement(
+    placed = read_with_sizes(
         placement,
         format,
         gpus,
@@ -111,11 +111,6 @@ def evaluate_command(
         groups=groups,
         nodes=nodes,
     )
-    if placed.format == "plan" and (gpus is not None or (groups, nodes) != (1, 1)):
-        raise eplb.EplbError(
-            f"{placement} is a plan file, which contains its own sizes",
-            hint=[f"leave out --gpus, --groups and --nodes{or_format('--format', format)}"],
-        )
     windows, left_out = rows_of(read.windows, placed, model, chosen=chosen)
     passes, _ = rows_of(read.recorded, placed, model, chosen=chosen)
     placement_now = on_gpus(placed.plan, speed, dead)

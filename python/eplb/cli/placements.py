@@ -78,6 +78,35 @@ def read_placement(
     return ReadPlacement(path, kind, plan, layers, file.notes)
 
 
+def read_with_sizes(
+    path: str,
+    format: str | None,  # noqa: A002
+    gpus: int | None,
+    goal: Target,
+    experts: int,
+    *,
+    groups: int,
+    nodes: int,
+) -> ReadPlacement:
+    """The same for ``--gpus``, ``--groups``, ``--nodes`` and ``--format``, which a plan file must not have.
+
+    Raises:
+        EplbError: there are sizes beside a plan file.
+    """
+    placed = read_placement(path, format, gpus, goal, experts, groups=groups, nodes=nodes)
+    if placed.format == "plan" and (gpus is not None or (groups, nodes) != (1, 1)):
+        raise own_sizes(path, "--gpus, --groups and --nodes", or_format("--format", format))
+    return placed
+
+
+def own_sizes(path: str, options: str, or_else: str) -> eplb.EplbError:
+    """The error for sizes beside a plan file."""
+    return eplb.EplbError(
+        f"{path} is a plan file, which contains its own sizes",
+        hint=[f"leave out {options}{or_else}"],
+    )
+
+
 def _table(path: str, gpus: int | None, goal: Target, groups: int, nodes: int) -> ReadPlacement:
     """The placement in a table of numbers of experts."""
     rows = read_table(path, goal.without_planned_extra().layers)

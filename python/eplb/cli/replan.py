@@ -55,7 +55,7 @@ from eplb.cli.options import (
     share_or_number,
 )
 from eplb.cli.output import busy, fitted, say
-from eplb.cli.placements import or_format, read_placement, rows_of
+from eplb.cli.placements import or_format, own_sizes, read_placement, rows_of
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
 from eplb.engines import FORMAT_NAMES
@@ -281,10 +281,7 @@ def _in_force(
     except eplb.EplbError as error:
         raise error.renamed(_of_previous) from error
     if placed.format == "plan" and gpus[0] is not None:
-        raise eplb.EplbError(
-            f"{path} is a plan file, which contains its own sizes",
-            hint=[f"leave out --previous-gpus{or_format('--previous-format', format)}"],
-        )
+        raise own_sizes(path, "--previous-gpus", or_format("--previous-format", format))
     return placed
 
 

@@ -1,6 +1,7 @@
 //! Lower bounds: the busiest GPU of any plan carries at least so much.
 
 use crate::cost::bisection::least_allowed;
+use crate::cost::knapsack::most_saved;
 use crate::cost::packing_bounds::{crowded, least_heaviest, node};
 use crate::cost::unequal;
 use crate::kernel::probe::Silent;
@@ -89,8 +90,7 @@ impl LowerBounds {
     ///
     /// For each j: a replica of more than t/(j+1) is big, and at most j*G replicas are big. An expert
     /// has at least ceil(w/t) replicas, and more if these must not be big. So the fewest slots are a
-    /// knapsack: which experts may be big. Here the last one may be big in part, which saves at least
-    /// as many slots.
+    /// knapsack ([`most_saved`]): which experts may be big.
     fn may_fit(&mut self, load: &[u64], topology: &Topology, t: u64) -> bool {
         let gpus = topology.num_gpus() as u64;
         let replicas = |w: u64, most: u64| (w * SHARE_UNIT).div_ceil(most).max(1);
@@ -114,16 +114,7 @@ impl LowerBounds {
                 needed += not_big;
                 self.savings.push((not_big - least, least));
             }
-            self.savings.sort_unstable_by(|a, b| (b.0 * a.1).cmp(&(a.0 * b.1)));
-            let mut room = j * gpus;
-            for &(saved, least) in &self.savings {
-                if least > room {
-                    needed -= saved * room / least;
-                    break;
-                }
-                needed -= saved;
-                room -= least;
-            }
+            needed -= most_saved(&mut self.savings, j * gpus);
             if needed > topology.num_replicas() as u64 {
                 return false;
             }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::cost::bisection::least_allowed;
+use crate::cost::knapsack::most_saved;
 use crate::cost::packing_bounds::node;
 use crate::placement::bound::{Bound, LayerBound};
 use crate::problem::cluster::Cluster;
@@ -85,7 +86,7 @@ impl Layer {
                 bigs += replicas(weight, reach);
                 big += 1;
             }
-            let mut room = self.room(j);
+            let room = self.room(j);
             if bigs <= room {
                 continue;
             }
@@ -96,16 +97,7 @@ impl Layer {
                 needed += not_big;
                 savings.push((not_big - least, least));
             }
-            savings.sort_unstable_by(|a, b| (b.0 * a.1).cmp(&(a.0 * b.1)));
-            for &(saved, least) in &savings {
-                if least > room {
-                    // The last one may be big in part, which saves at least as many slots.
-                    needed -= saved * room / least;
-                    break;
-                }
-                needed -= saved;
-                room -= least;
-            }
+            needed -= most_saved(&mut savings, room);
             if needed > self.slots {
                 return false;
             }

@@ -1,6 +1,6 @@
 //! Plans for the windows to come: from nothing, or from the placement in force with few moves.
 
-use crate::error::{Error, ErrorKind, Place, parameter};
+use crate::error::{Error, Place, no_threads};
 use crate::kernel::threads::share_out;
 use crate::over_time::complete::complete;
 use crate::over_time::error;
@@ -119,8 +119,7 @@ pub fn replan(
 ) -> Result<Migration, Error> {
     let layers = history.layers();
     if threads == 0 {
-        let problem = [parameter("threads", 0), " is too small".into()];
-        return Err(Error::new(ErrorKind::Option, problem).expected("at least 1"));
+        return Err(no_threads());
     }
     if history.experts() != topology.num_experts() {
         return Err(error::history_shape(history.experts(), topology.num_experts()));

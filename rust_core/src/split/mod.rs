@@ -17,7 +17,7 @@ mod layer;
 mod shares;
 mod sharing;
 
-use crate::error::{Error, ErrorKind, parameter};
+use crate::error::{Error, no_threads};
 use crate::kernel::threads::share_out;
 use crate::placement::Placement;
 use crate::placement::split::{LayerSplit, Split};
@@ -51,8 +51,7 @@ pub fn split(
     threads: usize,
 ) -> Result<Split, Error> {
     if threads == 0 {
-        let problem = [parameter("threads", 0), " is too small".into()];
-        return Err(Error::new(ErrorKind::Option, problem).expected("at least 1"));
+        return Err(no_threads());
     }
     let topology = placement.topology();
     let (layers, slots, experts) =

@@ -12,8 +12,8 @@ pub(crate) struct SwapPairs {
     order: Vec<(u64, u32)>,
 }
 
-/// Load of two replicas of a GPU, and their indices.
-type Pair = (u64, u32, u32);
+/// Load of two replicas of a GPU, and what names them.
+pub(crate) type Pair = (u64, u32, u32);
 
 impl SwapPairs {
     /// Looks for two replicas of the busiest GPU, `from`, and two of one of the `partners` lightest
@@ -33,7 +33,7 @@ impl SwapPairs {
             return None;
         }
         let excess = layout.load[from] - target;
-        list_pairs(replicas, layout.on(from), &mut self.heavy);
+        list_pairs(layout.on(from), |i| replicas.load(i), &mut self.heavy);
         self.order.clear();
         self.order.extend(layout.load.iter().copied().zip(0..));
         if partners < self.order.len() {
@@ -47,7 +47,7 @@ impl SwapPairs {
                 break;
             };
             let to = to as usize;
-            list_pairs(replicas, layout.on(to), &mut self.light);
+            list_pairs(layout.on(to), |i| replicas.load(i), &mut self.light);
             let mut start = 0;
             for &(heavy, a, c) in &self.heavy {
                 // Ascending sums on both sides: the least that drops by no more than the room.
@@ -80,10 +80,11 @@ impl SwapPairs {
     }
 }
 
-fn list_pairs(replicas: &ByExpert, on: &[u32], pairs: &mut Vec<Pair>) {
+/// All pairs of the replicas `on` a GPU, by ascending load.
+pub(crate) fn list_pairs(on: &[u32], load: impl Fn(u32) -> u64, pairs: &mut Vec<Pair>) {
     pairs.clear();
     for (i, &a) in on.iter().enumerate() {
-        pairs.extend(on[i + 1..].iter().map(|&c| (replicas.load(a) + replicas.load(c), a, c)));
+        pairs.extend(on[i + 1..].iter().map(|&c| (load(a) + load(c), a, c)));
     }
     pairs.sort_unstable();
 }

@@ -2,6 +2,7 @@
 
 use super::gpus::Gpus;
 use super::layout::Layout;
+use crate::minimax::moves::swap_pairs::{Pair, list_pairs};
 
 /// Two GPUs, and the experts that change places: those of the first one, and of the second.
 #[derive(Debug, Clone, Copy)]
@@ -18,9 +19,6 @@ pub(super) struct Swaps {
     /// What each other GPU may take on, most first.
     room: Vec<(u64, u32)>,
 }
-
-/// Load of two replicas of a GPU, and their experts.
-type Pair = (u64, u32, u32);
 
 /// What a swap should do, and may.
 #[derive(Debug, Clone, Copy)]
@@ -92,14 +90,14 @@ impl Swaps {
         let excess = layout.load[from].saturating_sub(gpus.most(from, time));
         self.list_room(gpus, layout, aim);
         let mine = layout.on(gpus, from);
-        list_pairs(layout, mine, &mut self.heavy);
+        list_pairs(mine, |expert| layout.share(expert), &mut self.heavy);
         let (mut best, mut best_drop) = (None, 0);
         for &(room, to) in self.room.iter().take(partners) {
             if room <= best_drop {
                 break;
             }
             let theirs = layout.on(gpus, to as usize);
-            list_pairs(layout, theirs, &mut self.light);
+            list_pairs(theirs, |expert| layout.share(expert), &mut self.light);
             let mut start = 0;
             for &(heavy, a, c) in &self.heavy {
                 // Ascending sums on both sides: the least that drops by no more than the room.
@@ -136,12 +134,4 @@ impl Swaps {
         }
         self.room.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
     }
-}
-
-fn list_pairs(layout: &Layout, on: &[u32], pairs: &mut Vec<Pair>) {
-    pairs.clear();
-    for (i, &a) in on.iter().enumerate() {
-        pairs.extend(on[i + 1..].iter().map(|&c| (layout.share(a) + layout.share(c), a, c)));
-    }
-    pairs.sort_unstable();
 }
