@@ -1,0 +1,1 @@
+"""Plug-ins for vLLM and SGLang."""
