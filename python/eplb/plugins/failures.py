@@ -54,7 +54,8 @@ class Failures:
                 return
             kept = "" if call is None else self._kept(error, call, history)
             inputs = "" if call is None else f" ({_shapes(call)})"
-            self._log.error("eplb: %s%s: %s%s", what, inputs, error, kept, exc_info=error)
+            trace = None if isinstance(error, ValueError) else error  # a bad input explains itself
+            self._log.error("eplb: %s%s: %s%s", what, inputs, error, kept, exc_info=trace)
         except Exception:  # noqa: BLE001 - an engine must live on
             self._log.warning("eplb: %s", what)
 

@@ -41,7 +41,7 @@ class Ranks:
 
     rank: int
     size: int
-    #: Their process group, whose key-value store they share; None if they cannot be asked.
+    #: Their process group, whose key-value store they share; None if they cannot compare anything.
     group: Any = None
 
 
@@ -69,7 +69,8 @@ class Rebalancer:
         self._failures = Failures(log, engine, settings)
         self._observers = Observers(engine, settings, log, self._failures)
         self._lock = Lock()
-        self._agreement: tuple[Any, Agreement] | None = None
+        self._alone = Agreement(None, 1, 0)
+        self._agreement, self._compared_in = self._alone, None
         self._given_up = ""  # why the engine's own planner answers from now on
 
     def answer(self, call: Call, ranks: Callable[[], Ranks], own: Callable[[], IntTable]) -> Answer:
@@ -86,7 +87,7 @@ class Rebalancer:
             if self._given_up:
                 answer = self._own(call, own, self._given_up)
             else:
-                off = self._is_off()
+                off = self._is_off(us)
                 planned = fallback(call, "switched off") if off else self._planned(call)
                 decision = self._decision(call, planned, us, off=off)
                 answer = self._carried_out(call, planned, decision, own)
@@ -104,13 +105,26 @@ class Rebalancer:
         return ways[-1]()
 
     def _ranks(self, ranks: Callable[[], Ranks]) -> Ranks:
+        """Who answers; they compare nothing if they have no store."""
         try:
-            return ranks()
+            us = ranks()
         except Exception as error:  # noqa: BLE001 - an engine must live on
             self._failures.tell(error, "this rank does not know the others")
             return Ranks(0, 1)
+        if us.group is None or self._compared_in is us.group:
+            return us
+        try:
+            self._agreement = Agreement(us.group.get_group_store(), us.size, self._settings.timeout)
+        except Exception as error:  # noqa: BLE001
+            self._failures.tell(error, "the ranks have no store in which to compare their plans")
+            return replace(us, group=None)
+        self._compared_in = us.group
+        return us
 
-    def _is_off(self) -> bool:
+    def _is_off(self, us: Ranks) -> bool:
+        """Whether this rank is switched off. Ranks that compare nothing cannot be: others may be on."""
+        if us.group is None and us.size > 1:
+            return False
         try:
             return self._settings.off_file.exists()
         except OSError:
@@ -184,12 +198,7 @@ class Rebalancer:
             off=off,
         )
         try:
-            if us.group is None or us.size == 1:
-                return Agreement(None, 1, 0).decide(mine)
-            if self._agreement is None or self._agreement[0] is not us.group:
-                store = us.group.get_group_store()
-                self._agreement = (us.group, Agreement(store, us.size, self._settings.timeout))
-            return self._agreement[1].decide(mine)
+            return (self._alone if us.group is None else self._agreement).decide(mine)
         except Exception as error:  # noqa: BLE001
             self._failures.tell(error, "ranks could not be compared")
             return Decision("differ", f"ranks could not be compared: {error}")
