@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from eplb import plugins
+from eplb.plugins.reproduce import Reproduction, reproduce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -218,7 +219,7 @@ def test_an_invalid_plan_is_not_answered(
 
 
 def test_a_planner_that_raises(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     policy = installed()
 
@@ -226,9 +227,16 @@ def test_a_planner_that_raises(
         raise MemoryError("no memory")
 
     monkeypatch.setattr(eplb.Balancer, "step", fails)
+    monkeypatch.setattr("eplb.plugins.reproduce.replan", fails)
     assert (ask(policy, WINDOWS[0], START) == START).all()
     assert "planning failed" in caplog.text
-    assert "eplb record --reproduce" in caplog.text
+    (kept,) = (tmp_path / "records").glob("eplb-failure-vllm-*.npz")
+    assert f"eplb record --reproduce {kept}" in caplog.text
+    assert reproduce(kept) == Reproduction(
+        "MemoryError: no memory", eplb.__version__, "MemoryError: no memory"
+    )
+    monkeypatch.undo()
+    assert not reproduce(kept).now
 
 
 def test_the_off_file_while_it_runs(tmp_path: Path) -> None:

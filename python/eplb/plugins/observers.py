@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
+    from eplb.plugins.answers import Answer
     from eplb.plugins.call import Call
     from eplb.plugins.failures import Failures
-    from eplb.plugins.rebalancer import Answer
     from eplb.plugins.settings import Settings
 
 
