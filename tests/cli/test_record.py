@@ -46,6 +46,10 @@ def test_the_summary_says_what_happened(run: Any) -> None:
     times = np.array([window.seconds for window in WINDOWS]) * 1000
     copies = sum(window.copies for window in WINDOWS)
     shifts = [window.shifted for window in WINDOWS if window.shifted]
+    figures = [
+        f"mean {each.mean():.4f}, 10th percentile {np.sort(each)[0]:.4f}, worst {each.min():.4f}"
+        for each in (before, after)
+    ]
     worst = f"2026-11-28 12:0{after.argmin()}:00"
     assert lines == [
         "Record of 10 windows: vllm",
@@ -56,11 +60,9 @@ def test_the_summary_says_what_happened(run: Any) -> None:
         "vllm, model 0: 26 layers, 64 experts in 72 slots on 8 GPUs",
         "  windows       10: 9 updated, 1 old map",
         f"  copies        {copies}, {copies / (10 * 26 * 72):.3%} of the slots at a window",
-        f"  balancedness  mean {after.mean():.4f}, 10th percentile {np.sort(after)[0]:.4f}, worst "
-        f"{after.min():.4f}",
+        f"  balancedness  {figures[1]}",
         f"                the worst at {worst}",
-        f"    before      mean {before.mean():.4f}, 10th percentile {np.sort(before)[0]:.4f}, worst "
-        f"{before.min():.4f}",
+        f"    before      {figures[0]}",
         f"  planning time median {np.median(times):.2f} ms, largest {times.max():.2f} ms",
         f"  shifts        in {len(shifts)} windows, of {sum(shifts)} layers in all",
         "Fallbacks: 1 window",

@@ -19,6 +19,30 @@ if TYPE_CHECKING:
 NOON = 1795867200
 
 
+#: A window of a tiny model.
+SMALL = Window(
+    engine="vllm",
+    model=0,
+    number=0,
+    time=1.5,
+    load=np.arange(8).reshape(2, 4),
+    previous=np.array([[0, 1, 2, 3, 0, 1], [3, 2, 1, 0, 3, 2]]),
+    phy2log=np.array([[0, 1, 2, 3, 0, 2], [3, 2, 1, 0, 3, 2]]),
+    num_gpus=2,
+    num_nodes=1,
+    num_groups=1,
+    dead_gpus=(),
+    decision="updated",
+    reason="",
+    copies=1,
+    shifted=0,
+    balancedness_before=0.5,
+    balancedness_after=0.75,
+    seconds=0.001,
+    digest="0123456789abcdef",
+)
+
+
 def real_windows(count: int = 30) -> Any:
     """Real loads of DeepSeek-V2-Lite, ``[windows, 26, 64]``."""
     counts = windows("deepseek-v2-lite_esft_seq_counts")

@@ -10,7 +10,7 @@ import pytest
 from eplb.plugins.metrics import FAMILIES, Metrics
 from eplb.plugins.window import Decision, Window
 from prometheus_client.parser import text_string_to_metric_families
-from test_recorder import SMALL
+from recorded import SMALL
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,37 +7,17 @@ import time
 import tracemalloc
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pytest
 from eplb.load_files import read_loads
 from eplb.plugins.recorder import Recorder
-from eplb.plugins.window import Window
 from eplb.storage.record_file import CutLine, Record, files_of, read
-from recorded import recorded
+from recorded import SMALL, recorded
 
-SMALL = Window(
-    engine="vllm",
-    model=0,
-    number=0,
-    time=1.5,
-    load=np.arange(8).reshape(2, 4),
-    previous=np.array([[0, 1, 2, 3, 0, 1], [3, 2, 1, 0, 3, 2]]),
-    phy2log=np.array([[0, 1, 2, 3, 0, 2], [3, 2, 1, 0, 3, 2]]),
-    num_gpus=2,
-    num_nodes=1,
-    num_groups=1,
-    dead_gpus=(),
-    decision="updated",
-    reason="",
-    copies=1,
-    shifted=0,
-    balancedness_before=0.5,
-    balancedness_after=0.75,
-    seconds=0.001,
-    digest="0123456789abcdef",
-)
+if TYPE_CHECKING:
+    from eplb.plugins.window import Window
 
 
 @pytest.fixture
@@ -177,7 +157,7 @@ def test_after_a_failure_the_next_window_is_whole(
         def __init__(self, stream: Any) -> None:
             self._stream = stream
 
-        def __enter__(self) -> Full:
+        def __enter__(self) -> Self:
             return self
 
         def __exit__(self, *_: object) -> None:
@@ -213,6 +193,23 @@ def test_a_folder_that_was_deleted_is_made_again(folder: Path) -> None:
         recorder.add(SMALL)
     recorder.add(SMALL)
     assert len(records(folder)) == 1
+
+
+def test_a_window_of_a_large_model_is_small_and_quick(folder: Path) -> None:
+    """As docs/recording.md says; the time is that of this process, as other ones may run."""
+    random = np.random.default_rng(0)
+    load = random.lognormal(7, 1.2, (58, 256)).astype(np.int64)
+    before = random.permuted(np.tile(np.arange(288) % 256, (58, 1)), axis=1)
+    after = before.copy()
+    after[random.integers(0, 58, 600), random.integers(0, 288, 600)] = 3
+    window = replace(SMALL, load=load, previous=before, phy2log=after)
+    recorder, times = Recorder(folder, engine="vllm"), []
+    for _ in range(30):
+        start = time.process_time()
+        recorder.add(window)
+        times.append(time.process_time() - start)
+    assert 120 * 2**10 < total(folder) / 30 < 132 * 2**10
+    assert min(times) < 0.005
 
 
 def test_memory_does_not_grow(folder: Path) -> None:
