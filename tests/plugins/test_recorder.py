@@ -7,17 +7,15 @@ import time
 import tracemalloc
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import pytest
 from eplb.load_files import read_loads
 from eplb.plugins.recorder import Recorder
+from eplb.plugins.window import Window
 from eplb.storage.record_file import CutLine, Record, files_of, read
 from recorded import SMALL, recorded
-
-if TYPE_CHECKING:
-    from eplb.plugins.window import Window
 
 
 @pytest.fixture
