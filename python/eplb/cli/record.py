@@ -12,7 +12,7 @@ import eplb
 from eplb.analysis.record_summary import summarise
 from eplb.cli.figures import lines_of
 from eplb.cli.options import AsJson
-from eplb.cli.output import fitted, say
+from eplb.cli.output import busy, fitted, say
 
 
 def record_command(
@@ -33,7 +33,8 @@ def record_command(
             "there is nothing to do",
             hint=["give --summary DIR, the directory that the engine had as EPLB_RECORD"],
         )
-    found = summarise(summary)
+    with busy("reading"):
+        found = summarise(summary)
     if as_json:
         say(json.dumps(asdict(found)))
         return
