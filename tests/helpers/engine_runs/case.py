@@ -44,6 +44,8 @@ class Told:
     rank: int
     #: For each model: the map before the first window and after each, ``[layers, slots]``.
     maps: list[list[Table]] = field(default_factory=list)
+    #: How many of these the rank does not have, as it was not there yet.
+    came: int = 0
     #: Weights that were not where the map says, after a window.
     misplaced: list[str] = field(default_factory=list)
     log: str = ""

@@ -144,6 +144,10 @@ def _program(case: Case) -> Any:
     from engine_runs import accelerator
 
     accelerator.put_in_place()
+    if case.engine == "vllm" and case.mode in {"up", "down"}:
+        from engine_runs import vllm_elastic
+
+        return vllm_elastic.run
     if case.engine == "vllm":
         from engine_runs import vllm_rank
 
