@@ -56,6 +56,11 @@ class Call:
         """Whether the map in force is an answer."""
         return self.previous is not None and not self.lacks(self.previous)
 
+    @property
+    def has_counts(self) -> bool:
+        """Whether the loads are counts."""
+        return self.load.dtype.kind == "i" and int(self.load.min(initial=0)) >= 0
+
     def check(self) -> None:
         """Refuses sizes and tables that no planner can take.
 

@@ -54,9 +54,10 @@ class Failures:
                 return
             kept = "" if call is None else self._kept(error, call, history)
             inputs = "" if call is None else f" ({_shapes(call)})"
-            self._log.error("eplb: %s%s: %s%s", what, inputs, error, kept, exc_info=error)
+            trace = None if isinstance(error, ValueError) else error  # a bad input explains itself
+            self._log.error("eplb: %s%s: %s%s", what, inputs, error, kept, exc_info=trace)
         except Exception:  # noqa: BLE001 - an engine must live on
-            self._log.warning("eplb: %s", what)
+            self._log.error("eplb: %s: %s", what, error)
 
     def say_once(self, sentence: str) -> None:
         """Logs a sentence, once."""
@@ -79,15 +80,17 @@ class Failures:
             "eplb": eplb.__version__,
             "engine": self._engine,
             "error": f"{type(error).__name__}: {error}",
-            "num_slots": call.num_slots,
-            "num_gpus": call.num_gpus,
-            "num_nodes": call.num_nodes,
-            "num_groups": call.num_groups,
+            "sizes": {
+                "num_slots": call.num_slots,
+                "num_gpus": call.num_gpus,
+                "num_nodes": call.num_nodes,
+                "num_groups": call.num_groups,
+            },
             "dead_gpus": list(call.dead_gpus),
             "options": self._options,
             "history": None if history is None or not history.windows else history.to_dict(),
         }
-        arrays = {"load": call.load, "facts": np.array(json.dumps(facts))}
+        arrays = {"load": call.load, "facts": np.frombuffer(json.dumps(facts).encode(), np.uint8)}
         if call.previous is not None:
             arrays["previous"] = call.previous
         try:

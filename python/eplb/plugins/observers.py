@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from eplb.plugins import tables
 from eplb.plugins.metrics import Metrics
 from eplb.plugins.recorder import Recorder
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
+    from eplb.plugins.answers import Answer
     from eplb.plugins.call import Call
     from eplb.plugins.failures import Failures
-    from eplb.plugins.rebalancer import Answer
     from eplb.plugins.settings import Settings
 
 
@@ -56,15 +58,17 @@ class Observers:
         self._windows[answer.model] += 1
         old, new = call.previous, answer.phy2log
         per_gpu = call.num_slots // call.num_gpus
+        # What is no load is told as none; the reason says what was wrong with it.
+        load = call.load if call.has_counts else np.zeros(call.load.shape, dtype=np.int64)
         before = None
-        if old is not None and old.shape[1] == call.num_slots:
-            before = tables.balancedness(call.load, old, per_gpu, call.dead)
+        if old is not None and old.shape == new.shape:
+            before = tables.balancedness(load, old, per_gpu, call.dead)
         return Window(
             engine=self._engine,
             model=answer.model,
             number=number,
             time=now,
-            load=call.load,
+            load=load,
             previous=old,
             phy2log=new,
             num_gpus=call.num_gpus,
@@ -76,7 +80,7 @@ class Observers:
             copies=tables.copies(old, new, per_gpu),
             shifted=answer.shifted,
             balancedness_before=before,
-            balancedness_after=tables.balancedness(call.load, new, per_gpu, call.dead),
+            balancedness_after=tables.balancedness(load, new, per_gpu, call.dead),
             seconds=seconds,
             digest=answer.digest,
         )

@@ -13,12 +13,9 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import eplb
-from eplb.planning import DEFAULT_POLICY_OVER_TIME, plan
-from eplb.plugins import tables
 from eplb.plugins.agreement import GO, Agreement, Decision, Proposal
+from eplb.plugins.answers import Answer, old_map, plan_of
 from eplb.plugins.failures import Failures
 from eplb.plugins.models import Models
 from eplb.plugins.observers import Observers
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     from eplb.plugins.call import Call
     from eplb.plugins.models import Model
     from eplb.plugins.settings import Settings
-    from eplb.plugins.window import Decision as Decided
 
 
 @dataclass(frozen=True)
@@ -41,22 +37,8 @@ class Ranks:
 
     rank: int
     size: int
-    #: Their process group, whose key-value store they share; None if they cannot be asked.
+    #: Their process group, whose key-value store they share; None if they cannot compare anything.
     group: Any = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A map, and how it came about."""
-
-    phy2log: IntTable
-    decided: Decided
-    #: Why it is not a plan of eplb; empty if it is.
-    reason: str = ""
-    model: int = 0
-    shifted: int = 0
-    #: Of the history and the plan.
-    digest: str = ""
 
 
 class Rebalancer:
@@ -69,11 +51,12 @@ class Rebalancer:
         self._failures = Failures(log, engine, settings)
         self._observers = Observers(engine, settings, log, self._failures)
         self._lock = Lock()
-        self._agreement: tuple[Any, Agreement] | None = None
+        self._alone = Agreement(None, 1, 0)
+        self._agreement, self._compared_in = self._alone, None
         self._given_up = ""  # why the engine's own planner answers from now on
 
     def answer(self, call: Call, ranks: Callable[[], Ranks], own: Callable[[], IntTable]) -> Answer:
-        """The map to answer, ``[layers, slots]``, with -1 only on dead GPUs.
+        """The map to answer.
 
         Args:
             call: what the engine asks.
@@ -86,10 +69,10 @@ class Rebalancer:
             if self._given_up:
                 answer = self._own(call, own, self._given_up)
             else:
-                off = self._is_off()
-                planned = fallback(call, "switched off") if off else self._planned(call)
-                decision = self._decision(call, planned, us, off=off)
-                answer = self._carried_out(call, planned, decision, own)
+                off = self._is_off(us)
+                mine = old_map(call, "old map", "switched off") if off else self._planned(call)
+                decision = self._decision(call, mine, us, off=off)
+                answer = self._carried_out(call, mine, decision, own)
             if us.rank == 0:
                 self._observers.add(call, answer, now, time.perf_counter() - started)
             return answer
@@ -104,13 +87,26 @@ class Rebalancer:
         return ways[-1]()
 
     def _ranks(self, ranks: Callable[[], Ranks]) -> Ranks:
+        """Who answers; they compare nothing if they have no store."""
         try:
-            return ranks()
-        except Exception as error:  # noqa: BLE001 - an engine must live on
+            us = ranks()
+        except Exception as error:  # noqa: BLE001
             self._failures.tell(error, "this rank does not know the others")
             return Ranks(0, 1)
+        if us.group is None or self._compared_in is us.group:
+            return us
+        try:
+            self._agreement = Agreement(us.group.get_group_store(), us.size, self._settings.timeout)
+        except Exception as error:  # noqa: BLE001
+            self._failures.tell(error, "the ranks have no store in which to compare their plans")
+            return replace(us, group=None)
+        self._compared_in = us.group
+        return us
 
-    def _is_off(self) -> bool:
+    def _is_off(self, us: Ranks) -> bool:
+        """Whether this rank is switched off. Ranks that compare nothing cannot be: others may be on."""
+        if us.group is None and us.size > 1:
+            return False
         try:
             return self._settings.off_file.exists()
         except OSError:
@@ -120,86 +116,49 @@ class Rebalancer:
         return self._settings.balancer(num_groups=call.groups, num_nodes=call.num_nodes)
 
     def _planned(self, call: Call) -> Answer:
-        """What eplb answers; a fallback if it fails."""
+        """What eplb answers; the map in force if it fails."""
         model = None
         try:
             call.check()
             if call.is_whole and not call.load.any():
-                return _no_load(call)
+                return old_map(call, "no load")
             model = self._models.model_of(call)
-            answer = self._plan_of(call, model)
-            if problem := call.lacks(answer.phy2log):
-                raise RuntimeError(f"the plan is invalid: {problem}")
+            answer = self._plan_for(model, call)
         except Exception as error:  # noqa: BLE001
             history = None if model is None else model.balancer.history
             self._failures.tell(error, "planning failed", call, history)
-            answer = fallback(call, f"{type(error).__name__}: {error}")
+            answer = old_map(call, "old map", f"{type(error).__name__}: {error}")
         if model is None:
             return answer
         model.answered = answer.phy2log
         return replace(answer, model=model.index)
 
-    def _plan_of(self, call: Call, model: Model) -> Answer:
-        """What the policy says."""
-        if not call.load.any():  # there is a map to make, but nothing to learn
-            load, balancer = np.ones_like(call.load), self._new_balancer(call)
-        else:
-            load, balancer = call.load, model.balancer
-        if self._settings.policy != DEFAULT_POLICY_OVER_TIME:
-            return self._plan_of_window(load, call)
-        previous, per_gpu = call.previous, call.num_slots // call.num_gpus
-        sizes: dict[str, Any] = {"num_gpus": call.num_gpus, "num_replicas": call.num_slots}
-        if previous is not None and previous.shape[1] != call.num_slots:
-            if previous.shape[1] % per_gpu or not previous.shape[1]:
-                previous = None  # nobody knows what is where
-            else:
-                sizes["previous_gpus"] = previous.shape[1] // per_gpu
-        update = balancer.step(load, previous, dead_gpus=call.dead_gpus, **sizes)
-        return Answer(
-            update.plan.phy2log,
-            "kept" if update.kept.all() else "updated",
-            shifted=int(update.shifted.sum()),
-            digest=balancer.digest(),
-        )
+    def _plan_for(self, model: Model, call: Call) -> Answer:
+        # Of a window without load nothing is learnt.
+        balancer = model.balancer if call.load.any() else self._new_balancer(call)
+        answer = plan_of(call, self._settings, balancer.step)
+        return replace(answer, digest=balancer.digest())
 
-    def _plan_of_window(self, load: IntTable, call: Call) -> Answer:
-        """A plan by a policy that knows the newest window alone."""
-        made = plan(
-            load,
-            cluster=eplb.Cluster.uniform(
-                call.num_gpus, call.num_slots // call.num_gpus, num_nodes=call.num_nodes
-            ).changed(dead_gpus=call.dead_gpus),
-            num_groups=call.groups,
-            policy=self._settings.policy,
-            threads=self._settings.threads,
-        )
-        return Answer(made.phy2log, "updated", digest=made.digest())
-
-    def _decision(self, call: Call, planned: Answer, us: Ranks, *, off: bool) -> Decision:
+    def _decision(self, call: Call, mine: Answer, us: Ranks, *, off: bool) -> Decision:
         """What all ranks do."""
-        mine = Proposal(
+        proposal = Proposal(
             setup=self._setup,
             inputs=_digest(call.load, call.previous),
-            answer=_digest(planned.phy2log) + planned.digest,
+            answer=_digest(mine.phy2log) + mine.digest,
             off=off,
         )
         try:
-            if us.group is None or us.size == 1:
-                return Agreement(None, 1, 0).decide(mine)
-            if self._agreement is None or self._agreement[0] is not us.group:
-                store = us.group.get_group_store()
-                self._agreement = (us.group, Agreement(store, us.size, self._settings.timeout))
-            return self._agreement[1].decide(mine)
+            return (self._alone if us.group is None else self._agreement).decide(proposal)
         except Exception as error:  # noqa: BLE001
             self._failures.tell(error, "ranks could not be compared")
             return Decision("differ", f"ranks could not be compared: {error}")
 
     def _carried_out(
-        self, call: Call, planned: Answer, decision: Decision, own: Callable[[], IntTable]
+        self, call: Call, mine: Answer, decision: Decision, own: Callable[[], IntTable]
     ) -> Answer:
         """What is answered in the end."""
         if decision.kind == GO:
-            return planned
+            return mine
         self._models.forget()
         if decision.kind == "off":
             return self._own(call, own, decision.reason)
@@ -212,7 +171,7 @@ class Rebalancer:
             self._failures.say_once(f"{decision.reason}. The map in force stays")
         if decision.kind == "missing":
             return self._own(call, own, decision.reason)  # as on the ranks that did not come
-        return fallback(call, decision.reason)
+        return old_map(call, "old map", decision.reason)
 
     def _own(self, call: Call, own: Callable[[], IntTable], reason: str) -> Answer:
         """What the engine's own planner answers."""
@@ -220,25 +179,7 @@ class Rebalancer:
             return Answer(own(), "own planner", reason)
         except Exception as error:  # noqa: BLE001
             self._failures.tell(error, "the engine's own planner failed", call)
-            return fallback(call, f"the engine's own planner failed: {error}")
-
-
-def fallback(call: Call, reason: str) -> Answer:
-    """The map in force, or a fixed one of the new shape if that is not whole."""
-    try:
-        if call.is_whole:
-            assert call.previous is not None  # noqa: S101 - for the type checker
-            return Answer(call.previous, "old map", reason)
-        dead = call.dead
-    except Exception:  # noqa: BLE001 - whatever the sizes are, the answer has its shape
-        dead = np.zeros(call.num_slots, dtype=bool)
-    layers, experts = call.load.shape
-    return Answer(tables.default_map(layers, experts, call.num_slots, dead), "default", reason)
-
-
-def _no_load(call: Call) -> Answer:
-    assert call.previous is not None  # noqa: S101 - for the type checker
-    return Answer(call.previous, "no load")
+            return old_map(call, "old map", f"the engine's own planner failed: {error}")
 
 
 def _digest(*arrays: IntTable | None) -> str:

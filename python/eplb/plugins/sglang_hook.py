@@ -112,8 +112,7 @@ def _call(given: dict[str, Any]) -> Call:
 
 def _dead_gpus(gpus: int) -> tuple[tuple[int, ...], bool]:
     """The ranks that are dead, and whether ranks can die and come back at all."""
-    elastic = _module("sglang.srt.elastic_ep.elastic_ep")
-    state = None if elastic is None else elastic.ElasticEPStateManager.instance()
+    state = _elastic_state()
     if state is None or state.active_ranks is None:
         return (), False
     active = table_of(state.active_ranks)[:gpus]
@@ -147,15 +146,17 @@ def _ranks() -> Ranks:
 
     if not dist.is_available() or not dist.is_initialized():
         return Ranks(0, 1)
-    rank, size = dist.get_rank(), dist.get_world_size()
     location = _module("sglang.srt.eplb.expert_location")
     starting = location is None or location.get_global_expert_location_metadata() is None
+    # At start not all processes may ask. Where ranks may die or come, some never ask again.
+    compare = not starting and _elastic_state() is None
+    return Ranks(dist.get_rank(), dist.get_world_size(), dist.group.WORLD if compare else None)
+
+
+def _elastic_state() -> Any:
+    """What SGLang knows of ranks that die, come back or are added; None if they cannot."""
     elastic = _module("sglang.srt.elastic_ep.elastic_ep")
-    state = None if elastic is None else elastic.ElasticEPStateManager.instance()
-    # At start not all processes may ask; after ranks were added, rank 0 alone asks.
-    if starting or (state is not None and state.has_scaled):
-        return Ranks(rank, size)
-    return Ranks(rank, size, dist.group.WORLD)
+    return None if elastic is None else elastic.ElasticEPStateManager.instance()
 
 
 def _module(name: str) -> Any:
