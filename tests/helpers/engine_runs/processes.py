@@ -39,7 +39,7 @@ def run(case: Case, limit: float = LIMIT) -> list[Told]:
     """
     found = wheel(case.engine)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch.distributed"])
+    context.set_forkserver_preload(["numpy", "torch.distributed", "eplb"])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

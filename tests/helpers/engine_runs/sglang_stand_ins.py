@@ -101,6 +101,7 @@ def put_in_place(wheel: Path, *, rank: int, ranks: int, redundant: int, **moe: A
         ep_join_rank_offset=0,
         elastic_ep_initial_size=None,
         max_world_size=ranks,
+        max_ep_size=None,
     )
     resources = SimpleNamespace(expert_location_metadata=None)
     stand_in(

@@ -7,7 +7,6 @@ goes where, or moves a weight.
 from __future__ import annotations
 
 import logging
-import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,7 +65,8 @@ def put_in_place(wheel: Path, version: str) -> None:
         """A type that is only named."""
 
     stand_in("vllm", __version__=version)
-    stand_in("vllm.envs", VLLM_PLUGINS=_names(os.environ.get("VLLM_PLUGINS")))
+    # vLLM's own plug-ins want all of vLLM.
+    stand_in("vllm.envs", VLLM_PLUGINS=["eplb"])
     stand_in("vllm.config", ModelConfig=Nothing, ParallelConfig=Nothing)
     stand_in("vllm.config.utils", compute_hash_cached=lambda config: config.compute_hash())
     stand_in("vllm.config.parallel", EPLBPolicyOption=Literal["default"])
@@ -106,7 +106,3 @@ class Allowed:
 
     def __exit__(self, *_: object) -> None:
         """Nothing to do."""
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else text.split(",")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from importlib.abc import MetaPathFinder, SourceLoader
+from importlib.abc import SourceLoader
+from importlib.metadata import DistributionFinder, PathDistribution
 from importlib.util import spec_from_loader
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from importlib.machinery import ModuleSpec
     from pathlib import Path
 
@@ -36,7 +37,7 @@ class WheelLoader(SourceLoader):
             return archive.read(self._path)
 
 
-class WheelFinder(MetaPathFinder):
+class WheelFinder(DistributionFinder):
     """Finds the modules of a wheel whose names begin so."""
 
     def __init__(self, wheel: Path, released: Sequence[str]) -> None:
@@ -56,6 +57,15 @@ class WheelFinder(MetaPathFinder):
                 loader = WheelLoader(self._wheel, file)
                 return spec_from_loader(fullname, loader, is_package=is_package)
         return None
+
+    def find_distributions(
+        self,
+        context: DistributionFinder.Context = DistributionFinder.Context(),  # noqa: B008
+    ) -> Iterator[PathDistribution]:
+        """The release, for whoever asks which one it is."""
+        name, version = self._wheel.name.split("-")[:2]
+        if context.name in {None, name}:
+            yield PathDistribution(zipfile.Path(self._wheel, f"{name}-{version}.dist-info/"))
 
 
 def stand_in(name: str, **values: Any) -> ModuleType:
