@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from engine_planners import RELEASES, wheel
+from engine_planners import wheel
 from engine_runs.case import Case, Told
 
 #: Seconds until a run counts as hanging; all its processes are killed.
@@ -155,8 +155,3 @@ def _program(case: Case) -> Any:
     from engine_runs import sglang_rank
 
     return sglang_rank.run
-
-
-def release(engine: str) -> str:
-    """The release of an engine that is run."""
-    return RELEASES[engine]

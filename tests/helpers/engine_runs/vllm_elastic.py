@@ -36,7 +36,7 @@ CONFIG = config_of("toy")
 
 def run(case: Case, rank: int, wheel: Path, told: Told) -> None:
     """All windows of a case."""
-    vllm_stand_ins.put_in_place(wheel, "0.33.0")
+    vllm_stand_ins.put_in_place(wheel)
     few, every = groups(case.ranks // 2), groups(case.ranks)
     wrong = case.faults_of(rank)
     faults.before_plugin(wrong)

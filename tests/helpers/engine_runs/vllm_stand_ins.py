@@ -58,13 +58,13 @@ class Groups:
     eplb: GroupCoordinator
 
 
-def put_in_place(wheel: Path, version: str) -> None:
+def put_in_place(wheel: Path) -> None:
     """Lets vLLM's load balancer be imported in this process."""
 
     class Nothing:
         """A type that is only named."""
 
-    stand_in("vllm", __version__=version)
+    stand_in("vllm", __version__=wheel.name.split("-")[1])
     # vLLM's own plug-ins want all of vLLM.
     stand_in("vllm.envs", VLLM_PLUGINS=["eplb"])
     stand_in("vllm.config", ModelConfig=Nothing, ParallelConfig=Nothing)
