@@ -43,17 +43,23 @@ def measure(case: Case, windows: int = WINDOWS) -> Measured:
         }
         try:
             ask = ASK[case.planner](sizes)
-            times = [seconds_of(ask, torch.as_tensor(load)) for load in loads]
+            times = [seconds_of(ask, passes_of(load)) for load in loads]
         finally:
             for name in ("EPLB_PLUGIN", "EPLB_RECORD", "EPLB_METRICS"):
                 del os.environ[name]
     return Measured({"ms": statistics.median(times) * 1e3, "slowest ms": max(times) * 1e3})
 
 
-def seconds_of(ask: Any, load: torch.Tensor) -> float:
+def passes_of(load: Any) -> torch.Tensor:
+    """A window as equal passes, ``[PASSES, layers, experts]``."""
+    return torch.as_tensor(load // PASSES).to(torch.int32).repeat(PASSES, 1, 1)
+
+
+def seconds_of(ask: Any, passes: torch.Tensor) -> float:
     """One window."""
+    load = passes.sum(dim=0)
     started = time.perf_counter()
-    ask(load)
+    ask(passes, load)
     return time.perf_counter() - started
 
 
@@ -65,7 +71,7 @@ def vllm(sizes: Any) -> Any:
     planner = policy.EPLB_POLICIES["default"].rebalance_experts
     in_force = [torch.arange(sizes.slots).remainder(sizes.experts).repeat(sizes.layers, 1)]
 
-    def ask(load: torch.Tensor) -> None:
+    def ask(_passes: torch.Tensor, load: torch.Tensor) -> None:
         in_force[0] = planner(load, sizes.slots, 1, 1, sizes.gpus, in_force[0])
 
     return ask
@@ -81,10 +87,10 @@ def sglang(sizes: Any) -> Any:
         torch.arange(sizes.slots).remainder(sizes.experts).repeat(sizes.layers, 1)
     )
 
-    def ask(load: torch.Tensor) -> None:
+    def ask(passes: torch.Tensor, _load: torch.Tensor) -> None:
         phy2log, *_ = hook(
             fake_engines.own_planner,
-            tokens_per_expert=(load // PASSES).to(torch.int32).repeat(PASSES, 1, 1),
+            tokens_per_expert=passes,
             num_physical_experts=sizes.slots,
             num_local_physical_experts=sizes.slots // sizes.gpus,
             num_groups=None,

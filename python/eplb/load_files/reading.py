@@ -35,10 +35,10 @@ _FILES: dict[str, FileDump] = {
     "load-history": FileDump(load_history.is_history, load_history.read),
 }
 _FOLDERS: dict[str, FolderDump] = {
-    **{name: dump for name, dump in DUMPS.items() if isinstance(dump, FolderDump)},
     window_records.NAME: FolderDump(
         window_records.CONTENT, window_records.is_folder, window_records.read_folder
     ),
+    **{name: dump for name, dump in DUMPS.items() if isinstance(dump, FolderDump)},
 }
 
 #: Writers of loads: any program (a plain table), or an engine.

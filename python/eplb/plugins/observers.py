@@ -55,7 +55,8 @@ class Observers:
 
     def _window(self, call: Call, answer: Answer, now: float, seconds: float) -> Window:
         number = self._windows[answer.model]
-        self._windows[answer.model] += 1
+        # The call of an engine that only measures its memory has no load, and is no window.
+        self._windows[answer.model] += answer.decided != "no load"
         old, new = call.previous, answer.phy2log
         per_gpu = call.num_slots // call.num_gpus
         # What is no load is told as none; the reason says what was wrong with it.

@@ -121,8 +121,13 @@ def files_of(folder: Path, engine: str | None = None) -> list[Path]:
     start = "eplb-" if engine is None else f"eplb-{_plain(engine)}-"
     found = [(match, path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
     mine = [(match, path) for match, path in found if path.name.startswith(start)]
-    mine.sort(key=lambda each: (each[0]["process"].split("-", 1)[1], int(each[0]["part"])))
+    mine.sort(key=lambda each: _by_time(each[0]["process"], each[0]["part"]))
     return [path for _, path in mine]
+
+
+def _by_time(process: str, part: str) -> tuple[str, str, int]:
+    engine, when = process.split("-", 1)
+    return when, engine, int(part)
 
 
 def encode(record: Record) -> bytes:
@@ -142,7 +147,8 @@ def encode(record: Record) -> bytes:
         "version": VERSION,
         **{name: getattr(record, name) for name in _FACTS},
     }
-    head = json.dumps(facts, separators=(",", ":"), allow_nan=False)
+    # A number may be one of numpy's.
+    head = json.dumps(facts, separators=(",", ":"), allow_nan=False, default=lambda x: x.item())
     tables = (
         ("load", json.dumps(load.tolist(), separators=(",", ":"))),
         ("previous", "null" if record.previous is None else _map_text(record.previous)),
@@ -222,11 +228,22 @@ def read(stream: BinaryIO) -> Iterator[tuple[int, Record | CutLine]]:
                 raise LoadError(f"it has more than {limits.MAX_TEXT_BYTES} bytes")
             if text.strip():
                 yield line, decode(text)
+        except _NotJsonError as error:
+            if not _may_be_cut(text):
+                raise error.within(f"line {line}", kind=LoadError) from error
+            yield line, CutLine(line, len(text))
         except EplbError as error:
-            if not text.endswith(b"\n") and len(text) <= limits.MAX_TEXT_BYTES:
-                yield line, CutLine(line, len(text))
-                return
             raise error.within(f"line {line}", kind=LoadError) from error
+
+
+class _NotJsonError(LoadError):
+    """A line is no JSON text."""
+
+
+def _may_be_cut(line: bytes) -> bool:
+    """Whether it is the beginning of a window, at the end of a file; zeros may follow it."""
+    start = line.rstrip(b"\0")[: len(_BEGINNING)]
+    return not line.endswith(b"\n") and _BEGINNING.startswith(start)
 
 
 def decode(line: bytes) -> Record:
@@ -235,7 +252,10 @@ def decode(line: bytes) -> Record:
     Raises:
         EplbError: it is none.
     """
-    values = parse_json(line)
+    try:
+        values = parse_json(line)
+    except EplbError as error:
+        raise error.within(kind=_NotJsonError) from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise LoadError(f"this is no window of a record: it begins with {short(line[:40])}")
     if "version" in values:
@@ -250,15 +270,16 @@ def decode(line: bytes) -> Record:
     previous = None if values["previous"] is None else _table(values, "previous")
     texts = ("eplb", "engine", "decision", "reason", "digest")
     counts = ("model", "number", "copies", "shifted")
-    gpus = values["dead_gpus"]
-    number_dead = len(gpus) if isinstance(gpus, list) else 0
-    dead = integers_of(values, "dead_gpus", (number_dead,), np.uint32)
     sizes = ("num_gpus", "num_nodes", "num_groups")
     plain: dict[str, Any] = {
         **{name: _text(values, name) for name in texts},
         **{name: _whole(values, name) for name in counts},
         **{name: size_of(values, name) for name in sizes},
     }
+    gpus = values["dead_gpus"]
+    dead = integers_of(
+        values, "dead_gpus", (len(gpus) if isinstance(gpus, list) else 0,), np.uint32
+    )
     return Record(
         **plain,
         time=_figure(values, "time", _END_OF_TIME),
@@ -276,7 +297,9 @@ def _table(values: dict[str, Any], name: str) -> IntTable:
     rows = values[name]
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise LoadError(f"{name} is {short(rows)}; expected a table")
-    return integers_of(values, name, (len(rows), len(rows[0]) if rows else 0), np.int64)
+    if not rows:
+        return np.zeros((0, 0), dtype=np.int64)
+    return integers_of(values, name, (len(rows), len(rows[0])), np.int64)
 
 
 def _answer(values: dict[str, Any], previous: IntTable | None) -> IntTable:
