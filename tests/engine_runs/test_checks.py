@@ -61,4 +61,5 @@ def test_tokens_of_slots_add_up() -> None:
     load = np.array([[7, 5, 0], [1, 2, 9]])
     phy2log = np.array([[0, 1, 2, 0], [2, 1, 0, 2]])
     assert traffic.of_slots(load, phy2log).tolist() == [[4, 5, 0, 3], [5, 2, 1, 4]]
-    assert sum(traffic.of_rank(load, rank, 4) for rank in range(4)).tolist() == load.tolist()
+    shares = np.array([traffic.of_rank(load, rank, 4) for rank in range(4)])
+    assert shares.sum(axis=0).tolist() == load.tolist()
