@@ -150,6 +150,18 @@ def test_a_bad_window_keeps_the_map() -> None:
         hook(own_planner, tokens_per_expert=None)
 
 
+def test_too_few_live_slots_are_for_sglang_to_answer(caplog: pytest.LogCaptureFixture) -> None:
+    hook = installed()
+    Location.put(START)
+    ElasticEPStateManager.state = SimpleNamespace(
+        active_ranks=torch.tensor([1, 1, 0, 1]), has_scaled=False
+    )
+    given = (torch.as_tensor(WINDOWS[:1]), 20, 5, None, 1, Algorithm.elasticity_aware)
+    answer, own = hook(own_planner, *given), own_planner(*given)
+    assert (answer[0] == own[0]).all()
+    assert "15 slots are too few for 16 experts" in caplog.text
+
+
 def test_a_bad_window_without_a_map_is_answered_too() -> None:
     ask(installed(), -WINDOWS[:1])
 

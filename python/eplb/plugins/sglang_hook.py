@@ -79,6 +79,8 @@ def hook_over(rebalancer: Rebalancer) -> Callable[..., Any]:
             answer = rebalancer.answer(call, _ranks, ask_own)
             if answer.decided == "own planner":
                 return native[0]
+            if call.lacks(answer.phy2log):  # too few slots: what then comes is SGLang's to say
+                return original(*args, **keywords)
             experts = call.load.shape[1]
             log2phy = tables.log2phy_of(answer.phy2log, experts)
             counts = tables.replicas(answer.phy2log, experts)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
 #: The window, from 0, from which on something goes wrong.
@@ -36,6 +38,31 @@ def _let_planner_raise() -> None:
         return step(self, load, *values, **options)
 
     Balancer.step = raising  # type: ignore[method-assign]
+
+
+def in_policy(names: tuple[str, ...], policies: dict[str, Any]) -> None:
+    """A policy of vLLM that is wrong, which no plug-in keeps from harm: shows what the checks see."""
+    wrongs = {"other map": _rolled, "lost expert": _without_expert_0}
+    for name in wrongs.keys() & set(names):
+        policies["default"] = _wrong(policies["default"], wrongs[name])
+
+
+def _wrong(policy: Any, change: Callable[[Any], Any]) -> Any:
+    class Wrong(policy):  # type: ignore[misc]
+        @classmethod
+        def rebalance_experts(cls, *values: Any) -> Any:
+            phy2log = policy.rebalance_experts(*values)
+            return change(phy2log) if Now.window >= BEGIN else phy2log
+
+    return Wrong
+
+
+def _rolled(phy2log: Any) -> Any:
+    return phy2log.roll(len(phy2log[0]) // 2, dims=1)
+
+
+def _without_expert_0(phy2log: Any) -> Any:
+    return phy2log.masked_fill(phy2log == 0, 1)
 
 
 class Now:

@@ -27,7 +27,7 @@ def add(case: Case, what: Measured) -> None:
 
 def lines() -> Iterator[str]:
     """The rows, as Markdown."""
-    rows = [HEAD, *ROWS]
+    rows = [HEAD, *sorted(ROWS, key=_place)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     for number, row in enumerate(rows):
         yield (
@@ -37,3 +37,8 @@ def lines() -> Iterator[str]:
         )
         if number == 0:
             yield "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+
+
+def _place(row: list[str]) -> tuple[bool, ...]:
+    """vLLM first, its sync mode first, own planners first."""
+    return row[0].startswith("SGLang"), row[1] != "sync", row[2] == "eplb"

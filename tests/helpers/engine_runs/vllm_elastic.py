@@ -40,7 +40,7 @@ def run(case: Case, rank: int, wheel: Path, told: Told) -> None:
     few, every = groups(case.ranks // 2), groups(case.ranks)
     wrong = case.faults_of(rank)
     faults.before_plugin(wrong)
-    load_plugins()
+    load_plugins(wrong)
     told.maps.append([])
     if case.mode == "up":
         grow(case, rank, told, few, every)

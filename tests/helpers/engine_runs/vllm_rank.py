@@ -73,13 +73,13 @@ def new_state(config: Any) -> Any:
     return state
 
 
-def load_plugins() -> None:
+def load_plugins(wrong: tuple[str, ...]) -> None:
     """As vLLM does, in each process."""
-    import vllm.distributed.eplb.policy
+    from vllm.distributed.eplb.policy import EPLB_POLICIES
     from vllm.plugins import load_general_plugins
 
     load_general_plugins()
-    assert vllm.distributed.eplb.policy.EPLB_POLICIES
+    faults.in_policy(wrong, EPLB_POLICIES)
 
 
 def run(case: Case, rank: int, wheel: Path, told: Told) -> None:
@@ -89,7 +89,7 @@ def run(case: Case, rank: int, wheel: Path, told: Told) -> None:
     Groups.eplb = GroupCoordinator(list(range(case.ranks)))
     wrong = case.faults_of(rank)
     faults.before_plugin(wrong)
-    load_plugins()
+    load_plugins(wrong)
     batched = case.mode == "batched"
     state = new_state(
         parallel_config(
