@@ -147,7 +147,10 @@ class LoadHistory:
 
     def copy(self) -> Self:
         """A history that learns on its own from now on."""
-        return self._of(self._content())
+        made, known = self._of(self._content()), self._digest
+        if known[0] == made.windows:
+            made._digest = known  # noqa: SLF001
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """The history as plain Python values, for JSON; :meth:`from_dict` takes it back."""

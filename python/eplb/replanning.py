@@ -109,7 +109,9 @@ def replan(
     if isinstance(load, Plan):
         raise EplbError("the loads are a plan; are the arguments swapped?")
     threads = thread_count(threads)
-    history = history_of(load, threads).copy()  # windows that come meanwhile leave it alone
+    given = history_of(load, threads)
+    given.digest()  # once: the copy has it too
+    history = given.copy()  # windows that come meanwhile leave it alone
     core = history.core()
     if previous_gpus is None and previous_cluster is None and not isinstance(previous, Plan):
         previous_cluster = cluster

@@ -19,6 +19,7 @@ import growth
 import main_thread
 import peak_memory
 import plan_times
+import plugin_times
 import two_threads
 import verify_times
 from answers import WrongAnswerError
@@ -42,6 +43,7 @@ MEASURES: dict[str, Callable[[Case], Measured]] = {
     "main thread": main_thread.measure,
     "memory": peak_memory.measure,
     "verify": verify_times.measure,
+    "plug-in": plugin_times.measure,
 }
 
 

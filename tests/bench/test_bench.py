@@ -18,6 +18,7 @@ import numpy as np
 import peak_memory
 import peers
 import plan_times
+import plugin_times
 import pytest
 import records
 import two_threads
@@ -195,6 +196,11 @@ def test_main_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(not peak_memory.STATUS.exists(), reason="the system tells no peak")
 def test_verifying() -> None:
     assert verify_times.measure(small("verify"), rounds=1).figures["times planning"] > 0
+
+
+@pytest.mark.parametrize("engine", plugin_times.ASK)
+def test_plugin_times(engine: str) -> None:
+    assert plugin_times.measure(small("plug-in", engine), windows=2).figures["ms"] > 0
 
 
 def test_memory() -> None:

@@ -32,6 +32,7 @@ from eplb.plots import ENDINGS, figure_of, plot_plan
 from eplb.sampling import sample
 from eplb.summary import at_most
 from paths import ROOT
+from recorded import write_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -946,6 +947,8 @@ def test_help_has_an_example_that_works(command: str, run: Any) -> None:
     assert example
     np.save("loads.npy", np.random.default_rng(1).integers(1, 99, (2, 256)))
     eplb.plan(np.load("loads.npy"), num_gpus=32).save("plan.json")
+    if command == "record":
+        write_record(Path())
     assert run(example[1])[0] == 0
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import eplb
 from eplb.engines import FORMATS, EngineFile, HiddenLayers, load_engine_file, placement_format_of
 from eplb.errors import Parameter, Part
+from eplb.inputs.sizes import check_slots
+from eplb.load_files import window_records
 from eplb.load_files.placement_map import is_table, read_table
 from eplb.plans import plan_of_engine_file
 from eplb.text import count
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 #: The format of a bare table of numbers of experts.
 TABLE = "table"
+#: What contains its own sizes, in words.
+OWN_SIZES = {"plan": "a plan file", window_records.NAME: "a record"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class ReadPlacement:
     """A placement from a file."""
 
     path: str
-    #: One of ``FORMAT_NAMES``, or ``TABLE``.
+    #: One of ``FORMAT_NAMES``, ``TABLE``, or that of a record.
     format: str
     plan: eplb.Plan
     #: Hidden layer of each row, if it is known.
@@ -58,6 +62,8 @@ def read_placement(
 
     ``goal`` says which hidden layers the loads have; the file may lack those of multi-token prediction.
     """
+    if format is None and window_records.is_here(path):
+        return _recorded(path, goal, experts)
     if format is None and is_table(path):
         return _table(path, gpus, goal, groups, nodes)
     kind = format
@@ -91,18 +97,18 @@ def read_with_sizes(
     """The same for ``--gpus``, ``--groups``, ``--nodes`` and ``--format``, which a plan file must not have.
 
     Raises:
-        EplbError: there are sizes beside a plan file.
+        EplbError: there are sizes beside a plan file or a record.
     """
     placed = read_placement(path, format, gpus, goal, experts, groups=groups, nodes=nodes)
-    if placed.format == "plan" and (gpus is not None or (groups, nodes) != (1, 1)):
-        raise own_sizes(path, "--gpus, --groups and --nodes", or_format("--format", format))
+    if placed.format in OWN_SIZES and (gpus is not None or (groups, nodes) != (1, 1)):
+        raise own_sizes(placed, "--gpus, --groups and --nodes", or_format("--format", format))
     return placed
 
 
-def own_sizes(path: str, options: str, or_else: str) -> eplb.EplbError:
-    """The error for sizes beside a plan file."""
+def own_sizes(placed: ReadPlacement, options: str, or_else: str) -> eplb.EplbError:
+    """The error for sizes beside a plan file or a record."""
     return eplb.EplbError(
-        f"{path} is a plan file, which contains its own sizes",
+        f"{placed.path} is {OWN_SIZES[placed.format]}, which contains its own sizes",
         hint=[f"leave out {options}{or_else}"],
     )
 
@@ -117,6 +123,34 @@ def _table(path: str, gpus: int | None, goal: Target, groups: int, nodes: int) -
         )
     plan = plan_of_engine_file(path, EngineFile(rows, gpus, None), groups, nodes)
     return ReadPlacement(path, TABLE, plan, goal.for_placement(plan.num_layers).layers)
+
+
+def _recorded(path: str, goal: Target, experts: int) -> ReadPlacement:
+    """The map that a plug-in answered last."""
+    newest = window_records.newest_placement(path, experts)
+    try:
+        plan = _plan_of(newest)
+    except eplb.EplbError as error:
+        where = f"{path}: the newest map of {newest.series}, of {newest.when} UTC"
+        raise error.within(where, kind=eplb.PlanFileError) from error
+    note = f"the placement is the newest map of {newest.series}, of {newest.when} UTC"
+    layers = goal.for_placement(plan.num_layers).layers
+    return ReadPlacement(path, window_records.NAME, plan, layers, (note,))
+
+
+def _plan_of(newest: window_records.RecordedPlacement) -> eplb.Plan:
+    """The placement; what it has on dead GPUs is lost."""
+    table, gpus, nodes = newest.phy2log, newest.num_gpus, newest.num_nodes
+    if not newest.dead_gpus:
+        return eplb.Plan.from_phy2log(
+            table, num_gpus=gpus, num_groups=newest.num_groups, num_nodes=nodes
+        )
+    check_slots(table.shape[1], gpus)
+    cluster = eplb.Cluster.uniform(gpus, table.shape[1] // gpus, nodes)
+    cluster = cluster.changed(dead_gpus=newest.dead_gpus)
+    table = table.copy()
+    table[:, ~cluster.used[cluster.gpu_of_slot]] = -1
+    return eplb.Plan.from_phy2log(table, num_groups=newest.num_groups, cluster=cluster)
 
 
 def or_format(option: str, given: str | None) -> str:

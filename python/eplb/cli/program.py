@@ -15,6 +15,7 @@ from eplb.cli.once import OnceCommand
 from eplb.cli.options import spell
 from eplb.cli.output import WIDTH, complain, never_fail_on_a_character, say, write
 from eplb.cli.plan import plan_command
+from eplb.cli.record import record_command
 from eplb.cli.replan import replan_command
 from eplb.cli.sample import sample_command
 from eplb.cli.split import split_command
@@ -58,6 +59,7 @@ COMMANDS = (
     ("evaluate", evaluate_command, "plan.json loads.npy"),
     ("verify", verify_command, "plan.json loads.npy"),
     ("split", split_command, "plan.json loads.npy --out shares.json"),
+    ("record", record_command, "--summary records"),
     ("sample", sample_command, "--model deepseek-v3 --seed 7 --out loads.npy"),
 )
 for _name, _command, _example in COMMANDS:

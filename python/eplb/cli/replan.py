@@ -55,7 +55,7 @@ from eplb.cli.options import (
     share_or_number,
 )
 from eplb.cli.output import busy, fitted, say
-from eplb.cli.placements import or_format, own_sizes, read_placement, rows_of
+from eplb.cli.placements import OWN_SIZES, or_format, own_sizes, read_placement, rows_of
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
 from eplb.engines import FORMAT_NAMES
@@ -274,14 +274,14 @@ def _in_force(
     """The placement in force; ``gpus`` are those of ``--previous-gpus`` and ``--gpus``.
 
     Raises:
-        EplbError, OSError: the file cannot be read, or is a plan file beside ``--previous-gpus``.
+        EplbError, OSError: the file cannot be read, or has its own sizes beside ``--previous-gpus``.
     """
     try:
         placed = read_placement(path, format, gpus[0] or gpus[1], goal, experts)
     except eplb.EplbError as error:
         raise error.renamed(_of_previous) from error
-    if placed.format == "plan" and gpus[0] is not None:
-        raise own_sizes(path, "--previous-gpus", or_format("--previous-format", format))
+    if placed.format in OWN_SIZES and gpus[0] is not None:
+        raise own_sizes(placed, "--previous-gpus", or_format("--previous-format", format))
     return placed
 
 
@@ -294,7 +294,7 @@ def _size_notes(
 ) -> list[str]:
     """How sizes were taken that neither the placement in force nor an option says."""
     notes, before, now = [], placed.plan.num_replicas, plan.num_replicas
-    says = placed.format in ("plan", "vllm-ascend") or previous_gpus is not None
+    says = placed.format in (*OWN_SIZES, "vllm-ascend") or previous_gpus is not None
     if not says and sizes.gpus is not None:
         gpus = count(placed.plan.num_gpus, "GPU")
         notes.append(f"{placed.path} is taken as on {gpus}; --previous-gpus says otherwise")

@@ -11,7 +11,7 @@ from eplb.engines.ascend import moe_load
 from eplb.engines.engine import FileDump, FolderDump
 from eplb.errors import EplbError, LoadError, LoadTypeError, Note, Parameter
 from eplb.inputs.names import unknown
-from eplb.load_files import load_history
+from eplb.load_files import load_history, window_records
 from eplb.load_files.arranging import Given, file_loads
 from eplb.load_files.axes import axes_of
 from eplb.load_files.file_loads import FileLoads, together
@@ -21,6 +21,7 @@ from eplb.load_files.select import select
 from eplb.load_files.stated import Stated
 from eplb.load_files.weights import weighted_sum, whole_weights
 from eplb.storage.decode import bytes_of, values_of
+from eplb.storage.record_file import is_record
 from eplb.text import count, short
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ _FILES: dict[str, FileDump] = {
     "load-history": FileDump(load_history.is_history, load_history.read),
 }
 _FOLDERS: dict[str, FolderDump] = {
-    name: dump for name, dump in DUMPS.items() if isinstance(dump, FolderDump)
+    window_records.NAME: FolderDump(
+        window_records.CONTENT, window_records.is_folder, window_records.read_folder
+    ),
+    **{name: dump for name, dump in DUMPS.items() if isinstance(dump, FolderDump)},
 }
 
 #: Writers of loads: any program (a plain table), or an engine.
@@ -216,11 +220,17 @@ def _folder(folder: Path, key: str | None, written_by: str | None) -> DecodedLoa
 def _file(
     source: str | PathLike[str], key: str | None, written_by: str | None, given: Given
 ) -> DecodedLoads:
+    content = None
+    if written_by in (None, window_records.NAME):
+        content = bytes_of(source)
+        if written_by is not None or is_record(content):
+            return window_records.read(content, key)
     if written_by in _FOLDERS:
         raise LoadError(f"this is a file, but {written_by} writes a directory")
     if key is not None and written_by in _FILES:
         raise LoadError(f"{written_by} has only one table", hint=["leave out ", Parameter("key")])
-    values = values_of(bytes_of(source), Path(source).suffix.lower())
+    content = bytes_of(source) if content is None else content
+    values = values_of(content, Path(source).suffix.lower())
     if key is None:
         for name, dump in _FILES.items():
             if written_by == name or (written_by is None and dump.recognises(values)):

@@ -22,7 +22,7 @@ class Window:
     engine: str
     #: 0; others if the engine balances several models, as for multi-token prediction.
     model: int
-    #: Windows of this model before it, in this process.
+    #: Windows with load of this model before it, in this process.
     number: int
     #: Seconds since 1970.
     time: float

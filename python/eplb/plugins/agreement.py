@@ -1,0 +1,116 @@
+"""All ranks answer a plan, or none does.
+
+Engines let every rank plan for itself. If one rank answers another map than the others, weights are
+lost or all ranks wait for ever. So ranks compare what they are about to answer, through the key-value
+store of their process group. It is not a collective: a rank that never comes costs a time limit and
+not a hang, and the first decision in the store holds for every rank, also for one that comes late.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+#: What ranks decide. Any other decision is a sentence for the log.
+GO = "go"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a rank is about to do."""
+
+    #: Version and options, which never change.
+    setup: str
+    #: Digest of the loads and the map in force.
+    inputs: str
+    #: Digest of the answer and what the next one depends on.
+    answer: str
+    #: Whether this rank is switched off.
+    off: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What all ranks do."""
+
+    #: ``go``; ``off``; ``differ``: the map in force stays; ``setup`` or ``missing``: never again.
+    kind: str
+    reason: str = ""
+
+
+class Agreement:
+    """Compares the proposals of the ranks of one process group, window by window."""
+
+    def __init__(self, store: Any, size: int, timeout: float) -> None:
+        self._store, self._size, self._timeout = store, size, timeout
+        self._windows = 0
+
+    def decide(self, mine: Proposal) -> Decision:
+        """What all ranks do. Ranks must call it equally often.
+
+        Raises:
+            Exception: the store failed.
+        """
+        if self._size == 1:
+            return Decision("off", "switched off") if mine.off else Decision(GO)
+        key = f"eplb/{self._windows}/"
+        self._windows += 1
+        first = Proposal(**json.loads(self._first(key + "first", json.dumps(asdict(mine)))))
+        problem = _problem(first, mine)
+        if problem.kind != GO:
+            self._first(key + "problem", json.dumps(asdict(problem)))
+        if self._store.add(key + "ranks", 1) == self._size:
+            # Each rank stated its problem before it was counted.
+            found = self._value(key + "problem") or json.dumps(asdict(Decision(GO)))
+            self._first(key + "decision", found)
+        decision = Decision(**json.loads(self._decision(key)))
+        if self._store.add(key + "left", 1) == self._size:
+            for name in ("first", "problem", "ranks", "decision", "left"):
+                with suppress(Exception):  # not every store can
+                    self._store.delete_key(key + name)
+        return decision
+
+    def _decision(self, key: str) -> str:
+        end, pause = time.monotonic() + self._timeout, 0.0005
+        while (decision := self._value(key + "decision")) is None:
+            if time.monotonic() > end:
+                came = self._store.add(key + "ranks", 0)
+                reason = (
+                    f"{came} of {self._size} ranks answered within {self._timeout:g} s; "
+                    "is the plug-in switched on everywhere?"
+                )
+                return self._first(
+                    key + "decision", json.dumps(asdict(Decision("missing", reason)))
+                )
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)
+        return decision
+
+    def _first(self, key: str, value: str) -> str:
+        """What the first rank wrote here: ``value`` if it is this one."""
+        return _text(self._store.compare_set(key, "", value))
+
+    def _value(self, key: str) -> str | None:
+        return _text(self._store.get(key)) if self._store.check([key]) else None
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _problem(first: Proposal, mine: Proposal) -> Decision:
+    """What stands against a plan, as this rank sees it."""
+    if mine.setup != first.setup:
+        return Decision(
+            "setup", f"ranks have other versions or options: {first.setup}, {mine.setup}"
+        )
+    if mine.off or first.off:
+        return Decision("off", "switched off")
+    if mine.inputs != first.inputs:
+        return Decision("differ", "ranks have other loads or other maps")
+    if mine.answer != first.answer:
+        return Decision("differ", "ranks have other plans, or one of them failed")
+    return Decision(GO)

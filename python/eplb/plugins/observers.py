@@ -1,0 +1,110 @@
+"""Who is told of a window: the log, the recorder, the metrics. On rank 0 alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb.plugins import tables
+from eplb.plugins.metrics import Metrics
+from eplb.plugins.recorder import Recorder
+from eplb.plugins.window import Window
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from eplb.plugins.answers import Answer
+    from eplb.plugins.call import Call
+    from eplb.plugins.failures import Failures
+    from eplb.plugins.settings import Settings
+
+
+class Observers:
+    """Tells them; a file that cannot be written is logged once."""
+
+    def __init__(
+        self, engine: str, settings: Settings, log: logging.Logger, failures: Failures
+    ) -> None:
+        self._engine, self._log, self._failures = engine, log, failures
+        self._windows: Counter[int] = Counter()
+        self._files: list[Callable[[Window], None]] = []
+        if settings.record is not None:
+            recorder = Recorder(
+                settings.record, engine=engine, max_bytes=settings.record_mb * 2**20
+            )
+            self._files.append(recorder.add)
+        if settings.metrics is not None:
+            self._files.append(Metrics(settings.metrics).add)
+
+    def add(self, call: Call, answer: Answer, now: float, seconds: float) -> None:
+        """Tells them of a window. Never raises."""
+        try:
+            window = self._window(call, answer, now, seconds)
+            self._say(window)
+        except Exception as error:  # noqa: BLE001 - an engine must live on
+            self._failures.tell(error, "a window cannot be described", call)
+            return
+        for add in self._files:
+            try:
+                add(window)
+            except Exception as error:  # noqa: BLE001
+                self._failures.tell(error, "a window cannot be written")
+
+    def _window(self, call: Call, answer: Answer, now: float, seconds: float) -> Window:
+        number = self._windows[answer.model]
+        # The call of an engine that only measures its memory has no load, and is no window.
+        self._windows[answer.model] += answer.decided != "no load"
+        old, new = call.previous, answer.phy2log
+        per_gpu = call.num_slots // call.num_gpus
+        # What is no load is told as none; the reason says what was wrong with it.
+        load = call.load if call.has_counts else np.zeros(call.load.shape, dtype=np.int64)
+        before = None
+        if old is not None and old.shape == new.shape:
+            before = tables.balancedness(load, old, per_gpu, call.dead)
+        return Window(
+            engine=self._engine,
+            model=answer.model,
+            number=number,
+            time=now,
+            load=load,
+            previous=old,
+            phy2log=new,
+            num_gpus=call.num_gpus,
+            num_nodes=call.num_nodes,
+            num_groups=call.groups,
+            dead_gpus=call.dead_gpus,
+            decision=answer.decided,
+            reason=answer.reason,
+            copies=tables.copies(old, new, per_gpu),
+            shifted=answer.shifted,
+            balancedness_before=before,
+            balancedness_after=tables.balancedness(load, new, per_gpu, call.dead),
+            seconds=seconds,
+            digest=answer.digest,
+        )
+
+    def _say(self, window: Window) -> None:
+        """One line."""
+        share = window.copies / window.phy2log.size
+        figures = f"balancedness {_ratio(window.balancedness_before)}"
+        if window.copies:
+            figures += f" -> {_ratio(window.balancedness_after)}"
+        self._log.info(
+            "eplb: model %d, window %d: %s; %s, %d copies (%.2f%% of the slots), %.1f ms%s%s",
+            window.model,
+            window.number,
+            window.decision,
+            figures,
+            window.copies,
+            100 * share,
+            1000 * window.seconds,
+            f", digest {window.digest}" if window.digest else "",
+            f" ({window.reason})" if window.reason else "",
+        )
+
+
+def _ratio(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"

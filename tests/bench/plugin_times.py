@@ -1,0 +1,105 @@
+"""What a window costs an engine: the call of its planner, with the plug-in in its place.
+
+Windows of the sampled DeepSeek-V3, from the default placement on; all that the plug-in does beside is on:
+the record, the metrics, the log. Comparing ranks is left out: it waits for the slowest rank.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import eplb
+import fake_engines
+import torch
+from eplb import plugins
+from measured import Measured
+
+if TYPE_CHECKING:
+    from cases import Case
+
+WINDOWS = 40
+PASSES = 8
+
+
+def measure(case: Case, windows: int = WINDOWS) -> Measured:
+    """Milliseconds: the median window, and the slowest, which is the first or one after a shift."""
+    sizes = case.sizes
+    loads = eplb.sampling.sample(
+        seed=1, layers=sizes.layers, experts=sizes.experts, windows=windows, tokens=30_000
+    )
+    logging.getLogger("vllm.eplb").setLevel("ERROR")
+    logging.getLogger("eplb").setLevel("ERROR")
+    with tempfile.TemporaryDirectory() as folder, fake_engines.engines():
+        os.environ |= {
+            "EPLB_PLUGIN": "1",
+            "EPLB_RECORD": folder,
+            "EPLB_METRICS": str(Path(folder, "eplb.prom")),
+        }
+        try:
+            ask = ASK[case.planner](sizes)
+            times = [seconds_of(ask, passes_of(load)) for load in loads]
+        finally:
+            for name in ("EPLB_PLUGIN", "EPLB_RECORD", "EPLB_METRICS"):
+                del os.environ[name]
+    return Measured({"ms": statistics.median(times) * 1e3, "slowest ms": max(times) * 1e3})
+
+
+def passes_of(load: Any) -> torch.Tensor:
+    """A window as equal passes, ``[PASSES, layers, experts]``."""
+    return torch.as_tensor(load // PASSES).to(torch.int32).repeat(PASSES, 1, 1)
+
+
+def seconds_of(ask: Any, passes: torch.Tensor) -> float:
+    """One window."""
+    load = passes.sum(dim=0)
+    started = time.perf_counter()
+    ask(passes, load)
+    return time.perf_counter() - started
+
+
+def vllm(sizes: Any) -> Any:
+    """vLLM's call."""
+    plugins.vllm()
+    from vllm.distributed.eplb import policy
+
+    planner = policy.EPLB_POLICIES["default"].rebalance_experts
+    in_force = [torch.arange(sizes.slots).remainder(sizes.experts).repeat(sizes.layers, 1)]
+
+    def ask(_passes: torch.Tensor, load: torch.Tensor) -> None:
+        in_force[0] = planner(load, sizes.slots, 1, 1, sizes.gpus, in_force[0])
+
+    return ask
+
+
+def sglang(sizes: Any) -> Any:
+    """SGLang's call, with the passes of a window."""
+    plugins.sglang()
+    ((_, hook, _),) = fake_engines.HookRegistry._hooks[
+        "sglang.srt.eplb.eplb_algorithms.rebalance_experts"
+    ]
+    fake_engines.Location.put(
+        torch.arange(sizes.slots).remainder(sizes.experts).repeat(sizes.layers, 1)
+    )
+
+    def ask(passes: torch.Tensor, _load: torch.Tensor) -> None:
+        phy2log, *_ = hook(
+            fake_engines.own_planner,
+            tokens_per_expert=passes,
+            num_physical_experts=sizes.slots,
+            num_local_physical_experts=sizes.slots // sizes.gpus,
+            num_groups=None,
+            num_nodes=1,
+            algorithm=fake_engines.Algorithm.deepseek,
+        )
+        fake_engines.Location.put(phy2log)
+
+    return ask
+
+
+ASK = {"vllm": vllm, "sglang": sglang}

@@ -1,0 +1,78 @@
+"""`eplb record --reproduce`: what failed in an engine, again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from eplb.cli import main
+from eplb.plugins.call import Call
+from eplb.plugins.rebalancer import Ranks, Rebalancer
+from eplb.plugins.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START = np.tile(np.arange(20) % 16, (3, 1))
+LOAD = np.random.default_rng(3).integers(1, 1000, (3, 16))
+
+
+def failure(folder: Path, load: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> str:
+    """The file of a failure in the second window."""
+    settings = Settings(record=folder, off_file=folder / "off")
+    rebalancer = Rebalancer("vllm", settings, logging.getLogger("eplb.test"))
+    for window in (LOAD, load):
+        call = Call(window, START, num_slots=20, num_gpus=4)
+        rebalancer.answer(call, lambda: Ranks(0, 1), lambda: START)
+    (file,) = folder.glob("eplb-failure-vllm-*.npz")
+    return str(file)
+
+
+def test_a_failure_is_reproduced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = LOAD.copy()
+    bad[1, 3] = -5
+    file = failure(tmp_path, bad)
+    assert main(["record", "--reproduce", file]) == 0
+    assert (
+        "then          ValueError: layer 1: the load of expert 3 is -5" in capsys.readouterr().out
+    )
+    assert main(["record", "--reproduce", file, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["now"] == shown["error"]
+
+
+def test_what_works_by_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_args: object, **_given: object) -> None:
+        raise MemoryError("no memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("eplb.plugins.rebalancer.plan_of", fails)
+        file = failure(tmp_path, LOAD)
+    assert main(["record", "--reproduce", file]) == 0
+    out = capsys.readouterr().out
+    assert "then          MemoryError: no memory" in out
+    assert "now           it works" in out
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"[1, 2]", b'{"facts": 3}'])
+def test_other_files_are_refused(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file.npz").write_bytes(content)
+    assert main(["record", "--reproduce", str(tmp_path / "file.npz")]) == 2
+    assert "is not the file of a failure that eplb kept" in capsys.readouterr().err
+    np.savez(tmp_path / "other.npz", load=LOAD)
+    assert main(["record", "--reproduce", str(tmp_path / "other.npz")]) == 2
+
+
+def test_one_thing_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["record"]) == 2
+    assert main(["record", "--summary", "a", "--reproduce", "b"]) == 2
+    assert "two things to do at once" in capsys.readouterr().err
+    assert main(["record", "--reproduce", "no such file"]) == 2
+    assert "no such file" in capsys.readouterr().err
