@@ -358,8 +358,7 @@ impl<const N: usize> Screen<N> {
                 } else {
                     best_wide_swaps(here, others, there, curvatures)
                 };
-                let enough = |any, &estimate: &i32| any | (estimate >= least);
-                if !estimate.iter().fold(false, enough) {
+                if estimate.iter().all(|&estimate| estimate < least) {
                     continue; // most blocks: quickly
                 }
                 let first = zone.start + block * LANES;
