@@ -500,6 +500,11 @@ def test_loads_of_experts_fit() -> None:
     before = [sums * SHARES <= scale * shares, cell * SHARES <= scale * share]
     prove(before, (sums + cell) * SHARES <= scale * (shares + share))
     prove([wide[0], before[0], between(shares, 0, SHARES + 1)], sums <= scale)
+    # So where the scale is below 2^32 after so many halvings, the sum is.
+    halved, power = z3.Ints("halved power")
+    halvings = [power >= 1, halved * power <= sums, sums <= scale]
+    prove([*halvings, scale < U32 * power], halved < U32)
+    refute([*halvings, scale <= U32 * power], halved < U32)
     assert ROWS * 2**38 < U64
 
 
@@ -522,7 +527,7 @@ def test_mean_and_deviation_fit() -> None:
     assert SHARES + deviation * 5 // 8 < 2**31
 
 
-def shared(most_replicas: int) -> tuple[list[Any], Any, Any, Any]:
+def shared(most_replicas: int) -> tuple[list[Any], Any, Any, Any, Any]:
     """The load of each of an expert's replicas, by a reciprocal that is rounded up."""
     whole, replicas, reciprocal, product, share = z3.Ints("whole replicas reciprocal product share")
     range_of = [
@@ -537,14 +542,16 @@ def shared(most_replicas: int) -> tuple[list[Any], Any, Any, Any]:
         product * replicas <= whole * (U32 + replicas - 1),
         floor(share, product, U32),
     ]
-    return range_of, share, whole, reciprocal
+    return range_of, share, whole, reciprocal, replicas
 
 
 def test_shares_of_replicas_are_2_to_the_18_at_most() -> None:
-    range_of, share, whole, reciprocal = shared(GPUS)
+    range_of, share, whole, reciprocal, replicas = shared(GPUS)
     prove([between(whole, 0, U32), between(reciprocal, 1, U32 + 1)], whole * reciprocal < U64)
     prove(range_of, share <= START)
-    few, share_of_few, _, _ = shared(128)
+    # An expert with one replica needs no reciprocal.
+    prove([*range_of, replicas >= 2], reciprocal < U32)
+    few, share_of_few, *_ = shared(128)
     prove(few, share_of_few < START)
     model = refute(shared(200)[0], shared(200)[1] < START)
     assert model.eval(share).as_long() == START
@@ -669,3 +676,5 @@ def test_estimates_fit_32_bits() -> None:
     prove([*range_of, *bend], given + relief - added - bent > -(2**31))
     prove([*range_of, bent >= 0], given + relief - added - bent < 2**31)
     refute([*range_of, bent >= 0], less - more - bent < 2**15)
+    # A position on a GPU, which holds no expert twice.
+    assert constant("limits.rs", "MAX_EXPERTS") < 2**15

@@ -14,7 +14,7 @@ use crate::over_time::slot::EMPTY;
 pub(crate) fn place<const N: usize>(
     fleet: &Fleet,
     objective: &Objective<N>,
-    expected: &[u64],
+    expected: impl Fn(u16) -> u64,
 ) -> (Vec<u16>, Vec<u32>) {
     let zone_of_expert = groups::by_load(fleet, objective);
     let mut slots = vec![EMPTY; fleet.num_slots()];

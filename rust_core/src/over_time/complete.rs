@@ -23,7 +23,7 @@ use crate::over_time::slot::EMPTY;
 pub(crate) fn complete<const N: usize>(
     fleet: &Fleet,
     objective: &Objective<N>,
-    expected: &[u64],
+    expected: impl Fn(u16) -> u64,
     zone_of_expert: &[u32],
     slots: &mut [u16],
     room: &[usize],
@@ -42,8 +42,8 @@ pub(crate) fn complete<const N: usize>(
         }
         let rooms = &mut rooms[fleet.zone(zone)];
         let free = rooms.iter().map(Vec::len).sum();
-        let replicas = adams(fleet, zone, &experts, expected, &placed, free);
-        let order = heaviest_first(&experts, expected, &placed, &replicas);
+        let replicas = adams(fleet, zone, &experts, &expected, &placed, free);
+        let order = heaviest_first(&experts, &expected, &placed, &replicas);
         let whole = objective.shifted(objective.shift_of_shares(&replicas));
         let shares: Vec<Cells<N>> =
             whole.iter().zip(&replicas).map(|(whole, &count)| share(whole, count)).collect();
@@ -52,13 +52,13 @@ pub(crate) fn complete<const N: usize>(
             .zip(rooms)
             .map(|(gpu, room)| Filling::new(fleet, gpu, take(room), slots, &shares))
             .collect();
-        spread(&mut gpus, &shares, &order, slots);
+        spread(&mut gpus, &shares, &order, &placed, slots);
         for gpu in &mut gpus {
             while gpu.has_room() {
                 let lacking = experts.iter().copied().filter(|&expert| !gpu.holds(expert, slots));
                 let loaded = lacking.map(|expert| {
                     let replicas = slots.iter().filter(|&&held| held == expert).count() as u32;
-                    Loaded { load: expected[expert as usize], replicas, expert }
+                    Loaded { load: expected(expert), replicas, expert }
                 });
                 let Some(Loaded { expert, .. }) = loaded.max() else { break };
                 gpu.push(expert, &shares[expert as usize], slots);
@@ -97,20 +97,27 @@ fn adams(
     fleet: &Fleet,
     zone: usize,
     experts: &[u16],
-    expected: &[u64],
+    expected: impl Fn(u16) -> u64,
     placed: &[u32],
     room: usize,
 ) -> Vec<u32> {
     let most = fleet.zone(zone).filter(|&gpu| !fleet.slots(gpu).is_empty()).count() as u32;
-    let mut replicas = vec![1; expected.len()];
+    let mut replicas = vec![1; placed.len()];
     let mut room = room;
-    let mut heap = BinaryHeap::with_capacity(experts.len());
     for &expert in experts {
         let at = expert as usize;
         room -= usize::from(placed[at] == 0).min(room);
         replicas[at] = placed[at].max(1);
-        heap.push(Loaded { load: expected[at], replicas: replicas[at], expert });
     }
+    if room == 0 {
+        return replicas; // as after a repair: nothing is to be known of the others
+    }
+    let loaded = |&expert: &u16| Loaded {
+        load: expected(expert),
+        replicas: replicas[expert as usize],
+        expert,
+    };
+    let mut heap: BinaryHeap<Loaded> = experts.iter().map(loaded).collect();
     while room > 0 {
         let Some(mut heaviest) = heap.pop() else { break };
         // An expert that is on every GPU already leaves the heap.
@@ -127,14 +134,15 @@ fn adams(
 /// Every expert that lacks replicas and how many, by load per replica.
 fn heaviest_first(
     experts: &[u16],
-    expected: &[u64],
+    expected: impl Fn(u16) -> u64,
     placed: &[u32],
     replicas: &[u32],
 ) -> Vec<(u16, u32)> {
     let lacks = |&&expert: &&u16| replicas[expert as usize] > placed[expert as usize];
-    let loaded = |&expert: &u16| {
-        let at = expert as usize;
-        Loaded { load: expected[at], replicas: replicas[at], expert }
+    let loaded = |&expert: &u16| Loaded {
+        load: expected(expert),
+        replicas: replicas[expert as usize],
+        expert,
     };
     let mut order: Vec<Loaded> = experts.iter().filter(lacks).map(loaded).collect();
     order.sort_by(|a, b| b.cmp(a));
@@ -147,12 +155,15 @@ fn spread<const N: usize>(
     gpus: &mut [Filling<'_, N>],
     shares: &[Cells<N>],
     order: &[(u16, u32)],
+    placed: &[u32],
     slots: &mut [u16],
 ) {
     for &(expert, count) in order {
         let share = &shares[expert as usize];
         // Where replicas of this expert are: they come one after another.
-        let mut holders: Vec<bool> = gpus.iter().map(|gpu| gpu.holds(expert, slots)).collect();
+        let is_new = placed[expert as usize] == 0;
+        let holds = |gpu: &Filling<'_, N>| !is_new && gpu.holds(expert, slots);
+        let mut holders: Vec<bool> = gpus.iter().map(holds).collect();
         for _ in 0..count {
             let fits = |&gpu: &usize| gpus[gpu].has_room() && !holders[gpu];
             let growth = |&gpu: &usize| gpus[gpu].growth(share);

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::error::Error;
 use crate::over_time::error;
-use crate::over_time::objective::{Cells, potential, potential_of_any, slope};
+use crate::over_time::objective::{Cells, bits, potential, potential_of_any, slope, write_slopes};
 use crate::over_time::slot::logical;
 use crate::placement;
 use crate::problem::topology::Topology;
@@ -167,12 +167,32 @@ impl Fleet {
     /// The potential of a GPU with this load.
     #[inline]
     pub(crate) fn potential<const N: usize>(&self, gpu: usize, load: &Cells<N>) -> u64 {
-        self.weighted(gpu, potential(&self.felt(gpu, load)))
+        self.potential_and_bits(gpu, load).0
     }
 
-    /// The same for loads of any size.
+    /// The potential of a GPU with this load, and the bits of what it feels.
+    #[inline]
+    pub(crate) fn potential_and_bits<const N: usize>(
+        &self,
+        gpu: usize,
+        load: &Cells<N>,
+    ) -> (u64, u32) {
+        match &self.speeds {
+            None => (potential(load), bits(load)),
+            Some(speeds) => {
+                let felt = speeds.felt(gpu, load);
+                (speeds.weighted(gpu, potential(&felt)), bits(&felt))
+            }
+        }
+    }
+
+    /// The potential for loads of any size.
+    #[inline]
     pub(crate) fn potential_of_any<const N: usize>(&self, gpu: usize, load: &Cells<N>) -> u64 {
-        self.weighted(gpu, potential_of_any(&self.felt(gpu, load)))
+        match &self.speeds {
+            None => potential_of_any(load),
+            Some(speeds) => speeds.weighted(gpu, potential_of_any(&speeds.felt(gpu, load))),
+        }
     }
 
     /// The same for a zone, as if it was one GPU.
@@ -186,7 +206,15 @@ impl Fleet {
     /// The slopes of the potential of a GPU with this load.
     #[inline]
     pub(crate) fn slopes<const N: usize>(&self, gpu: usize, load: &Cells<N>) -> [u64; N] {
-        self.felt(gpu, load).map(|felt| self.slope(felt))
+        let mut slopes = [0; N];
+        match &self.speeds {
+            None => write_slopes(load, &mut slopes),
+            Some(speeds) => {
+                write_slopes(&speeds.felt(gpu, load), &mut slopes);
+                slopes = slopes.map(|slope| (slope * speeds.slope_part) >> 16);
+            }
+        }
+        slopes
     }
 
     /// The slope of the potential of any GPU that feels this.

@@ -73,7 +73,9 @@ fn plan_rows<const N: usize>(history: &LayerHistory, fleet: &Fleet) -> (Vec<u16>
     let weights = history.planning_weights();
     let objective = Objective::<N>::new(history, &weights, fleet.mean_gpus());
     let expected = mean_and_deviation(history, &weights);
-    let (slots, zone_of_expert) = cold::place(fleet, &objective, &expected);
+    let expected: Vec<u64> = (0..fleet.experts() as u16).map(expected).collect();
+    let expected = |expert: u16| expected[expert as usize];
+    let (slots, zone_of_expert) = cold::place(fleet, &objective, expected);
     let limits = Limits { copies: ROUNDS * slots.len() as u64, price: PRICE };
     let mut state = State::new(fleet, &objective, slots, zone_of_expert);
     let mut finder = Screen::new(&state);

@@ -4,6 +4,8 @@
 //! after the point: the mean GPU has load 2^16 * weight^(1/8) in a row, so that the eighth powers
 //! count by the weight. `shift` halves all loads so often that no sum overflows; see [`Objective`].
 
+use std::array::from_fn;
+
 use crate::problem::history::layer::{LayerHistory, SHARE_BITS};
 
 /// One number for each row; rows that a history lacks are zeros, which change nothing.
@@ -25,22 +27,40 @@ pub(crate) fn power(x: u32) -> u64 {
 /// The slope of [`power`] but for a constant: `x^7 / 2^96`, below 2^44 for x below 2^20.
 #[inline]
 pub(crate) fn slope(x: u32) -> u64 {
-    let x = u64::from(x);
-    let second = (x * x) >> 16;
-    let third = (second * x) >> 16;
-    let fourth = (second * second) >> 16;
+    let low = |x: u64| u64::from(x as u32);
+    let second = low((u64::from(x) * u64::from(x)) >> 16);
+    let third = low((second * u64::from(x)) >> 16);
+    let fourth = low((second * second) >> 16);
     (fourth * third) >> 16
 }
 
+/// The slopes of a GPU with these loads. See [`potential`] for why this is on its own.
+#[inline(never)]
+pub(crate) fn write_slopes(load: &[u32], slopes: &mut [u64]) {
+    for (slope_here, &x) in slopes.iter_mut().zip(load) {
+        *slope_here = slope(x);
+    }
+}
+
 /// The potential of a GPU with these loads: the sum of their powers.
-#[inline]
-pub(crate) fn potential<const N: usize>(load: &Cells<N>) -> u64 {
+///
+/// On its own and for any number of rows: compilers make vector instructions of this loop, while they
+/// write out one of a known length load by load.
+#[inline(never)]
+pub(crate) fn potential(load: &[u32]) -> u64 {
     load.iter().fold(0, |sum: u64, &x| sum.wrapping_add(power(x)))
 }
 
+/// The bits of all loads: none is above them.
+#[inline]
+pub(crate) fn bits<const N: usize>(load: &Cells<N>) -> u32 {
+    load.iter().fold(0, |bits, &x| bits | x)
+}
+
 /// The same for loads of any size: it rises by 2^26 per unit beyond the range of [`power`].
+#[inline]
 pub(crate) fn potential_of_any<const N: usize>(load: &Cells<N>) -> u64 {
-    if load.iter().fold(0, |bits, &x| bits | x) >> LOAD_BITS == 0 {
+    if bits(load) >> LOAD_BITS == 0 {
         return potential(load);
     }
     let most = (1 << LOAD_BITS) - 1;
@@ -55,18 +75,29 @@ pub(crate) fn share<const N: usize>(load: &Cells<N>, replicas: u32) -> Cells<N> 
     if replicas <= 1 {
         return *load;
     }
-    let reciprocal = u64::from(u32::MAX / replicas) + 1;
-    load.map(|x| ((u64::from(x) * reciprocal) >> 32) as u32)
+    let mut share = [0; N];
+    write_parts(load, u32::MAX / replicas + 1, &mut share);
+    share
 }
 
-/// A sum, as large as there is room for.
+/// Loads times this in 2^-32. See [`potential`] for why this is on its own.
+#[inline(never)]
+fn write_parts(load: &[u32], part: u32, parts: &mut [u32]) {
+    for (part_here, &x) in parts.iter_mut().zip(load) {
+        *part_here = ((u64::from(x) * u64::from(part)) >> 32) as u32;
+    }
+}
+
+/// A sum. All loads of a row are below 2^32 together: it fits, but for what wrapped in [`less`].
+#[inline]
 pub(crate) fn plus<const N: usize>(a: &Cells<N>, b: &Cells<N>) -> Cells<N> {
-    std::array::from_fn(|row| a[row].saturating_add(b[row]))
+    from_fn(|row| a[row].wrapping_add(b[row]))
 }
 
-/// A difference, or 0.
+/// A difference. Below 0 it wraps, and wraps back in a sum that is not.
+#[inline]
 pub(crate) fn less<const N: usize>(a: &Cells<N>, b: &Cells<N>) -> Cells<N> {
-    std::array::from_fn(|row| a[row].saturating_sub(b[row]))
+    from_fn(|row| a[row].wrapping_sub(b[row]))
 }
 
 /// 2^16 * (weight / 65536)^(1/8), rounded down in each root. Below 2^18 for a weight below 2^32.
@@ -79,6 +110,10 @@ fn scale(weight: u64) -> u64 {
 pub(crate) struct Objective<const N: usize> {
     /// The load of each expert if it had one replica, `[experts]`, before the shift.
     cells: Vec<[u64; N]>,
+    /// The bits of all of these: none is above them.
+    bits: u64,
+    /// The loads of a row are no more than this together.
+    most: u64,
 }
 
 impl<const N: usize> Objective<N> {
@@ -86,19 +121,27 @@ impl<const N: usize> Objective<N> {
     pub(crate) fn new(history: &LayerHistory, weights: &[u64], gpus: usize) -> Self {
         let experts = history.rows().first().map_or(0, Vec::len);
         let mut cells = vec![[0; N]; experts];
+        let (mut bits, mut most) = (0, 0);
         for (index, (row, &weight)) in history.rows().iter().zip(weights).enumerate() {
             // Below 2^38: GPUs are 2^20 at most.
             let scale = scale(weight) * gpus as u64;
+            most = most.max(scale);
             let cells = cells.iter_mut().map(|cells| &mut cells[index]).zip(row);
             if scale >> 32 == 0 {
                 let scale = u64::from(scale as u32);
-                cells.for_each(|(cell, &share)| *cell = (u64::from(share) * scale) >> SHARE_BITS);
+                cells.for_each(|(cell, &share)| {
+                    *cell = (u64::from(share) * scale) >> SHARE_BITS;
+                    bits |= *cell;
+                });
             } else {
                 let load = |share| ((u128::from(share) * u128::from(scale)) >> SHARE_BITS) as u64;
-                cells.for_each(|(cell, &share)| *cell = load(share));
+                cells.for_each(|(cell, &share)| {
+                    *cell = load(share);
+                    bits |= *cell;
+                });
             }
         }
-        Self { cells }
+        Self { cells, bits, most }
     }
 
     /// The loads of all experts, halved `shift` times.
@@ -109,9 +152,11 @@ impl<const N: usize> Objective<N> {
     /// The loads of groups of so many consecutive experts.
     pub(crate) fn sums(&self, group_size: usize) -> Self {
         let sum = |group: &[[u64; N]]| {
-            group.iter().fold([0; N], |sum, cells| std::array::from_fn(|row| sum[row] + cells[row]))
+            group.iter().fold([0; N], |sum, cells| from_fn(|row| sum[row] + cells[row]))
         };
-        Self { cells: self.cells.chunks_exact(group_size).map(sum).collect() }
+        let cells: Vec<_> = self.cells.chunks_exact(group_size).map(sum).collect();
+        let bits = cells.as_flattened().iter().fold(0, |bits, &cell| bits | cell);
+        Self { cells, bits, most: self.most }
     }
 
     /// The fewest halvings for which every expert's load is below 2^18 for each of its replicas, and
@@ -119,9 +164,9 @@ impl<const N: usize> Objective<N> {
     /// replicas.
     pub(crate) fn shift_of_shares(&self, replicas: &[u32]) -> u32 {
         let mut shift = 0;
-        let mut together = [0; N];
+        // Mostly no expert is so heavy.
+        let replicas = if self.bits >> 18 == 0 { &[] } else { replicas };
         for (cells, &replicas) in self.cells.iter().zip(replicas) {
-            together = std::array::from_fn(|row| together[row] + cells[row]);
             let limit = u64::from(replicas.max(1)) << 18;
             // No cell is above their union, which vector instructions make.
             if cells.iter().fold(0, |union, &cell| union | cell) >> shift < limit {
@@ -132,20 +177,24 @@ impl<const N: usize> Objective<N> {
                 shift += 1;
             }
         }
-        while together.iter().any(|&sum: &u64| sum >> shift >= 1 << 32) {
-            shift += 1;
+        if self.most >> shift >= 1 << 32 {
+            let add = |sum: [u64; N], cells: &[u64; N]| from_fn(|row| sum[row] + cells[row]);
+            let together = self.cells.iter().fold([0; N], add);
+            while together.iter().any(|&sum| sum >> shift >= 1 << 32) {
+                shift += 1;
+            }
         }
         shift
     }
 }
 
-/// The mean share of each expert in the history plus 5/8 of its standard deviation: what replicas are
-/// given by on a cold plan.
-pub(crate) fn mean_and_deviation(history: &LayerHistory, weights: &[u64]) -> Vec<u64> {
-    let experts = history.rows().first().map_or(0, Vec::len);
+/// The mean share of an expert in the history plus 5/8 of its standard deviation: what replicas are
+/// given by on a cold plan. Time O(rows).
+pub(crate) fn mean_and_deviation(history: &LayerHistory, weights: &[u64]) -> impl Fn(u16) -> u64 {
     let total = u128::from(weights.iter().sum::<u64>().max(1));
-    let rows = || history.rows().iter().zip(weights);
-    let expected = |expert: usize| {
+    let rows = move || history.rows().iter().zip(weights);
+    move |expert: u16| {
+        let expert = expert as usize;
         let weighted = |value: u64, weight: u64| u128::from(value) * u128::from(weight);
         let mean = rows().map(|(row, &weight)| weighted(u64::from(row[expert]), weight));
         let mean = (mean.sum::<u128>() / total) as u64;
@@ -155,6 +204,5 @@ pub(crate) fn mean_and_deviation(history: &LayerHistory, weights: &[u64]) -> Vec
         });
         let variance = (squares.sum::<u128>() / total) as u64;
         mean + variance.isqrt() * 5 / 8
-    };
-    (0..experts).map(expected).collect()
+    }
 }

@@ -1,5 +1,7 @@
 //! The placement that is in force: what each slot of the new fleet holds already.
 
+use std::mem::replace;
+
 use crate::error::{Error, Place};
 use crate::over_time::error;
 use crate::over_time::fleet::Fleet;
@@ -39,38 +41,40 @@ impl<'a> Previous<'a> {
     pub(crate) fn slots(&self, layer: usize, fleet: &Fleet) -> Result<Vec<u16>, Error> {
         let experts = fleet.experts();
         let row = self.row(layer);
-        let mut old = Vec::with_capacity(row.len());
-        for (slot, &expert) in row.iter().enumerate() {
-            old.push(match usize::try_from(expert) {
-                Ok(expert) if expert < experts => expert as u16,
-                Err(_) if expert == -1 => EMPTY,
-                _ => {
-                    let problem = format!("unknown expert {expert}");
-                    let expected = format!("0 to {}, or -1 for an empty slot", experts - 1);
-                    return Err(error::previous(Place::slot(layer, slot), problem, expected));
-                }
-            });
+        let unknown = |&expert: &i64| !(-1..experts as i64).contains(&expert);
+        if let Some(slot) = row.iter().position(unknown) {
+            let problem = format!("unknown expert {}", row[slot]);
+            let expected = format!("0 to {}, or -1 for an empty slot", experts - 1);
+            return Err(error::previous(Place::slot(layer, slot), problem, expected));
         }
+        let mut old: Vec<u16> = row.iter().map(|&expert| expert as u16).collect(); // -1 is EMPTY
         let gpus = fleet.gpus().min(self.cluster.num_gpus());
         let mut slots = vec![EMPTY; fleet.num_slots()];
-        let mut replicas = vec![0_u32; experts];
+        let mut shrinks = false;
+        // The last GPU on which each expert was seen.
+        let mut last = vec![usize::MAX; experts];
         for gpu in 0..gpus {
-            let held = &mut old[self.cluster.slots_of(gpu)];
-            for position in 1..held.len() {
-                if held[..position].contains(&held[position]) {
-                    held[position] = EMPTY;
+            let (held, slots) =
+                (&mut old[self.cluster.slots_of(gpu)], &mut slots[fleet.slots(gpu)]);
+            for held in held.iter_mut().filter(|held| **held != EMPTY) {
+                if replace(&mut last[*held as usize], gpu) == gpu {
+                    *held = EMPTY;
                 }
             }
-            for (slot, &expert) in slots[fleet.slots(gpu)].iter_mut().zip(&*held) {
-                *slot = expert;
-                if expert != EMPTY {
-                    replicas[expert as usize] += 1;
-                }
-            }
+            let kept = held.len().min(slots.len());
+            slots[..kept].copy_from_slice(&held[..kept]);
+            shrinks |= kept < held.len();
         }
-        for gpu in 0..gpus {
-            let (held, slots) = (&old[self.cluster.slots_of(gpu)], &mut slots[fleet.slots(gpu)]);
-            keep_last_replicas(&held[slots.len().min(held.len())..], slots, &mut replicas);
+        if shrinks {
+            let mut replicas = vec![0; experts];
+            for &expert in slots.iter().filter(|&&expert| expert != EMPTY) {
+                replicas[expert as usize] += 1;
+            }
+            for gpu in 0..gpus {
+                let (held, slots) =
+                    (&old[self.cluster.slots_of(gpu)], &mut slots[fleet.slots(gpu)]);
+                keep_last_replicas(&held[slots.len().min(held.len())..], slots, &mut replicas);
+            }
         }
         Ok(slots)
     }

@@ -15,7 +15,7 @@ use crate::over_time::state::State;
 /// that is given up.
 pub(crate) fn make_room<const N: usize>(
     state: &State<'_, N>,
-    expected: &[u64],
+    expected: impl Fn(u16) -> u64,
     empty: &[usize],
     fill: bool,
 ) -> (Vec<u16>, Vec<usize>) {
@@ -33,15 +33,21 @@ pub(crate) fn make_room<const N: usize>(
         let wanted = if fill { unplaced.max(here.len()) } else { unplaced };
         here.extend(doubles);
         here.truncate(wanted);
+        if here.len() >= wanted {
+            room.extend(here);
+            continue;
+        }
+        let can_give = experts.iter().filter(|&&expert| replicas[expert] > 1);
+        let mut givers: Vec<(usize, u64)> =
+            can_give.map(|&expert| (expert, expected(expert as u16))).collect();
         while here.len() < wanted {
-            let after =
-                |expert: usize| (u128::from(expected[expert]), u128::from(replicas[expert] - 1));
-            let less = |&a: &usize, &b: &usize| {
-                let ((a, left_a), (b, left_b)) = (after(a), after(b));
-                (a * left_b).cmp(&(b * left_a))
+            givers.retain(|&(expert, _)| replicas[expert] > 1);
+            let less = |&&(a, load_a): &&(usize, u64), &&(b, load_b): &&(usize, u64)| {
+                let after =
+                    |load, expert: usize| u128::from(load) * u128::from(replicas[expert] - 1);
+                after(load_a, b).cmp(&after(load_b, a))
             };
-            let given = experts.iter().copied().filter(|&expert| replicas[expert] > 1).min_by(less);
-            let Some(expert) = given else { break };
+            let Some(&(expert, _)) = givers.iter().min_by(less) else { break };
             let held = fleet.zone_slots(zone).rev().filter(|&slot| slots[slot] == expert as u16);
             let Some(slot) = held.max_by_key(|&slot| state.potential[fleet.gpu_of(slot)]) else {
                 break;

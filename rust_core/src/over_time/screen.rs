@@ -52,6 +52,8 @@ struct Around {
     shift: u32,
     /// The curvature of each GPU of the zone, 3.5 / pull, in 2^-19, 16383 at most, `[lanes]`.
     curvature: Vec<i16>,
+    /// What each GPU feels of its slots, `[slots]`.
+    at_home: Vec<i16>,
     /// What the busy GPU would feel of a replica of each expert, `[experts]`.
     at_busy: Vec<i16>,
     /// What each GPU of the zone would feel of the busy GPU's slots, `[busy slots][lanes]`.
@@ -221,16 +223,16 @@ impl<const N: usize> Screen<N> {
         self.pull[gpu] = pull.sum();
         self.curvature[gpu] = (7 << 39) / self.pull[gpu].max(1);
         self.slopes[gpu] = slopes;
-        for slot in state.fleet.slots(gpu) {
-            if self.slots[slot] != EMPTY {
-                self.felt_sum[self.slots[slot] as usize] -= self.felt[slot] as u64;
+        let slots = state.fleet.slots(gpu);
+        let here = self.slots[slots.clone()].iter_mut().zip(&mut self.felt[slots.clone()]);
+        for ((held, felt), &expert) in here.zip(&state.slots[slots]) {
+            if let Some(sum) = self.felt_sum.get_mut(*held as usize) {
+                *sum -= *felt as u64;
             }
-            let expert = state.slots[slot];
-            self.slots[slot] = expert;
-            self.felt[slot] = 0;
-            if expert != EMPTY {
-                self.felt[slot] = dot(&slopes, &self.shares[expert as usize]);
-                self.felt_sum[expert as usize] += self.felt[slot] as u64;
+            *held = expert;
+            *felt = self.shares.get(expert as usize).map_or(0, |share| dot(&slopes, share));
+            if let Some(sum) = self.felt_sum.get_mut(expert as usize) {
+                *sum += *felt as u64;
             }
         }
     }
@@ -286,6 +288,8 @@ impl<const N: usize> Screen<N> {
         around.curvature.resize(lanes, 0);
         let slopes = &self.slopes[busy];
         let small = |x: i32| to_near_i16(x >> shift);
+        around.at_home.clear();
+        around.at_home.extend(self.felt.iter().map(|&x| small(x)));
         around.at_busy.clear();
         around.at_busy.extend(self.shares.iter().map(|share| small(dot(slopes, share))));
         around.elsewhere.clear();
@@ -305,11 +309,12 @@ impl<const N: usize> Screen<N> {
         around.most_at_home = 0;
         for (lane, gpu) in zone.clone().enumerate().filter(|&(_, gpu)| gpu != busy) {
             let others = &mut around.others[lane / LANES * most_slots..];
-            for (slot, others) in state.fleet.slots(gpu).zip(others) {
-                let felt = small(self.felt[slot]);
+            let slots = state.fleet.slots(gpu);
+            let numbers = around.at_home[slots.clone()].iter().zip(&state.slots[slots]);
+            for (others, (&felt, &expert)) in others.iter_mut().zip(numbers) {
                 others.at_home[lane % LANES] = felt;
                 around.most_at_home = around.most_at_home.max(felt);
-                if let Some(&felt) = around.at_busy.get(state.slots[slot] as usize) {
+                if let Some(&felt) = around.at_busy.get(expert as usize) {
                     others.swap_in[lane % LANES] = felt;
                 }
             }
@@ -329,32 +334,39 @@ impl<const N: usize> Screen<N> {
     /// For each slot of the busy GPU and each other GPU the slot there that looks best; all of them if
     /// they are few.
     fn screen_swaps(&mut self, state: &State<'_, N>, busy: usize) {
-        let Self { around, swaps, felt, .. } = self;
+        let Self { around, swaps, .. } = self;
         let zone = state.fleet.zone(state.fleet.zone_of(busy));
         let slots = state.fleet.zone_slots(state.fleet.zone_of(busy));
         if state.fleet.slots(busy).len() * slots.len() <= MAX_SWAPS {
             all_swaps(state, busy, swaps);
             return;
         }
+        // A swap with an empty slot takes one copy only.
+        let copies = if state.slots[slots].contains(&EMPTY) { 1 } else { 2 };
+        let least = around.least[copies];
         let curvature_here = around.curvature[busy - zone.start];
         for (position, slot) in state.fleet.slots(busy).enumerate() {
             let expert = state.slots[slot];
-            let here = to_near_i16(felt[slot] >> around.shift);
+            let here = around.at_home[slot];
             // Whether all estimates have 16 bits: almost always.
             let narrow = here.checked_add(around.most_at_home).is_some();
             for (block, curvature) in around.curvature.as_chunks().0.iter().enumerate() {
                 let (others, there) = around.block(block, position);
                 let curvatures = (&[curvature_here; LANES], curvature);
-                let best = if narrow {
+                let Best { estimate, position: there } = if narrow {
                     best_swaps(here, others, there, curvatures)
                 } else {
                     best_wide_swaps(here, others, there, curvatures)
                 };
-                for (gpu, (estimate, other)) in (zone.start + block * LANES..).zip(best) {
-                    if estimate < around.least[1] || state.holds(gpu, expert) {
+                if estimate.iter().all(|&estimate| estimate < least) {
+                    continue; // most blocks: quickly
+                }
+                let first = zone.start + block * LANES;
+                for (gpu, (estimate, other)) in (first..).zip(estimate.into_iter().zip(there)) {
+                    if estimate < least || state.holds(gpu, expert) {
                         continue;
                     }
-                    let other = state.fleet.slots(gpu).start + other;
+                    let other = state.fleet.slots(gpu).start + other as usize;
                     let copies = state.copies(Move::Swap(slot as u32, other as u32));
                     if estimate >= around.least[copies as usize] {
                         swaps.push(candidate(estimate, position, other));
@@ -396,7 +408,7 @@ impl<const N: usize> Screen<N> {
         let half = state.fleet.experts() / 2;
         for slot in state.fleet.slots(busy).filter(|&slot| state.can_give(slot)) {
             let given = self.given(state, slot);
-            let here = to_near_i16(self.felt[slot] >> self.around.shift);
+            let here = self.around.at_home[slot];
             let Around { worth, added, .. } = &self.around;
             for experts in [0..half, half..worth.len()] {
                 let mut best = (self.around.least[1] - 1, None);
@@ -452,13 +464,14 @@ impl<const N: usize> Screen<N> {
         self.weigh_gpus(state, busy);
         let zone = state.fleet.zone(state.fleet.zone_of(busy));
         let first = state.fleet.slots(busy).start;
+        let mut found = std::mem::take(&mut self.reassignments);
         // What an estimate must be to be among the best few.
         let mut least = self.around.least[1];
         for (lane, gpu) in zone.clone().enumerate().filter(|&(_, gpu)| gpu != busy) {
             let curvature = self.around.curvature[lane];
             let most = i32::from(self.around.most_worth[lane]);
-            for slot in state.fleet.slots(gpu) {
-                let home = to_near_i16(self.felt[slot] >> self.around.shift);
+            let slots = state.fleet.slots(gpu);
+            for (slot, &home) in slots.clone().zip(&self.around.at_home[slots]) {
                 // At most all that is felt at home is given.
                 if i32::from(home) + most < least || !state.can_give(slot) {
                     continue;
@@ -467,22 +480,18 @@ impl<const N: usize> Screen<N> {
                 if given + most < least {
                     continue;
                 }
-                let (estimate, position) = self.around.best_taken(given, home, curvature, lane);
-                if estimate >= least {
+                let taken = self.around.best_taken(given, home, curvature, lane, least);
+                if let Some((estimate, position)) = taken {
                     let expert = state.slots[first + position];
-                    self.reassignments.push(candidate(estimate, slot, expert as usize));
-                    if self.reassignments.len() == 2 * MAX_REASSIGNMENTS {
-                        keep_best(&mut self.reassignments, MAX_REASSIGNMENTS);
-                        least = self
-                            .reassignments
-                            .iter()
-                            .map(|&kept| estimate_of(kept))
-                            .min()
-                            .unwrap_or(least);
+                    found.push(candidate(estimate, slot, expert as usize));
+                    if found.len() == 2 * MAX_REASSIGNMENTS {
+                        keep_best(&mut found, MAX_REASSIGNMENTS);
+                        least = found.iter().map(|&kept| estimate_of(kept)).min().unwrap_or(least);
                     }
                 }
             }
         }
+        self.reassignments = found;
     }
 
     /// What one more replica of each expert of the busy GPU would be worth on each GPU of the zone: too
@@ -535,22 +544,29 @@ impl Around {
     }
 
     /// The largest estimate of a slot that loses its expert, over the experts of the busy GPU that it
-    /// could get, and the first position there that has it. 0 stands for all that are not positive.
-    fn best_taken(&self, given: i32, home: i16, curvature: i16, lane: usize) -> (i32, usize) {
+    /// could get, and the first position there that has it, if that is enough.
+    fn best_taken(
+        &self,
+        given: i32,
+        home: i16,
+        curvature: i16,
+        lane: usize,
+        least: i32,
+    ) -> Option<(i32, usize)> {
         let lanes = self.curvature.len();
-        let mut best = (0, 0);
-        let rows =
-            self.worth_elsewhere.chunks_exact(lanes).zip(self.added_elsewhere.chunks_exact(lanes));
-        for (position, (worth, added)) in rows.enumerate() {
-            let straight = given.wrapping_add(i32::from(worth[lane]));
+        let mut best = (least - 1, None);
+        let mut at = lane;
+        while let Some(&worth) = self.worth_elsewhere.get(at) {
+            let straight = given.wrapping_add(i32::from(worth));
             if straight > best.0 {
-                let estimate = straight - bend(home.saturating_sub(added[lane]), curvature);
-                if estimate > best.0 {
-                    best = (estimate, position);
+                let bent = bend(home.saturating_sub(self.added_elsewhere[at]), curvature);
+                if straight - bent > best.0 {
+                    best = (straight - bent, Some(at));
                 }
             }
+            at += lanes;
         }
-        best
+        best.1.map(|at| (best.0, at / lanes))
     }
 }
 
@@ -568,14 +584,20 @@ fn one_more(felt: &Lanes, part: i16, relief: i16) -> OneMore {
 }
 
 /// The best swap of a slot of the busy GPU with each GPU of a block: its estimate, 0 if none looks good,
-/// and the position there. Takes slots for which no estimate is beyond 16 bits.
+/// and the position there.
+struct Best {
+    estimate: [i32; LANES],
+    position: Lanes,
+}
+
+/// See [`dot`] for why this is on its own. Takes slots for which no estimate is beyond 16 bits.
 #[inline(never)]
 fn best_swaps(
     here: i16,
     others: &[Others],
     there: &Lanes,
     (curvature_here, curvature): (&Lanes, &Lanes),
-) -> [(i32, usize); LANES] {
+) -> Best {
     let (mut best, mut position) = ([0; LANES], [0; LANES]);
     for (index, others) in (0..).zip(others) {
         let mut estimate = [0_i16; LANES];
@@ -591,7 +613,7 @@ fn best_swaps(
             best[lane] = best[lane].max(estimate[lane]);
         }
     }
-    std::array::from_fn(|lane| (i32::from(best[lane]), position[lane] as usize))
+    Best { estimate: best.map(i32::from), position }
 }
 
 /// The same for any slot.
@@ -600,16 +622,17 @@ fn best_wide_swaps(
     others: &[Others],
     there: &Lanes,
     (curvature_here, curvature): (&Lanes, &Lanes),
-) -> [(i32, usize); LANES] {
-    let mut best = [(0, 0); LANES];
-    for (index, others) in others.iter().enumerate() {
-        for (lane, best) in best.iter_mut().enumerate() {
+) -> Best {
+    let mut best = Best { estimate: [0; LANES], position: [0; LANES] };
+    for (index, others) in (0..).zip(others) {
+        for lane in 0..LANES {
             let less = here.saturating_sub(others.swap_in[lane]);
             let more = there[lane].saturating_sub(others.at_home[lane]);
             let bent = bend_of_swap(less, more, curvature_here[lane], curvature[lane]);
             let estimate = i32::from(less) - i32::from(more) - bent;
-            if estimate > best.0 {
-                *best = (estimate, index);
+            if estimate > best.estimate[lane] {
+                best.estimate[lane] = estimate;
+                best.position[lane] = index;
             }
         }
     }

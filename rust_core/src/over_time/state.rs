@@ -1,7 +1,7 @@
 //! One layer's placement while it is improved, and the exact gain of every move.
 
 use crate::over_time::fleet::Fleet;
-use crate::over_time::objective::{Cells, LOAD_BITS, Objective, potential, power, share};
+use crate::over_time::objective::{Cells, LOAD_BITS, Objective, less, plus, power, share};
 use crate::over_time::slot::EMPTY;
 
 /// A change of one or two slots.
@@ -51,11 +51,11 @@ impl<'a, const N: usize> State<'a, N> {
         let words = fleet.gpus().div_ceil(64);
         let mut replicas = vec![0; experts];
         let mut holders = vec![0; experts * words];
-        for (slot, &expert) in slots.iter().enumerate() {
-            if expert != EMPTY {
-                let gpu = fleet.gpu_of(slot);
+        for gpu in 0..fleet.gpus() {
+            let (word, bit) = (gpu / 64, 1 << (gpu % 64));
+            for &expert in slots[fleet.slots(gpu)].iter().filter(|&&expert| expert != EMPTY) {
                 replicas[expert as usize] += 1;
-                holders[expert as usize * words + gpu / 64] |= 1 << (gpu % 64);
+                holders[expert as usize * words + word] |= bit;
             }
         }
         let mut state = Self {
@@ -82,14 +82,11 @@ impl<'a, const N: usize> State<'a, N> {
         self.share =
             whole.iter().zip(&self.replicas).map(|(whole, &count)| share(whole, count)).collect();
         self.whole = whole;
-        self.load = vec![[0; N]; self.fleet.gpus()];
-        for (slot, &expert) in self.slots.iter().enumerate() {
-            if expert != EMPTY {
-                let load = &mut self.load[self.fleet.gpu_of(slot)];
-                // All loads of a row are below 2^32 together: the sum fits.
-                *load = plus(load, &self.share[expert as usize]);
-            }
-        }
+        let load = |gpu| {
+            let shares = self.slots[self.fleet.slots(gpu)].iter().map(|&held| self.share_of(held));
+            shares.fold([0; N], |load, share| plus(&load, share))
+        };
+        self.load = (0..self.fleet.gpus()).map(load).collect();
         if self.load.iter().flatten().fold(0, |union, &load| union | load) >= 1 << 18 {
             return false;
         }
@@ -159,14 +156,15 @@ impl<'a, const N: usize> State<'a, N> {
 
     fn gain_of_swap(&self, a: usize, b: usize) -> Option<u64> {
         let (gpu_a, gpu_b) = (self.fleet.gpu_of(a), self.fleet.gpu_of(b));
+        let loads = (&self.load[gpu_a][..], &self.load[gpu_b][..]);
         let (share_a, share_b) = (self.share_of(self.slots[a]), self.share_of(self.slots[b]));
-        let exchange = (&self.load[gpu_a], &self.load[gpu_b], share_a, share_b);
+        let shares = (&share_a[..], &share_b[..]);
         let (after, bits) = if self.fleet.is_even() {
-            let (after_a, after_b, bits) = exchanged(exchange, |load| load, |load| load);
+            let (after_a, after_b, bits) = exchanged(loads, shares, |load| load, |load| load);
             (after_a.wrapping_add(after_b), bits)
         } else {
             let felt = |gpu| move |load| self.fleet.felt(gpu, &[load])[0];
-            let (after_a, after_b, bits) = exchanged(exchange, felt(gpu_a), felt(gpu_b));
+            let (after_a, after_b, bits) = exchanged(loads, shares, felt(gpu_a), felt(gpu_b));
             let weighted = |gpu, potential| self.fleet.weighted(gpu, potential);
             (weighted(gpu_a, after_a) + weighted(gpu_b, after_b), bits)
         };
@@ -178,9 +176,9 @@ impl<'a, const N: usize> State<'a, N> {
         let (mut before, mut after, mut bits) = (0_u64, 0_u64, 0);
         self.reassigned(slot, expert, |gpu, load| {
             before += self.potential[gpu];
-            let load = self.fleet.felt(gpu, load);
-            after += self.fleet.weighted(gpu, potential(&load));
-            bits = load.iter().fold(bits, |bits, &load| bits | load);
+            let (potential, felt) = self.fleet.potential_and_bits(gpu, load);
+            after += potential;
+            bits |= felt;
         });
         (bits >> LOAD_BITS == 0 && before > after).then(|| before - after)
     }
@@ -278,34 +276,29 @@ impl<'a, const N: usize> State<'a, N> {
 }
 
 /// The potentials of two GPUs that exchange a replica, and the bits of what they feel then. Takes their
-/// loads, the shares that they lose, and what each feels of a load.
-#[inline]
-fn exchanged<const N: usize>(
-    (load_a, load_b, share_a, share_b): (&Cells<N>, &Cells<N>, &Cells<N>, &Cells<N>),
+/// loads, the shares that they lose, and what each feels of a load. See [`potential`] for why this is
+/// on its own.
+///
+/// [`potential`]: crate::over_time::objective::potential
+#[inline(never)]
+fn exchanged(
+    (load_a, load_b): (&[u32], &[u32]),
+    (share_a, share_b): (&[u32], &[u32]),
     felt_a: impl Fn(u32) -> u32,
     felt_b: impl Fn(u32) -> u32,
 ) -> (u64, u64, u32) {
     let (mut after_a, mut after_b, mut bits) = (0_u64, 0_u64, 0);
-    for row in 0..N {
+    let shares = share_a.iter().zip(share_b);
+    for ((&load_a, &load_b), (&share_a, &share_b)) in load_a.iter().zip(load_b).zip(shares) {
         // A difference below 0 wraps, and wraps back in the loads, which hold the shares.
-        let less = share_a[row].wrapping_sub(share_b[row]);
-        let new_a = felt_a(load_a[row].wrapping_sub(less));
-        let new_b = felt_b(load_b[row].wrapping_add(less));
+        let less = share_a.wrapping_sub(share_b);
+        let new_a = felt_a(load_a.wrapping_sub(less));
+        let new_b = felt_b(load_b.wrapping_add(less));
         bits |= new_a | new_b;
         after_a = after_a.wrapping_add(power(new_a));
         after_b = after_b.wrapping_add(power(new_b));
     }
     (after_a, after_b, bits)
-}
-
-#[inline]
-fn plus<const N: usize>(a: &Cells<N>, b: &Cells<N>) -> Cells<N> {
-    std::array::from_fn(|row| a[row].wrapping_add(b[row]))
-}
-
-#[inline]
-fn less<const N: usize>(a: &Cells<N>, b: &Cells<N>) -> Cells<N> {
-    std::array::from_fn(|row| a[row].wrapping_sub(b[row]))
 }
 
 /// The positions of the ones of a word, counted from an offset.

@@ -299,6 +299,11 @@ fn lost_experts_get_a_slot_each() {
     }
 }
 
+/// The expected load of each expert.
+fn of(expected: &[u64]) -> impl Fn(u16) -> u64 {
+    |expert| expected[expert as usize]
+}
+
 #[test]
 fn replicas_that_are_worth_least_are_given_up() {
     let fleet = one_zone(5, vec![0..3, 3..6]);
@@ -306,7 +311,7 @@ fn replicas_that_are_worth_least_are_given_up() {
     let objective = Objective::<4>::new(&history, &[ONE], 2);
     let room = |slots: [u16; 6], expected: [u64; 5], empty: &[usize], fill| {
         let state = State::new(&fleet, &objective, slots.to_vec(), vec![0; 5]);
-        repair::make_room(&state, &expected, empty, fill)
+        repair::make_room(&state, of(&expected), empty, fill)
     };
     // The lighter of 0 and 2, in the first slot of GPUs with equal load.
     let slots = [0, 1, 2, 0, 2, 3];
@@ -473,10 +478,10 @@ fn the_expert_that_loses_least_gives_up_a_replica() {
     let objective = Objective::<4>::new(&history, &history.planning_weights(), 2);
     let held = vec![0, 0, 1, 2, 0, 0, 1, 2];
     let state = State::new(&fleet, &objective, held, vec![0; 4]);
-    let (slots, room) = repair::make_room(&state, &[30, 12, 1, 1], &[], false);
+    let (slots, room) = repair::make_room(&state, of(&[30, 12, 1, 1]), &[], false);
     assert_eq!(slots.iter().filter(|&&expert| expert == 2).count(), 1);
     assert_eq!(room.len(), 1);
-    let (slots, room) = repair::make_room(&state, &[30, 12, 100, 1], &[], false);
+    let (slots, room) = repair::make_room(&state, of(&[30, 12, 100, 1]), &[], false);
     assert_eq!(slots.iter().filter(|&&expert| expert == 0).count(), 3);
     assert_eq!(slots[room[0]], EMPTY);
 }
