@@ -58,7 +58,7 @@ impl Minimax {
     /// Some GPU would have to hold an expert twice; the target gap is negative or not finite.
     pub(crate) fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
         let budgets = Budget::list(options, topology.in_use().unwrap_or(topology))?;
-        topology.check_distinct(Policy::Minimax.name())?;
+        topology.check_distinct(Policy::Minimax.name(), Some(Policy::DeepSeek.name()))?;
         let search = if topology.has_equal_gpus() {
             Search::Equal(Box::default())
         } else if let Some(in_use) = topology.in_use() {

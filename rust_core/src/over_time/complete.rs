@@ -260,3 +260,26 @@ fn make_room<const N: usize>(
     });
     found.next()
 }
+
+#[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "one zone is one range")]
+mod tests {
+    use super::{adams, heaviest_first};
+    use crate::over_time::fleet::Fleet;
+
+    /// An expert gets a replica on each GPU at most, and what it cannot have goes to others.
+    #[test]
+    fn no_expert_has_more_replicas_than_gpus() {
+        let fleet = Fleet::from_ranges(3, 1, vec![0..3, 3..6], vec![0..2]);
+        let expected = |expert: u16| [100, 1, 1][expert as usize];
+        assert_eq!(adams(&fleet, 0, &[0, 1, 2], expected, &[0; 3], 6), [2, 2, 2]);
+        assert_eq!(adams(&fleet, 0, &[0, 1, 2], expected, &[0; 3], 4), [2, 1, 1]);
+        assert_eq!(adams(&fleet, 0, &[0, 1, 2], expected, &[2, 1, 1], 1), [2, 2, 1]);
+    }
+
+    #[test]
+    fn what_lacks_comes_by_load_per_replica() {
+        let expected = |expert: u16| [90, 10, 40][expert as usize];
+        assert_eq!(heaviest_first(&[0, 1, 2], expected, &[1, 1, 0], &[3, 1, 1]), [(2, 1), (0, 2)]);
+    }
+}

@@ -1,19 +1,11 @@
 //! What can be wrong with a history for these sizes, or with a previous placement.
 
-use crate::error::{Error, ErrorKind, Place, named};
+use crate::error::{Error, ErrorKind, Place};
 
 /// A history that is for other sizes than those to plan for.
 pub(crate) fn history_shape(experts: usize, expected: usize) -> Error {
     let problem = format!("the history has {experts} experts");
     Error::text(ErrorKind::Load, problem).expected(format!("{expected}, as the topology has"))
-}
-
-/// A GPU with more slots than experts.
-pub(crate) fn too_few_experts(slots: usize, experts: usize) -> Error {
-    let problem = format!("a GPU has {slots} slots for {experts} experts");
-    Error::text(ErrorKind::Topology, problem)
-        .expected("at most one slot for each expert: no GPU gets an expert twice")
-        .hint(["give fewer ".into(), named("num_replicas")])
 }
 
 /// A previous placement that does not fit.

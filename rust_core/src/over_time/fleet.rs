@@ -3,8 +3,6 @@
 
 use std::ops::Range;
 
-use crate::error::Error;
-use crate::over_time::error;
 use crate::over_time::objective::{Cells, bits, potential, potential_of_any, slope, write_slopes};
 use crate::over_time::slot::logical;
 use crate::placement;
@@ -112,15 +110,6 @@ impl Fleet {
         let least = speeds.iter().copied().min().unwrap_or(1);
         let mean_gpus = speeds.iter().sum::<u64>().div_ceil(least) as usize;
         Self { speeds: Speeds::new(speeds), mean_gpus, ..self }
-    }
-
-    /// Whether no GPU has more slots than there are experts for it.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let experts = self.experts / self.num_zones();
-        match (0..self.num_zones()).find(|&zone| self.most_slots(zone) > experts) {
-            Some(zone) => Err(error::too_few_experts(self.most_slots(zone), experts)),
-            None => Ok(()),
-        }
     }
 
     pub(crate) fn experts(&self) -> usize {

@@ -22,7 +22,7 @@ impl MultiWindow {
     /// # Errors
     /// A GPU has more slots than there are experts for it.
     pub(crate) fn new(topology: &Topology) -> Result<Self, Error> {
-        topology.check_distinct(Policy::MultiWindow.name())?;
+        topology.check_distinct(Policy::MultiWindow.name(), Some(Policy::DeepSeek.name()))?;
         Ok(Self { fleet: Fleet::new(topology) })
     }
 }

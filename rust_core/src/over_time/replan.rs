@@ -124,11 +124,8 @@ pub fn replan(
     if history.experts() != topology.num_experts() {
         return Err(error::history_shape(history.experts(), topology.num_experts()));
     }
+    topology.check_distinct(Policy::MultiWindow.name(), None)?;
     let fleet = Fleet::new(topology);
-    if !topology.has_equal_gpus() {
-        topology.check_distinct(Policy::MultiWindow.name())?; // which names the GPU
-    }
-    fleet.check()?;
     if let Some(previous) = previous {
         let found = previous.layers()?;
         if found != layers {

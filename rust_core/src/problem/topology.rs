@@ -226,11 +226,12 @@ impl Topology {
         if self.is_global() { 1 } else { self.used_nodes }
     }
 
-    /// Whether no GPU has to hold an expert twice, which a policy of this name never does.
+    /// Whether no GPU has to hold an expert twice, which a policy of this name never does. The hint names
+    /// another policy, if there may be one.
     ///
     /// # Errors
     /// Some GPU would have to.
-    pub(crate) fn check_distinct(&self, policy: &str) -> Result<(), Error> {
+    pub(crate) fn check_distinct(&self, policy: &str, other: Option<&str>) -> Result<(), Error> {
         let (experts, nodes, gpus) = (self.num_experts(), self.nodes(), self.num_gpus());
         let per_gpu = self.slots_per_gpu();
         if per_gpu <= experts / nodes {
@@ -261,12 +262,11 @@ impl Topology {
             )
         };
         let problem = [parameter("num_replicas", self.num_replicas()), there_are.into()];
-        Err(Error::new(ErrorKind::Topology, problem).expected(expected).hint([
-            "try ".into(),
-            parameter("num_replicas", on_node * gpus),
-            " or ".into(),
-            parameter("policy", "deepseek"),
-        ]))
+        let mut hint = vec!["try ".into(), parameter("num_replicas", on_node * gpus)];
+        if let Some(other) = other {
+            hint.extend([" or ".into(), parameter("policy", other)]);
+        }
+        Err(Error::new(ErrorKind::Topology, problem).expected(expected).hint(hint))
     }
 }
 
