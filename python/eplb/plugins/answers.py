@@ -30,7 +30,8 @@ class Answer:
     decided: Decision
     #: Why it is not a plan of eplb; empty if it is.
     reason: str = ""
-    model: int = 0
+    #: None if nobody had to know which one it is.
+    model: int | None = None
     shifted: int = 0
     #: Of the history and the plan.
     digest: str = ""

@@ -71,8 +71,9 @@ class Call:
             raise ValueError(
                 f"the loads have shape {list(self.load.shape)}; expected [layers, experts]"
             )
-        if min(self.num_slots, self.num_gpus, self.num_nodes) < 1 or self.num_slots % self.num_gpus:
-            raise ValueError(f"{self.num_slots} slots cannot be shared out on {self.num_gpus} GPUs")
+        if self.num_nodes < 1:
+            raise ValueError(f"there are {self.num_nodes} nodes")
+        live = int((~self.dead).sum())
         if self.load.dtype.kind != "i":
             raise ValueError(f"the loads are not whole numbers: {_odd(self.load)}")
         if self.load.min() < 0:
@@ -80,7 +81,6 @@ class Call:
             raise ValueError(
                 f"layer {layer}: the load of expert {expert} is {self.load[layer, expert]}, negative"
             )
-        live = int((~self.dead).sum())
         if live < self.load.shape[1]:
             raise ValueError(f"{live} slots are too few for {self.load.shape[1]} experts")
         if self.previous is not None:

@@ -11,6 +11,7 @@ from eplb.plugins import tables
 from eplb.plugins.metrics import Metrics
 from eplb.plugins.recorder import Recorder
 from eplb.plugins.window import Window
+from eplb.plugins.writer import Writer
 
 if TYPE_CHECKING:
     import logging
@@ -30,14 +31,16 @@ class Observers:
     ) -> None:
         self._engine, self._log, self._failures = engine, log, failures
         self._windows: Counter[int] = Counter()
-        self._files: list[Callable[[Window], None]] = []
+        files: list[Callable[[Window], None]] = []
         if settings.record is not None:
             recorder = Recorder(
                 settings.record, engine=engine, max_bytes=settings.record_mb * 2**20
             )
-            self._files.append(recorder.add)
+            # Windows without load would push the others out while nobody asks anything.
+            files.append(lambda each: None if each.decision == "no load" else recorder.add(each))
         if settings.metrics is not None:
-            self._files.append(Metrics(settings.metrics).add)
+            files.append(Metrics(settings.metrics).add)
+        self._writer = Writer(files, failures)
 
     def add(self, call: Call, answer: Answer, now: float, seconds: float) -> None:
         """Tells them of a window. Never raises."""
@@ -47,16 +50,13 @@ class Observers:
         except Exception as error:  # noqa: BLE001 - an engine must live on
             self._failures.tell(error, "a window cannot be described", call)
             return
-        for add in self._files:
-            try:
-                add(window)
-            except Exception as error:  # noqa: BLE001
-                self._failures.tell(error, "a window cannot be written")
+        self._writer.put(window)
 
     def _window(self, call: Call, answer: Answer, now: float, seconds: float) -> Window:
-        number = self._windows[answer.model]
+        model = answer.model or 0
+        number = self._windows[model]
         # The call of an engine that only measures its memory has no load, and is no window.
-        self._windows[answer.model] += answer.decided != "no load"
+        self._windows[model] += answer.decided != "no load"
         old, new = call.previous, answer.phy2log
         per_gpu = call.num_slots // call.num_gpus
         # What is no load is told as none; the reason says what was wrong with it.
@@ -66,7 +66,7 @@ class Observers:
             before = tables.balancedness(load, old, per_gpu, call.dead)
         return Window(
             engine=self._engine,
-            model=answer.model,
+            model=model,
             number=number,
             time=now,
             load=load,
