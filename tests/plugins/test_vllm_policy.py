@@ -81,6 +81,14 @@ def test_the_profile_call_teaches_nothing() -> None:
     assert (ask(policy, zeros, START) == START).all()
 
 
+def test_a_map_with_gaps_is_filled_without_load_and_teaches_nothing() -> None:
+    policy = installed()
+    gaps = np.where(START == 3, -1, START)
+    filled = ask(policy, np.zeros_like(WINDOWS[0]), gaps)
+    fresh = eplb.Balancer(num_groups=1, num_nodes=1).step(WINDOWS[0], filled, num_gpus=4)
+    assert (ask(policy, WINDOWS[0], filled) == fresh.plan.phy2log).all()
+
+
 def test_a_cold_call_has_a_whole_map() -> None:
     policy = installed()
     assert (ask(policy, WINDOWS[0], None) >= 0).all()
