@@ -276,6 +276,43 @@ def test_other_ranks_may_agree_again(tmp_path: Path) -> None:
     assert cluster.window(WINDOWS[2])[0].decided in {"updated", "kept"}
 
 
+def test_files_that_cannot_be_written_are_told_apart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When it begins, and when it is over: for records and metrics each."""
+    records, metrics = tmp_path / "records", tmp_path / "metrics" / "eplb.prom"
+    records.write_text("in the way")
+    settings = Settings(off_file=tmp_path / "off", record=records, metrics=metrics)
+    alone = Rebalancer("vllm", settings, LOG)
+    for window in range(6):
+        if window == 3:
+            records.unlink()
+            metrics.parent.mkdir()
+        call = Call(WINDOWS[window], START, num_slots=20, num_gpus=4)
+        alone.answer(call, lambda: Ranks(0, 1), lambda: OWN)
+        wait_for_files()
+    told = [each.getMessage() for each in caplog.records if each.levelno > logging.INFO]
+    assert [line.split(":")[1].split(" can")[0] for line in told] == [
+        " no records",
+        " no metrics",
+        " records are written again; 3 windows are missing",
+        " metrics are written again; 3 windows are missing",
+    ]
+    assert len([*records.glob("*.jsonl")]) == 1
+
+
+def test_a_window_that_cannot_be_described_is_told(tmp_path: Path) -> None:
+    """It is counted as what it was, without figures."""
+    metrics = tmp_path / "eplb.prom"
+    settings = Settings(off_file=tmp_path / "off", record=tmp_path, metrics=metrics)
+    call = Call(WINDOWS[0], START, num_slots=21, num_gpus=4)
+    alone = Rebalancer("vllm", settings, LOG)
+    assert alone.answer(call, lambda: Ranks(0, 1), lambda: OWN).decided == "default"
+    wait_for_files()
+    counted = [line for line in metrics.read_text().splitlines() if 'decision="default"' in line]
+    assert any(line.startswith("eplb_windows_total") and line.endswith(" 1") for line in counted)
+
+
 def test_a_slow_disk_does_not_hold_the_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import eplb
@@ -216,9 +217,8 @@ def test_an_invalid_plan_is_not_answered(
 
     class Broken:
         def __init__(self, update: Any) -> None:
-            self.plan = type(
-                "Plan", (), {"phy2log": np.where(update.plan.phy2log == 3, 2, update.plan.phy2log)}
-            )
+            table = np.where(update.plan.phy2log == 3, 2, update.plan.phy2log)
+            self.plan = SimpleNamespace(phy2log=table, digest=update.plan.digest)
             self.kept, self.shifted = update.kept, update.shifted
 
     monkeypatch.setattr(eplb.Balancer, "step", lambda *args, **given: Broken(real(*args, **given)))

@@ -23,14 +23,14 @@ GO = "go"
 class Proposal:
     """What a rank is about to do."""
 
-    #: Version and options, which never change.
-    setup: str
+    #: Version and options, which never change, by their names.
+    setup: dict[str, Any]
     #: Digest of the loads and the map in force.
     inputs: str
     #: Digest of the answer and what the next one depends on.
     answer: str
-    #: Whether this rank is switched off.
-    off: bool
+    #: The file that switches this rank off; empty if none does.
+    off: str
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Agreement:
     def decide(self, mine: Proposal) -> Decision:
         """What all ranks do. Ranks must call it equally often. Never raises."""
         if self._size == 1:
-            return Decision("off", "switched off") if mine.off else Decision(GO)
+            return Decision("off", f"switched off by {mine.off}") if mine.off else Decision(GO)
         key = f"eplb/{self._windows}/"
         self._windows += 1
         lost: Exception | None = None
@@ -95,8 +95,8 @@ class Agreement:
     def _missing(self, key: str) -> str:
         came = self._store.add(key + "ranks", 0)
         reason = (
-            f"{came} of {self._size} ranks answered within {self._timeout:g} s; "
-            "is the plug-in switched on everywhere?"
+            f"{came} of {self._size} ranks answered within {self._timeout:g} s: switch the plug-in on "
+            "everywhere, and restart"
         )
         return json.dumps(asdict(Decision("missing", reason)))
 
@@ -117,14 +117,23 @@ def _problem(stated: str, mine: Proposal) -> Decision:
     try:
         first = Proposal(**json.loads(stated))
     except (ValueError, TypeError):  # of a version that says other things
-        first = Proposal("another version", "", "", off=False)
+        first = Proposal({"EPLB": "of another version"}, "", "", "")
     if mine.setup != first.setup:
-        reason = f"ranks have other versions or options: {first.setup}, {mine.setup}"
-        return Decision("setup", reason)
+        return Decision("setup", _differences(first.setup, mine.setup))
     if mine.off or first.off:
-        return Decision("off", "switched off")
+        return Decision("off", f"switched off by {mine.off or first.off}")
     if mine.inputs != first.inputs:
         return Decision("differ", "ranks have other loads or other maps")
     if mine.answer != first.answer:
         return Decision("differ", "ranks have other plans, or one of them failed")
     return Decision(GO)
+
+
+def _differences(first: dict[str, Any], mine: dict[str, Any]) -> str:
+    """What ranks have set otherwise, as variables."""
+    names = [name for name in {**first, **mine} if first.get(name) != mine.get(name)]
+    said = [
+        f"{'eplb' if name == 'EPLB' else f'EPLB_{name.upper()}'} is {first.get(name)} and {mine.get(name)}"
+        for name in names
+    ]
+    return f"ranks have other versions or options: {', '.join(said)}; make them alike, and restart"

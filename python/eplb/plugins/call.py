@@ -36,6 +36,13 @@ class Call:
         return len(self.load), self.num_slots
 
     @property
+    def slots_per_gpu(self) -> int | None:
+        """None if the slots cannot be shared out."""
+        if self.num_gpus < 1 or self.num_slots < 1 or self.num_slots % self.num_gpus:
+            return None
+        return self.num_slots // self.num_gpus
+
+    @property
     def dead(self) -> npt.NDArray[np.bool_]:
         """Which slots are on dead GPUs, ``[slots]``."""
         return tables.slots_of(self.dead_gpus, self.num_slots, self.num_gpus)

@@ -7,7 +7,6 @@ far, which are equal on all ranks, or all ranks agree on it.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -46,7 +45,7 @@ class Rebalancer:
 
     def __init__(self, engine: str, settings: Settings, log: logging.Logger) -> None:
         self._settings, self._log = settings, log
-        self._setup = json.dumps({"eplb": eplb.__version__, **settings.options()})
+        self._setup = {"EPLB": eplb.__version__, **settings.options()}
         self._models = Models(self._new_balancer)
         self._failures = Failures(log, engine, settings)
         self._observers = Observers(engine, settings, log, self._failures)
@@ -152,7 +151,7 @@ class Rebalancer:
         # Of a window without load nothing is learnt.
         balancer = model.balancer if call.load.any() else self._new_balancer(call)
         answer = plan_of(call, self._settings, balancer.step)
-        return replace(answer, digest=balancer.digest())
+        return replace(answer, state=balancer.digest())
 
     def _decision(self, call: Call, mine: Answer, us: Ranks, *, off: bool) -> Decision:
         """What all ranks do."""
@@ -160,8 +159,8 @@ class Rebalancer:
         proposal = Proposal(
             setup=self._setup,
             inputs=_digest(call.load, call.previous),
-            answer=_digest(mine.phy2log) + mine.digest,
-            off=off,
+            answer=_digest(mine.phy2log) + mine.state,
+            off=str(self._settings.off_file) if off else "",
         )
         return agreement.decide(proposal)
 

@@ -89,8 +89,13 @@ def _share_or_number(text: str) -> float:
 def _seconds(text: str) -> float:
     seconds = _real(text)
     if not 0 < seconds <= 300:
-        raise EplbError(f"{short(text)} is out of range; expected seconds, at most 300")
+        raise EplbError(f"{short(text)} is out of range; expected seconds, above 0 and at most 300")
     return seconds
+
+
+def _path(text: str) -> Path:
+    """A shell may not have seen the ``~``."""
+    return Path(text).expanduser()
 
 
 def _megabytes(text: str) -> int:
@@ -110,10 +115,10 @@ VARIABLES = (
     Variable("max_moves_after_shift", _share_or_number),
     Variable("max_copies", _whole),
     Variable("threads", _whole),
-    Variable("record", Path),
+    Variable("record", _path),
     Variable("record_mb", _megabytes),
-    Variable("metrics", Path),
-    Variable("off_file", Path),
+    Variable("metrics", _path),
+    Variable("off_file", _path),
     Variable("timeout", _seconds),
 )
 _SWITCH = "EPLB_PLUGIN"

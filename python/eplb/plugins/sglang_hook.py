@@ -55,7 +55,7 @@ def install(settings: Settings) -> str:
     check_parameters("rebalance_experts", planner, _PARAMETERS)
     rebalancer = Rebalancer("sglang", settings, LOG)
     HookRegistry.register(_TARGET, hook_over(rebalancer), HookType.AROUND)
-    return "SGLang's expert load balancer plans with eplb"
+    return "SGLang's expert load balancer, if it is on, plans with eplb"
 
 
 def hook_over(rebalancer: Rebalancer) -> Callable[..., Any]:

@@ -53,7 +53,7 @@ def install(settings: Settings) -> str:
     check_parameters("get_eplb_group", getattr(parallel_state, "get_eplb_group", None), ())
     check_parameters("rebalance_experts", getattr(own, "rebalance_experts", None), _PARAMETERS)
     policies["default"] = policy_over(own, Rebalancer("vllm", settings, LOG))
-    return "vLLM's expert load balancer plans with eplb"
+    return "vLLM's expert load balancer, if it is on, plans with eplb"
 
 
 def policy_over(own: Any, rebalancer: Rebalancer) -> type[Any]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
 
-    from eplb.plugins.failures import Failures
     from eplb.plugins.window import Window
 
 #: More windows than this do not wait; the next ones are not written.
@@ -22,16 +22,19 @@ _AT_EXIT = 2.0
 
 
 class Writer:
-    """Hands windows to files, in order."""
+    """Hands windows to files, in order; tells when one cannot be written, and when it can again."""
 
-    def __init__(self, files: list[Callable[[Window], None]], failures: Failures) -> None:
-        self._files, self._failures = files, failures
+    def __init__(self, files: dict[str, Callable[[Window], None]], log: logging.Logger) -> None:
+        self._files, self._log = files, log
+        #: Windows that a file lacks since it cannot be written.
+        self._missed = dict.fromkeys(files, 0)
         self._waiting: Queue[Window] = Queue(_MOST_WAITING)
         self._lock = Lock()
         self._thread: Thread | None = None
+        self._is_slow = False
 
     def put(self, window: Window) -> None:
-        """Writes it soon; says once if it cannot, as the windows before it are not written yet."""
+        """Writes it soon, unless too many windows before it are not written yet."""
         if not self._files:
             return
         with self._lock:
@@ -42,17 +45,30 @@ class Writer:
         try:
             self._waiting.put_nowait(window)
         except Full:
-            self._failures.say_once("windows are not written: the disk is too slow")
+            if not self._is_slow:
+                self._log.error("eplb: windows are not written: the disk is too slow")
+            self._is_slow = True
 
     def _run(self) -> None:
         while True:
             window = self._waiting.get()
-            for add in self._files:
-                try:
-                    add(window)
-                except Exception as error:  # noqa: BLE001 - the next window may be written
-                    self._failures.tell(error, "a window cannot be written")
+            for what, add in self._files.items():
+                self._write(what, add, window)
             self._waiting.task_done()
+
+    def _write(self, what: str, add: Callable[[Window], None], window: Window) -> None:
+        missed = self._missed[what]
+        try:
+            add(window)
+        except Exception as error:  # noqa: BLE001 - the next window may be written
+            if not missed:
+                trace = None if isinstance(error, OSError) else error
+                self._log.error("eplb: no %s can be written: %s", what, error, exc_info=trace)
+            self._missed[what] += 1
+            return
+        if missed:
+            self._log.warning("eplb: %s are written again; %d windows are missing", what, missed)
+            self._missed[what] = 0
 
     @property
     def is_done(self) -> bool:
