@@ -6,6 +6,7 @@ the record, the metrics, the log. Comparing ranks is left out: it waits for the 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import statistics
@@ -22,6 +23,8 @@ from eplb.plugins.writer import wait_for_files
 from measured import Measured
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cases import Case
 
 WINDOWS = 40
@@ -34,9 +37,7 @@ def measure(case: Case, windows: int = WINDOWS) -> Measured:
     loads = eplb.sampling.sample(
         seed=1, layers=sizes.layers, experts=sizes.experts, windows=windows, tokens=30_000
     )
-    logging.getLogger("vllm.eplb").setLevel("ERROR")
-    logging.getLogger("eplb").setLevel("ERROR")
-    with tempfile.TemporaryDirectory() as folder, fake_engines.engines():
+    with tempfile.TemporaryDirectory() as folder, fake_engines.engines(), no_lines():
         os.environ |= {
             "EPLB_PLUGIN": "1",
             "EPLB_RECORD": folder,
@@ -50,6 +51,20 @@ def measure(case: Case, windows: int = WINDOWS) -> Measured:
             for name in ("EPLB_PLUGIN", "EPLB_RECORD", "EPLB_METRICS"):
                 del os.environ[name]
     return Measured({"ms": statistics.median(times) * 1e3, "slowest ms": max(times) * 1e3})
+
+
+@contextlib.contextmanager
+def no_lines() -> Iterator[None]:
+    """The log of plug-ins has errors alone."""
+    logs = [logging.getLogger(name) for name in ("vllm.eplb", "eplb")]
+    levels = [log.level for log in logs]
+    try:
+        for log in logs:
+            log.setLevel("ERROR")
+        yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 def passes_of(load: Any) -> torch.Tensor:

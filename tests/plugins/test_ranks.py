@@ -284,6 +284,7 @@ def test_files_that_cannot_be_written_are_told_apart(
     records.write_text("in the way")
     settings = Settings(off_file=tmp_path / "off", record=records, metrics=metrics)
     alone = Rebalancer("vllm", settings, LOG)
+    caplog.set_level(logging.INFO, LOG.name)
     for window in range(6):
         if window == 3:
             records.unlink()
