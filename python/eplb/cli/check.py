@@ -117,12 +117,23 @@ def check_command(
     windows, left_out = rows_of(read.windows, placed, model, chosen=chosen)
     found = check(placed.plan, windows, min_balancedness=min_balancedness, max_gap=max_gap)
     notes = [*read.notes, *placed.notes, *left_out]
+    limits = {"balancedness": f"at least {min_balancedness}", "gap": f"at most {max_gap}"}
     if as_json:
         say(json.dumps({"holds": found.holds, **asdict(found), "notes": notes}))
     else:
-        say(fitted("\n".join([*_lines(found), *lines_of("note", notes)])))
+        say(
+            fitted(
+                "\n".join(
+                    [
+                        *_lines(found),
+                        *_failing_lines(found, limits, placed.names),
+                        *lines_of("note", notes),
+                    ]
+                )
+            )
+        )
     if not found.holds:
-        raise _error(found, min_balancedness, max_gap, placed.names)
+        raise _error(found, limits, placed.names)
 
 
 def _lines(found: Check) -> list[str]:
@@ -148,24 +159,27 @@ def _lines(found: Check) -> list[str]:
     ]
 
 
-def _error(
-    found: Check,
-    min_balancedness: float | None,
-    max_gap: float | None,
-    names: Sequence[int] | None,
-) -> eplb.VerificationError:
-    """Which layers fail, the worst first."""
-    limits = {
-        "balancedness": f"at least {min_balancedness}",
-        "gap": f"at most {max_gap}",
-    }
+def _failing_lines(found: Check, limits: dict[str, str], names: Sequence[int] | None) -> list[str]:
+    """The failing layers, the worst first."""
     worst = sorted(found.failures, key=_order)
-    shown = [_failure(failure, limits, found.windows, names) for failure in worst[:_MOST]]
+    texts = [
+        f"{_place(failure, found, names)}: {_misses(failure, limits)}" for failure in worst[:_MOST]
+    ]
     more = [f"and {len(worst) - _MOST} more"] if len(worst) > _MOST else []
-    where = "layers of windows" if found.windows > 1 else "layers"
+    return lines_of("fails", [*texts, *more])
+
+
+def _error(
+    found: Check, limits: dict[str, str], names: Sequence[int] | None
+) -> eplb.VerificationError:
+    """How many layers fail, and the worst."""
+    worst = min(found.failures, key=_order)
+    where = "layers, one for each window," if found.windows > 1 else "layers"
+    place = _place(worst, found, names)
     return eplb.VerificationError(
-        f"{len(worst)} of {found.loaded} {where} fail: {'; '.join([*shown, *more])}",
-        layer=worst[0].layer,
+        f"{len(found.failures)} of {found.loaded} {where} fail; the worst is {place}: "
+        f"{_misses(worst, limits)}",
+        layer=worst.layer,
     )
 
 
@@ -173,12 +187,11 @@ def _order(failure: Failure) -> tuple[float, float, int, int]:
     return failure.balancedness, -failure.gap, failure.window, failure.layer
 
 
-def _failure(
-    failure: Failure, limits: dict[str, str], windows: int, names: Sequence[int] | None
-) -> str:
+def _place(failure: Failure, found: Check, names: Sequence[int] | None) -> str:
     place = f"layer {failure.layer if names is None else names[failure.layer]}"
-    if windows > 1:
-        place += f" in window {failure.window}"
+    return f"{place} in window {failure.window}" if found.windows > 1 else place
+
+
+def _misses(failure: Failure, limits: dict[str, str]) -> str:
     values = {"balancedness": f"{failure.balancedness:.4f}", "gap": f"{failure.gap:.4f}"}
-    parts = [f"{what} {values[what]}, expected {limits[what]}" for what in failure.misses]
-    return f"{place} has {' and '.join(parts)}"
+    return ", ".join(f"{what} {values[what]}, expected {limits[what]}" for what in failure.misses)

@@ -41,7 +41,7 @@ class Recommendation:
     variables: dict[str, str] | None = None
 
 
-def recommend(results: Sequence[Result], most_copies: float, sizes: str) -> Recommendation:
+def recommend(results: Sequence[Result], most_copies: float, sizes: str | None) -> Recommendation:
     """The recommendation; ``most_copies`` is the budget, a share of the slots for each update."""
     judged = [
         result

@@ -180,8 +180,11 @@ def replay_of(
     cluster = course.cluster
     judged = len(trace) - course.first
     whole = [result for result in results if result.figures.windows == judged]
-    redundant = cluster.num_slots - trace.num_experts
-    sizes = f"--gpus {cluster.num_gpus} --redundant {redundant}"
+    sizes = None
+    if cluster.is_uniform:
+        sizes = f"--gpus {cluster.num_gpus} --redundant {cluster.num_slots - trace.num_experts}"
+        if course.num_groups > 1:
+            sizes += f" --groups {course.num_groups} --nodes {cluster.num_nodes}"
     return Replay(
         trace.num_layers,
         trace.num_experts,

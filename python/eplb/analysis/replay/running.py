@@ -210,7 +210,7 @@ def prepare(
         happens,
         thread_count(threads),
     )
-    _check_events(course)
+    _check_events(course, windows.num_experts)
     budget = real_number("most_copies", most_copies)
     if not budget >= 0:
         raise EplbError(
@@ -228,11 +228,19 @@ def prepare(
     )
 
 
-def _check_events(course: Course) -> None:
-    """Refuses events that the GPUs cannot have, before anything is planned."""
+def _check_events(course: Course, num_experts: int) -> None:
+    """Refuses events that no plan can follow, before anything is planned."""
     cluster = course.cluster
     for event in course.events:
         try:
             cluster = cluster.changed(**event.changes)
+            topology_of(
+                num_experts=num_experts,
+                num_gpus=None,
+                num_replicas=None,
+                num_groups=course.num_groups,
+                num_nodes=None,
+                cluster=cluster,
+            )
         except EplbError as error:
             raise error.within(f"event at window {event.window}") from error

@@ -97,23 +97,21 @@ class Setting:
             for name, value in named.items()
         }
 
-    def command(self, sizes: str) -> str | None:
-        """The command that plans the next update so; None if there is none. ``sizes`` are its options."""
-        if self.planner is not None or not self.updates:
-            return None
-        if self.kind not in HISTORY_POLICIES:
-            words = [f"eplb plan LOADS {sizes} --policy {self.kind}", *self._options()]
-            return " ".join(words)
-        words = ["eplb replan LOADS --previous plan.json --history history.json", *self._options()]
-        return " ".join(words)
+    def command(self, sizes: str | None) -> str | None:
+        """The command that plans the next update so, if there is one.
 
-    def _options(self) -> list[str]:
-        """Options of the command line; rows and decay are those of the history file."""
-        return [
-            f"--{name.replace('_', '-')} {value}"
-            for name, value in self.options.items()
-            if name not in ("rows", "decay")
-        ]
+        ``sizes`` are its options for a new plan; None if they cannot be said. The command line has no
+        option for the rows and the decay of a history.
+        """
+        if self.planner is not None or not self.updates or {"rows", "decay"} & {*self.options}:
+            return None
+        options = [f"--{name.replace('_', '-')} {it}" for name, it in self.options.items()]
+        if self.kind in HISTORY_POLICIES:
+            known = "--previous plan.json --history history.json"
+            return " ".join(["eplb replan LOADS", known, *options])
+        if sizes is None:
+            return None
+        return " ".join(["eplb plan LOADS", sizes, f"--policy {self.kind}", *options])
 
 
 def settings_of(given: Any) -> list[Setting]:

@@ -74,7 +74,7 @@ def ending_of(replay: Replay) -> list[str]:
     """What the columns are, and the recommendation."""
     lines = [
         "mean, p10, worst: balancedness on the next window, over layers and windows",
-        "of slots: copies of an update, a mean; ms: time of an update, the median",
+        "copies: of all updates; of slots: of an update, a mean; ms: time of an update, the median",
     ]
     if replay.time_model is not None:
         lines.append(f"lost: time that imbalance costs, by the model {replay.time_model}")
