@@ -18,6 +18,7 @@ import eplb
 import fake_engines
 import torch
 from eplb import plugins
+from eplb.plugins.writer import wait_for_files
 from measured import Measured
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def measure(case: Case, windows: int = WINDOWS) -> Measured:
             ask = ASK[case.planner](sizes)
             times = [seconds_of(ask, passes_of(load)) for load in loads]
         finally:
+            wait_for_files(60)
             for name in ("EPLB_PLUGIN", "EPLB_RECORD", "EPLB_METRICS"):
                 del os.environ[name]
     return Measured({"ms": statistics.median(times) * 1e3, "slowest ms": max(times) * 1e3})
@@ -58,6 +60,7 @@ def passes_of(load: Any) -> torch.Tensor:
 def seconds_of(ask: Any, passes: torch.Tensor) -> float:
     """One window."""
     load = passes.sum(dim=0)
+    wait_for_files(60)  # of the window before: they are minutes apart
     started = time.perf_counter()
     ask(passes, load)
     return time.perf_counter() - started

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import eplb
 import numpy as np
 import pytest
 from eplb.cli import main
 from eplb.plugins.call import Call
 from eplb.plugins.rebalancer import Ranks, Rebalancer
+from eplb.plugins.reproduce import reproduce
 from eplb.plugins.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,9 +26,10 @@ def failure(folder: Path, load: np.ndarray[tuple[int, ...], np.dtype[np.int64]])
     """The file of a failure in the second window."""
     settings = Settings(record=folder, off_file=folder / "off")
     rebalancer = Rebalancer("vllm", settings, logging.getLogger("eplb.test"))
+    table = START
     for window in (LOAD, load):
-        call = Call(window, START, num_slots=20, num_gpus=4)
-        rebalancer.answer(call, lambda: Ranks(0, 1), lambda: START)
+        call = Call(window, table, num_slots=20, num_gpus=4)
+        table = rebalancer.answer(call, lambda: Ranks(0, 1), lambda: START).phy2log
     (file,) = folder.glob("eplb-failure-vllm-*.npz")
     return str(file)
 
@@ -57,6 +60,36 @@ def test_what_works_by_now(
     out = capsys.readouterr().out
     assert "then          MemoryError: no memory" in out
     assert "now           it works" in out
+
+
+def test_it_is_planned_from_the_history_of_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = []
+
+    def fails(history: eplb.LoadHistory, *_args: object, **_given: object) -> None:
+        windows.append(history.windows)
+        raise MemoryError("no memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(eplb.Balancer, "step", second_fails())
+        file = failure(tmp_path, LOAD * 2)
+    monkeypatch.setattr("eplb.plugins.reproduce.replan", fails)
+    assert reproduce(file).now == "MemoryError: no memory"
+    assert windows == [2]
+
+
+def second_fails() -> Any:
+    """A step that works once."""
+    real, calls = eplb.Balancer.step, []
+
+    def step(*args: Any, **given: Any) -> Any:
+        calls.append(1)
+        if len(calls) > 1:
+            raise MemoryError("no memory")
+        return real(*args, **given)
+
+    return step
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"[1, 2]", b'{"facts": 3}'])

@@ -50,7 +50,7 @@ def test_the_summary_says_what_happened(run: Any) -> None:
         f"mean {each.mean():.4f}, 10th percentile {np.sort(each)[0]:.4f}, worst {each.min():.4f}"
         for each in (before, after)
     ]
-    worst = f"2026-11-28 12:0{after.argmin()}:00"
+    worst = f"2026-11-28 12:0{before.argmin()}:00"
     assert lines == [
         "Record of 10 windows: vllm",
         "  from          2026-11-28 12:00:00 UTC",
@@ -60,9 +60,9 @@ def test_the_summary_says_what_happened(run: Any) -> None:
         "vllm, model 0: 26 layers, 64 experts in 72 slots on 8 GPUs",
         "  windows       10: 9 updated, 1 old map",
         f"  copies        {copies}, {copies / (10 * 26 * 72):.3%} of the slots at a window",
-        f"  balancedness  {figures[1]}",
+        f"  reached       {figures[0]}",
         f"                the worst at {worst}",
-        f"    before      {figures[0]}",
+        f"  planned       {figures[1]}",
         f"  planning time median {np.median(times):.2f} ms, largest {times.max():.2f} ms",
         f"  shifts        in {len(shifts)} windows, of {sum(shifts)} layers in all",
         "Fallbacks: 1 window",
@@ -114,7 +114,7 @@ def test_models_restarts_and_cut_lines(run: Any) -> None:
     assert "Record of 15 windows: vllm\n" in out
     assert "vllm, model 0: 26 layers, 64 experts in 72 slots on 8 GPUs, 1 of them dead\n" in out
     assert "vllm, model 1: 1 layer, 64 experts in 72 slots on 8 GPUs\n" in out
-    assert "    before      not known\n  planning time" in out
+    assert "  reached       not known\n  planned " in out
     assert "  shifts        none\nFallbacks: 1 window\n" in out
     assert "  old map       2026-11-28 12:07:00 vllm-0: ranks have other" in out
     assert "is cut off after 28 bytes:" in out
@@ -124,14 +124,28 @@ def test_models_restarts_and_cut_lines(run: Any) -> None:
 
 def test_many_fallbacks_are_not_all_shown(run: Any) -> None:
     failed = [
-        replace(WINDOWS[0], decision="own planner", reason="\x1b[31m " + "x" * 5000, time=NOON + n)
+        replace(
+            WINDOWS[0], decision="own planner", reason=f"\x1b[31m {n} " + "x" * 5000, time=NOON + n
+        )
         for n in range(8)
     ]
     record(*failed)
     out = run("record --summary records")[1]
-    assert "Fallbacks: 9 windows, the newest 5\n" in out
+    assert "Fallbacks: 9 windows, the newest 5 kinds\n" in out
     assert "\x1b" not in out
     assert len(out) < 4000
+
+
+def test_fallbacks_alike_are_one_line(run: Any) -> None:
+    """From when to when, so that the beginning is seen however long it lasts."""
+    record(
+        *(
+            replace(WINDOWS[0], decision="own planner", reason="given up", time=NOON + 3600 + n)
+            for n in range(40)
+        )
+    )
+    out = " ".join(run("record --summary records")[1].split())
+    assert "own planner 40 windows, 2026-11-28 13:00:00 to 2026-11-28 13:00:39: given up" in out
 
 
 def test_what_is_no_record_is_refused(run: Any, tmp_path: Path) -> None:

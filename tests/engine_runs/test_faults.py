@@ -82,7 +82,7 @@ def test_ranks_with_other_versions_or_options_use_the_own_planner(
     assert is_own_from(1, told, engine, mode)
     for each in told:
         assert "ranks have other versions or options" in each.log
-    assert "9.9.9" in told[3].log or '"move_price": 0.5' in told[3].log
+    assert "9.9.9" in told[3].log or "EPLB_MOVE_PRICE is" in told[3].log
 
 
 @ENGINES

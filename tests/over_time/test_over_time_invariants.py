@@ -277,7 +277,10 @@ def test_a_layer_without_load_teaches_nothing() -> None:
             "slot 0: unknown expert 8; expected 0 to 7, or -1",
         ),
         ({"topology": _core.Topology(9, 12, 1, 1, 4)}, "the history has 8 experts; expected 9"),
-        ({"topology": _core.Topology(8, 18, 1, 1, 2)}, "num_replicas=18 means 9 slots per GPU, but there are 8 experts; expected"),
+        (
+            {"topology": _core.Topology(8, 18, 1, 1, 2)},
+            "num_replicas=18 means 9 slots per GPU, but there are 8 experts; expected",
+        ),
     ],
 )
 def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:

@@ -237,7 +237,11 @@ def test_transfers_are_a_table_and_files(tmp_path: Path) -> None:
             VerificationError,
             "layer 0, slot 0: unknown expert 16; expected 0 to 15, or -1",
         ),
-        ({"num_replicas": 100}, TopologyError, "means 25 slots per GPU, but there are 16 experts.*; try num_replicas=64$"),
+        (
+            {"num_replicas": 100},
+            TopologyError,
+            "means 25 slots per GPU, but there are 16 experts.*; try num_replicas=64$",
+        ),
         ({"num_gpus": 0}, TopologyError, "num_gpus=0 is too small"),
         ({"move_price": -0.1}, EplbError, "move_price=-0.1 is out of range; expected a share"),
         ({"move_price": float("nan")}, EplbError, "move_price=nan is out of range"),

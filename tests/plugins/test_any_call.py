@@ -9,6 +9,7 @@ import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import eplb
 import fake_engines
 import numpy as np
 import pytest
@@ -34,15 +35,16 @@ def _engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("EPLB_PLUGIN", "1")
     monkeypatch.setenv("EPLB_OFF_FILE", str(tmp_path / "off"))
     logging.getLogger("eplb").disabled = logging.getLogger("vllm.eplb").disabled = True
+    planned_over_time(monkeypatch)
     with fake_engines.engines():
         yield
     logging.getLogger("eplb").disabled = logging.getLogger("vllm.eplb").disabled = False
 
 
 def load_of(random: np.random.Generator, *shape: int) -> torch.Tensor:
-    """Loads that an engine may count, and others."""
-    values = random.lognormal(3, 2, shape)
-    match random.integers(8):
+    """Loads that an engine may count, mostly; and others."""
+    values = np.floor(random.lognormal(3, 2, shape))
+    match random.integers(12):
         case 0:
             values[:] = 0
         case 1:
@@ -52,19 +54,16 @@ def load_of(random: np.random.Generator, *shape: int) -> torch.Tensor:
         case 3:
             values[random.integers(shape[0])] *= -1
         case 4:
-            values[..., random.integers(shape[-1])] = random.choice([np.nan, np.inf, -np.inf])
+            values[..., random.integers(shape[-1])] = random.choice([np.nan, np.inf, 0.5])
     dtype = DTYPES[random.integers(len(DTYPES))]
-    values = (
-        np.clip(np.nan_to_num(values), -(2.0**30), 2.0**30)
-        if not dtype.is_floating_point
-        else values
-    )
+    if not dtype.is_floating_point:
+        values = np.clip(np.nan_to_num(values), -(2.0**30), 2.0**30)
     return torch.as_tensor(values).to(dtype)
 
 
 def map_of(random: np.random.Generator, newest: Any, layers: int, experts: int, slots: int) -> Any:
     """A map in force: the one that was answered, with faults, another one, or none."""
-    match random.integers(7):
+    match random.integers(20):
         case 0:
             return None
         case 1:
@@ -79,11 +78,31 @@ def map_of(random: np.random.Generator, newest: Any, layers: int, experts: int, 
     return newest
 
 
-def sizes_of(random: np.random.Generator) -> tuple[int, int, int, int]:
-    """Layers, experts, GPUs and slots of a GPU."""
+def sizes_of(random: np.random.Generator) -> tuple[int, int, int, int, int, int]:
+    """Layers, experts, GPUs, slots of a GPU, groups and nodes, which need not go together."""
     gpus = int(random.integers(1, 6))
     experts = int(random.integers(1, 13))
-    return int(random.integers(1, 4)), experts, gpus, -(-experts // gpus) + int(random.integers(3))
+    return (
+        int(random.integers(1, 4)),
+        experts,
+        gpus,
+        -(-experts // gpus) + int(random.integers(3)),
+        int(random.integers(5)),
+        int(random.choice([1, 1, 2, 3])),
+    )
+
+
+def planned_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counts the updates that have a history of several windows: they are what the plug-ins are for."""
+    real = eplb.Balancer.step
+
+    def step(balancer: eplb.Balancer, *given: Any, **sizes: Any) -> Any:
+        update = real(balancer, *given, **sizes)
+        several = balancer.history.windows > 1
+        COUNTS["calls of plug-ins planned from several windows"] += several
+        return update
+
+    monkeypatch.setattr(eplb.Balancer, "step", step)
 
 
 def check(phy2log: Any, layers: int, experts: int, slots: int, *, whole: bool = True) -> None:
@@ -103,19 +122,19 @@ def test_vllm(seed: int) -> None:
     from vllm.distributed.eplb import policy
 
     ask = policy.EPLB_POLICIES["default"].rebalance_experts
-    layers, experts, gpus, per_gpu = sizes_of(random)
+    layers, experts, gpus, per_gpu, groups, nodes = sizes_of(random)
     newest = None
     for _ in range(10):
-        if random.random() < 0.2:
-            layers, experts, gpus, per_gpu = sizes_of(random)
+        if random.random() < 0.1:
+            layers, experts, gpus, per_gpu, groups, nodes = sizes_of(random)
         slots = gpus * per_gpu
         old = map_of(random, newest, layers, experts, slots)
         answer = ask(
             load_of(random, layers, experts),
             slots,
-            int(random.choice([0, 1, 2, 3, 4])),
-            int(random.choice([1, 1, 2, 3])),
-            int(random.choice([gpus, gpus, gpus, gpus + 1, 0])),
+            groups,
+            nodes,
+            gpus if random.random() < 0.95 else int(random.choice([gpus + 1, 0, -1])),
             None if old is None else torch.as_tensor(old),
         )
         check(answer, layers, experts, slots)
@@ -129,18 +148,20 @@ def test_sglang(seed: int) -> None:
     random = np.random.default_rng(seed)
     plugins.sglang()
     ((_, hook, _),) = HookRegistry._hooks["sglang.srt.eplb.eplb_algorithms.rebalance_experts"]
-    layers, experts, gpus, per_gpu = sizes_of(random)
+    layers, experts, gpus, per_gpu, groups, nodes = sizes_of(random)
+    elastic, algorithm = random.random() < 0.5, random.choice([*Algorithm])
+    active = torch.ones(gpus + 1, dtype=torch.int32)
     newest = None
     for _ in range(10):
-        if random.random() < 0.2:
-            layers, experts, gpus, per_gpu = sizes_of(random)
+        if random.random() < 0.1:
+            layers, experts, gpus, per_gpu, groups, nodes = sizes_of(random)
         slots = gpus * per_gpu
         old = map_of(random, newest, layers, experts, slots)
         Location.metadata = None
         if old is not None:
             Location.put(old)
-        active = torch.as_tensor(random.random(gpus + 1) < 0.8).to(torch.int32)
-        elastic = random.random() < 0.5
+        if len(active) <= gpus or random.random() < 0.2:
+            active = torch.as_tensor(random.random(gpus + 1) < 0.9).to(torch.int32)
         ElasticEPStateManager.state = None
         if elastic:
             ElasticEPStateManager.state = SimpleNamespace(active_ranks=active, has_scaled=False)
@@ -149,9 +170,9 @@ def test_sglang(seed: int) -> None:
             tokens_per_expert=load_of(random, int(random.integers(1, 4)), layers, experts),
             num_physical_experts=slots,
             num_local_physical_experts=per_gpu,
-            num_groups=[None, 0, 1, 2, 3][random.integers(5)],
-            num_nodes=int(random.choice([1, 1, 2, 3])),
-            algorithm=random.choice([*Algorithm]),
+            num_groups=groups if groups < 4 else None,
+            num_nodes=nodes,
+            algorithm=algorithm,
         )
         live = active[:gpus].repeat_interleave(per_gpu) > 0 if elastic else torch.ones(slots) > 0
         enough = int(live.sum()) >= experts

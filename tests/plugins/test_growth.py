@@ -13,6 +13,7 @@ import pytest
 import torch
 from counts import COUNTS
 from eplb import plugins
+from eplb.plugins.writer import wait_for_files
 from hypothesis import settings
 
 #: 10,000 in the deep profile.
@@ -50,6 +51,7 @@ def test_memory_and_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
             if window == WINDOWS // 3:
                 gc.collect()
                 python, all_of_it = tracemalloc.get_traced_memory()[0], resident()
+        wait_for_files(20)
         gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - python
         tracemalloc.stop()

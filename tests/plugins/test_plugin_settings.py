@@ -84,6 +84,19 @@ def test_every_variable_is_read() -> None:
     assert settings_of(ON | {"EPLB_HISTORY": " "}) == Settings()
 
 
+def test_what_ranks_compare() -> None:
+    """All that plans depend on, and no more."""
+    assert settings_of(ON | {"EPLB_THREADS": "2", "EPLB_TIMEOUT": "5"}).options() == {
+        "policy": "multiwindow",
+        "history": 16,
+        "decay": 0.98,
+        "move_price": 0.01,
+        "max_moves": 0.2,
+        "max_moves_after_shift": None,
+        "max_copies": None,
+    }
+
+
 WRONG = {
     "EPLB_POLICY": ("minmax", "did you mean 'minimax'"),
     "EPLB_PLUGIN": ("multiwindows", "did you mean 'multiwindow'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from torch._C._distributed_c10d import HashStore, TCPStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-USUAL = Proposal("setup", "inputs", "answer", off=False)
+USUAL = Proposal({"EPLB": "1", "decay": 0.9}, "inputs", "answer", "")
 
 
 def decided(
@@ -41,10 +42,10 @@ def test_equal_proposals_go_and_leave_nothing() -> None:
 
 
 OTHERS: dict[str, tuple[Proposal, str]] = {
-    "another answer": (Proposal("setup", "inputs", "other", off=False), "differ"),
-    "other inputs": (Proposal("setup", "other", "answer", off=False), "differ"),
-    "another version": (Proposal("other", "inputs", "answer", off=False), "setup"),
-    "switched off": (Proposal("setup", "inputs", "answer", off=True), "off"),
+    "another answer": (replace(USUAL, answer="other"), "differ"),
+    "other inputs": (replace(USUAL, inputs="other"), "differ"),
+    "another version": (replace(USUAL, setup={"EPLB": "1", "decay": 0.8}), "setup"),
+    "switched off": (replace(USUAL, off="a file"), "off"),
 }
 
 
@@ -100,7 +101,7 @@ def test_whatever_ranks_propose_they_decide_alike(windows: list[list[Proposal]])
     assert decisions[0] == decisions[1] == decisions[2]
     for window, decision in zip(windows, decisions[0], strict=True):
         assert decision is not None
-        agree = len({*window}) == 1 and not window[0].off
+        agree = all(each == window[0] for each in window) and not window[0].off
         assert (decision.kind == "go") == agree
 
 
@@ -126,3 +127,20 @@ def test_over_tcp_it_takes_milliseconds() -> None:
 
     assert _ranks(connect, 8, 10) < 0.5
     assert main.num_keys() <= 1
+
+
+def test_what_differs_is_named() -> None:
+    other = replace(USUAL, setup={"EPLB": "2", "decay": 0.8})
+    (decision,), _ = decided([[USUAL], [other]])
+    assert decision is not None
+    assert "EPLB_DECAY is 0.9 and 0.8" in decision.reason or "0.8 and 0.9" in decision.reason
+    assert "eplb is 1 and 2" in decision.reason or "eplb is 2 and 1" in decision.reason
+
+
+def test_a_version_that_says_other_things_is_another_version() -> None:
+    store = HashStore()
+    store.set("eplb/0/first", '{"protocol": 2}')
+    agreements = [Agreement(store, 2, 5) for _ in range(2)]
+    with ThreadPoolExecutor(2) as ranks:
+        decisions = list(ranks.map(lambda each: each.decide(USUAL), agreements))
+    assert [decision.kind for decision in decisions] == ["setup", "setup"]

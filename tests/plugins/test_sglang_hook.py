@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from eplb import plugins
+from eplb.plugins import sglang_hook
+from eplb.plugins.rebalancer import Ranks
 from fake_engines import Algorithm, ElasticEPStateManager, HookRegistry, Location, own_planner
 
 if TYPE_CHECKING:
@@ -140,6 +142,45 @@ def test_ranks_die_and_come_back() -> None:
             )
     assert (np.array(answers[0]) == np.array(answers[1])).all()
     assert (answers[0][0][1:, 12:18] != 0).any()
+
+
+@pytest.mark.parametrize("name", ["minimax", "multiwindow"])
+def test_every_policy_knows_dead_ranks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EPLB_POLICY", name)
+    ElasticEPStateManager.state = SimpleNamespace(
+        active_ranks=torch.tensor([1, 0, 1, 1]), has_scaled=False
+    )
+    Location.put(np.tile(np.arange(24) % 16, (4, 1)))
+    sizes = {"num_physical_experts": 24, "num_local_physical_experts": 6}
+    assert (ask(installed(), WINDOWS[:1], **sizes)[:, 6:12] == 0).all()
+
+
+def test_who_compares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All ranks, if there is a map and ranks can neither die nor come."""
+    import torch.distributed as dist
+
+    assert sglang_hook._ranks() == Ranks(0, 1)
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_rank", lambda: 2)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 4)
+    assert sglang_hook._ranks() == Ranks(2, 4, None), "at start"
+    Location.put(START)
+    assert sglang_hook._ranks() == Ranks(2, 4, dist.group.WORLD)
+    ElasticEPStateManager.state = SimpleNamespace(active_ranks=None, has_scaled=False)
+    assert sglang_hook._ranks() == Ranks(2, 4, None), "elastic"
+
+
+def test_another_place_of_the_map_leaves_it_to_sglang(caplog: pytest.LogCaptureFixture) -> None:
+    import sys
+
+    hook = installed()
+    del sys.modules["sglang.srt.eplb.expert_location"]
+    given = (torch.as_tensor(WINDOWS[:1]), 20, 5, None, 1, Algorithm.deepseek)
+    for _ in range(2):
+        assert (hook(own_planner, *given)[0] == own_planner(*given)[0]).all()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(told) == 1
+    assert "expert_location has no get_global_expert_location_metadata" in told[0]
 
 
 def test_a_bad_window_keeps_the_map() -> None:

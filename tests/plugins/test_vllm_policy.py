@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import eplb
@@ -79,6 +80,14 @@ def test_the_profile_call_teaches_nothing() -> None:
         ask(policy, WINDOWS[0], START) == fresh.step(WINDOWS[0], START, num_gpus=4).plan.phy2log
     ).all()
     assert (ask(policy, zeros, START) == START).all()
+
+
+def test_a_map_with_gaps_is_filled_without_load_and_teaches_nothing() -> None:
+    policy = installed()
+    gaps = np.where(START == 3, -1, START)
+    filled = ask(policy, np.zeros_like(WINDOWS[0]), gaps)
+    fresh = eplb.Balancer(num_groups=1, num_nodes=1).step(WINDOWS[0], filled, num_gpus=4)
+    assert (ask(policy, WINDOWS[0], filled) == fresh.plan.phy2log).all()
 
 
 def test_a_cold_call_has_a_whole_map() -> None:
@@ -208,9 +217,8 @@ def test_an_invalid_plan_is_not_answered(
 
     class Broken:
         def __init__(self, update: Any) -> None:
-            self.plan = type(
-                "Plan", (), {"phy2log": np.where(update.plan.phy2log == 3, 2, update.plan.phy2log)}
-            )
+            table = np.where(update.plan.phy2log == 3, 2, update.plan.phy2log)
+            self.plan = SimpleNamespace(phy2log=table, digest=update.plan.digest)
             self.kept, self.shifted = update.kept, update.shifted
 
     monkeypatch.setattr(eplb.Balancer, "step", lambda *args, **given: Broken(real(*args, **given)))

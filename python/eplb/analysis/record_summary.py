@@ -16,7 +16,7 @@ from eplb.summary import percent, ratio, row
 from eplb.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from os import PathLike
 
     from eplb.storage.record_file import Record
@@ -276,13 +276,13 @@ def _model_lines(model: ModelRecord) -> list[str]:
         f"{_one_line(model.engine)}, model {model.model}: {sizes}",
         row("windows", f"{model.windows}: {windows}"),
         row("copies", f"{model.copies}, {share}"),
-        row("balancedness", _figures(model.after)),
+        row("reached", _figures(model.before)),
         *(
             []
-            if model.after.worst_time is None
-            else [row("", f"the worst at {utc(model.after.worst_time)}")]
+            if model.before.worst_time is None
+            else [row("", f"the worst at {utc(model.before.worst_time)}")]
         ),
-        row("  before", _figures(model.before)),
+        row("planned", _figures(model.after)),
         row(
             "planning time",
             f"median {model.median_seconds * 1000:.2f} ms, "
@@ -306,20 +306,33 @@ def _figures(of: Balancedness) -> str:
 def _fallback_lines(found: RecordSummary) -> list[str]:
     if not found.num_fallbacks:
         return ["Fallbacks: none"]
-    shown = found.fallbacks[-_MOST_SHOWN:]
-    more = f", the newest {len(shown)}" if len(shown) < found.num_fallbacks else ""
+    runs = _runs(found.fallbacks)
+    more = f", the newest {_MOST_SHOWN} kinds" if len(runs) > _MOST_SHOWN else ""
     several = len(found.models) > 1
-    return [
-        f"Fallbacks: {count(found.num_fallbacks, 'window')}{more}",
-        *(
-            row(
-                _one_line(each.decision),
-                f"{utc(each.time)}{f' {_one_line(each.series)}' if several else ''}: "
-                f"{_one_line(each.reason) or 'no reason is recorded'}",
-            )
-            for each in shown
-        ),
-    ]
+    lines = [f"Fallbacks: {count(found.num_fallbacks, 'window')}{more}"]
+    for first, last, number in runs[-_MOST_SHOWN:]:
+        when = utc(first.time)
+        if number > 1:
+            when = f"{count(number, 'window')}, {when} to {utc(last.time)}"
+        series = f" {_one_line(first.series)}" if several else ""
+        reason = _one_line(first.reason) or "no reason is recorded"
+        lines.append(row(_one_line(first.decision), f"{when}{series}: {reason}"))
+    return lines
+
+
+def _runs(fallbacks: Sequence[Fallback]) -> list[tuple[Fallback, Fallback, int]]:
+    """Fallbacks alike, one after another: the first, the last, and how many."""
+    runs: list[tuple[Fallback, Fallback, int]] = []
+    for each in fallbacks:
+        if runs and _kind(runs[-1][0]) == _kind(each):
+            runs[-1] = runs[-1][0], each, runs[-1][2] + 1
+        else:
+            runs.append((each, each, 1))
+    return runs
+
+
+def _kind(fallback: Fallback) -> tuple[str, str, str]:
+    return fallback.series, fallback.decision, fallback.reason
 
 
 def _one_line(text: str) -> str:

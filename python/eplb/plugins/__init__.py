@@ -29,4 +29,4 @@ def _install(engine: str, module: str) -> None:
 
         start(engine, module, log)
     except Exception as error:
-        log.exception("eplb is not used, the engine's own planner stays: %s", error)  # noqa: TRY401
+        log.exception("eplb: not used, the engine's own planner stays: %s", error)  # noqa: TRY401

@@ -2,8 +2,9 @@
 
 Engines let every rank plan for itself. If one rank answers another map than the others, weights are
 lost or all ranks wait for ever. So ranks compare what they are about to answer, through the key-value
-store of their process group. It is not a collective: a rank that never comes costs a time limit and
-not a hang, and the first decision in the store holds for every rank, also for one that comes late.
+store of their process group. It is not a collective: a rank that never comes costs a time limit, as
+long as the store answers. The first decision in the store holds for every rank, also for one that comes
+late, or that lost the store for a while.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ GO = "go"
 class Proposal:
     """What a rank is about to do."""
 
-    #: Version and options, which never change.
-    setup: str
+    #: Version and options, which never change, by their names.
+    setup: dict[str, Any]
     #: Digest of the loads and the map in force.
     inputs: str
     #: Digest of the answer and what the next one depends on.
     answer: str
-    #: Whether this rank is switched off.
-    off: bool
+    #: The file that switches this rank off; empty if none does.
+    off: str
 
 
 @dataclass(frozen=True)
@@ -49,45 +50,55 @@ class Agreement:
         self._windows = 0
 
     def decide(self, mine: Proposal) -> Decision:
-        """What all ranks do. Ranks must call it equally often.
-
-        Raises:
-            Exception: the store failed.
-        """
+        """What all ranks do. Ranks must call it equally often. Never raises."""
         if self._size == 1:
-            return Decision("off", "switched off") if mine.off else Decision(GO)
+            return Decision("off", f"switched off by {mine.off}") if mine.off else Decision(GO)
         key = f"eplb/{self._windows}/"
         self._windows += 1
-        first = Proposal(**json.loads(self._first(key + "first", json.dumps(asdict(mine)))))
-        problem = _problem(first, mine)
-        if problem.kind != GO:
-            self._first(key + "problem", json.dumps(asdict(problem)))
-        if self._store.add(key + "ranks", 1) == self._size:
-            # Each rank stated its problem before it was counted.
-            found = self._value(key + "problem") or json.dumps(asdict(Decision(GO)))
-            self._first(key + "decision", found)
-        decision = Decision(**json.loads(self._decision(key)))
-        if self._store.add(key + "left", 1) == self._size:
-            for name in ("first", "problem", "ranks", "decision", "left"):
-                with suppress(Exception):  # not every store can
+        lost: Exception | None = None
+        try:
+            self._propose(key, mine)
+        except Exception as error:  # noqa: BLE001 - the others may have decided all the same
+            lost = error
+        decision = self._decision(key, lost)
+        with suppress(Exception):  # whoever leaves last; not every store can
+            if self._store.add(key + "left", 1) == self._size:
+                for name in ("first", "problem", "ranks", "decision", "left"):
                     self._store.delete_key(key + name)
         return decision
 
-    def _decision(self, key: str) -> str:
+    def _propose(self, key: str, mine: Proposal) -> None:
+        """States this rank's problem, then counts it; the last one decides."""
+        problem = _problem(self._first(key + "first", json.dumps(asdict(mine))), mine)
+        if problem.kind != GO:
+            self._first(key + "problem", json.dumps(asdict(problem)))
+        if self._store.add(key + "ranks", 1) == self._size:
+            found = self._value(key + "problem") or json.dumps(asdict(Decision(GO)))
+            self._first(key + "decision", found)
+
+    def _decision(self, key: str, lost: Exception | None) -> Decision:
+        """What was decided; if it takes too long, that ranks are missing."""
         end, pause = time.monotonic() + self._timeout, 0.0005
-        while (decision := self._value(key + "decision")) is None:
-            if time.monotonic() > end:
-                came = self._store.add(key + "ranks", 0)
-                reason = (
-                    f"{came} of {self._size} ranks answered within {self._timeout:g} s; "
-                    "is the plug-in switched on everywhere?"
-                )
-                return self._first(
-                    key + "decision", json.dumps(asdict(Decision("missing", reason)))
-                )
+        while time.monotonic() < end:
+            try:
+                if (found := self._value(key + "decision")) is not None:
+                    return Decision(**json.loads(found))
+            except Exception as error:  # noqa: BLE001
+                lost = error
             time.sleep(pause)
             pause = min(2 * pause, 0.02)
-        return decision
+        try:
+            return Decision(**json.loads(self._first(key + "decision", self._missing(key))))
+        except Exception as error:  # noqa: BLE001
+            return Decision("missing", f"ranks could not be compared: {lost or error}")
+
+    def _missing(self, key: str) -> str:
+        came = self._store.add(key + "ranks", 0)
+        reason = (
+            f"{came} of {self._size} ranks answered within {self._timeout:g} s: switch the plug-in on "
+            "everywhere, and restart"
+        )
+        return json.dumps(asdict(Decision("missing", reason)))
 
     def _first(self, key: str, value: str) -> str:
         """What the first rank wrote here: ``value`` if it is this one."""
@@ -101,16 +112,28 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _problem(first: Proposal, mine: Proposal) -> Decision:
-    """What stands against a plan, as this rank sees it."""
+def _problem(stated: str, mine: Proposal) -> Decision:
+    """What stands against a plan, as this rank sees it, beside the proposal that was stated first."""
+    try:
+        first = Proposal(**json.loads(stated))
+    except (ValueError, TypeError):  # of a version that says other things
+        first = Proposal({"EPLB": "of another version"}, "", "", "")
     if mine.setup != first.setup:
-        return Decision(
-            "setup", f"ranks have other versions or options: {first.setup}, {mine.setup}"
-        )
+        return Decision("setup", _differences(first.setup, mine.setup))
     if mine.off or first.off:
-        return Decision("off", "switched off")
+        return Decision("off", f"switched off by {mine.off or first.off}")
     if mine.inputs != first.inputs:
         return Decision("differ", "ranks have other loads or other maps")
     if mine.answer != first.answer:
         return Decision("differ", "ranks have other plans, or one of them failed")
     return Decision(GO)
+
+
+def _differences(first: dict[str, Any], mine: dict[str, Any]) -> str:
+    """What ranks have set otherwise, as variables."""
+    names = [name for name in {**first, **mine} if first.get(name) != mine.get(name)]
+    said = [
+        f"{'eplb' if name == 'EPLB' else f'EPLB_{name.upper()}'} is {first.get(name)} and {mine.get(name)}"
+        for name in names
+    ]
+    return f"ranks have other versions or options: {', '.join(said)}; make them alike, and restart"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from eplb.migration import Migration
     from eplb.plan_tables import IntTable
+    from eplb.plans import Plan
     from eplb.plugins.call import Call
     from eplb.plugins.settings import Settings
     from eplb.plugins.window import Decision
@@ -30,10 +31,12 @@ class Answer:
     decided: Decision
     #: Why it is not a plan of eplb; empty if it is.
     reason: str = ""
-    model: int = 0
+    #: None if nobody had to know which one it is.
+    model: int | None = None
     shifted: int = 0
-    #: Of the history and the plan.
+    #: Of the plan, as ``Plan.digest`` has it, and of all that the next plan depends on.
     digest: str = ""
+    state: str = ""
 
 
 def plan_of(call: Call, settings: Settings, step: Callable[..., Migration]) -> Answer:
@@ -47,9 +50,13 @@ def plan_of(call: Call, settings: Settings, step: Callable[..., Migration]) -> A
     if settings.policy == DEFAULT_POLICY_OVER_TIME:
         update = step(load, **_placement(call), dead_gpus=call.dead_gpus)
         decided: Decision = "kept" if update.kept.all() else "updated"
-        answer = Answer(update.plan.phy2log, decided, shifted=int(update.shifted.sum()))
+        made = update.plan
+        answer = Answer(
+            made.phy2log, decided, shifted=int(update.shifted.sum()), digest=made.digest()
+        )
     else:
-        answer = Answer(_plan_of_window(load, call, settings), "updated")
+        made = _plan_of_window(load, call, settings)
+        answer = Answer(made.phy2log, "updated", digest=made.digest())
     if problem := call.lacks(answer.phy2log):
         raise RuntimeError(f"the plan is invalid: {problem}")
     return answer
@@ -67,19 +74,18 @@ def _placement(call: Call) -> dict[str, Any]:
     return {"previous": previous, **sizes}
 
 
-def _plan_of_window(load: IntTable, call: Call, settings: Settings) -> IntTable:
+def _plan_of_window(load: IntTable, call: Call, settings: Settings) -> Plan:
     """By a policy that knows the newest window alone."""
     gpus = eplb.Cluster.uniform(
         call.num_gpus, call.num_slots // call.num_gpus, num_nodes=call.num_nodes
     )
-    made = plan(
+    return plan(
         load,
         cluster=gpus.changed(dead_gpus=call.dead_gpus),
         num_groups=call.groups,
         policy=settings.policy,
         threads=settings.threads,
     )
-    return made.phy2log
 
 
 def old_map(call: Call, decided: Decision, reason: str = "") -> Answer:

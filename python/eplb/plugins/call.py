@@ -36,6 +36,13 @@ class Call:
         return len(self.load), self.num_slots
 
     @property
+    def slots_per_gpu(self) -> int | None:
+        """None if the slots cannot be shared out."""
+        if self.num_gpus < 1 or self.num_slots < 1 or self.num_slots % self.num_gpus:
+            return None
+        return self.num_slots // self.num_gpus
+
+    @property
     def dead(self) -> npt.NDArray[np.bool_]:
         """Which slots are on dead GPUs, ``[slots]``."""
         return tables.slots_of(self.dead_gpus, self.num_slots, self.num_gpus)
@@ -71,8 +78,9 @@ class Call:
             raise ValueError(
                 f"the loads have shape {list(self.load.shape)}; expected [layers, experts]"
             )
-        if min(self.num_slots, self.num_gpus, self.num_nodes) < 1 or self.num_slots % self.num_gpus:
-            raise ValueError(f"{self.num_slots} slots cannot be shared out on {self.num_gpus} GPUs")
+        if self.num_nodes < 1:
+            raise ValueError(f"there are {self.num_nodes} nodes")
+        live = int((~self.dead).sum())
         if self.load.dtype.kind != "i":
             raise ValueError(f"the loads are not whole numbers: {_odd(self.load)}")
         if self.load.min() < 0:
@@ -80,7 +88,6 @@ class Call:
             raise ValueError(
                 f"layer {layer}: the load of expert {expert} is {self.load[layer, expert]}, negative"
             )
-        live = int((~self.dead).sum())
         if live < self.load.shape[1]:
             raise ValueError(f"{live} slots are too few for {self.load.shape[1]} experts")
         if self.previous is not None:

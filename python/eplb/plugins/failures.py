@@ -27,6 +27,11 @@ _MOST_FILES = 3
 _MOST_KINDS = 100
 
 
+def must_pass(error: BaseException) -> bool:
+    """Whether an error is a request to end. All others are caught, a panic in Rust too."""
+    return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))
+
+
 class Failures:
     """Tells each kind of failure once."""
 
@@ -39,7 +44,7 @@ class Failures:
 
     def tell(
         self,
-        error: Exception,
+        error: BaseException,
         what: str,
         call: Call | None = None,
         history: LoadHistory | None = None,
@@ -70,7 +75,7 @@ class Failures:
         self._told.add(kind)
         return True
 
-    def _kept(self, error: Exception, call: Call, history: LoadHistory | None) -> str:
+    def _kept(self, error: BaseException, call: Call, history: LoadHistory | None) -> str:
         if self._files >= _MOST_FILES:
             return ""
         self._files += 1

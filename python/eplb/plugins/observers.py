@@ -11,6 +11,7 @@ from eplb.plugins import tables
 from eplb.plugins.metrics import Metrics
 from eplb.plugins.recorder import Recorder
 from eplb.plugins.window import Window
+from eplb.plugins.writer import Writer
 
 if TYPE_CHECKING:
     import logging
@@ -30,14 +31,18 @@ class Observers:
     ) -> None:
         self._engine, self._log, self._failures = engine, log, failures
         self._windows: Counter[int] = Counter()
-        self._files: list[Callable[[Window], None]] = []
+        files: dict[str, Callable[[Window], None]] = {}
         if settings.record is not None:
             recorder = Recorder(
                 settings.record, engine=engine, max_bytes=settings.record_mb * 2**20
             )
-            self._files.append(recorder.add)
+            # Windows without load would push the others out while nobody asks anything.
+            files["records"] = lambda each: (
+                None if each.decision == "no load" else recorder.add(each)
+            )
         if settings.metrics is not None:
-            self._files.append(Metrics(settings.metrics).add)
+            files["metrics"] = Metrics(settings.metrics).add
+        self._writer = Writer(files, log)
 
     def add(self, call: Call, answer: Answer, now: float, seconds: float) -> None:
         """Tells them of a window. Never raises."""
@@ -47,26 +52,26 @@ class Observers:
         except Exception as error:  # noqa: BLE001 - an engine must live on
             self._failures.tell(error, "a window cannot be described", call)
             return
-        for add in self._files:
-            try:
-                add(window)
-            except Exception as error:  # noqa: BLE001
-                self._failures.tell(error, "a window cannot be written")
+        self._writer.put(window)
 
     def _window(self, call: Call, answer: Answer, now: float, seconds: float) -> Window:
-        number = self._windows[answer.model]
+        model = answer.model or 0
+        number = self._windows[model]
         # The call of an engine that only measures its memory has no load, and is no window.
-        self._windows[answer.model] += answer.decided != "no load"
+        self._windows[model] += answer.decided != "no load"
         old, new = call.previous, answer.phy2log
-        per_gpu = call.num_slots // call.num_gpus
         # What is no load is told as none; the reason says what was wrong with it.
         load = call.load if call.has_counts else np.zeros(call.load.shape, dtype=np.int64)
-        before = None
-        if old is not None and old.shape == new.shape:
-            before = tables.balancedness(load, old, per_gpu, call.dead)
+        before = after = None
+        copies, per_gpu = 0, call.slots_per_gpu
+        if per_gpu is not None:
+            copies = tables.copies(old, new, per_gpu)
+            after = tables.balancedness(load, new, per_gpu, call.dead)
+            if old is not None and old.shape == new.shape:
+                before = tables.balancedness(load, old, per_gpu, call.dead)
         return Window(
             engine=self._engine,
-            model=answer.model,
+            model=model,
             number=number,
             time=now,
             load=load,
@@ -74,14 +79,14 @@ class Observers:
             phy2log=new,
             num_gpus=call.num_gpus,
             num_nodes=call.num_nodes,
-            num_groups=call.groups,
+            num_groups=call.num_groups,
             dead_gpus=call.dead_gpus,
             decision=answer.decided,
             reason=answer.reason,
-            copies=tables.copies(old, new, per_gpu),
+            copies=copies,
             shifted=answer.shifted,
             balancedness_before=before,
-            balancedness_after=tables.balancedness(load, new, per_gpu, call.dead),
+            balancedness_after=after,
             seconds=seconds,
             digest=answer.digest,
         )

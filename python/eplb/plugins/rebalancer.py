@@ -7,7 +7,6 @@ far, which are equal on all ranks, or all ranks agree on it.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import eplb
 from eplb.plugins.agreement import GO, Agreement, Decision, Proposal
 from eplb.plugins.answers import Answer, old_map, plan_of
-from eplb.plugins.failures import Failures
+from eplb.plugins.failures import Failures, must_pass
 from eplb.plugins.models import Models
 from eplb.plugins.observers import Observers
 
@@ -46,7 +45,7 @@ class Rebalancer:
 
     def __init__(self, engine: str, settings: Settings, log: logging.Logger) -> None:
         self._settings, self._log = settings, log
-        self._setup = json.dumps({"eplb": eplb.__version__, **settings.options()})
+        self._setup = {"EPLB": eplb.__version__, **settings.options()}
         self._models = Models(self._new_balancer)
         self._failures = Failures(log, engine, settings)
         self._observers = Observers(engine, settings, log, self._failures)
@@ -64,17 +63,24 @@ class Rebalancer:
             own: the engine's own planner; it is called if the answer is ``own planner``.
         """
         with self._lock:
-            now, started = time.time(), time.perf_counter()
+            now = time.time()
             us = self._ranks(ranks)
-            if self._given_up:
-                answer = self._own(call, own, self._given_up)
+            started = time.perf_counter()
+            if us is None or self._given_up:
+                answer = self._own(
+                    call, own, self._given_up or "this rank does not know the others"
+                )
+                seconds = time.perf_counter() - started
             else:
                 off = self._is_off(us)
                 mine = old_map(call, "old map", "switched off") if off else self._planned(call)
+                seconds = time.perf_counter() - started
                 decision = self._decision(call, mine, us, off=off)
                 answer = self._carried_out(call, mine, decision, own)
-            if us.rank == 0:
-                self._observers.add(call, answer, now, time.perf_counter() - started)
+            if us is not None and us.rank == 0:
+                if answer.model is None:
+                    answer = replace(answer, model=self._models.index_of(call))
+                self._observers.add(call, answer, now, seconds)
             return answer
 
     def first_that_works(self, *ways: Callable[[], Any]) -> Any:
@@ -82,17 +88,23 @@ class Rebalancer:
         for way in ways[:-1]:
             try:
                 return way()
-            except Exception as error:  # noqa: BLE001 - an engine must live on
+            except BaseException as error:
+                if must_pass(error):
+                    raise
                 self._failures.tell(error, "the engine's call cannot be answered")
         return ways[-1]()
 
-    def _ranks(self, ranks: Callable[[], Ranks]) -> Ranks:
-        """Who answers; they compare nothing if they have no store."""
+    def _ranks(self, ranks: Callable[[], Ranks]) -> Ranks | None:
+        """Who answers; they compare nothing if they have no store.
+
+        None if this rank does not know: then the others wait for it in vain, and all of them leave the
+        answer to the engine's own planner.
+        """
         try:
             us = ranks()
         except Exception as error:  # noqa: BLE001
             self._failures.tell(error, "this rank does not know the others")
-            return Ranks(0, 1)
+            return None
         if us.group is None or self._compared_in is us.group:
             return us
         try:
@@ -100,7 +112,7 @@ class Rebalancer:
         except Exception as error:  # noqa: BLE001
             self._failures.tell(error, "the ranks have no store in which to compare their plans")
             return replace(us, group=None)
-        self._compared_in = us.group
+        self._compared_in, self._given_up = us.group, ""  # other ranks, which may agree
         return us
 
     def _is_off(self, us: Ranks) -> bool:
@@ -124,7 +136,9 @@ class Rebalancer:
                 return old_map(call, "no load")
             model = self._models.model_of(call)
             answer = self._plan_for(model, call)
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:
+            if must_pass(error):
+                raise
             history = None if model is None else model.balancer.history
             self._failures.tell(error, "planning failed", call, history)
             answer = old_map(call, "old map", f"{type(error).__name__}: {error}")
@@ -137,21 +151,18 @@ class Rebalancer:
         # Of a window without load nothing is learnt.
         balancer = model.balancer if call.load.any() else self._new_balancer(call)
         answer = plan_of(call, self._settings, balancer.step)
-        return replace(answer, digest=balancer.digest())
+        return replace(answer, state=balancer.digest())
 
     def _decision(self, call: Call, mine: Answer, us: Ranks, *, off: bool) -> Decision:
         """What all ranks do."""
+        agreement = self._alone if us.group is None else self._agreement
         proposal = Proposal(
             setup=self._setup,
             inputs=_digest(call.load, call.previous),
-            answer=_digest(mine.phy2log) + mine.digest,
-            off=off,
+            answer=_digest(mine.phy2log) + mine.state,
+            off=str(self._settings.off_file) if off else "",
         )
-        try:
-            return (self._alone if us.group is None else self._agreement).decide(proposal)
-        except Exception as error:  # noqa: BLE001
-            self._failures.tell(error, "ranks could not be compared")
-            return Decision("differ", f"ranks could not be compared: {error}")
+        return agreement.decide(proposal)
 
     def _carried_out(
         self, call: Call, mine: Answer, decision: Decision, own: Callable[[], IntTable]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -55,9 +56,15 @@ class Recorder:
             # After a write that failed the line may be cut: the next one goes to a new file.
             self._file = None
             # Without a buffer the line is with the system when this returns.
-            with file.open("ab", buffering=0) as stream:
-                if stream.write(line) != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+            try:
+                with file.open("ab", buffering=0) as stream:
+                    if stream.write(line) != len(line):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+            except OSError:
+                with suppress(OSError):  # a full disk must not get an empty file for each window
+                    if not file.stat().st_size:
+                        file.unlink()
+                raise
             self._file, self._written = file, self._written + len(line)
 
     def _begin(self, needed: int) -> None:

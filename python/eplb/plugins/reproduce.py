@@ -53,7 +53,8 @@ def reproduce(path: str | PathLike[str]) -> Reproduction:
         error, version = str(facts["error"]), str(facts["eplb"])
     except (EplbError, KeyError, TypeError, ValueError, AttributeError) as problem:
         raise EplbError(
-            f"{path} is not the file of a failure that eplb kept: {problem}"
+            f"{path} is not the file of a failure that eplb kept",
+            hint=["give the file eplb-failure-*.npz that the log names"],
         ) from problem
     options = {
         name: facts["options"][name]

@@ -60,7 +60,6 @@ class Variable:
 
     field: str
     read: Callable[[str], Any]
-    meaning: str
 
     @property
     def name(self) -> str:
@@ -89,9 +88,14 @@ def _share_or_number(text: str) -> float:
 
 def _seconds(text: str) -> float:
     seconds = _real(text)
-    if not 0 < seconds <= 3600:
-        raise EplbError(f"{short(text)} is out of range; expected seconds, at most 3600")
+    if not 0 < seconds <= 300:
+        raise EplbError(f"{short(text)} is out of range; expected seconds, above 0 and at most 300")
     return seconds
+
+
+def _path(text: str) -> Path:
+    """A shell may not have seen the ``~``."""
+    return Path(text).expanduser()
 
 
 def _megabytes(text: str) -> int:
@@ -103,19 +107,19 @@ def _megabytes(text: str) -> int:
 
 #: All variables but EPLB_PLUGIN. docs/plug-ins.md has the same ones.
 VARIABLES = (
-    Variable("policy", str, "policy: multiwindow, or one that plans the newest window alone"),
-    Variable("history", _whole, "rows of the history, 3 to 32"),
-    Variable("decay", _real, "what a window counts after another one"),
-    Variable("move_price", _real, "what moving every slot once must gain"),
-    Variable("max_moves", _share_or_number, "most copies of a layer and update: share, or number"),
-    Variable("max_moves_after_shift", _share_or_number, "the same after a shift of the traffic"),
-    Variable("max_copies", _whole, "most copies of an update, all layers together"),
-    Variable("threads", _whole, "threads to plan with; no plan depends on it"),
-    Variable("record", Path, "folder in which rank 0 records each window"),
-    Variable("record_mb", _megabytes, "most MiB of records of a process"),
-    Variable("metrics", Path, "file that rank 0 writes for Prometheus"),
-    Variable("off_file", Path, "while this file exists, the engine's own planner answers"),
-    Variable("timeout", _seconds, "seconds to wait for the other ranks"),
+    Variable("policy", str),
+    Variable("history", _whole),
+    Variable("decay", _real),
+    Variable("move_price", _real),
+    Variable("max_moves", _share_or_number),
+    Variable("max_moves_after_shift", _share_or_number),
+    Variable("max_copies", _whole),
+    Variable("threads", _whole),
+    Variable("record", _path),
+    Variable("record_mb", _megabytes),
+    Variable("metrics", _path),
+    Variable("off_file", _path),
+    Variable("timeout", _seconds),
 )
 _SWITCH = "EPLB_PLUGIN"
 #: Of this project, but not of the plug-ins.

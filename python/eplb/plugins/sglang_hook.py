@@ -14,7 +14,7 @@ import numpy as np
 
 from eplb.plugins import tables
 from eplb.plugins.call import Call
-from eplb.plugins.interface import check_parameters
+from eplb.plugins.interface import UnknownInterfaceError, check_parameters
 from eplb.plugins.rebalancer import Ranks, Rebalancer
 from eplb.plugins.tensors import table_of
 
@@ -55,7 +55,7 @@ def install(settings: Settings) -> str:
     check_parameters("rebalance_experts", planner, _PARAMETERS)
     rebalancer = Rebalancer("sglang", settings, LOG)
     HookRegistry.register(_TARGET, hook_over(rebalancer), HookType.AROUND)
-    return "SGLang's expert load balancer plans with eplb"
+    return "SGLang's expert load balancer, if it is on, plans with eplb"
 
 
 def hook_over(rebalancer: Rebalancer) -> Callable[..., Any]:
@@ -125,8 +125,7 @@ def _previous(
     dead: tuple[int, ...], per_gpu: int, shape: tuple[int, ...], *, elastic: bool
 ) -> IntTable | None:
     """The map in force; slots of dead ranks are empty, and of ranks that have just come back."""
-    location = _module("sglang.srt.eplb.expert_location")
-    metadata = None if location is None else location.get_global_expert_location_metadata()
+    metadata = _location()
     if metadata is None:
         return None
     table = np.array(table_of(metadata.physical_to_logical_map_cpu))
@@ -148,19 +147,24 @@ def _ranks() -> Ranks:
 
     if not dist.is_available() or not dist.is_initialized():
         return Ranks(0, 1)
-    location = _module("sglang.srt.eplb.expert_location")
-    starting = location is None or location.get_global_expert_location_metadata() is None
-    # At start not all processes may ask. Where ranks may die or come, some never ask again.
-    compare = not starting and _elastic_state() is None
+    # At start not all processes may ask. If ranks may die or come, some never ask again.
+    compare = _location() is not None and _elastic_state() is None
     return Ranks(dist.get_rank(), dist.get_world_size(), dist.group.WORLD if compare else None)
+
+
+def _location() -> Any:
+    """Where SGLang says which map is in force; None at start.
+
+    Raises:
+        UnknownInterfaceError: this SGLang keeps it elsewhere.
+    """
+    module: Any = sys.modules.get("sglang.srt.eplb.expert_location")
+    if not hasattr(module, "get_global_expert_location_metadata"):
+        raise UnknownInterfaceError("expert_location has no get_global_expert_location_metadata")
+    return module.get_global_expert_location_metadata()
 
 
 def _elastic_state() -> Any:
     """What SGLang knows of ranks that die, come back or are added; None if they cannot."""
-    elastic = _module("sglang.srt.elastic_ep.elastic_ep")
-    return None if elastic is None else elastic.ElasticEPStateManager.instance()
-
-
-def _module(name: str) -> Any:
-    """A module of SGLang, if it was imported: what nobody has imported has no state."""
-    return sys.modules.get(name)
+    module: Any = sys.modules.get("sglang.srt.elastic_ep.elastic_ep")
+    return None if module is None else module.ElasticEPStateManager.instance()

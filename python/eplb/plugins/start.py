@@ -25,11 +25,11 @@ def start(engine: str, module: str, log: logging.Logger) -> None:
         plugin = import_module(f"eplb.plugins.{module}")
         done = plugin.install(settings)
     except EplbError as error:
-        log.error("eplb is not used, %s's own planner stays: %s", engine, error)  # noqa: TRY400
+        log.error("eplb: not used, %s's own planner stays: %s", engine, error)  # noqa: TRY400
         return
     except UnknownInterfaceError as error:
         log.error(  # noqa: TRY400
-            "eplb is not used, %s's own planner stays: this release asks its planner in another way "
+            "eplb: not used, %s's own planner stays: this release asks its planner in another way "
             "than %s does: %s",
             engine,
             plugin.KNOWN_RELEASE,
@@ -37,7 +37,11 @@ def start(engine: str, module: str, log: logging.Logger) -> None:
         )
         return
     if done:
-        log.info("eplb: %s (%s)", done, settings.policy)
+        log.info(
+            "eplb: %s (%s); while %s exists, it does not", done, settings.policy, settings.off_file
+        )
+        if settings.off_file.exists():
+            log.warning("eplb: %s exists", settings.off_file)
         release = _release(engine)
         if not release.startswith(plugin.KNOWN_RELEASE):
             log.warning(

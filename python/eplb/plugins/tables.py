@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def slots_of(gpus: Iterable[int], num_slots: int, num_gpus: int) -> npt.NDArray[np.bool_]:
-    """Which slots are on these GPUs, ``[slots]``."""
+    """Which slots are on these GPUs, ``[slots]``.
+
+    Raises:
+        ValueError: the slots cannot be shared out.
+    """
+    if num_gpus < 1 or num_slots < 1 or num_slots % num_gpus:
+        raise ValueError(f"{num_slots} slots cannot be shared out on {num_gpus} GPUs")
     return np.isin(np.arange(num_slots) // (num_slots // num_gpus), list(gpus))
 
 

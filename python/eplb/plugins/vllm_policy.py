@@ -41,6 +41,7 @@ def install(settings: Settings) -> str:
     Raises:
         UnknownInterfaceError: vLLM asks its policies in another way.
     """
+    from vllm.distributed import parallel_state
     from vllm.distributed.eplb import policy
 
     policies: Any = getattr(policy, "EPLB_POLICIES", None)
@@ -49,9 +50,10 @@ def install(settings: Settings) -> str:
     own = policies["default"]
     if getattr(own, "is_of_eplb", False):
         return ""
+    check_parameters("get_eplb_group", getattr(parallel_state, "get_eplb_group", None), ())
     check_parameters("rebalance_experts", getattr(own, "rebalance_experts", None), _PARAMETERS)
     policies["default"] = policy_over(own, Rebalancer("vllm", settings, LOG))
-    return "vLLM's expert load balancer plans with eplb"
+    return "vLLM's expert load balancer, if it is on, plans with eplb"
 
 
 def policy_over(own: Any, rebalancer: Rebalancer) -> type[Any]:

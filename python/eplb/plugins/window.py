@@ -48,5 +48,5 @@ class Window:
     balancedness_after: float | None
     #: Planning time.
     seconds: float
-    #: 16 hex digits of history and plan, which are equal on all ranks.
+    #: 16 hex digits of the plan, as ``Plan.digest`` has it; empty if it is not eplb's.
     digest: str
