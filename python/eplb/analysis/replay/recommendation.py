@@ -67,8 +67,8 @@ def recommend(results: Sequence[Result], most_copies: float, sizes: str | None) 
     else:
         lines.append(
             f"{best.setting.name} has the best mean within this budget, {_mean(best):.4f}, but "
-            f"{taken.setting.name} has {_mean(taken):.4f}, which is within the noise of "
-            f"{noise(best, taken):.4f}, and copies fewer experts."
+            f"{taken.setting.name} has {_mean(taken):.4f} with fewer copies, and the difference is "
+            f"within the noise, {noise(best, taken):.4f}."
         )
     if not taken.setting.updates:
         lines.append("Updates do not pay on this trace.")

@@ -43,10 +43,9 @@ def title_of(replay: Replay) -> list[str]:
 
 def headings_of(replay: Replay) -> list[str]:
     """Headings of the table."""
-    named = ["setting", "mean", "p10", "worst", "copies", "of slots", "ms"]
-    if replay.expert_bytes is not None:
-        named.insert(6, "GB")
-    return named if replay.time_model is None else [*named, "lost"]
+    gigabytes = [] if replay.expert_bytes is None else ["GB"]
+    lost = [] if replay.time_model is None else ["lost"]
+    return ["setting", "mean", "p10", "worst", "copies", "of slots", *gigabytes, *lost, "plan ms"]
 
 
 def cells_of(replay: Replay, result: Result) -> list[str]:
@@ -56,28 +55,29 @@ def cells_of(replay: Replay, result: Result) -> list[str]:
     def shown(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)
 
-    cells = [
+    gigabytes = [] if replay.expert_bytes is None else [shown(figures.gigabytes, ".1f")]
+    lost = [] if replay.time_model is None else [shown(figures.lost_share, ".2%")]
+    return [
         result.setting.name,
         shown(figures.balancedness_mean, ".4f"),
         shown(figures.balancedness_p10, ".4f"),
         shown(figures.balancedness_worst, ".4f"),
         str(figures.copies),
         f"{figures.copies_share:.2%}",
+        *gigabytes,
+        *lost,
         shown(None if figures.seconds is None else figures.seconds * 1000, ".2f"),
     ]
-    if replay.expert_bytes is not None:
-        cells.insert(6, shown(figures.gigabytes, ".1f"))
-    return cells if replay.time_model is None else [*cells, shown(figures.lost_share, ".2%")]
 
 
 def ending_of(replay: Replay) -> list[str]:
     """What the columns are, and the recommendation."""
     lines = [
         "mean, p10, worst: balancedness on the next window, over layers and windows",
-        "copies: of all updates; of slots: of an update, a mean; ms: time of an update, the median",
+        "copies: of all updates; of slots: of an update, mean; plan ms: of an update, median",
     ]
     if replay.time_model is not None:
-        lines.append(f"lost: time that imbalance costs, by the model {replay.time_model}")
+        lines.append(f"lost: to imbalance, by a model: {replay.time_model}")
     if any(not result.setting.usable for result in replay.results):
         lines.append("hindsight: one plan made from what is judged; nobody has it in time")
     if not replay.finished:
