@@ -60,7 +60,9 @@ def test_the_picture_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (ROOT / "docs" / "over-time.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/clusters.md", "docs/recording.md", "docs/replay.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/clusters.md", "docs/recording.md", "docs/replay.md"]
+)
 def test_console_examples(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

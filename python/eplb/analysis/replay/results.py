@@ -59,10 +59,10 @@ class Replay:
     #: In the order of the settings. After an interruption, the last one may have fewer windows.
     results: tuple[Result, ...]
     recommendation: Recommendation
-    expert_bytes: int | None = None
-    time_model: TimeModel | None = None
+    expert_bytes: int | None
+    time_model: TimeModel | None
     #: Whether all windows of all settings were judged.
-    finished: bool = True
+    finished: bool
 
     def __getitem__(self, name: str) -> Result:
         """The result of the setting of this name."""
