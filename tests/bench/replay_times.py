@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import eplb
 from measured import Measured
@@ -25,7 +25,7 @@ def measure(case: Case, windows: int = WINDOWS) -> Measured:
     trace = eplb.sampling.sample(
         seed=1, layers=sizes.layers, experts=sizes.experts, windows=windows, domains=4
     )
-    options = {"num_gpus": sizes.gpus, "num_replicas": sizes.slots}
+    options: dict[str, Any] = {"num_gpus": sizes.gpus, "num_replicas": sizes.slots}
     start = time.process_time()
     run = eplb.replay(trace, SETTINGS, **options)
     seconds = (time.process_time() - start) * WINDOWS / windows

@@ -188,7 +188,7 @@ def test_events() -> None:
 
     trace = TRACE // 10 + 1
     names = ["trivial", "static", "multiwindow", "minimax", "hindsight"]
-    slots = {"num_gpus": 4, "num_replicas": 24}
+    slots: dict[str, Any] = {"num_gpus": 4, "num_replicas": 24}
     run = eplb.replay(
         trace, {"mine": mine, **{name: name for name in names}}, warmup=3, events=EVENTS, **slots
     )
@@ -223,6 +223,36 @@ def test_events() -> None:
     for row in run["multiwindow"].rows:
         update = balancer.step(trace[row.window - 1], update.plan, **changes.get(row.window, {}))
         assert row.copies == update.copies.sum()
+
+
+def test_groups_stay_on_nodes() -> None:
+    """Plans and updates with groups."""
+    run = eplb.replay(
+        TRACE,
+        "trivial static deepseek minimax multiwindow",
+        num_gpus=4,
+        num_replicas=24,
+        num_groups=4,
+        num_nodes=2,
+    )
+    balancer = eplb.Balancer(num_groups=4)
+    update = balancer.step([*TRACE[:3]], cluster=eplb.Cluster.uniform(4, 6, 2))
+    for row in run["multiwindow"].rows:
+        update = balancer.step(TRACE[row.window - 1], update.plan)
+        assert update.plan.num_groups == 4
+        worth = eplb.evaluate(update.plan, TRACE[row.window]).balancedness
+        assert row.balancedness == pytest.approx(worth, rel=1e-9)
+    for row in run["deepseek"].rows:
+        sizes = {"num_gpus": 4, "num_replicas": 24, "num_groups": 4, "num_nodes": 2}
+        plan = eplb.plan(TRACE[row.window - 1], policy="deepseek", **sizes)  # type: ignore[arg-type]
+        worth = eplb.evaluate(plan, TRACE[row.window]).balancedness
+        assert row.balancedness == pytest.approx(worth, rel=1e-9)
+    command = eplb.replay(
+        TRACE, "deepseek", num_gpus=4, num_groups=4, num_nodes=2, most_copies=1
+    ).recommendation.command
+    assert (
+        command == "eplb plan LOADS --gpus 4 --redundant 0 --groups 4 --nodes 2 --policy deepseek"
+    )
 
 
 def test_published_policies_plan_on_the_gpus_in_use() -> None:
@@ -351,7 +381,7 @@ def test_what_is_recommended() -> None:
     assert even.recommendation.setting == "trivial"
     assert "do not pay" in even.recommendation.reason
     sequence = FLOORS["V2-Lite, six windows of each task"][0]
-    sizes = {"num_gpus": sequence.num_gpus, "num_replicas": sequence.num_replicas}
+    sizes: dict[str, Any] = {"num_gpus": sequence.num_gpus, "num_replicas": sequence.num_replicas}
     settings = "trivial static deepseek multiwindow:move_price=0.008,rows=12"
     run = eplb.replay(sequence.windows, settings, **sizes)
     assert run.recommendation.setting == "multiwindow:move_price=0.008,rows=12"
