@@ -35,6 +35,8 @@ from eplb.window_figures import WindowFigures
 if TYPE_CHECKING:
     from eplb import engines, load_files, plots, sampling
     from eplb.analysis.comparison import compare
+    from eplb.analysis.replay.results import Replay
+    from eplb.analysis.replay.running import replay
 
 __all__ = [
     "POLICIES",
@@ -48,6 +50,7 @@ __all__ = [
     "Migration",
     "Plan",
     "PlanFileError",
+    "Replay",
     "Split",
     "TopologyError",
     "Transfers",
@@ -64,6 +67,7 @@ __all__ = [
     "rebalance_experts",
     "rebalance_experts_batched",
     "replan",
+    "replay",
     "sampling",
     "verify",
 ]
@@ -77,6 +81,10 @@ def __getattr__(name: str) -> Any:
         return import_module(f"eplb.{name}")
     if name == "compare":
         return import_module("eplb.analysis.comparison").compare
+    if name == "replay":
+        return import_module("eplb.analysis.replay.running").replay
+    if name == "Replay":
+        return import_module("eplb.analysis.replay.results").Replay
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -20,6 +20,7 @@ import main_thread
 import peak_memory
 import plan_times
 import plugin_times
+import replay_times
 import two_threads
 import verify_times
 from answers import WrongAnswerError
@@ -44,6 +45,7 @@ MEASURES: dict[str, Callable[[Case], Measured]] = {
     "memory": peak_memory.measure,
     "verify": verify_times.measure,
     "plug-in": plugin_times.measure,
+    "replay": replay_times.measure,
 }
 
 

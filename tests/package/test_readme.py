@@ -8,9 +8,11 @@ import runpy
 import shlex
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from eplb import cli
 from eplb.plugins.metrics import FAMILIES
+from over_time.sequences import v2_lite
 from paths import ROOT
 from recorded import write_record
 
@@ -58,7 +60,9 @@ def test_the_picture_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (ROOT / "docs" / "over-time.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/clusters.md", "docs/recording.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/clusters.md", "docs/recording.md", "docs/replay.md"]
+)
 def test_console_examples(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +76,8 @@ def test_console_examples(
     assert len(commands) >= 2
     if page == "docs/recording.md":
         write_record(tmp_path)
+    if page == "docs/replay.md":
+        np.save("trace.npy", v2_lite(None).windows)
     for part in commands:
         line, wanted = part.split("\n", 1)
         program, *arguments = shlex.split(line)

@@ -20,7 +20,14 @@ SPANS = set(re.findall(r"`([^`]+)`", PAGE))
 #: Classes whose members are on the page.
 CLASSES = {
     kind.__name__: kind
-    for kind in (eplb.Plan, eplb.LoadHistory, eplb.Migration, eplb.Split, eplb.Transfers)
+    for kind in (
+        eplb.Plan,
+        eplb.LoadHistory,
+        eplb.Migration,
+        eplb.Replay,
+        eplb.Split,
+        eplb.Transfers,
+    )
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``eplb plan``, ``compare``, ``evaluate``, ``verify`` and ``sample``.
+"""The command line: ``eplb plan``, ``replay``, ``verify`` and others.
 
 Exit codes: 0 done, 1 a check failed, 2 invalid use or input. An error is one line on standard
 error, and a hint another one. With ``--json``, standard output has one JSON object and nothing else.

@@ -475,6 +475,14 @@ _OPTIONS = {
     "max_moves": "--max-moves",
     "max_copies": "--max-copies",
     "expert_bytes": "--expert-bytes",
+    "setting": "--settings",
+    "every": "--every",
+    "warmup": "--warmup",
+    "event": "--event",
+    "time_model": "--time-model",
+    "most_copies": "--most-copies",
+    "min_balancedness": "--min-balancedness",
+    "max_gap": "--max-gap",
 }
 
 

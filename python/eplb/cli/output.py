@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
+import time
 from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
@@ -13,13 +14,15 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 WIDTH = 80
 _LEAST_WIDTH = 40
 #: The exit code that a shell reports if the reader of a pipe has gone.
 READER_GONE = 141
 _LONGEST_COMPLAINT = 500
+# Seconds after which progress is shown.
+_PATIENCE = 2.0
 #: Columns of the names at the beginning of lines; those that continue a line have spaces there.
 NAME_WIDTH = 16
 
@@ -118,6 +121,33 @@ def busy(what: str) -> Iterator[None]:
 
     with Console(stderr=True).status(what):
         yield
+
+
+@contextmanager
+def progress(what: str, steps: int) -> Iterator[Callable[[str], None]]:
+    """Shows on a terminal how far it is, as soon as it has taken two seconds.
+
+    Gives a function to call after each step, with what the step was of.
+    """
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()
+    shown = Progress(*columns, console=Console(stderr=True), transient=True)
+    task, start = shown.add_task(what, total=steps), time.monotonic()
+
+    def advance(of: str) -> None:
+        shown.update(task, advance=1, description=f"{what} {of}")
+        if not shown.live.is_started and time.monotonic() - start > _PATIENCE:
+            shown.start()
+
+    try:
+        yield advance
+    finally:
+        shown.stop()
 
 
 def never_fail_on_a_character() -> None:

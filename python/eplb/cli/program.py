@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import eplb
+from eplb.cli.check import check_command
 from eplb.cli.compare import compare_command
 from eplb.cli.evaluate import evaluate_command
 from eplb.cli.once import OnceCommand
@@ -17,6 +18,7 @@ from eplb.cli.output import WIDTH, complain, never_fail_on_a_character, say, wri
 from eplb.cli.plan import plan_command
 from eplb.cli.record import record_command
 from eplb.cli.replan import replan_command
+from eplb.cli.replay import replay_command
 from eplb.cli.sample import sample_command
 from eplb.cli.split import split_command
 from eplb.cli.verify import verify_command
@@ -56,8 +58,10 @@ COMMANDS = (
     ("plan", plan_command, "loads.npy --gpus 32 --redundant 32 --out plan.json"),
     ("replan", replan_command, "loads.npy --previous plan.json --out next.json"),
     ("compare", compare_command, "loads.npy --gpus 32 --replicas 288"),
+    ("replay", replay_command, "trace.npy --gpus 32 --redundant 32"),
     ("evaluate", evaluate_command, "plan.json loads.npy"),
     ("verify", verify_command, "plan.json loads.npy"),
+    ("check", check_command, "plan.json loads.npy --min-balancedness 0.9"),
     ("split", split_command, "plan.json loads.npy --out shares.json"),
     ("record", record_command, "--summary records"),
     ("sample", sample_command, "--model deepseek-v3 --seed 7 --out loads.npy"),

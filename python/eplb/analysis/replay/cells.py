@@ -1,0 +1,177 @@
+"""A cell: one setting on one trace. It gives a row for each window that is judged."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb.analysis.replay.planners import Situation
+from eplb.errors import EplbError
+from eplb.plan_tables import read_only
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from eplb.analysis.replay.events import Event
+    from eplb.analysis.replay.planners import Planner
+    from eplb.analysis.replay.settings import Setting
+    from eplb.analysis.replay.trace import Trace
+    from eplb.clusters import Cluster
+    from eplb.plan_tables import FloatTable
+    from eplb.plans import Plan
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all settings of a run have in common: the GPUs, when they plan, what happens."""
+
+    cluster: Cluster
+    num_groups: int
+    #: Windows before the first plan.
+    warmup: int
+    #: Windows from one update to the next.
+    every: int
+    events: tuple[Event, ...] = ()
+    threads: int = 1
+
+    @property
+    def first(self) -> int:
+        """The first window that is judged: the first plan is in force before it."""
+        return self.warmup + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What a setting reached in a window, with what it knew before."""
+
+    window: int
+    #: Mean GPU load / largest GPU load of each layer, by speed; NaN without load.
+    balancedness: FloatTable
+    #: Slots that an update for this window filled with an expert that their GPU did not hold.
+    copies: int
+    #: Slots of the GPUs in use, of all layers.
+    slots: int
+    #: Whether there was an update for this window.
+    updated: bool
+    #: Time for learning and planning before this window.
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting on one trace."""
+
+    setting: Setting
+    trace: Trace
+    course: Course
+
+    def rows(self) -> Iterator[Row]:
+        """A row for each judged window, in order; memory does not grow.
+
+        Raises:
+            EplbError, TypeError: the planner fails; the error names setting, window and layer.
+        """
+        course, trace = self.course, self.trace
+        with_setting = f"setting {self.setting.name}"
+        try:
+            planner = self.setting.make(trace, course.warmup)
+        except EplbError as error:
+            raise error.within(with_setting) from error
+        cluster, previous, learnt = course.cluster, None, 0
+        for window in range(course.warmup, len(trace)):
+            happened = [event for event in course.events if _applies(event, window, course)]
+            place = f"{with_setting}, window {window}"
+            updates = window == course.warmup or (window - course.warmup) % course.every == 0
+            copies, seconds = 0, 0.0
+            for number, event in enumerate(happened or ([None] if updates else [])):
+                changes = {} if event is None else event.changes
+                try:
+                    if event is not None:
+                        cluster = cluster.changed(**changes)
+                    now = Situation(
+                        window,
+                        cluster,
+                        course.num_groups,
+                        previous,
+                        {} if previous is None else changes,
+                        course.threads,
+                    )
+                    if previous is None and number + 1 < len(happened):
+                        continue  # before the first plan, only what the GPUs are counts
+                    windows = trace.windows[learnt:window] or [trace.windows[window - 1]]
+                    made, spent = _timed(planner, windows, now)
+                except EplbError as error:
+                    raise error.within(place) from error
+                except TypeError as error:
+                    raise TypeError(f"{place}: {error}") from error
+                learnt, seconds = window, seconds + spent
+                if previous is not None:
+                    copies += copies_between(previous, made, changes.get("live_gpus", ()))
+                previous = made
+            assert previous is not None  # noqa: S101 - the first window of the loop plans
+            if window >= course.first:
+                yield Row(
+                    window,
+                    balancedness(previous, trace.loads(window)),
+                    copies,
+                    cluster.used_slots * trace.num_layers,
+                    updates or bool(happened),
+                    seconds,
+                )
+
+
+def _applies(event: Event, window: int, course: Course) -> bool:
+    """Whether it happens before this window; what happened earlier is there at the first plan."""
+    return event.window == window or (window == course.warmup and event.window < window)
+
+
+def _timed(planner: Planner, windows: Sequence[Any], now: Situation) -> tuple[Plan, float]:
+    start = time.perf_counter()
+    made = planner(windows, now)
+    return made, time.perf_counter() - start
+
+
+def balancedness(plan: Plan, loads: FloatTable) -> FloatTable:
+    """Mean GPU load / largest GPU load of each layer, by speed, ``[layers]``; NaN without load.
+
+    Replicas of an expert share its load equally. O(layers * slots).
+    """
+    phy2log, cluster = plan.phy2log, plan.cluster
+    layers, gpus = len(phy2log), cluster.num_gpus
+    shares = np.take_along_axis(loads / plan.logcnt, np.maximum(phy2log, 0), axis=1)
+    shares *= phy2log >= 0
+    places = cluster.gpu_of_slot + gpus * np.arange(layers)[:, np.newaxis]
+    sums = np.bincount(places.ravel(), shares.ravel(), minlength=layers * gpus)
+    speeds = cluster.gpu_speed[cluster.used]
+    gpu_load = sums.reshape(layers, gpus)[:, cluster.used]
+    worst = (gpu_load / speeds).max(axis=1)
+    mean = gpu_load.sum(axis=1) / speeds.sum()
+    return read_only(np.divide(mean, worst, out=np.full(layers, np.nan), where=worst > 0))
+
+
+def copies_between(before: Plan, after: Plan, emptied: Sequence[int] = ()) -> int:
+    """Slots that get an expert which their GPU did not hold; GPUs that are back hold nothing.
+
+    O(layers * slots * log).
+    """
+    if before.cluster == after.cluster and np.array_equal(before.phy2log, after.phy2log):
+        return 0
+    gpus, experts = max(before.cluster.num_gpus, after.cluster.num_gpus), after.num_experts
+    held, had = _held(before, gpus, experts, emptied)
+    wanted, want = _held(after, gpus, experts, ())
+    at = np.minimum(np.searchsorted(held, wanted), len(held) - 1)
+    there = np.where(held[at] == wanted, had[at], 0)
+    return int(np.maximum(want - there, 0).sum())
+
+
+def _held(plan: Plan, gpus: int, experts: int, emptied: Sequence[int]) -> tuple[Any, Any]:
+    """How often each GPU holds which expert, as numbers of layer, GPU and expert, and counts."""
+    gpu_of_slot = plan.cluster.gpu_of_slot
+    there = (plan.phy2log >= 0) & ~np.isin(gpu_of_slot, [*emptied])
+    layers = np.arange(plan.num_layers)[:, np.newaxis]
+    return np.unique(
+        ((layers * gpus + gpu_of_slot) * experts + plan.phy2log)[there], return_counts=True
+    )

@@ -1,0 +1,155 @@
+"""What plans in a replay: one class for each kind of setting.
+
+A planner is asked before each window for which a placement is to be planned. It is given the windows
+that came since it was last asked, and where things stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from eplb.balancer import Balancer
+from eplb.history import LoadHistory
+from eplb.planning import plan
+from eplb.plans import Plan
+from eplb.replanning import replan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from eplb.analysis.replay.trace import Trace
+    from eplb.clusters import Cluster
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Where things stand when a plan is asked for."""
+
+    #: The window that the plan is for, from 0.
+    window: int
+    #: The GPUs, after what has happened to them.
+    cluster: Cluster
+    num_groups: int
+    #: The placement in force, on the GPUs as they were; None before the first plan.
+    previous: Plan | None
+    #: What has happened to GPUs since then: arguments of :func:`eplb.replan`.
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    threads: int = 1
+
+    def plan(self, load: Any, **options: Any) -> Plan:
+        """A new plan, by :func:`eplb.plan`."""
+        return plan(
+            load, cluster=self.cluster, num_groups=self.num_groups, threads=self.threads, **options
+        )
+
+    def repaired(self, load: Any) -> Plan:
+        """The placement in force with the fewest copies that the GPUs of now need."""
+        assert self.previous is not None  # noqa: S101 - for the type checker
+        if not self.changes:
+            return self.previous
+        return replan(
+            load,
+            self.previous,
+            max_moves=0,
+            max_moves_after_shift=0,
+            threads=self.threads,
+            **self.changes,
+        ).plan
+
+
+class Planner(Protocol):
+    """What is judged."""
+
+    def __call__(self, windows: Sequence[Any], now: Situation, /) -> Plan:
+        """The placement for the next window; ``windows`` came since the last call, oldest first."""
+        ...
+
+
+class Trivial:
+    """The default placement of engines, repaired if GPUs are lost."""
+
+    def __call__(self, windows: Sequence[Any], now: Situation) -> Plan:
+        """The default placement at first, then what is in force."""
+        if now.previous is not None:
+            return now.repaired(windows[-1])
+        return Plan.trivial(now.plan(windows[-1], policy="multiwindow"))
+
+
+class Anew:
+    """A policy that knows no placement, on the newest window at each update."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def __call__(self, windows: Sequence[Any], now: Situation) -> Plan:
+        """A new plan of the newest window."""
+        cluster = now.cluster
+        if cluster.used.all() or self.options["policy"] == "minimax":
+            return now.plan(windows[-1], **self.options)
+        # The published policies know equal GPUs alone: an engine would start anew on those in use.
+        inner = plan(
+            windows[-1],
+            cluster=cluster.without_unused(),
+            num_groups=now.num_groups,
+            threads=now.threads,
+            **self.options,
+        )
+        table = np.full((inner.num_layers, cluster.num_slots), -1)
+        table[:, cluster.used[cluster.gpu_of_slot]] = inner.phy2log
+        return Plan.from_phy2log(table, cluster=cluster)
+
+
+class Balanced:
+    """``eplb.Balancer``: updates with few moves, from a history."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.balancer: Balancer | None = None
+
+    def __call__(self, windows: Sequence[Any], now: Situation) -> Plan:
+        """An update."""
+        if self.balancer is None:
+            self.balancer = Balancer(num_groups=now.num_groups, threads=now.threads, **self.options)
+        if now.previous is None:
+            return self.balancer.step([*windows], None, cluster=now.cluster).plan
+        return self.balancer.step([*windows], now.previous, **now.changes).plan
+
+
+class Static:
+    """A plan of the first ``windows`` windows, which is kept; before it, the default placement."""
+
+    def __init__(self, windows: int, policy: str) -> None:
+        self.windows, self.policy = windows, policy
+        self.seen: list[Any] = []
+        self.planned = False
+
+    def __call__(self, windows: Sequence[Any], now: Situation) -> Plan:
+        """The plan, as soon as there are windows enough."""
+        if self.planned:
+            return now.repaired(windows[-1])
+        self.seen += [*windows][: self.windows - len(self.seen)]
+        if len(self.seen) < self.windows:
+            return Trivial()(windows, now)
+        self.planned = True
+        made = now.plan(self.seen, policy=self.policy)
+        self.seen = []
+        return made
+
+
+class Hindsight:
+    """One plan of all windows that are judged, and the one before: nobody has it in time."""
+
+    def __init__(self, trace: Trace, first: int) -> None:
+        self.trace, self.first = trace, first
+
+    def __call__(self, windows: Sequence[Any], now: Situation) -> Plan:
+        """The one plan."""
+        if now.previous is not None:
+            return now.repaired(windows[-1])
+        history = LoadHistory(rows=32, decay=1)
+        for window in range(self.first, len(self.trace)):
+            history.observe(self.trace.windows[window], threads=now.threads)
+        return now.plan(history)

@@ -1,0 +1,200 @@
+"""What a replay returns: plain tables, that JSON and CSV can take."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb.analysis.replay.figures import figures_of
+from eplb.analysis.replay.recommendation import recommend
+from eplb.errors import EplbError
+from eplb.storage.atomic import write_whole
+from eplb.text import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from os import PathLike
+
+    from eplb.analysis.replay.cells import Course, Row
+    from eplb.analysis.replay.figures import Figures, TimeModel
+    from eplb.analysis.replay.recommendation import Recommendation
+    from eplb.analysis.replay.settings import Setting
+    from eplb.analysis.replay.trace import Trace
+
+#: Columns of :meth:`Replay.table`.
+COLUMNS = (
+    "setting", "window", "balancedness_mean", "balancedness_worst", "worst_layer", "updated", "copies",
+    "seconds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """A setting, its rows and what they amount to."""
+
+    setting: Setting
+    rows: tuple[Row, ...]
+    figures: Figures
+
+    @property
+    def balancedness(self) -> Any:
+        """Of each judged window and layer, ``[windows, layers]``; NaN without load."""
+        return np.array([row.balancedness for row in self.rows])
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What settings reached on a trace; ``print`` shows it. :func:`eplb.replay` makes it."""
+
+    num_layers: int
+    num_experts: int
+    num_replicas: int
+    num_gpus: int
+    windows: int
+    course: Course
+    #: In the order of the settings. After an interruption, the last one may have fewer windows.
+    results: tuple[Result, ...]
+    recommendation: Recommendation
+    expert_bytes: int | None
+    time_model: TimeModel | None
+    #: Whether all windows of all settings were judged.
+    finished: bool
+
+    def __getitem__(self, name: str) -> Result:
+        """The result of the setting of this name."""
+        for result in self.results:
+            if result.setting.name == name:
+                return result
+        raise KeyError(name)
+
+    def table(self) -> Iterator[dict[str, Any]]:
+        """A dict for each setting and window, with the keys ``COLUMNS``."""
+        for result in self.results:
+            for row in result.rows:
+                loaded = ~np.isnan(row.balancedness)
+                figures = figures_of([row])
+                yield dict(
+                    zip(
+                        COLUMNS,
+                        (
+                            result.setting.name,
+                            row.window,
+                            figures.balancedness_mean,
+                            figures.balancedness_worst,
+                            figures.worst_layer if loaded.any() else None,
+                            row.updated,
+                            row.copies,
+                            row.seconds,
+                        ),
+                        strict=True,
+                    )
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain Python values, for JSON. Only times differ from run to run."""
+        return {
+            "num_layers": self.num_layers,
+            "num_experts": self.num_experts,
+            "num_replicas": self.num_replicas,
+            "num_gpus": self.num_gpus,
+            "num_groups": self.course.num_groups,
+            "num_nodes": self.course.cluster.num_nodes,
+            "windows": self.windows,
+            "first_judged": self.course.first,
+            "warmup": self.course.warmup,
+            "every": self.course.every,
+            "events": [str(event) for event in self.course.events],
+            "expert_bytes": self.expert_bytes,
+            "time_model": None if self.time_model is None else asdict(self.time_model),
+            "finished": self.finished,
+            "settings": [
+                {"name": result.setting.name, **asdict(result.figures)} for result in self.results
+            ],
+            "recommendation": asdict(self.recommendation),
+            "rows": [*self.table()],
+        }
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes everything to a ``.json`` file, or the rows to a ``.csv`` file.
+
+        Raises:
+            EplbError: another ending. OSError: it cannot be written.
+        """
+        file = checked_ending(path)
+        if file.suffix == ".json":
+            write_whole(file, (json.dumps(self.to_dict()) + "\n").encode())
+            return
+        write_whole(file, self._csv().encode())
+
+    def _csv(self) -> str:
+        import csv
+        import io
+
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(row.values() for row in self.table())
+        return stream.getvalue()
+
+    def __repr__(self) -> str:
+        settings = count(len(self.results), "setting")
+        return f"<eplb.Replay of {settings} on {count(self.windows, 'window')}>"
+
+    def __str__(self) -> str:
+        from eplb.analysis.replay.text import text_of
+
+        return text_of(self)
+
+
+def checked_ending(path: str | PathLike[str]) -> Path:
+    """The path, if results can be written there.
+
+    Raises:
+        EplbError: another ending.
+    """
+    file = Path(path)
+    if file.suffix not in (".json", ".csv"):
+        raise EplbError(f"{file.name!r} is not a file name for results; expected .json or .csv")
+    return file
+
+
+def replay_of(
+    trace: Trace,
+    course: Course,
+    rows: Sequence[tuple[Setting, Sequence[Row]]],
+    *,
+    expert_bytes: int | None,
+    time_model: TimeModel | None,
+    most_copies: float,
+    finished: bool = True,
+) -> Replay:
+    """The results of rows. Settings that have not judged all windows are not recommended."""
+    results = tuple(
+        Result(setting, tuple(each), figures_of(each, expert_bytes, time_model))
+        for setting, each in rows
+    )
+    cluster = course.cluster
+    judged = len(trace) - course.first
+    whole = [result for result in results if result.figures.windows == judged]
+    sizes = None
+    if cluster.is_uniform:
+        sizes = f"--gpus {cluster.num_gpus} --redundant {cluster.num_slots - trace.num_experts}"
+        if course.num_groups > 1:
+            sizes += f" --groups {course.num_groups} --nodes {cluster.num_nodes}"
+    return Replay(
+        trace.num_layers,
+        trace.num_experts,
+        cluster.num_slots,
+        cluster.num_gpus,
+        len(trace),
+        course,
+        results,
+        recommend(whole, most_copies, sizes),
+        expert_bytes,
+        time_model,
+        finished,
+    )

@@ -1,0 +1,257 @@
+"""`eplb replay` and `eplb check`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import eplb
+import numpy as np
+import pytest
+from eplb.analysis.replay.running import Run
+
+RANDOM = np.random.default_rng(3)
+TRACE = RANDOM.lognormal(5, 1, (12, 3, 16)).astype(np.int64)
+SIZES: dict[str, Any] = {"num_gpus": 4, "num_replicas": 20}
+PLAN = eplb.plan(TRACE[0], **SIZES)
+LINE = "replay trace.npy --gpus 4 --redundant 4"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with a trace and a plan in it."""
+    monkeypatch.chdir(tmp_path)
+    np.save("trace.npy", TRACE)
+    np.save("first.npy", TRACE[0])
+    PLAN.save("plan.json")
+    return tmp_path
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_times(each) for name, each in value.items() if name != "seconds"}
+    return [without_times(each) for each in value] if isinstance(value, list) else value
+
+
+def test_json_is_what_python_gives(run: Any) -> None:
+    code, out, err = run(
+        f"{LINE} --every 2 --warmup 4 --event 7:drain=2 --event 9:live=2 --redundant 8 "
+        "--expert-bytes 1000 --time-model 1,0.5,1.1 --json"
+    )
+    assert (code, out, err) == (2, "", "eplb: --redundant is given twice; expected one value\n")
+    code, out, err = run(
+        "replay trace.npy --gpus 4 --redundant 8 --every 2 --warmup 4 --event 7:drain=2 "
+        "--event 9:live=2 --expert-bytes 1000 --time-model 1,0.5,1.1 --json"
+    )
+    assert (code, err) == (0, "")
+    values = json.loads(out)
+    expected = eplb.replay(
+        TRACE,
+        num_gpus=4,
+        num_replicas=24,
+        every=2,
+        warmup=4,
+        events=["7:drain=2", "9:live=2"],
+        expert_bytes=1000,
+        time_model=(1, 0.5, 1.1),
+    ).to_dict()
+    assert (values.pop("out"), values.pop("notes")) == (None, [])
+    assert without_times(values) == without_times(json.loads(json.dumps(expected)))
+    assert values["finished"]
+
+
+def test_the_table_has_the_figures(run: Any) -> None:
+    code, out, err = run(LINE, "--settings", "trivial multiwindow:rows=8", "--out", "a.csv")
+    assert (code, err) == (0, "")
+    replayed = eplb.replay(TRACE, "trivial multiwindow:rows=8", **SIZES)
+    for result in replayed.results:
+        figures = result.figures
+        line = next(each for each in out.splitlines() if each.startswith(result.setting.name))
+        assert line.split()[1:6] == [
+            f"{figures.balancedness_mean:.4f}",
+            f"{figures.balancedness_p10:.4f}",
+            f"{figures.balancedness_worst:.4f}",
+            str(figures.copies),
+            f"{figures.copies_share:.2%}",
+        ]
+    assert "first plan after 3 windows, an update for each window; 8 windows judged\n" in out
+    assert f"recommended: {replayed.recommendation.setting}\n" in out
+    assert out.endswith("  written to    a.csv\n")
+    assert all(len(line) <= 80 for line in out.splitlines())
+    with Path("a.csv").open() as file:
+        rows = [*csv.DictReader(file)]
+    assert [row["window"] for row in rows] == [*map(str, range(4, 12))] * 2
+
+
+def test_what_is_recommended_works_as_it_is(run: Any) -> None:
+    """Each command plans, and each variable is one of the plug-ins."""
+    from eplb.plugins.settings import settings_of
+
+    np.save("trace.npy", np.repeat(TRACE, 3, axis=0))
+    for setting in (
+        "multiwindow:move_price=0.005,max_moves=0.3,max_moves_after_shift=9,max_copies=40",
+        "deepseek",
+        "minimax",
+        "minimax:effort=fast",
+    ):
+        line = [LINE, "--most-copies", "0.99", "--json", "--settings", setting]
+        found = json.loads(run(*line)[1])["recommendation"]
+        assert found["setting"] == setting
+        command = found["command"].replace("LOADS", "first.npy")
+        assert run(shlex.join(shlex.split(command)[1:]))[0] == 0, command
+        if found["variables"]:
+            given = settings_of({"EPLB_PLUGIN": "1", **found["variables"]})
+            kind, _, rest = setting.partition(":")
+            assert given.policy == kind
+            for option in rest.split(",") if rest else ():
+                name, _, value = option.partition("=")
+                assert getattr(given, name) == float(value)
+
+
+def test_what_does_not_go_is_said(run: Any) -> None:
+    for more, words in (
+        (
+            ["--settings", "multiwindo"],
+            "unknown --settings 'multiwindo'; expected one of trivial, ",
+        ),
+        (["--warmup", "11"], "--warmup 11 is too large for 12 windows; expected at most 10"),
+        (["--every", "0"], "--every 0 is too small; expected at least 1"),
+        (["--event", "4:dead"], "'4:dead' is not an event; expected for example 40:dead=5"),
+        (
+            ["--event", "6:dead=1"],
+            "event at window 6: the GPUs in use have 15 slots for 16 experts",
+        ),
+        (["--time-model", "1"], "'1' is not a time model; expected flat,slope,knee"),
+        (["--out", "a.txt"], "'a.txt' is not a file name for results; expected .json or .csv"),
+        (["--out", "trace.npy"], "--out trace.npy would overwrite the loads"),
+    ):
+        code, out, err = run(LINE, *more)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"eplb: {words}"), err
+    assert run("replay trace.npy")[::2] == (2, "eplb: give --gpus\n")
+    assert "the trace has 1 window; expected at least 3" in run("replay first.npy --gpus 4")[2]
+
+
+def test_an_interruption_leaves_what_is_done(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = Run.steps
+
+    def interrupted(self: Run) -> Any:
+        for number, setting in enumerate(steps(self)):
+            yield setting
+            if number == 10:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Run, "steps", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    code, out, err = run(LINE, "--settings", "trivial static multiwindow", "--out", "a.json")
+    assert signal.getsignal(signal.SIGINT) is before
+    assert code == 130
+    assert err == "eplb: interrupted: the results are those of the windows that were done\n"
+    assert "interrupted: static has 3 windows of 8\n" in out
+    assert "recommended: trivial\n" in out
+    values = json.loads(Path("a.json").read_text())
+    assert not values["finished"]
+    assert [each["windows"] for each in values["settings"]] == [8, 3]
+
+
+def test_an_interrupted_process() -> None:
+    """Ctrl-C of a process of its own, in the middle of planning."""
+    trace = np.tile(RANDOM.lognormal(5, 1, (40, 8, 128)), (20, 1, 1))
+    np.save("long.npy", trace)
+    line = ["long.npy", "--gpus", "16", "--redundant", "16", "--settings"]
+    program = [
+        sys.executable,
+        "-m",
+        "eplb",
+        "replay",
+        *line,
+        "trivial minimax:effort=best",
+        "--json",
+    ]
+    with subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        time.sleep(4)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    if process.returncode == -signal.SIGINT:
+        pytest.skip("the machine is too slow: it was still starting")
+    assert process.returncode == 130, err
+    values = json.loads(out)
+    assert not values["finished"]
+    assert values["settings"][0]["windows"] == 791
+    assert err == "eplb: interrupted: the results are those of the windows that were done\n"
+
+
+def test_check_holds_or_not(run: Any) -> None:
+    balancedness, gap = PLAN.balancedness, PLAN.gap
+    expected = (
+        "Check of 3 layers\n"
+        f"  balancedness  mean {balancedness.mean():.4f}, worst {balancedness.min():.4f}\n"
+        f"  gap           mean {gap.mean():.3%}, worst {gap.max():.3%}\n"
+        "  holds\n"
+    )
+    line = "check plan.json first.npy --min-balancedness 0.5 --max-gap 50%"
+    assert run(line) == (0, expected, "")
+    figures = eplb.evaluate(PLAN, TRACE)
+    code, out, err = run("check plan.json trace.npy --min-balancedness 60%")
+    low = figures.balancedness < 0.6
+    window, layer = np.unravel_index(figures.balancedness.argmin(), figures.balancedness.shape)
+    assert code == 1
+    assert err == (
+        f"eplb: {low.sum()} of 36 layers, one for each window, fail; the worst is layer {layer} in "
+        f"window {window}: balancedness {figures.balancedness.min():.4f}, expected at least 0.6\n"
+    )
+    assert len(re.findall(r"^  fails +layer .*", out, re.MULTILINE)) == 10
+    assert f"  fails         and {low.sum() - 10} more\n" in out
+    code, out, err = run("check plan.json trace.npy --max-gap 0.3 --min-balancedness 0.6 --json")
+    values = json.loads(out)
+    assert (code, values["holds"]) == (1, False)
+    found = {(each["window"], each["layer"]): each["misses"] for each in values["failures"]}
+    assert found == {
+        (w, row): [
+            *(["balancedness"] if low[w, row] else []),
+            *(["gap"] if figures.gap[w, row] > 0.3 else []),
+        ]
+        for w in range(12)
+        for row in range(3)
+        if low[w, row] or figures.gap[w, row] > 0.3
+    }
+    assert values["balancedness_worst"] == figures.balancedness.min()
+
+
+def test_check_names_hidden_layers_and_takes_engines_files(run: Any) -> None:
+    PLAN.save("sglang.json", "sglang", layers=[3, 4, 5])
+    worst = int(PLAN.balancedness.argmin())
+    code, _, err = run(
+        "check sglang.json first.npy --gpus 4 --layers 3-5 --min-balancedness 1 --max-gap 0"
+    )
+    assert code == 1
+    assert f"the worst is layer {worst + 3}: balancedness " in err
+    assert ", gap " in err
+
+
+def test_check_without_load_or_limits(run: Any) -> None:
+    np.save("none.npy", np.zeros((3, 16), np.int64))
+    code, out, err = run("check plan.json none.npy --max-gap 0")
+    assert (code, err) == (0, "")
+    assert out.startswith("Check of 3 layers: no load\n  note          all loads are 0: ")
+    for more, words in (
+        ("", "nothing to check: give --min-balancedness or --max-gap"),
+        ("--min-balancedness 1.5", "--min-balancedness 1.5 is out of range; expected 0 to 1"),
+        ("--max-gap -1", "--max-gap -1.0 is out of range; expected at least 0"),
+        ("--max-gap nan", "--max-gap nan is out of range"),
+        ("--max-gap x", "Invalid value for '--max-gap': 'x' is not a number"),
+    ):
+        code, out, err = run(f"check plan.json first.npy {more}")
+        assert (code, out) == (2, "")
+        assert err.startswith(f"eplb: {words}"), err
