@@ -16,7 +16,7 @@ from over_time.judge import DeepSeek, OverTime, Score, score
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from eplb.analysis.replay.results import Result
+    from eplb.analysis.replay.result import Result
     from over_time.sequences import Counts, Sequence
 
 RANDOM = np.random.default_rng(3)

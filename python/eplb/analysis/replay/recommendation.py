@@ -21,7 +21,7 @@ from eplb.analysis.replay.figures import window_means
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eplb.analysis.replay.results import Result
+    from eplb.analysis.replay.result import Result
 
 #: Differences of mean balancedness that are at most this are none.
 NOISE = 0.002

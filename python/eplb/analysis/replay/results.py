@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb.analysis.replay.figures import figures_of
+from eplb.analysis.replay.outcome import Outcome
 from eplb.analysis.replay.recommendation import recommend
+from eplb.analysis.replay.result import Result
+from eplb.analysis.replay.text import text_of
 from eplb.errors import EplbError
 from eplb.storage.atomic import write_whole
 from eplb.text import count
@@ -20,8 +23,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from eplb.analysis.replay.cells import Course, Row
-    from eplb.analysis.replay.figures import Figures, TimeModel
-    from eplb.analysis.replay.recommendation import Recommendation
+    from eplb.analysis.replay.figures import TimeModel
     from eplb.analysis.replay.settings import Setting
     from eplb.analysis.replay.trace import Trace
 
@@ -33,36 +35,8 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Result:
-    """A setting, its rows and what they amount to."""
-
-    setting: Setting
-    rows: tuple[Row, ...]
-    figures: Figures
-
-    @property
-    def balancedness(self) -> Any:
-        """Of each judged window and layer, ``[windows, layers]``; NaN without load."""
-        return np.array([row.balancedness for row in self.rows])
-
-
-@dataclass(frozen=True)
-class Replay:
+class Replay(Outcome):
     """What settings reached on a trace; ``print`` shows it. :func:`eplb.replay` makes it."""
-
-    num_layers: int
-    num_experts: int
-    num_replicas: int
-    num_gpus: int
-    windows: int
-    course: Course
-    #: In the order of the settings. After an interruption, the last one may have fewer windows.
-    results: tuple[Result, ...]
-    recommendation: Recommendation
-    expert_bytes: int | None
-    time_model: TimeModel | None
-    #: Whether all windows of all settings were judged.
-    finished: bool
 
     def __getitem__(self, name: str) -> Result:
         """The result of the setting of this name."""
@@ -145,8 +119,6 @@ class Replay:
         return f"<eplb.Replay of {settings} on {count(self.windows, 'window')}>"
 
     def __str__(self) -> str:
-        from eplb.analysis.replay.text import text_of
-
         return text_of(self)
 
 

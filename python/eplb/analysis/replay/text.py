@@ -9,10 +9,11 @@ from eplb.text import count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eplb.analysis.replay.results import Replay, Result
+    from eplb.analysis.replay.outcome import Outcome
+    from eplb.analysis.replay.result import Result
 
 
-def text_of(replay: Replay) -> str:
+def text_of(replay: Outcome) -> str:
     """What the replay is of, a table with a line for each setting, and the recommendation."""
     headings, rows = headings_of(replay), [cells_of(replay, result) for result in replay.results]
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
@@ -26,7 +27,7 @@ def text_of(replay: Replay) -> str:
     return "\n".join([*title_of(replay), "", *lines, "", *ending_of(replay)])
 
 
-def title_of(replay: Replay) -> list[str]:
+def title_of(replay: Outcome) -> list[str]:
     """Sizes, and what is judged."""
     course = replay.course
     slots = f"{count(replay.num_experts, 'expert')} in {count(replay.num_replicas, 'slot')}"
@@ -41,14 +42,14 @@ def title_of(replay: Replay) -> list[str]:
     return [*lines, *(f"event: {event}" for event in course.events)]
 
 
-def headings_of(replay: Replay) -> list[str]:
+def headings_of(replay: Outcome) -> list[str]:
     """Headings of the table."""
     gigabytes = [] if replay.expert_bytes is None else ["GB"]
     lost = [] if replay.time_model is None else ["lost"]
     return ["setting", "mean", "p10", "worst", "copies", "of slots", *gigabytes, *lost, "plan ms"]
 
 
-def cells_of(replay: Replay, result: Result) -> list[str]:
+def cells_of(replay: Outcome, result: Result) -> list[str]:
     """The line of a setting."""
     figures = result.figures
 
@@ -70,7 +71,7 @@ def cells_of(replay: Replay, result: Result) -> list[str]:
     ]
 
 
-def ending_of(replay: Replay) -> list[str]:
+def ending_of(replay: Outcome) -> list[str]:
     """What the columns are, and the recommendation."""
     lines = [
         "mean, p10, worst: balancedness on the next window, over layers and windows",
