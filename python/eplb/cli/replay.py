@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from eplb.analysis.replay.results import checked_ending
 from eplb.analysis.replay.running import prepare
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, KINDS
 from eplb.analysis.replay.text import cells_of, ending_of, headings_of, title_of
+from eplb.analysis.report.page import checked_path
 from eplb.cli.figures import lines_of
 from eplb.cli.options import (
     AsJson,
@@ -39,7 +41,7 @@ from eplb.cli.options import (
     gap,
     number,
 )
-from eplb.cli.output import complain, fitted, progress, say, table_text
+from eplb.cli.output import busy, complain, fitted, progress, say, table_text
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
 
@@ -115,6 +117,10 @@ def replay_command(
         str | None,
         typer.Option("--out", "-o", metavar="FILE", help="Write the results: .json or .csv."),
     ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option("--report", metavar="FILE", help="Write a page that shows it: .html."),
+    ] = None,
     threads: Threads = 1,
     windows: Windows = None,
     key: Key = None,
@@ -132,9 +138,11 @@ def replay_command(
     reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
     )
-    check_outputs(reading.inputs(trace), {"--out": out})
+    check_outputs(reading.inputs(trace), {"--out": out, "--report": report})
     if out is not None:
         checked_ending(out)
+    if report is not None:
+        checked_path(report)
     of_expert = bytes_of_expert(config, expert_bytes)
     read = reading.read(trace, windows)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
@@ -151,6 +159,7 @@ def replay_command(
             expert_bytes=of_expert,
             time_model=time_model,
             most_copies=most_copies,
+            snapshots=report is not None,
             **sizes.arguments(read.experts),
         )
         finished = _run(run)
@@ -160,11 +169,14 @@ def replay_command(
         raise typer.Exit(INTERRUPTED)
     if out is not None:
         replayed.save(out)
+    if report is not None:
+        with busy("writing the report"):
+            replayed.report(report, title=", ".join(Path(each).name for each in trace))
     notes = [*read.notes, *run.notes]
     if as_json:
-        say(json.dumps({**replayed.to_dict(), "out": out, "notes": notes}))
+        say(json.dumps({**replayed.to_dict(), "out": out, "report": report, "notes": notes}))
     else:
-        say(_text(replayed, notes, out))
+        say(_text(replayed, notes, [path for path in (out, report) if path is not None]))
     if not finished:
         complain("interrupted: the results are those of the windows that were done")
         raise typer.Exit(INTERRUPTED)
@@ -195,11 +207,11 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _text(replay: Replay, notes: list[str], out: str | None) -> str:
+def _text(replay: Replay, notes: list[str], written: list[str]) -> str:
     """The text of ``print(replay)``, with the recommended setting in green."""
     rows = [cells_of(replay, result) for result in replay.results]
     taken = [at for at, row in enumerate(rows) if row[0] == replay.recommendation.setting]
     table = table_text(headings_of(replay), rows, space=1, left=[0], green=taken)
     above, below = "\n".join(title_of(replay)), "\n".join(ending_of(replay))
-    more = [*lines_of("note", notes), *lines_of("written to", [] if out is None else [out])]
+    more = [*lines_of("note", notes), *lines_of("written to", written)]
     return "\n".join([fitted(above), "", table, "", fitted("\n".join([below, *more]))])

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb.analysis.replay.gpu_loads import gpu_load
 from eplb.analysis.replay.planners import Situation
+from eplb.analysis.replay.snapshots import WorstWindows, snapshot_of
 from eplb.errors import EplbError
 from eplb.plan_tables import read_only
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from eplb.analysis.replay.events import Event
     from eplb.analysis.replay.planners import Planner
     from eplb.analysis.replay.settings import Setting
+    from eplb.analysis.replay.snapshots import Limits, Snapshot
     from eplb.analysis.replay.trace import Trace
     from eplb.clusters import Cluster
     from eplb.plan_tables import FloatTable
@@ -36,6 +39,8 @@ class Course:
     every: int
     events: tuple[Event, ...] = ()
     threads: int = 1
+    #: How many snapshots rows keep, if any.
+    snapshots: Limits | None = None
 
     @property
     def first(self) -> int:
@@ -58,6 +63,8 @@ class Row:
     updated: bool
     #: Time for learning and planning before this window.
     seconds: float
+    #: What the GPUs had to do, if this was one of the worst windows so far and snapshots are kept.
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Cell:
     course: Course
 
     def rows(self) -> Iterator[Row]:
-        """A row for each judged window, in order; memory does not grow.
+        """A row for each judged window, in order; memory does not grow, but by snapshots if they are kept.
 
         Raises:
             EplbError, TypeError: the planner fails; the error names setting, window and layer.
@@ -81,11 +88,13 @@ class Cell:
         except EplbError as error:
             raise error.within(with_setting) from error
         cluster, previous, learnt = course.cluster, None, 0
+        limits = course.snapshots
+        worst = None if limits is None else WorstWindows(limits.windows)
         for window in range(course.warmup, len(trace)):
             happened = [event for event in course.events if _applies(event, window, course)]
             place = f"{with_setting}, window {window}"
             updates = window == course.warmup or (window - course.warmup) % course.every == 0
-            copies, seconds = 0, 0.0
+            copies, seconds, before = 0, 0.0, previous
             for number, event in enumerate(happened or ([None] if updates else [])):
                 changes = {} if event is None else event.changes
                 try:
@@ -112,15 +121,22 @@ class Cell:
                     copies += copies_between(previous, made, changes.get("live_gpus", ()))
                 previous = made
             assert previous is not None  # noqa: S101 - the first window of the loop plans
-            if window >= course.first:
-                yield Row(
-                    window,
-                    balancedness(previous, trace.loads(window)),
-                    copies,
-                    cluster.used_slots * trace.num_layers,
-                    updates or bool(happened),
-                    seconds,
-                )
+            if before is None:
+                continue  # the first plan; its window is not judged
+            loads = trace.loads(window)
+            reached = balancedness(previous, loads)
+            snapshot = None
+            if limits is not None and worst is not None and worst.takes(reached):
+                snapshot = snapshot_of(before, previous, loads, reached, limits.layers)
+            yield Row(
+                window,
+                reached,
+                copies,
+                cluster.used_slots * trace.num_layers,
+                updates or bool(happened),
+                seconds,
+                snapshot,
+            )
 
 
 def _applies(event: Event, window: int, course: Course) -> bool:
@@ -139,17 +155,12 @@ def balancedness(plan: Plan, loads: FloatTable) -> FloatTable:
 
     Replicas of an expert share its load equally. O(layers * slots).
     """
-    phy2log, cluster = plan.phy2log, plan.cluster
-    layers, gpus = len(phy2log), cluster.num_gpus
-    shares = np.take_along_axis(loads / plan.logcnt, np.maximum(phy2log, 0), axis=1)
-    shares *= phy2log >= 0
-    places = cluster.gpu_of_slot + gpus * np.arange(layers)[:, np.newaxis]
-    sums = np.bincount(places.ravel(), shares.ravel(), minlength=layers * gpus)
+    cluster = plan.cluster
     speeds = cluster.gpu_speed[cluster.used]
-    gpu_load = sums.reshape(layers, gpus)[:, cluster.used]
-    worst = (gpu_load / speeds).max(axis=1)
-    mean = gpu_load.sum(axis=1) / speeds.sum()
-    return read_only(np.divide(mean, worst, out=np.full(layers, np.nan), where=worst > 0))
+    load = gpu_load(plan, loads)[:, cluster.used]
+    worst = (load / speeds).max(axis=1)
+    mean = load.sum(axis=1) / speeds.sum()
+    return read_only(np.divide(mean, worst, out=np.full(len(mean), np.nan), where=worst > 0))
 
 
 def copies_between(before: Plan, after: Plan, emptied: Sequence[int] = ()) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb.analysis.replay.facts import facts_of
 from eplb.analysis.replay.figures import figures_of
 from eplb.analysis.replay.outcome import Outcome
 from eplb.analysis.replay.recommendation import recommend
@@ -113,6 +114,19 @@ class Replay(Outcome):
         writer.writerow(COLUMNS)
         writer.writerows(row.values() for row in self.table())
         return stream.getvalue()
+
+    def report(self, path: str | PathLike[str], title: str = "") -> None:
+        """Writes a page that shows it: one .html file that needs no network.
+
+        ``title`` says what the trace is. The page shows the GPUs of single layers and windows if snapshots
+        were kept.
+
+        Raises:
+            EplbError: another ending, or vl-convert-python is not installed. OSError: it cannot be written.
+        """
+        from eplb.analysis.report.page import write
+
+        write(path, facts_of(self, self.to_dict(), title))
 
     def __repr__(self) -> str:
         settings = count(len(self.results), "setting")

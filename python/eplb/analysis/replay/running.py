@@ -10,6 +10,7 @@ from eplb.analysis.replay.events import events_of
 from eplb.analysis.replay.figures import TimeModel
 from eplb.analysis.replay.results import replay_of
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, settings_of
+from eplb.analysis.replay.snapshots import Limits
 from eplb.analysis.replay.trace import trace_of
 from eplb.clusters import Cluster, topology_of
 from eplb.errors import EplbError, Parameter
@@ -42,6 +43,7 @@ def replay(
     time_model: Any = None,
     most_copies: float = 0.2,
     threads: int = 1,
+    snapshots: bool = False,
 ) -> Replay:
     """What settings and planners would have reached on a trace: each plan is judged on the next window.
 
@@ -74,6 +76,7 @@ def replay(
         time_model: ``flat, slope, knee``: a layer takes flat + slope * max(0, max/mean - knee), in any unit.
         most_copies: the budget of the recommendation: the share of the slots that an update may fill.
         threads: threads to plan with. No answer depends on it.
+        snapshots: keep the GPU loads of the worst windows of each setting, for :meth:`Replay.report`.
 
     Raises:
         LoadError, LoadTypeError: a window is invalid.
@@ -82,7 +85,7 @@ def replay(
             placement. The error names setting, window and layer.
 
     Time is that of planning, and O(layers * slots * log) for each window and setting. Memory is that of the
-    trace, and 8 bytes for each window, layer and setting.
+    trace, and 8 bytes for each window, layer and setting; with snapshots a few MB more.
     """
     run = prepare(
         trace,
@@ -99,6 +102,7 @@ def replay(
         time_model=time_model,
         most_copies=most_copies,
         threads=threads,
+        snapshots=snapshots,
     )
     for _ in run.steps():
         pass
@@ -172,6 +176,7 @@ def prepare(
     time_model: Any,
     most_copies: float,
     threads: int,
+    snapshots: bool,
 ) -> Run:
     """A run of which everything is checked; arguments and exceptions are those of :func:`replay`."""
     windows = trace_of(trace)
@@ -202,13 +207,15 @@ def prepare(
             raise EplbError(
                 f"event at window {event.window}: the trace has windows 0 to {len(windows) - 1}"
             )
+    gpus = Cluster.of(sizes.cluster)
     course = Course(
-        Cluster.of(sizes.cluster),
+        gpus,
         whole_number("num_groups", num_groups),
         before,
         whole_number("every", every, EplbError),
         happens,
         thread_count(threads),
+        Limits.of(len(chosen), windows.num_layers, gpus.num_gpus) if snapshots else None,
     )
     _check_events(course, windows.num_experts)
     budget = real_number("most_copies", most_copies)

@@ -1,0 +1,130 @@
+"""What the charts and tables of a page show, as values for JSON, in a size that is bounded."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from eplb.analysis.report.facts import Facts, SettingFacts
+    from eplb.plan_tables import FloatTable
+
+#: Columns of the heat map, points of a line, and windows of all settings that the page lists one by one.
+MOST_COLUMNS = 120
+MOST_POINTS = 400
+MOST_ROWS = 20_000
+#: Cells of the heat maps of all settings.
+MOST_CELLS = 150_000
+#: Thousandths are enough for a colour or a bar.
+_SCALE = 1000
+
+
+def data_of(facts: Facts) -> dict[str, Any]:
+    """Everything, in the order of the settings.
+
+    ``replay`` is what ``--json`` has, but for its rows. These are in ``rows``, a list of columns for each
+    setting, or None if they are too many.
+    """
+    values = {name: value for name, value in facts.values.items() if name != "rows"}
+    few = len(facts.values["rows"]) <= MOST_ROWS
+    cells = sum(each.balancedness.shape[1] for each in facts.settings) or 1
+    columns = max(1, min(MOST_COLUMNS, MOST_CELLS // cells))
+    return {
+        "replay": values,
+        "rows": _columns(facts.values["rows"], facts.settings) if few else None,
+        "lines": [_line(each) for each in facts.settings],
+        "heat": [_heat(each, columns) for each in facts.settings],
+        "layers": [_layers(each) for each in facts.settings],
+        "snapshots": [[_compact(one) for one in each.snapshots] for each in facts.settings],
+        "events": [{"window": window, "what": what} for window, what in facts.events],
+    }
+
+
+def _columns(
+    rows: Sequence[Mapping[str, Any]], settings: Sequence[SettingFacts]
+) -> list[dict[str, list[Any]]]:
+    """Rows by setting, each column a list: a third of the size."""
+    found: dict[str, dict[str, list[Any]]] = {each.name: {} for each in settings}
+    for row in rows:
+        columns = found[row["setting"]]
+        for name, value in row.items():
+            if name != "setting":
+                columns.setdefault(name, []).append(value)
+    return [*found.values()]
+
+
+def bins(windows: Sequence[int], most: int) -> list[tuple[int, int]]:
+    """Ranges of places in ``windows``, equally long but for the last one, at most ``most``."""
+    width = max(1, math.ceil(len(windows) / most))
+    return [(at, min(at + width, len(windows))) for at in range(0, len(windows), width)]
+
+
+def _mean(values: FloatTable) -> float | None:
+    there = values[~np.isnan(values)]
+    return math.fsum(there) / there.size if there.size else None
+
+
+def _line(setting: SettingFacts) -> list[dict[str, Any]]:
+    """Mean balancedness of each window, or of several."""
+    return [
+        {
+            "window": setting.windows[first],
+            "until": setting.windows[end - 1],
+            "mean": _mean(setting.balancedness[first:end].ravel()),
+        }
+        for first, end in bins(setting.windows, MOST_POINTS)
+    ]
+
+
+def _heat(setting: SettingFacts, columns: int) -> dict[str, Any]:
+    """Balancedness in thousandths, ``[columns][layers]``; None without load."""
+    ranges = bins(setting.windows, columns)
+    return {
+        "windows": [[setting.windows[first], setting.windows[end - 1]] for first, end in ranges],
+        "cells": [
+            [_thousandths(_mean(column)) for column in setting.balancedness[first:end].T]
+            for first, end in ranges
+        ],
+    }
+
+
+def _layers(setting: SettingFacts) -> list[dict[str, Any]]:
+    """Figures of each layer over the windows."""
+    found = []
+    for layer, values in enumerate(setting.balancedness.T):
+        at = None if np.isnan(values).all() else int(np.nanargmin(values))
+        found.append(
+            {
+                "layer": layer,
+                "mean": _mean(values),
+                "worst": None if at is None else float(values[at]),
+                "window": None if at is None else setting.windows[at],
+            }
+        )
+    return found
+
+
+def _compact(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+    """A snapshot in thousandths; ``after`` is None for a layer in which nothing changed."""
+    before = [[_thousandths(load) for load in row] for row in snapshot["before"]]
+    after = [[_thousandths(load) for load in row] for row in snapshot["after"]]
+    moved = [
+        [[expert, round(share, 4), held, holds] for expert, share, held, holds in layer]
+        for layer in snapshot["moved"]
+    ]
+    return {
+        "window": snapshot["window"],
+        "layers": snapshot["layers"],
+        "before": before,
+        "after": [None if new == old else new for old, new in zip(before, after, strict=True)],
+        "moved": moved,
+        "num_moved": snapshot["num_moved"],
+    }
+
+
+def _thousandths(value: float | None) -> int | None:
+    return None if value is None or math.isnan(value) else round(value * _SCALE)

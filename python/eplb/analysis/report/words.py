@@ -1,0 +1,187 @@
+"""What a replay found out, in sentences for somebody who has not seen eplb before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eplb.text import count, ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eplb.analysis.report.facts import Facts
+
+_SECONDS_OF_MS = 1000
+
+
+@dataclass(frozen=True)
+class Words:
+    """The paragraphs of a summary."""
+
+    #: The answer in a sentence.
+    headline: str
+    #: What it brings and what it costs.
+    worth: list[str]
+    #: Why this setting.
+    why: str
+    #: What to do, and lines to copy: what each is for, and the line.
+    next_steps: list[str]
+    lines: list[tuple[str, str]]
+    #: What was replayed, and how it was judged.
+    replayed: list[str]
+    #: What to keep in mind.
+    care: list[str]
+
+
+def words_of(facts: Facts) -> Words:
+    """The summary."""
+    values = facts.values
+    figures = {each["name"]: each for each in values["settings"]}
+    name = values["recommendation"]["setting"]
+    steps, lines = _next(facts, name)
+    return Words(
+        headline=_headline(facts, figures, name),
+        worth=[] if name is None else _worth(facts, figures, name),
+        why=values["recommendation"]["reason"],
+        next_steps=steps,
+        lines=lines,
+        replayed=_replayed(values),
+        care=_care(facts, figures),
+    )
+
+
+def _trivial(facts: Facts) -> str | None:
+    return next((each.name for each in facts.settings if each.is_trivial), None)
+
+
+def _headline(facts: Facts, figures: Mapping[str, Any], name: str | None) -> str:
+    if name is None:
+        return "No setting is recommended."
+    trivial = _trivial(facts)
+    reached = f"{figures[name]['balancedness_mean']:.1%}"
+    if name == trivial:
+        return f"Keep the default placement: it reaches {reached}, and nothing else pays."
+    if trivial is None or figures[trivial]["balancedness_mean"] is None:
+        return f"Take {name}: the mean GPU gets {reached} of the load of the busiest one."
+    before = f"{figures[trivial]['balancedness_mean']:.1%}"
+    return f"Take {name}: the mean GPU is {reached} as loaded as the busiest one, not {before}."
+
+
+def _worth(facts: Facts, figures: Mapping[str, Any], name: str) -> list[str]:
+    own, trivial = figures[name], _trivial(facts)
+    found = []
+    if trivial not in (None, name) and figures[trivial]["balancedness_mean"] is not None:
+        before, after = figures[trivial]["balancedness_mean"], own["balancedness_mean"]
+        found.append(
+            f"It brings: balancedness {after:.4f} instead of {before:.4f} of the default placement. If a "
+            f"layer takes as long as its busiest GPU, GPUs now wait for {1 - before:.1%} of the time of "
+            f"the expert layers, and would wait for {1 - after:.1%}."
+        )
+    if facts.values["time_model"] is not None and own["lost_share"] is not None:
+        lost = f"By the time model, {own['lost_share']:.2%} of the time is lost to imbalance"
+        if trivial not in (None, name):
+            lost += f", instead of {figures[trivial]['lost_share']:.2%}"
+        found.append(f"{lost}. A model is not a measurement.")
+    found.append(_cost(own))
+    dearest = max(
+        (each for each in facts.settings if each.usable and each.name != name),
+        key=lambda each: figures[each.name]["copies"],
+        default=None,
+    )
+    if dearest is not None and figures[dearest.name]["copies"] > 2 * max(1, own["copies"]):
+        other = figures[dearest.name]
+        found.append(
+            f"For comparison: {dearest.name} fills {other['copies_share']:.1%} of the slots in a mean "
+            f"update, and reaches {other['balancedness_mean']:.4f}."
+        )
+    return found
+
+
+def _cost(own: Mapping[str, Any]) -> str:
+    if not own["copies"]:
+        return "It costs nothing while the model serves: no expert weights move after the start."
+    moved = own["copies"] / own["updates"]
+    gigabytes = ""
+    if own["gigabytes"] is not None:
+        gigabytes = f", {own['gigabytes'] / own['updates']:.2f} GB"
+    return (
+        f"It costs: a mean update fills {moved:.0f} slots with the weights of another expert{gigabytes}. "
+        f"These are {own['copies_share']:.2%} of all slots. Planning takes "
+        f"{own['seconds'] * _SECONDS_OF_MS:.1f} ms (median)."
+    )
+
+
+def _next(facts: Facts, name: str | None) -> tuple[list[str], list[tuple[str, str]]]:
+    advice = facts.values["recommendation"]
+    if name is None:
+        return (
+            [
+                "Replay settings that move less (multiwindow:max_copies=N), or allow more "
+                "copies (--most-copies)."
+            ],
+            [],
+        )
+    lines = []
+    if advice["variables"]:
+        variables = {"EPLB_PLUGIN": "1", **advice["variables"]}
+        words = " ".join(f"{key}={value}" for key, value in variables.items())
+        lines.append(("Inside vLLM or SGLang, with eplb installed beside the engine:", words))
+    if advice["command"]:
+        lines.append(("From the command line, for each update:", advice["command"]))
+    if lines:
+        return ["Set it in one of these ways, and record what it does on your traffic."], lines
+    if name == _trivial(facts):
+        return ["Do nothing, and replay again if the traffic changes."], []
+    return ["No option of the command line or of the plug-ins sets it: call it from Python."], []
+
+
+def _replayed(values: Mapping[str, Any]) -> list[str]:
+    redundant = values["num_replicas"] - values["num_experts"]
+    judged = values["windows"] - values["first_judged"]
+    every = "each window" if values["every"] == 1 else f"every {values['every']} windows"
+    found = [
+        f"{count(values['windows'], 'window')} of loads of {count(values['num_layers'], 'layer')} with "
+        f"{count(values['num_experts'], 'expert')} each, in {count(values['num_replicas'], 'slot')} "
+        f"({redundant} redundant) on {count(values['num_gpus'], 'GPU')}.",
+        f"The first plan is made after {count(values['warmup'], 'window')}, and an update comes for {every}. "
+        f"Each plan knows the past alone, and is judged on the window that comes next: {judged} windows "
+        "were judged.",
+        "Balancedness is the load of the mean GPU divided by that of the busiest one, for which all others "
+        "wait. 1 is perfect.",
+    ]
+    if values["events"]:
+        found.append(f"What happens to GPUs: {'; '.join(values['events'])}.")
+    return found
+
+
+def _care(facts: Facts, figures: Mapping[str, Any]) -> list[str]:
+    values, found = facts.values, []
+    if not values["finished"]:
+        found.append("The replay was interrupted: some settings lack windows, or are missing.")
+    hindsight = [each.name for each in facts.settings if not each.usable]
+    if hindsight:
+        found.append(
+            f"{hindsight[0]} is one plan made from what is judged. Nobody has it in time: it is a line to "
+            "compare with, not a limit."
+        )
+    name = values["recommendation"]["setting"]
+    if name is not None:
+        own = figures[name]
+        found.append(
+            f"The worst of {name} is layer {own['worst_layer']} in window {own['worst_window']}, with "
+            f"{own['balancedness_worst']:.4f}."
+        )
+    if empty := _empty_layers(facts):
+        found.append(f"Without any load, and in no figure: layer {ranges(empty)}.")
+    if values["expert_bytes"] is None:
+        found.append("Gigabytes are not known: give --expert-bytes or --config.")
+    return found
+
+
+def _empty_layers(facts: Facts) -> list[int]:
+    import numpy as np
+
+    if not facts.settings:
+        return []
+    return np.flatnonzero(np.isnan(facts.settings[0].balancedness).all(axis=0)).tolist()
