@@ -157,7 +157,7 @@ def balancedness(plan: Plan, loads: FloatTable) -> FloatTable:
     """
     cluster = plan.cluster
     speeds = cluster.gpu_speed[cluster.used]
-    load = gpu_load(plan, loads)[:, cluster.used]
+    load = gpu_load(plan.phy2log, plan.logcnt, cluster, loads)[:, cluster.used]
     worst = (load / speeds).max(axis=1)
     mean = load.sum(axis=1) / speeds.sum()
     return read_only(np.divide(mean, worst, out=np.full(len(mean), np.nan), where=worst > 0))

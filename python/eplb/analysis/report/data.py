@@ -10,13 +10,16 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from eplb.analysis.report.facts import Facts, SettingFacts
+    from eplb.analysis.report.facts import Facts, SettingFacts, SnapshotFacts
     from eplb.plan_tables import FloatTable
 
 #: Columns of the heat map, points of a line, and windows of all settings that the page lists one by one.
 MOST_COLUMNS = 120
 MOST_POINTS = 400
 MOST_ROWS = 20_000
+#: Experts that moved: of a layer in a window, and of all lists.
+MOST_LISTED = 40
+MOST_MOVED = 40_000
 #: Cells of the heat maps of all settings.
 MOST_CELLS = 150_000
 #: Thousandths are enough for a colour or a bar.
@@ -32,6 +35,7 @@ def data_of(facts: Facts) -> dict[str, Any]:
     values = {name: value for name, value in facts.values.items() if name != "rows"}
     few = len(facts.values["rows"]) <= MOST_ROWS
     cells = sum(each.balancedness.shape[1] for each in facts.settings) or 1
+    most = _most_moved(facts.settings)
     columns = max(1, min(MOST_COLUMNS, MOST_CELLS // cells))
     return {
         "replay": values,
@@ -39,7 +43,7 @@ def data_of(facts: Facts) -> dict[str, Any]:
         "lines": [_line(each) for each in facts.settings],
         "heat": [_heat(each, columns) for each in facts.settings],
         "layers": [_layers(each) for each in facts.settings],
-        "snapshots": [[_compact(one) for one in each.snapshots] for each in facts.settings],
+        "snapshots": [[_snapshot(one, most) for one in each.snapshots] for each in facts.settings],
         "events": [{"window": window, "what": what} for window, what in facts.events],
     }
 
@@ -108,22 +112,32 @@ def _layers(setting: SettingFacts) -> list[dict[str, Any]]:
     return found
 
 
-def _compact(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+def _snapshot(snapshot: SnapshotFacts, most_moved: int) -> dict[str, Any]:
     """A snapshot in thousandths; ``after`` is None for a layer in which nothing changed."""
-    before = [[_thousandths(load) for load in row] for row in snapshot["before"]]
-    after = [[_thousandths(load) for load in row] for row in snapshot["after"]]
-    moved = [
-        [[expert, round(share, 4), held, holds] for expert, share, held, holds in layer]
-        for layer in snapshot["moved"]
-    ]
+    before = [[_thousandths(load) for load in row] for row in snapshot.before]
+    after = [[_thousandths(load) for load in row] for row in snapshot.after]
     return {
-        "window": snapshot["window"],
-        "layers": snapshot["layers"],
+        "window": snapshot.window,
+        "layers": snapshot.layers,
         "before": before,
         "after": [None if new == old else new for old, new in zip(before, after, strict=True)],
-        "moved": moved,
-        "num_moved": snapshot["num_moved"],
+        "moved": [
+            [[expert, round(share, 4), *gpus] for expert, share, *gpus in layer[:most_moved]]
+            for layer in snapshot.moved
+        ],
+        "num_moved": [len(layer) for layer in snapshot.moved],
     }
+
+
+def _most_moved(settings: Sequence[SettingFacts]) -> int:
+    """How many experts of a layer can be listed so that all lists have at most ``MOST_MOVED``."""
+    lengths = [
+        len(layer) for each in settings for one in each.snapshots for layer in one.moved if layer
+    ]
+    for most in range(MOST_LISTED, 1, -1):
+        if sum(min(length, most) for length in lengths) <= MOST_MOVED:
+            return most
+    return 1
 
 
 def _thousandths(value: float | None) -> int | None:

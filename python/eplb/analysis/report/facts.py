@@ -12,21 +12,43 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
+class SnapshotFacts:
+    """A window: what its update changed, on the loads that then came."""
+
+    window: int
+    #: Layers that are kept, ascending.
+    layers: Sequence[int]
+    #: GPU load / the mean one, before and after the update, ``[kept layers, GPUs]``; NaN if not in use.
+    before: FloatTable
+    after: FloatTable
+    #: Of each kept layer the experts that moved, those with most load first: the expert, its share of the
+    #: load of its layer, its GPUs before and after.
+    moved: Sequence[Sequence[tuple[int, float, list[int], list[int]]]]
+
+
+@dataclass(frozen=True, eq=False)
 class SettingFacts:
     """A setting and what it reached."""
 
     name: str
-    #: Whether it can be had in time.
-    usable: bool
-    #: Whether it keeps the default placement.
-    is_trivial: bool
+    #: ``"trivial"``, ``"hindsight"``, ``"callable"``, a policy and so on.
+    kind: str
     #: The windows that were judged.
     windows: Sequence[int]
     #: Of each of them and each layer, ``[windows, layers]``; NaN without load.
     balancedness: FloatTable
-    #: Windows of which the GPU loads are known, worst first, each with ``window``, ``layers``, ``before``,
-    #: ``after``, ``moved`` and ``num_moved`` (a replay's snapshots as lists).
-    snapshots: Sequence[Mapping[str, Any]]
+    #: Windows of which the GPU loads are known, worst first.
+    snapshots: Sequence[SnapshotFacts]
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether it keeps the default placement."""
+        return self.kind == "trivial"
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can be had in time."""
+        return self.kind != "hindsight"
 
 
 @dataclass(frozen=True, eq=False)

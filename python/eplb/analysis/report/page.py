@@ -79,6 +79,7 @@ def page_of(facts: Facts) -> str:
         "care": _list(words.care),
         "table": _table(facts, taken),
         "columns": escape(explained),
+        "kinds": _list(words.kinds),
         "style": (here / "style.css").read_text("utf-8"),
         "script": (here / "page.js").read_text("utf-8"),
         "library": bundle(),
@@ -101,7 +102,7 @@ def _content(facts: Facts, taken: str | None) -> dict[str, Any]:
         "recommended": names.index(taken) if taken in names else None,
         "start": _at_start(facts, taken),
         "specs": {
-            "lines": specs.lines(names, looks),
+            "lines": specs.lines(names, looks, with_events=bool(facts.events)),
             "heat": specs.heat(layers, math.floor(min(least, _DARKEST) * 20) / 20),
             "gpus": specs.gpus(),
         },

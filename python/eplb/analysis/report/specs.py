@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-#: A tenth and a bit above the highest bar keeps its label in the picture.
+#: Height of a layer in the heat map, in pixels.
 _LAYER_HEIGHT = 11
+_SPARSE = {"labelOverlap": "greedy", "labelSeparation": 6, "labelAngle": 0, "ticks": False}
 
 
 def _spec(height: int, **parts: Any) -> dict[str, Any]:
@@ -33,7 +34,9 @@ def _spec(height: int, **parts: Any) -> dict[str, Any]:
     }
 
 
-def lines(names: Sequence[str], styles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def lines(
+    names: Sequence[str], styles: Sequence[Mapping[str, Any]], *, with_events: bool
+) -> dict[str, Any]:
     """Balancedness over time: a line for each setting, and a rule that shows all values of a window."""
     keys = [f"s{number}" for number in range(len(names))]
 
@@ -68,7 +71,7 @@ def lines(names: Sequence[str], styles: Sequence[Mapping[str, Any]]) -> dict[str
                     },
                     "color": of_setting("colour"),
                     "strokeDash": of_setting("dash"),
-                    "strokeWidth": of_setting("width"),
+                    "strokeWidth": {**of_setting("width"), "type": "ordinal"},
                 },
             },
             {
@@ -93,20 +96,27 @@ def lines(names: Sequence[str], styles: Sequence[Mapping[str, Any]]) -> dict[str
                     }
                 ],
             },
-            {
-                "data": {"name": "events"},
-                "mark": {"type": "rule", "strokeDash": [3, 3], "color": "#888"},
-                "encoding": {"x": window, "tooltip": {"field": "what", "type": "nominal"}},
-            },
-            {
-                "data": {"name": "events"},
-                "mark": {
-                    "type": "text", "align": "left", "dx": 4, "y": 8, "color": "#888", "fontSize": 12,
-                },
-                "encoding": {"x": window, "text": {"field": "what", "type": "nominal"}},
-            },
+            *(_event_marks(window) if with_events else []),
         ],
-    )  # fmt: skip
+    )
+
+
+def _event_marks(window: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What happens to GPUs: a rule and its words."""
+    what = {"field": "what", "type": "nominal"}
+    words = {"type": "text", "align": "left", "dx": 4, "color": "#888", "fontSize": 12}
+    return [
+        {
+            "data": {"name": "events"},
+            "mark": {"type": "rule", "strokeDash": [3, 3], "color": "#888"},
+            "encoding": {"x": window, "tooltip": what},
+        },
+        {
+            "data": {"name": "events"},
+            "mark": words,
+            "encoding": {"x": window, "y": {"value": 8}, "text": what},
+        },
+    ]
 
 
 def heat(num_layers: int, least: float) -> dict[str, Any]:
@@ -121,13 +131,13 @@ def heat(num_layers: int, least: float) -> dict[str, Any]:
                 "field": "window",
                 "type": "ordinal",
                 "title": "window",
-                "axis": {"labelOverlap": "greedy", "labelAngle": 0, "ticks": False},
+                "axis": _SPARSE,
             },
             "y": {
                 "field": "layer",
                 "type": "ordinal",
                 "title": "layer",
-                "axis": {"labelOverlap": "greedy", "ticks": False},
+                "axis": _SPARSE,
             },
             "color": {
                 "field": "balancedness",
@@ -151,7 +161,7 @@ def gpus() -> dict[str, Any]:
         "field": "gpu",
         "type": "ordinal",
         "title": "GPU",
-        "axis": {"labelOverlap": "greedy", "labelAngle": 0, "ticks": False},
+        "axis": _SPARSE,
     }
     tooltip = [
         {"field": "gpu", "type": "ordinal", "title": "GPU"},

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from eplb.text import count, ranges
 
@@ -11,8 +14,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eplb.analysis.report.facts import Facts
+    from eplb.plan_tables import FloatTable
 
-_SECONDS_OF_MS = 1000
+_MS = 1000
+_KINDS = {
+    "trivial": "trivial: the default placement of engines, without balancing.",
+    "static": "static: one plan of the first windows, which is kept.",
+    "deepseek": "deepseek: DeepSeek's published planner; each update plans the newest window anew.",
+    "adaptive": "adaptive: a variant of it; each update plans the newest window anew.",
+    "minimax": "minimax: the best plan of the newest window; each update plans anew.",
+    "multiwindow": "multiwindow: plans for the windows to come, from the history of loads, and moves only "
+    "what pays. After the colon: options that are not the default.",
+    "callable": "Any other name: somebody else's planner.",
+    "hindsight": "hindsight: one plan made from what is judged. Nobody has it in time: it is a line to "
+    "compare with, not a limit.",
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,8 @@ class Words:
     lines: list[tuple[str, str]]
     #: What was replayed, and how it was judged.
     replayed: list[str]
+    #: What the kinds of settings do.
+    kinds: list[str]
     #: What to keep in mind.
     care: list[str]
 
@@ -46,7 +64,8 @@ def words_of(facts: Facts) -> Words:
         why=values["recommendation"]["reason"],
         next_steps=steps,
         lines=lines,
-        replayed=_replayed(values),
+        replayed=_replayed(facts),
+        kinds=_kinds(facts),
         care=_care(facts, figures),
     )
 
@@ -59,13 +78,13 @@ def _headline(facts: Facts, figures: Mapping[str, Any], name: str | None) -> str
     if name is None:
         return "No setting is recommended."
     trivial = _trivial(facts)
-    reached = f"{figures[name]['balancedness_mean']:.1%}"
+    reached = f"{figures[name]['balancedness_mean']:.3f}"
     if name == trivial:
-        return f"Keep the default placement: it reaches {reached}, and nothing else pays."
-    if trivial is None or figures[trivial]["balancedness_mean"] is None:
-        return f"Take {name}: the mean GPU gets {reached} of the load of the busiest one."
-    before = f"{figures[trivial]['balancedness_mean']:.1%}"
-    return f"Take {name}: the mean GPU is {reached} as loaded as the busiest one, not {before}."
+        return f"Keep the default placement: it reaches balancedness {reached}, and nothing else pays."
+    before = None if trivial is None else figures[trivial]["balancedness_mean"]
+    if before is None:
+        return f"Take {name}: it reaches balancedness {reached} on the next window."
+    return f"Take {name}: balancedness on the next window goes from {before:.3f} to {reached}."
 
 
 def _worth(facts: Facts, figures: Mapping[str, Any], name: str) -> list[str]:
@@ -74,9 +93,9 @@ def _worth(facts: Facts, figures: Mapping[str, Any], name: str) -> list[str]:
     if trivial not in (None, name) and figures[trivial]["balancedness_mean"] is not None:
         before, after = figures[trivial]["balancedness_mean"], own["balancedness_mean"]
         found.append(
-            f"It brings: balancedness {after:.4f} instead of {before:.4f} of the default placement. If a "
-            f"layer takes as long as its busiest GPU, GPUs now wait for {1 - before:.1%} of the time of "
-            f"the expert layers, and would wait for {1 - after:.1%}."
+            f"It brings: balancedness {after:.4f} instead of {before:.4f}, that of the default placement. If a "
+            f"layer takes as long as its busiest GPU, a mean GPU waits for {1 - after:.1%} of the time of the "
+            f"expert layers; with the default placement, for {1 - before:.1%}."
         )
     if facts.values["time_model"] is not None and own["lost_share"] is not None:
         lost = f"By the time model, {own['lost_share']:.2%} of the time is lost to imbalance"
@@ -108,7 +127,7 @@ def _cost(own: Mapping[str, Any]) -> str:
     return (
         f"It costs: a mean update fills {moved:.0f} slots with the weights of another expert{gigabytes}. "
         f"These are {own['copies_share']:.2%} of all slots. Planning takes "
-        f"{own['seconds'] * _SECONDS_OF_MS:.1f} ms (median)."
+        f"{own['seconds'] * _MS:.1f} ms (median)."
     )
 
 
@@ -136,7 +155,14 @@ def _next(facts: Facts, name: str | None) -> tuple[list[str], list[tuple[str, st
     return ["No option of the command line or of the plug-ins sets it: call it from Python."], []
 
 
-def _replayed(values: Mapping[str, Any]) -> list[str]:
+def _kinds(facts: Facts) -> list[str]:
+    """What each kind of setting does, if it was replayed."""
+    there = {each.kind for each in facts.settings}
+    return [text for kind, text in _KINDS.items() if kind in there]
+
+
+def _replayed(facts: Facts) -> list[str]:
+    values = facts.values
     redundant = values["num_replicas"] - values["num_experts"]
     judged = values["windows"] - values["first_judged"]
     every = "each window" if values["every"] == 1 else f"every {values['every']} windows"
@@ -150,8 +176,9 @@ def _replayed(values: Mapping[str, Any]) -> list[str]:
         "Balancedness is the load of the mean GPU divided by that of the busiest one, for which all others "
         "wait. 1 is perfect.",
     ]
-    if values["events"]:
-        found.append(f"What happens to GPUs: {'; '.join(values['events'])}.")
+    if facts.events:
+        happens = "; ".join(f"before window {window}: {what}" for window, what in facts.events)
+        found.append(f"What happens to GPUs: {happens}.")
     return found
 
 
@@ -159,19 +186,9 @@ def _care(facts: Facts, figures: Mapping[str, Any]) -> list[str]:
     values, found = facts.values, []
     if not values["finished"]:
         found.append("The replay was interrupted: some settings lack windows, or are missing.")
-    hindsight = [each.name for each in facts.settings if not each.usable]
-    if hindsight:
-        found.append(
-            f"{hindsight[0]} is one plan made from what is judged. Nobody has it in time: it is a line to "
-            "compare with, not a limit."
-        )
     name = values["recommendation"]["setting"]
     if name is not None:
-        own = figures[name]
-        found.append(
-            f"The worst of {name} is layer {own['worst_layer']} in window {own['worst_window']}, with "
-            f"{own['balancedness_worst']:.4f}."
-        )
+        found += _weak(facts, figures, name)
     if empty := _empty_layers(facts):
         found.append(f"Without any load, and in no figure: layer {ranges(empty)}.")
     if values["expert_bytes"] is None:
@@ -179,9 +196,45 @@ def _care(facts: Facts, figures: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _empty_layers(facts: Facts) -> list[int]:
-    import numpy as np
+def _weak(facts: Facts, figures: Mapping[str, Any], name: str) -> list[str]:
+    """Where the recommended setting is weak."""
+    own = figures[name]
+    found = [
+        f"The least that {name} reaches is {own['balancedness_worst']:.4f}, in layer {own['worst_layer']} in "
+        f"window {own['worst_window']}."
+    ]
+    setting = next(each for each in facts.settings if each.name == name)
+    means = {layer: _mean(values) for layer, values in enumerate(setting.balancedness.T)}
+    layer = min(means, key=lambda one: means[one])
+    if len(means) > 1:
+        found.append(f"The layer with the least mean is layer {layer}: {means[layer]:.4f}.")
+    trivial = _trivial(facts)
+    if trivial not in (None, name):
+        ours, theirs = _of_windows(facts, name), _of_windows(facts, trivial)
+        both = ours.keys() & theirs.keys()
+        if worse := sum(ours[window] < theirs[window] for window in both):
+            found.append(
+                f"In {worse} of {count(len(both), 'window')} it is below the default placement."
+            )
+    return found
 
+
+def _of_windows(facts: Facts, name: str) -> dict[int, float]:
+    """Mean balancedness of a setting in each window with load."""
+    return {
+        row["window"]: row["balancedness_mean"]
+        for row in facts.values["rows"]
+        if row["setting"] == name and row["balancedness_mean"] is not None
+    }
+
+
+def _mean(values: FloatTable) -> float:
+    """The mean of what is there; infinite if nothing is."""
+    there = values[~np.isnan(values)]
+    return math.fsum(there) / there.size if there.size else math.inf
+
+
+def _empty_layers(facts: Facts) -> list[int]:
     if not facts.settings:
         return []
     return np.flatnonzero(np.isnan(facts.settings[0].balancedness).all(axis=0)).tolist()
