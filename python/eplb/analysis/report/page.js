@@ -73,7 +73,8 @@ function legend() {
     box.checked = visible.has(at);
     box.addEventListener("change", () => {
       if (box.checked) visible.add(at);
-      else visible.delete(at);
+      else if (visible.size > 1) visible.delete(at);
+      else box.checked = true; // A chart without a line has no scale.
       drawLines();
     });
     const style = styles[at];
