@@ -7,10 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from html import unescape
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: Milliseconds of the page's own clock, which runs as fast as the machine.
@@ -79,3 +82,22 @@ let answer;
 try { answer = { value: await (async () => { SCRIPT })() }; } catch (error) { answer = { error: String(error) }; }
 parent.postMessage(JSON.stringify(answer), "*");
 """
+
+
+def main() -> None:
+    """Says which browser there is, and installs one where that is one command."""
+    if chromium() is None and os.environ.get("CHROMIUM"):
+        sys.exit(f"CHROMIUM={os.environ['CHROMIUM']} is not a program")
+    if chromium() is None and shutil.which("apt-get") and os.geteuid() == 0:
+        quiet = ["apt-get", "-qq", "install", "--yes", "--no-install-recommends", "chromium"]
+        if subprocess.run(quiet, stdout=subprocess.DEVNULL, check=False).returncode:
+            subprocess.run(["apt-get", "-qq", "update"], check=False)
+            subprocess.run(quiet, stdout=subprocess.DEVNULL, check=False)
+    if (program := chromium()) is None:
+        sys.exit(f"no Chromium: install one of {', '.join(NAMES)}, or set CHROMIUM")
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    sys.stdout.write(f"{program}: {version.stdout.strip()}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -94,7 +94,8 @@ class Cell:
             happened = [event for event in course.events if _applies(event, window, course)]
             place = f"{with_setting}, window {window}"
             updates = window == course.warmup or (window - course.warmup) % course.every == 0
-            copies, seconds, before = 0, 0.0, previous
+            copies, seconds = 0, 0.0
+            before: Plan | None = previous
             for number, event in enumerate(happened or ([None] if updates else [])):
                 changes = {} if event is None else event.changes
                 try:

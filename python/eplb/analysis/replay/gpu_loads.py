@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from eplb.plan_tables import FloatTable, IntTable
 
 
-def gpu_load(phy2log: IntTable, logcnt: IntTable, cluster: Cluster, loads: FloatTable) -> FloatTable:
+def gpu_load(
+    phy2log: IntTable, logcnt: IntTable, cluster: Cluster, loads: FloatTable
+) -> FloatTable:
     """Load of each GPU in each layer, ``[layers, GPUs]``. Replicas of an expert share its load equally.
 
     O(layers * slots).
@@ -20,5 +22,6 @@ def gpu_load(phy2log: IntTable, logcnt: IntTable, cluster: Cluster, loads: Float
     shares = np.take_along_axis(loads / logcnt, np.maximum(phy2log, 0), axis=1)
     shares *= phy2log >= 0
     places = cluster.gpu_of_slot + gpus * np.arange(layers)[:, np.newaxis]
-    sums: FloatTable = np.bincount(places.ravel(), shares.ravel(), minlength=layers * gpus)
-    return sums.reshape(layers, gpus)
+    sums = np.bincount(places.ravel(), shares.ravel(), minlength=layers * gpus)
+    load: FloatTable = sums.astype(np.float64, copy=False).reshape(layers, gpus)
+    return load

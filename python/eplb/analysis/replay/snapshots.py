@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eplb.plans import Plan
 
 #: GPU loads that the snapshots of all settings of a report may show, before and after being two.
-MOST_LOADS = 300_000
+MOST_LOADS = 200_000
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Snapshot:
 
     #: Which layers, ascending.
     layers: IntTable
-    #: Of these layers, ``[kept layers, experts]``.
+    #: Of these layers, ``[kept layers, experts]``, rounded: a picture shows no more.
     loads: FloatTable
     #: phy2log, ``[kept layers, slots]``, and the GPUs.
     before: IntTable
@@ -88,7 +88,7 @@ class Snapshot:
         NaN for a GPU that is not in use, or a layer without load.
         """
         speeds = self.after_cluster.gpu_speed[self.after_cluster.used]
-        mean = self.loads.sum(axis=1) / speeds.sum()
+        mean = self.loads.sum(axis=1, dtype=np.float64) / speeds.sum()
         before = _relative(self.before, self.before_cluster, self.loads, mean)
         return before, _relative(self.after, self.after_cluster, self.loads, mean)
 
@@ -97,7 +97,7 @@ class Snapshot:
         held = _gpus_of(self.before[row], self.before_cluster)
         holds = _gpus_of(self.after[row], self.after_cluster)
         loads = self.loads[row]
-        total = float(loads.sum()) or 1.0
+        total = float(loads.sum(dtype=np.float64)) or 1.0
         found = [
             Moved(expert, float(load) / total, held.get(expert, []), holds.get(expert, []))
             for expert, load in enumerate(loads)
@@ -114,12 +114,18 @@ def snapshot_of(
     layers = np.sort(worst[:most_layers])
     return Snapshot(
         read_only(layers),
-        read_only(loads[layers]),
-        read_only(before.phy2log[layers].astype(np.int32)),
+        read_only(loads[layers].astype(np.float32)),
+        _small(before.phy2log[layers]),
         before.cluster,
-        read_only(after.phy2log[layers].astype(np.int32)),
+        _small(after.phy2log[layers]),
         after.cluster,
     )
+
+
+def _small(phy2log: IntTable) -> IntTable:
+    """A copy in numbers as narrow as they can be."""
+    kind = np.int16 if phy2log.max(initial=0) <= np.iinfo(np.int16).max else np.int32
+    return read_only(phy2log.astype(kind))
 
 
 def _relative(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 BLUE, VERMILLION, GREY = "#0072b2", "#d55e00", "#8a8a8a"
 _OTHERS = ("#e69f00", "#009e73", "#cc79a7", "#56b4e9")
-_DASHES = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
+_DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
 
 
 def styles(settings: Sequence[SettingFacts], recommended: str | None) -> list[dict[str, object]]:
@@ -21,6 +21,7 @@ def styles(settings: Sequence[SettingFacts], recommended: str | None) -> list[di
     """
     found: list[dict[str, object]] = []
     others = 0
+    style: tuple[str, tuple[int, ...], float]
     for setting in settings:
         if setting.name == recommended:
             style = (BLUE, _DASHES[0], 3)

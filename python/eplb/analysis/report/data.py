@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from eplb.analysis.report.facts import Facts, SettingFacts, SnapshotFacts
     from eplb.plan_tables import FloatTable
 
-#: Columns of the heat map, points of a line, and windows of all settings that the page lists one by one.
+# A page stays below 5 MB, of which Vega-Lite takes 0.9.
+#: Columns of a heat map, and cells of all heat maps.
 MOST_COLUMNS = 120
+MOST_CELLS = 120_000
+#: Points of a line, and of all lines.
 MOST_POINTS = 400
-MOST_ROWS = 20_000
+MOST_LINES = 4_000
+#: Windows of all settings that the page lists one by one.
+MOST_ROWS = 12_000
 #: Experts that moved: of a layer in a window, and of all lists.
 MOST_LISTED = 40
-MOST_MOVED = 40_000
-#: Cells of the heat maps of all settings.
-MOST_CELLS = 150_000
+MOST_MOVED = 30_000
 #: Thousandths are enough for a colour or a bar.
 _SCALE = 1000
 
@@ -37,10 +40,11 @@ def data_of(facts: Facts) -> dict[str, Any]:
     cells = sum(each.balancedness.shape[1] for each in facts.settings) or 1
     most = _most_moved(facts.settings)
     columns = max(1, min(MOST_COLUMNS, MOST_CELLS // cells))
+    points = max(1, min(MOST_POINTS, MOST_LINES // max(1, len(facts.settings))))
     return {
         "replay": values,
         "rows": _columns(facts.values["rows"], facts.settings) if few else None,
-        "lines": [_line(each) for each in facts.settings],
+        "lines": [_line(each, points) for each in facts.settings],
         "heat": [_heat(each, columns) for each in facts.settings],
         "layers": [_layers(each) for each in facts.settings],
         "snapshots": [[_snapshot(one, most) for one in each.snapshots] for each in facts.settings],
@@ -72,7 +76,7 @@ def _mean(values: FloatTable) -> float | None:
     return math.fsum(there) / there.size if there.size else None
 
 
-def _line(setting: SettingFacts) -> list[dict[str, Any]]:
+def _line(setting: SettingFacts, most: int) -> list[dict[str, Any]]:
     """Mean balancedness of each window, or of several."""
     return [
         {
@@ -80,7 +84,7 @@ def _line(setting: SettingFacts) -> list[dict[str, Any]]:
             "until": setting.windows[end - 1],
             "mean": _mean(setting.balancedness[first:end].ravel()),
         }
-        for first, end in bins(setting.windows, MOST_POINTS)
+        for first, end in bins(setting.windows, most)
     ]
 
 

@@ -21,6 +21,10 @@ def check_installed() -> None:
         )
 
 
+# What the page uses of it.
+_NEEDED = "window.vegaEmbed = vegaEmbed;"
+
+
 @cache
 def bundle() -> str:
     """Vega, Vega-Lite and Vega-Embed as a JavaScript module, 0.9 MB; takes seconds.
@@ -32,4 +36,8 @@ def bundle() -> str:
     import vl_convert
 
     # In a page, these would end the script, or change how it is read.
-    return vl_convert.javascript_bundle().replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    return (
+        vl_convert.javascript_bundle(_NEEDED)
+        .replace("</script", "<\\/script")
+        .replace("<!--", "<\\!--")
+    )

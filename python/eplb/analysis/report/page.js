@@ -121,7 +121,7 @@ async function drawHeat() {
       if (value !== null) points.push({ window: first, last, windows: span(first, last), layer, balancedness: value / 1000 });
     });
   });
-  byId("heat-note").textContent = `${width > 1 ? `Each column is the mean of ${width} windows. ` : ""}Bright is balanced. Click on a cell to see its GPUs below.`;
+  byId("heat-note").textContent = `${width > 1 ? `Each column is the mean of ${width} windows. ` : ""}Bright is balanced; ${specs.heat.encoding.color.scale.domain[0].toFixed(2)} and less is darkest. Click on a cell to see its GPUs below.`;
   const view = await draw("heat", specs.heat, { points });
   view?.addEventListener("click", (_, item) => {
     const cell = item?.datum;

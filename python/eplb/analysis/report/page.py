@@ -20,7 +20,7 @@ from eplb.errors import EplbError
 from eplb.storage.atomic import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
     from eplb.analysis.report.facts import Facts
@@ -33,7 +33,7 @@ _COLUMNS = {
     "lost": "lost: share of the time that is lost to imbalance, by the time model.",
     "plan ms": "plan ms: time to plan an update, median.",
 }
-#: The heat map is not darker than this for what is good anyway.
+# If all is better than this, the heat maps need not show differences.
 _DARKEST = 0.9
 
 
@@ -93,8 +93,6 @@ def _content(facts: Facts, taken: str | None) -> dict[str, Any]:
     """What the script of the page reads."""
     names = [each.name for each in facts.settings]
     looks, data = styles(facts.settings, taken), data_of(facts)
-    cells = [cell for heat in data["heat"] for column in heat["cells"] for cell in column]
-    least = min([cell / 1000 for cell in cells if cell is not None], default=0.0)
     layers = facts.values["num_layers"]
     return {
         "names": names,
@@ -103,11 +101,29 @@ def _content(facts: Facts, taken: str | None) -> dict[str, Any]:
         "start": _at_start(facts, taken),
         "specs": {
             "lines": specs.lines(names, looks, with_events=bool(facts.events)),
-            "heat": specs.heat(layers, math.floor(min(least, _DARKEST) * 20) / 20),
+            "heat": specs.heat(layers, _darkest(facts, data["heat"])),
             "gpus": specs.gpus(),
         },
         "data": data,
     }
+
+
+def _darkest(facts: Facts, heats: Sequence[Mapping[str, Any]]) -> float:
+    """The balancedness that is darkest in the heat maps: one for all, to compare them.
+
+    The default placement is so bad that with its least one all others would look alike.
+    """
+    least = min(
+        (
+            cell / 1000
+            for setting, heat in zip(facts.settings, heats, strict=True)
+            for column in heat["cells"]
+            for cell in column
+            if cell is not None and not setting.is_trivial
+        ),
+        default=0.0,
+    )
+    return math.floor(min(least, _DARKEST) * 20) / 20
 
 
 def _at_start(facts: Facts, taken: str | None) -> list[int]:

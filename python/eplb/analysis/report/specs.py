@@ -57,7 +57,9 @@ def lines(
         300,
         description="Mean balancedness of each window, a line for each setting.",
         data={"name": "points"},
-        encoding={"x": {**window, "scale": {"zero": False, "nice": False}, "axis": {"tickMinStep": 1}}},
+        encoding={
+            "x": {**window, "scale": {"zero": False, "nice": False}, "axis": {"tickMinStep": 1}}
+        },
         layer=[
             {
                 "transform": [{"fold": keys, "as": ["setting", "mean"]}],
@@ -186,7 +188,11 @@ def gpus() -> dict[str, Any]:
             {
                 "data": {"values": [{"mean": 1}]},
                 "mark": {"type": "rule", "strokeDash": [4, 3], "color": "#888"},
-                "encoding": {"x": None, "tooltip": None, "y": {"field": "mean", "type": "quantitative"}},
+                "encoding": {
+                    "x": None,
+                    "tooltip": None,
+                    "y": {"field": "mean", "type": "quantitative"},
+                },
             },
         ],
     )

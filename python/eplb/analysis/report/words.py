@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from eplb.plan_tables import FloatTable
 
 _MS = 1000
+_JUDGED = "Each plan knows the past alone, and is judged on the window that comes next."
+_BALANCEDNESS = (
+    "Balancedness is the load of the mean GPU divided by that of the busiest one, for which all others "
+    "wait. 1 is perfect."
+)
 _KINDS = {
     "trivial": "trivial: the default placement of engines, without balancing.",
     "static": "static: one plan of the first windows, which is kept.",
@@ -80,7 +85,9 @@ def _headline(facts: Facts, figures: Mapping[str, Any], name: str | None) -> str
     trivial = _trivial(facts)
     reached = f"{figures[name]['balancedness_mean']:.3f}"
     if name == trivial:
-        return f"Keep the default placement: it reaches balancedness {reached}, and nothing else pays."
+        return (
+            f"Keep the default placement: it reaches balancedness {reached}, and nothing else pays."
+        )
     before = None if trivial is None else figures[trivial]["balancedness_mean"]
     if before is None:
         return f"Take {name}: it reaches balancedness {reached} on the next window."
@@ -134,13 +141,8 @@ def _cost(own: Mapping[str, Any]) -> str:
 def _next(facts: Facts, name: str | None) -> tuple[list[str], list[tuple[str, str]]]:
     advice = facts.values["recommendation"]
     if name is None:
-        return (
-            [
-                "Replay settings that move less (multiwindow:max_copies=N), or allow more "
-                "copies (--most-copies)."
-            ],
-            [],
-        )
+        advice = "Replay settings that move less (multiwindow:max_copies=N), or allow more copies"
+        return [f"{advice} (--most-copies)."], []
     lines = []
     if advice["variables"]:
         variables = {"EPLB_PLUGIN": "1", **advice["variables"]}
@@ -166,15 +168,15 @@ def _replayed(facts: Facts) -> list[str]:
     redundant = values["num_replicas"] - values["num_experts"]
     judged = values["windows"] - values["first_judged"]
     every = "each window" if values["every"] == 1 else f"every {values['every']} windows"
+    windows, layers = count(values["windows"], "window"), count(values["num_layers"], "layer")
+    slots = f"{count(values['num_replicas'], 'slot')} ({redundant} redundant)"
+    experts, gpus = count(values["num_experts"], "expert"), count(values["num_gpus"], "GPU")
+    warmup = count(values["warmup"], "window")
     found = [
-        f"{count(values['windows'], 'window')} of loads of {count(values['num_layers'], 'layer')} with "
-        f"{count(values['num_experts'], 'expert')} each, in {count(values['num_replicas'], 'slot')} "
-        f"({redundant} redundant) on {count(values['num_gpus'], 'GPU')}.",
-        f"The first plan is made after {count(values['warmup'], 'window')}, and an update comes for {every}. "
-        f"Each plan knows the past alone, and is judged on the window that comes next: {judged} windows "
-        "were judged.",
-        "Balancedness is the load of the mean GPU divided by that of the busiest one, for which all others "
-        "wait. 1 is perfect.",
+        f"{windows} of loads of {layers} with {experts} each, in {slots} on {gpus}.",
+        f"The first plan is made after {warmup}, and an update comes for {every}.",
+        f"{_JUDGED} {count(judged, 'window')} {'was' if judged == 1 else 'were'} judged.",
+        _BALANCEDNESS,
     ]
     if facts.events:
         happens = "; ".join(f"before window {window}: {what}" for window, what in facts.events)
@@ -199,10 +201,8 @@ def _care(facts: Facts, figures: Mapping[str, Any]) -> list[str]:
 def _weak(facts: Facts, figures: Mapping[str, Any], name: str) -> list[str]:
     """Where the recommended setting is weak."""
     own = figures[name]
-    found = [
-        f"The least that {name} reaches is {own['balancedness_worst']:.4f}, in layer {own['worst_layer']} in "
-        f"window {own['worst_window']}."
-    ]
+    where = f"layer {own['worst_layer']} in window {own['worst_window']}"
+    found = [f"The least that {name} reaches is {own['balancedness_worst']:.4f}, in {where}."]
     setting = next(each for each in facts.settings if each.name == name)
     means = {layer: _mean(values) for layer, values in enumerate(setting.balancedness.T)}
     layer = min(means, key=lambda one: means[one])
