@@ -163,8 +163,9 @@ def test_an_interruption_leaves_what_is_done(run: Any, monkeypatch: pytest.Monke
     assert [each["windows"] for each in values["settings"]] == [8, 3]
 
 
-def test_an_interrupted_process() -> None:
-    """Ctrl-C of a process of its own, in the middle of planning."""
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_process(jobs: str) -> None:
+    """Ctrl-C of a process group of its own, as from a terminal, in the middle of planning."""
     trace = np.tile(RANDOM.lognormal(5, 1, (40, 8, 128)), (20, 1, 1))
     np.save("long.npy", trace)
     line = ["long.npy", "--gpus", "16", "--redundant", "16", "--settings"]
@@ -176,12 +177,18 @@ def test_an_interrupted_process() -> None:
         *line,
         "trivial minimax:effort=best",
         "--json",
+        "--jobs",
+        jobs,
     ]
     with subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        program,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         time.sleep(4)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
     if process.returncode == -signal.SIGINT:
         pytest.skip("the machine is too slow: it was still starting")

@@ -190,6 +190,7 @@ Redundant = Annotated[
 Groups = Annotated[int, number("--groups", "Groups of experts; each group stays on one node.")]
 Nodes = Annotated[int, number("--nodes", "Nodes.")]
 Threads = Annotated[int, number("--threads", "Threads to plan with. No answer depends on it.")]
+Jobs = Annotated[int, number("--jobs", "Processes to run in. No answer depends on it.")]
 Key = Annotated[
     list[str] | None,
     typer.Option(
@@ -456,6 +457,7 @@ _OPTIONS = {
     "effort": "--effort",
     "target_gap": "--target-gap",
     "threads": "--threads",
+    "jobs": "--jobs",
     "model": "--model",
     "seed": "--seed",
     "experts": "--experts",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +12,7 @@ from eplb.analysis.replay.results import checked_ending
 from eplb.analysis.replay.running import prepare
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, KINDS
 from eplb.analysis.replay.text import cells_of, ending_of, headings_of, title_of
+from eplb.cli.cells import end, run_steps
 from eplb.cli.figures import lines_of
 from eplb.cli.options import (
     AsJson,
@@ -21,6 +20,7 @@ from eplb.cli.options import (
     CountedUnder,
     Gpus,
     Groups,
+    Jobs,
     Key,
     LoadOptions,
     LoadsPaths,
@@ -39,18 +39,12 @@ from eplb.cli.options import (
     gap,
     number,
 )
-from eplb.cli.output import complain, fitted, progress, say, table_text
+from eplb.cli.output import fitted, say, table_text
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from eplb.analysis.replay.results import Replay
-    from eplb.analysis.replay.running import Run
-
-#: The exit code of a program that Ctrl-C ended.
-INTERRUPTED = 130
 
 
 def replay_command(
@@ -116,6 +110,7 @@ def replay_command(
         typer.Option("--out", "-o", metavar="FILE", help="Write the results: .json or .csv."),
     ] = None,
     threads: Threads = 1,
+    jobs: Jobs = 1,
     windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
@@ -151,13 +146,11 @@ def replay_command(
             expert_bytes=of_expert,
             time_model=time_model,
             most_copies=most_copies,
+            jobs=jobs,
             **sizes.arguments(read.experts),
         )
-        finished = _run(run)
-    replayed = run.replay() if finished or run.done else None
-    if replayed is None:
-        complain("interrupted before any window was judged")
-        raise typer.Exit(INTERRUPTED)
+        finished = run_steps(run, lambda setting: setting.name)
+    replayed = run.replay()
     if out is not None:
         replayed.save(out)
     notes = [*read.notes, *run.notes]
@@ -165,34 +158,7 @@ def replay_command(
         say(json.dumps({**replayed.to_dict(), "out": out, "notes": notes}))
     else:
         say(_text(replayed, notes, out))
-    if not finished:
-        complain("interrupted: the results are those of the windows that were done")
-        raise typer.Exit(INTERRUPTED)
-
-
-def _run(run: Run) -> bool:
-    """Runs all cells; False if Ctrl-C ended it."""
-    try:
-        with _interruptible(), progress("replaying", run.num_steps) as advance:
-            for setting in run.steps():
-                advance(setting.name)
-    except KeyboardInterrupt:
-        return False
-    return True
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Lets Ctrl-C raise KeyboardInterrupt; elsewhere it ends the program at once."""
-    try:
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    except ValueError:  # not in the main thread, which alone gets signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    end(finished=finished, lost=replayed.lost)
 
 
 def _text(replay: Replay, notes: list[str], out: str | None) -> str:

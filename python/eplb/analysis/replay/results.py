@@ -19,7 +19,7 @@ from eplb.storage.atomic import write_whole
 from eplb.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
 
     from eplb.analysis.replay.cells import Course, Row
@@ -85,6 +85,7 @@ class Replay(Outcome):
             "expert_bytes": self.expert_bytes,
             "time_model": None if self.time_model is None else asdict(self.time_model),
             "finished": self.finished,
+            "lost": dict(self.lost),
             "settings": [
                 {"name": result.setting.name, **asdict(result.figures)} for result in self.results
             ],
@@ -143,6 +144,7 @@ def replay_of(
     time_model: TimeModel | None,
     most_copies: float,
     finished: bool = True,
+    lost: Mapping[str, str] | None = None,
 ) -> Replay:
     """The results of rows. Settings that have not judged all windows are not recommended."""
     results = tuple(
@@ -169,4 +171,5 @@ def replay_of(
         expert_bytes,
         time_model,
         finished,
+        lost or {},
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.replay.cells import Cell, Course
 from eplb.analysis.replay.events import events_of
 from eplb.analysis.replay.figures import TimeModel
+from eplb.analysis.replay.grid import Grid
 from eplb.analysis.replay.results import replay_of
+from eplb.analysis.replay.runners.choice import runner_of
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, settings_of
 from eplb.analysis.replay.trace import trace_of
 from eplb.clusters import Cluster, topology_of
@@ -18,9 +21,8 @@ from eplb.planning import policies_for
 from eplb.text import count, short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
-    from eplb.analysis.replay.cells import Row
     from eplb.analysis.replay.results import Replay
     from eplb.analysis.replay.settings import Setting
     from eplb.analysis.replay.trace import Trace
@@ -42,6 +44,7 @@ def replay(
     time_model: Any = None,
     most_copies: float = 0.2,
     threads: int = 1,
+    jobs: int = 1,
 ) -> Replay:
     """What settings and planners would have reached on a trace: each plan is judged on the next window.
 
@@ -74,6 +77,8 @@ def replay(
         time_model: ``flat, slope, knee``: a layer takes flat + slope * max(0, max/mean - knee), in any unit.
         most_copies: the budget of the recommendation: the share of the slots that an update may fill.
         threads: threads to plan with. No answer depends on it.
+        jobs: processes to run settings in. No answer depends on it. Callables must be functions of a
+            module, or objects that can be pickled.
 
     Raises:
         LoadError, LoadTypeError: a window is invalid.
@@ -99,6 +104,7 @@ def replay(
         time_model=time_model,
         most_copies=most_copies,
         threads=threads,
+        jobs=jobs,
     )
     for _ in run.steps():
         pass
@@ -111,48 +117,45 @@ class Run:
 
     trace: Trace
     course: Course
-    cells: list[Cell]
+    grid: Grid
     expert_bytes: int | None
     time_model: TimeModel | None
     most_copies: float
     #: What was left out, a line each.
     notes: list[str] = field(default_factory=list)
-    rows: list[tuple[Setting, list[Row]]] = field(default_factory=list)
 
     @property
     def num_steps(self) -> int:
         """Rows of all cells."""
-        return len(self.cells) * (len(self.trace) - self.course.first)
+        return self.grid.num_steps
 
     @property
     def done(self) -> int:
         """Rows that are there."""
-        return sum(len(rows) for _, rows in self.rows)
+        return self.grid.done
 
-    def steps(self) -> Iterator[Setting]:
-        """Runs cell after cell; yields after each row, and keeps it.
+    def steps(self) -> Generator[Setting, None, None]:
+        """Runs all cells; yields the setting of each row, which is kept by then.
 
         Raises:
             EplbError, TypeError: as :meth:`Cell.rows`.
         """
-        for cell in self.cells:
-            rows: list[Row] = []
-            self.rows.append((cell.setting, rows))
-            for row in cell.rows():
-                rows.append(row)
-                yield cell.setting
+        with closing(self.grid.steps()) as steps:
+            for number in steps:
+                yield self.grid.cells[number].setting
 
     def replay(self) -> Replay:
         """What there is so far."""
-        there = [(setting, rows) for setting, rows in self.rows if rows]
+        settings = [cell.setting for cell in self.grid.cells]
         return replay_of(
             self.trace,
             self.course,
-            there,
+            [(each, rows) for each, rows in zip(settings, self.grid.rows, strict=True) if rows],
             expert_bytes=self.expert_bytes,
             time_model=self.time_model,
             most_copies=self.most_copies,
             finished=self.done == self.num_steps,
+            lost={settings[number].name: why for number, why in self.grid.lost.items()},
         )
 
 
@@ -172,6 +175,7 @@ def prepare(
     time_model: Any,
     most_copies: float,
     threads: int,
+    jobs: int,
 ) -> Run:
     """A run of which everything is checked; arguments and exceptions are those of :func:`replay`."""
     windows = trace_of(trace)
@@ -220,7 +224,7 @@ def prepare(
     return Run(
         windows,
         course,
-        [Cell(setting, windows, course) for setting in chosen],
+        Grid([Cell(setting, windows, course) for setting in chosen], runner_of(jobs)),
         None if expert_bytes is None else whole_number("expert_bytes", expert_bytes, EplbError),
         None if time_model is None else TimeModel.of(time_model),
         budget,
