@@ -27,11 +27,13 @@ class Ends:
     counter: str
     window: int
     times: int
+    #: Only with so many slots.
+    replicas: int | None = None
 
     def __call__(self, load: Any, previous: Any, sizes: Any) -> Any:
         """The placement of ``everywhere``, if the process lives."""
         file = Path(self.counter)
-        if sizes.window == self.window:
+        if sizes.window == self.window and self.replicas in (None, sizes.num_replicas):
             before = int(file.read_text()) if file.exists() else 0
             if before < self.times:
                 file.write_text(str(before + 1))

@@ -55,7 +55,7 @@ def run_steps(run: Steps, name: Callable[[Any], str]) -> bool:
     except KeyboardInterrupt:
         if run.done:
             return False
-        complain("interrupted before any window was judged")
+        complain("interrupted before anything was done")
         raise typer.Exit(INTERRUPTED) from None
     return True
 
@@ -67,7 +67,7 @@ def end(*, finished: bool, lost: Mapping[Any, str]) -> None:
         typer.Exit: they are not.
     """
     if not finished:
-        complain("interrupted: the results are those of the windows that were done")
+        complain("interrupted: the results are those of what was done")
         raise typer.Exit(INTERRUPTED)
     if lost:
         complain(f"{count(len(lost), 'result')} missing: processes were lost")

@@ -191,6 +191,22 @@ Groups = Annotated[int, number("--groups", "Groups of experts; each group stays 
 Nodes = Annotated[int, number("--nodes", "Nodes.")]
 Threads = Annotated[int, number("--threads", "Threads to plan with. No answer depends on it.")]
 Jobs = Annotated[int, number("--jobs", "Processes to run in. No answer depends on it.")]
+Every = Annotated[int, number("--every", "Windows from one update to the next.")]
+Warmup = Annotated[
+    int | None,
+    number("--warmup", "Windows before the first plan: by default 8, or a quarter of the trace."),
+]
+ExpertBytes = Annotated[
+    int | None,
+    number(
+        "--expert-bytes",
+        "Bytes of the weights of one expert of one layer; by default those that --config says.",
+    ),
+]
+ResultsFile = Annotated[
+    str | None,
+    typer.Option("--out", "-o", metavar="FILE", help="Write the results: .json, .csv or .parquet."),
+]
 Key = Annotated[
     list[str] | None,
     typer.Option(
@@ -478,6 +494,8 @@ _OPTIONS = {
     "max_copies": "--max-copies",
     "expert_bytes": "--expert-bytes",
     "setting": "--settings",
+    "one_setting": "--setting",
+    "per_slot": "--per-slot",
     "every": "--every",
     "warmup": "--warmup",
     "event": "--event",

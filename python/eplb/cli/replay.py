@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import eplb
-from eplb.analysis.replay.results import checked_ending
 from eplb.analysis.replay.running import prepare
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, KINDS
 from eplb.analysis.replay.text import cells_of, ending_of, headings_of, title_of
@@ -18,6 +17,8 @@ from eplb.cli.options import (
     AsJson,
     Axes,
     CountedUnder,
+    Every,
+    ExpertBytes,
     Gpus,
     Groups,
     Jobs,
@@ -30,18 +31,20 @@ from eplb.cli.options import (
     NumLayers,
     Redundant,
     Replicas,
+    ResultsFile,
     SizeOptions,
     Threads,
     Trust,
+    Warmup,
     Weights,
     Windows,
     WrittenBy,
     gap,
-    number,
 )
 from eplb.cli.output import fitted, say, table_text
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
+from eplb.storage.result_tables import checked_ending
 
 if TYPE_CHECKING:
     from eplb.analysis.replay.results import Replay
@@ -65,13 +68,8 @@ def replay_command(
             f"{' '.join(DEFAULT_SETTINGS)}.",
         ),
     ] = None,
-    every: Annotated[int, number("--every", "Windows from one update to the next.")] = 1,
-    warmup: Annotated[
-        int | None,
-        number(
-            "--warmup", "Windows before the first plan: by default 8, or a quarter of the trace."
-        ),
-    ] = None,
+    every: Every = 1,
+    warmup: Warmup = None,
     event: Annotated[
         list[str] | None,
         typer.Option(
@@ -81,13 +79,7 @@ def replay_command(
             "70:add=2. May be given several times.",
         ),
     ] = None,
-    expert_bytes: Annotated[
-        int | None,
-        number(
-            "--expert-bytes",
-            "Bytes of the weights of one expert of one layer; by default those that --config says.",
-        ),
-    ] = None,
+    expert_bytes: ExpertBytes = None,
     time_model: Annotated[
         str | None,
         typer.Option(
@@ -105,10 +97,7 @@ def replay_command(
             help="The budget of what is recommended: the share of the slots that an update may fill.",
         ),
     ] = "0.2",
-    out: Annotated[
-        str | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Write the results: .json or .csv."),
-    ] = None,
+    out: ResultsFile = None,
     threads: Threads = 1,
     jobs: Jobs = 1,
     windows: Windows = None,

@@ -194,12 +194,7 @@ def prepare(
         if left := [setting.name for setting in chosen if setting.kind not in able]:
             notes.append(f"not replayed, because impossible with these sizes: {', '.join(left)}")
         chosen = [setting for setting in chosen if setting.kind in able]
-    before = windows.usual_warmup() if warmup is None else whole_number("warmup", warmup, EplbError)
-    if before > len(windows) - 2:
-        raise EplbError(
-            Parameter("warmup", str(before)),
-            f" is too large for {count(len(windows), 'window')}; expected at most {len(windows) - 2}",
-        )
+    before = checked_warmup(windows, warmup)
     happens = events_of(events)
     for event in happens:
         if event.window >= len(windows):
@@ -230,6 +225,21 @@ def prepare(
         budget,
         notes,
     )
+
+
+def checked_warmup(trace: Trace, warmup: int | None) -> int:
+    """Windows before the first plan.
+
+    Raises:
+        EplbError, TypeError: too few, too many, or not a whole number.
+    """
+    before = trace.usual_warmup() if warmup is None else whole_number("warmup", warmup, EplbError)
+    if before > len(trace) - 2:
+        raise EplbError(
+            Parameter("warmup", str(before)),
+            f" is too large for {count(len(trace), 'window')}; expected at most {len(trace) - 2}",
+        )
+    return before
 
 
 def _check_events(course: Course, num_experts: int) -> None:
