@@ -297,6 +297,8 @@ def test_points_without_all_windows_are_left_out() -> None:
         per_slot=0.005,
         threads=1,
         jobs=1,
+        ray=None,
+        results=None,
     )
     steps = run.steps()
     names = [next(steps) for _ in range(10)]

@@ -14,7 +14,7 @@ from eplb.analysis.advice.choices import redundant_of
 from eplb.analysis.advice.knees import PER_SLOT
 from eplb.analysis.advice.text import cells_of, ending_of, headings_of, is_knee, title_of
 from eplb.analysis.replay.settings import KINDS
-from eplb.cli.cells import end, run_steps
+from eplb.cli.cells import end, results_files, run_steps
 from eplb.cli.figures import lines_of
 from eplb.cli.options import (
     AsJson,
@@ -31,6 +31,7 @@ from eplb.cli.options import (
     Nodes,
     NumExperts,
     NumLayers,
+    Ray,
     ResultsFile,
     SeveralGpus,
     SizeOptions,
@@ -47,7 +48,6 @@ from eplb.cli.output import fitted, say, table_text
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
 from eplb.errors import Parameter
-from eplb.storage.result_tables import checked_ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +95,7 @@ def advise_command(
     out: ResultsFile = None,
     threads: Threads = 1,
     jobs: Jobs = 1,
+    ray: Ray = None,
     windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
@@ -112,8 +113,7 @@ def advise_command(
         key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
     )
     check_outputs(reading.inputs(trace), {"--out": out})
-    if out is not None:
-        checked_ending(out)
+    kept, saved = results_files(out)
     redundant_of(redundant)
     of_expert = bytes_of_expert(config, expert_bytes)
     read = reading.read(trace, windows)
@@ -132,11 +132,13 @@ def advise_command(
             per_slot=per_slot,
             threads=threads,
             jobs=jobs,
+            ray=ray,
+            results=kept,
         )
         finished = run_steps(run, str)
     advice = run.advice()
-    if out is not None:
-        advice.save(out)
+    if saved is not None:
+        advice.save(saved)
     if as_json:
         values = {**advice.to_dict(), "left_out": [note.text(spell) for note in advice.left_out]}
         say(json.dumps({**values, "out": out, "notes": [*read.notes]}))

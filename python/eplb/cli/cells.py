@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
+from eplb.analysis.replay.kept_results import ENDING
 from eplb.cli.output import complain, progress
+from eplb.storage.result_tables import checked_ending
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -36,6 +39,18 @@ class Steps(Protocol):
     def steps(self) -> Generator[Any, None, None]:
         """Runs all cells; yields after each row."""
         ...
+
+
+def results_files(out: str | None) -> tuple[str | None, str | None]:
+    """A file to keep cells in as they end, and one to save the results to: at most one of them.
+
+    Raises:
+        EplbError: it has another ending, or pyarrow is needed.
+    """
+    if out is None or Path(out).suffix == ENDING:
+        return out, None
+    checked_ending(out, also=ENDING)
+    return None, out
 
 
 def run_steps(run: Steps, name: Callable[[Any], str]) -> bool:

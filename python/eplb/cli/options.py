@@ -203,9 +203,23 @@ ExpertBytes = Annotated[
         "Bytes of the weights of one expert of one layer; by default those that --config says.",
     ),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Run on the Ray cluster at this address, or auto. No answer depends on it.",
+    ),
+]
 ResultsFile = Annotated[
     str | None,
-    typer.Option("--out", "-o", metavar="FILE", help="Write the results: .json, .csv or .parquet."),
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write the results: .json, .csv or .parquet; or .jsonl, line by line as they come: what "
+        "is there is not run again.",
+    ),
 ]
 Key = Annotated[
     list[str] | None,
@@ -474,6 +488,7 @@ _OPTIONS = {
     "target_gap": "--target-gap",
     "threads": "--threads",
     "jobs": "--jobs",
+    "ray": "--ray",
     "model": "--model",
     "seed": "--seed",
     "experts": "--experts",

@@ -11,7 +11,7 @@ import eplb
 from eplb.analysis.replay.running import prepare
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, KINDS
 from eplb.analysis.replay.text import cells_of, ending_of, headings_of, title_of
-from eplb.cli.cells import end, run_steps
+from eplb.cli.cells import end, results_files, run_steps
 from eplb.cli.figures import lines_of
 from eplb.cli.options import (
     AsJson,
@@ -29,6 +29,7 @@ from eplb.cli.options import (
     Nodes,
     NumExperts,
     NumLayers,
+    Ray,
     Redundant,
     Replicas,
     ResultsFile,
@@ -44,7 +45,6 @@ from eplb.cli.options import (
 from eplb.cli.output import fitted, say, table_text
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
-from eplb.storage.result_tables import checked_ending
 
 if TYPE_CHECKING:
     from eplb.analysis.replay.results import Replay
@@ -100,6 +100,7 @@ def replay_command(
     out: ResultsFile = None,
     threads: Threads = 1,
     jobs: Jobs = 1,
+    ray: Ray = None,
     windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
@@ -117,8 +118,7 @@ def replay_command(
         key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
     )
     check_outputs(reading.inputs(trace), {"--out": out})
-    if out is not None:
-        checked_ending(out)
+    kept, saved = results_files(out)
     of_expert = bytes_of_expert(config, expert_bytes)
     read = reading.read(trace, windows)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
@@ -136,12 +136,14 @@ def replay_command(
             time_model=time_model,
             most_copies=most_copies,
             jobs=jobs,
+            ray=ray,
+            results=kept,
             **sizes.arguments(read.experts),
         )
         finished = run_steps(run, lambda setting: setting.name)
     replayed = run.replay()
-    if out is not None:
-        replayed.save(out)
+    if saved is not None:
+        replayed.save(saved)
     notes = [*read.notes, *run.notes]
     if as_json:
         say(json.dumps({**replayed.to_dict(), "out": out, "notes": notes}))

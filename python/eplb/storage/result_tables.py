@@ -21,15 +21,15 @@ TEXT, WHOLE, REAL, FLAG = "text", "whole", "real", "flag"
 ENDINGS = (".json", ".csv", ".parquet")
 
 
-def checked_ending(path: str | PathLike[str]) -> Path:
-    """The path, if results can be written there.
+def checked_ending(path: str | PathLike[str], *, also: str | None = None) -> Path:
+    """The path, if results can be written there; ``also`` is another ending that an error names.
 
     Raises:
         EplbError: another ending, or pyarrow is needed and not installed.
     """
     file = Path(path)
     if file.suffix not in ENDINGS:
-        *others, last = ENDINGS
+        *others, last = (*ENDINGS, also) if also else ENDINGS
         raise EplbError(
             f"{file.name!r} is not a file name for results; expected {', '.join(others)} or {last}"
         )

@@ -14,6 +14,7 @@ from eplb.analysis.advice.points import Point
 from eplb.analysis.replay.cells import Cell, Course
 from eplb.analysis.replay.figures import figures_of
 from eplb.analysis.replay.grid import Grid
+from eplb.analysis.replay.kept_results import KeptResults, heading_of
 from eplb.analysis.replay.runners.choice import runner_of
 from eplb.analysis.replay.running import checked_warmup
 from eplb.analysis.replay.settings import settings_of
@@ -25,6 +26,7 @@ from eplb.text import count, ranges, short
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from os import PathLike
 
     from eplb.analysis.advice.choices import Choice
     from eplb.analysis.replay.settings import Setting
@@ -45,6 +47,8 @@ def advise(
     per_slot: float = PER_SLOT,
     threads: int = 1,
     jobs: int = 1,
+    ray: str | None = None,
+    results: str | PathLike[str] | None = None,
 ) -> Advice:
     """How many redundant slots to take, on so many GPUs: what each number reaches on the next window.
 
@@ -67,6 +71,9 @@ def advise(
         per_slot: what a further slot of each GPU must bring: 0.005 is half a point of mean balancedness.
         threads: threads to plan with. No answer depends on it.
         jobs: processes to run in. No answer depends on it.
+        ray: address of a Ray cluster, as for :func:`eplb.replay`.
+        results: a .jsonl file to which points are written as they end, as for :func:`eplb.replay`. Points
+            that are there are not run again; others may be there too.
 
     Raises:
         LoadError, LoadTypeError: a window is invalid.
@@ -88,6 +95,8 @@ def advise(
         per_slot=per_slot,
         threads=threads,
         jobs=jobs,
+        ray=ray,
+        results=results,
     )
     for _ in run.steps():
         pass
@@ -182,6 +191,8 @@ def prepare(
     per_slot: float,
     threads: int,
     jobs: int,
+    ray: str | None,
+    results: str | PathLike[str] | None,
 ) -> Run:
     """A run of which everything is checked; arguments and exceptions are those of :func:`advise`."""
     windows = trace_of(trace)
@@ -231,10 +242,13 @@ def prepare(
         if first is not None:
             raise first
         raise TopologyError(*(left_out[0].parts if left_out else _nothing(gpus)))
+    runner, kept = runner_of(jobs, ray), None
+    if results is not None:
+        kept = KeptResults(results, heading_of("advise", windows, cells[0].course, num_nodes=nodes))
     return Run(
         windows,
         chosen[0],
-        Grid(cells, runner_of(jobs)),
+        Grid(cells, runner, kept),
         None if expert_bytes is None else whole_number("expert_bytes", expert_bytes, EplbError),
         share,
         tuple(dict.fromkeys(left_out)),

@@ -10,6 +10,7 @@ from eplb.analysis.replay.cells import Cell, Course
 from eplb.analysis.replay.events import events_of
 from eplb.analysis.replay.figures import TimeModel
 from eplb.analysis.replay.grid import Grid
+from eplb.analysis.replay.kept_results import KeptResults, heading_of
 from eplb.analysis.replay.results import replay_of
 from eplb.analysis.replay.runners.choice import runner_of
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, settings_of
@@ -22,6 +23,7 @@ from eplb.text import count, short
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
+    from os import PathLike
 
     from eplb.analysis.replay.results import Replay
     from eplb.analysis.replay.settings import Setting
@@ -45,6 +47,8 @@ def replay(
     most_copies: float = 0.2,
     threads: int = 1,
     jobs: int = 1,
+    ray: str | None = None,
+    results: str | PathLike[str] | None = None,
 ) -> Replay:
     """What settings and planners would have reached on a trace: each plan is judged on the next window.
 
@@ -79,6 +83,11 @@ def replay(
         threads: threads to plan with. No answer depends on it.
         jobs: processes to run settings in. No answer depends on it. Callables must be functions of a
             module, or objects that can be pickled.
+        ray: address of a Ray cluster to run settings on, such as ``"auto"``, in the place of ``jobs``. No
+            answer depends on it.
+        results: a .jsonl file. A setting is written there as it ends; settings that are there are not run
+            again, unless they are callables. A file with results of another trace, of other sizes, or of
+            another release is refused.
 
     Raises:
         LoadError, LoadTypeError: a window is invalid.
@@ -105,6 +114,8 @@ def replay(
         most_copies=most_copies,
         threads=threads,
         jobs=jobs,
+        ray=ray,
+        results=results,
     )
     for _ in run.steps():
         pass
@@ -176,6 +187,8 @@ def prepare(
     most_copies: float,
     threads: int,
     jobs: int,
+    ray: str | None,
+    results: str | PathLike[str] | None,
 ) -> Run:
     """A run of which everything is checked; arguments and exceptions are those of :func:`replay`."""
     windows = trace_of(trace)
@@ -216,10 +229,14 @@ def prepare(
             Parameter("most_copies", short(most_copies)),
             " is out of range; expected a share of the slots, for example 0.1",
         )
+    runner, kept = runner_of(jobs, ray), None
+    if results is not None:
+        heading = heading_of("replay", windows, course, cluster=course.cluster.to_dict())
+        kept = KeptResults(results, heading)
     return Run(
         windows,
         course,
-        Grid([Cell(setting, windows, course) for setting in chosen], runner_of(jobs)),
+        Grid([Cell(setting, windows, course) for setting in chosen], runner, kept),
         None if expert_bytes is None else whole_number("expert_bytes", expert_bytes, EplbError),
         None if time_model is None else TimeModel.of(time_model),
         budget,
