@@ -124,16 +124,21 @@ def test_results_of_another_release_are_refused(
 ) -> None:
     eplb.replay(TRACE, "trivial", results=file, **SIZES)
     monkeypatch.setattr("eplb.analysis.replay.kept_results.__version__", "9.9.9")
-    with pytest.raises(eplb.EplbError, match=r"r.jsonl: its results are for eplb '.*', not '9.9.9'"):
+    with pytest.raises(
+        eplb.EplbError, match=r"r.jsonl: its results are for eplb '.*', not '9.9.9'"
+    ):
         eplb.replay(TRACE, "trivial", results=file, **SIZES)
 
 
 @pytest.mark.parametrize(
-    "content", [b"x", b"x\n", b"[]\n", b"{}\n", b'{"a": 1}\n{}\n', b"\xff\xfe\n", b"[" * 9999 + b"\n"]
+    "content",
+    [b"x", b"x\n", b"[]\n", b"{}\n", b'{"a": 1}\n{}\n', b"\xff\xfe\n", b"[" * 9999 + b"\n"],
 )
 def test_a_file_of_something_else_stays(content: bytes, file: Path) -> None:
     file.write_bytes(content)
-    with pytest.raises(eplb.EplbError, match=r"^r.jsonl: it is not a file of results; give another"):
+    with pytest.raises(
+        eplb.EplbError, match=r"^r.jsonl: it is not a file of results; give another"
+    ):
         eplb.replay(TRACE, "trivial", results=file, **SIZES)
     assert file.read_bytes() == content
 

@@ -35,14 +35,14 @@ def _installed() -> None:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A cluster whose first node runs no tasks, and two others that run one at a time each."""
+    # Its workers find the planners of these tests.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "helpers"))
     import ray
     from ray.cluster_utils import Cluster
 
-    made = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
-    )
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     made.others = [made.add_node(num_cpus=1) for _ in range(2)]
     yield made
     ray.shutdown()

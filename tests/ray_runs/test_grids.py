@@ -9,14 +9,16 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import eplb
 import numpy as np
 import pytest
 from planners_that_end import Ends, everywhere, refuses
 from planners_that_wait import Waits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own
 TRACE = np.random.default_rng(3).lognormal(5, 1, (12, 3, 16)).astype(np.int64)
@@ -57,7 +59,9 @@ def test_the_answer_is_that_of_one_process(cluster: Any) -> None:
     finally:
         ray_windows._BLOCK = before
     # A function without a name that another process could find.
-    mine = eplb.replay(TRACE, {"f": lambda *given: everywhere(*given)}, ray="auto", **SIZES)
+    mine = eplb.replay(
+        TRACE, {"f": lambda load, _, sizes: everywhere(load, None, sizes)}, ray="auto", **SIZES
+    )
     assert timeless(mine) == timeless(eplb.replay(TRACE, {"f": everywhere}, **SIZES))
 
 
@@ -68,7 +72,7 @@ def test_failures_are_those_of_one_process(cluster: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr("eplb.analysis.replay.runners.on_ray.__version__", "9.9.9")
     with pytest.raises(eplb.EplbError, match=r"expected 9.9.9; install eplb 9.9.9 on every node"):
         eplb.replay(TRACE, "trivial", ray=cluster.address, **SIZES)
-    with pytest.raises(eplb.EplbError, match="no Ray cluster answers at '127.0.0.1:1': "):
+    with pytest.raises(eplb.EplbError, match=r"no Ray cluster answers at '127.0.0.1:1': "):
         eplb.replay(TRACE, "trivial", ray="127.0.0.1:1", **SIZES)
     with pytest.raises(eplb.EplbError, match="give jobs or ray, not both"):
         eplb.replay(TRACE, "trivial", ray="auto", jobs=2, **SIZES)
@@ -105,12 +109,9 @@ def test_a_node_that_is_killed_costs_its_cells(cluster: Any, tmp_path: Path) -> 
 
 def test_a_run_that_was_killed_goes_on(cluster: Any, tmp_path: Path) -> None:
     """`eplb advise --ray ... --out results.jsonl`, killed in the middle and started again."""
-    trace = np.tile(np.random.default_rng(5).lognormal(5, 1, (30, 8, 64)), (4, 1, 1))
+    trace = np.tile(np.random.default_rng(5).lognormal(5, 1, (35, 8, 64)), (14, 1, 1))
     np.save(tmp_path / "trace.npy", trace)
-    line = (
-        f"-m eplb advise trace.npy --gpus 4,8 --setting minimax:effort=best --ray {cluster.address} "
-        "--out r.jsonl --json"
-    )
+    line = f"-m eplb advise trace.npy --gpus 4,8 --ray {cluster.address} --out r.jsonl --json"
     file = tmp_path / "r.jsonl"
     command = [sys.executable, *line.split()]
     with subprocess.Popen(
@@ -125,7 +126,7 @@ def test_a_run_that_was_killed_goes_on(cluster: Any, tmp_path: Path) -> None:
     # With their times: they were not run again.
     lines = file.read_bytes().splitlines()
     assert {*there} <= {*lines}
-    expected = eplb.advise(trace, num_gpus=[4, 8], setting="minimax:effort=best", jobs=2)
+    expected = eplb.advise(trace, num_gpus=[4, 8], jobs=2)
     values = json.loads(done.stdout)
     assert len(values["points"]) == len(lines) - 1 == len(expected.points)
     for ours, theirs in zip(values["points"], expected.table(), strict=True):

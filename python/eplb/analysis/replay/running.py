@@ -83,8 +83,8 @@ def replay(
         threads: threads to plan with. No answer depends on it.
         jobs: processes to run settings in. No answer depends on it. Callables must be functions of a
             module, or objects that can be pickled.
-        ray: address of a Ray cluster to run settings on, such as ``"auto"``, in the place of ``jobs``. No
-            answer depends on it.
+        ray: address of a Ray cluster to run settings on, such as ``"auto"``, in the place of ``jobs``. If
+            ``ray.init`` was called before, its cluster is taken. No answer depends on it.
         results: a .jsonl file. A setting is written there as it ends; settings that are there are not run
             again, unless they are callables. A file with results of another trace, of other sizes, or of
             another release is refused.

@@ -138,8 +138,8 @@ def _outcome(reference: Any) -> Any:
     except exceptions.RayTaskError as error:
         reason = str(error.cause or error).strip().rpartition("\n")[2]
         raise EplbError(
-            f"a Ray worker cannot run eplb: {reason}",
-            hint=[f"install eplb {__version__} on every node"],
+            f"a Ray worker cannot run this: {reason}",
+            hint=[f"install eplb {__version__}, and the modules of your planners, on every node"],
         ) from error
     except exceptions.RayError as error:
         reason = str(error).strip().partition("\n")[0]
