@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cases import Case
 
-WINDOWS = 40
+WINDOWS = 100
 PASSES = 8
 
 
@@ -37,7 +37,7 @@ def measure(case: Case, windows: int = WINDOWS) -> Measured:
     loads = eplb.sampling.sample(
         seed=1, layers=sizes.layers, experts=sizes.experts, windows=windows, tokens=30_000
     )
-    with tempfile.TemporaryDirectory() as folder, fake_engines.engines(), no_lines():
+    with tempfile.TemporaryDirectory() as folder, fake_engines.engines(), as_in_an_engine():
         os.environ |= {
             "EPLB_PLUGIN": "1",
             "EPLB_RECORD": folder,
@@ -54,15 +54,18 @@ def measure(case: Case, windows: int = WINDOWS) -> Measured:
 
 
 @contextlib.contextmanager
-def no_lines() -> Iterator[None]:
-    """The log of plug-ins has errors alone."""
+def as_in_an_engine() -> Iterator[None]:
+    """One thread of torch, as vLLM sets it for its ranks; the log of plug-ins has errors alone."""
+    threads = torch.get_num_threads()
     logs = [logging.getLogger(name) for name in ("vllm.eplb", "eplb")]
     levels = [log.level for log in logs]
     try:
+        torch.set_num_threads(1)
         for log in logs:
             log.setLevel("ERROR")
         yield
     finally:
+        torch.set_num_threads(threads)
         for log, level in zip(logs, levels, strict=True):
             log.setLevel(level)
 

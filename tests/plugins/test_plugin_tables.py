@@ -40,7 +40,8 @@ def test_tables_beside_loops() -> None:
         layers, experts, per_gpu, gpus = (int(random.integers(1, 5)) for _ in range(4))
         slots = per_gpu * gpus
         table = random.integers(-1, experts, (layers, slots))
-        counts, log2phy = replicas(table, experts), log2phy_of(table, experts)
+        counts = replicas(table, experts)
+        log2phy = log2phy_of(table, counts)
         for layer in range(layers):
             for expert in range(experts):
                 held = np.flatnonzero(table[layer] == expert).tolist()

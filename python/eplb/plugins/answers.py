@@ -38,6 +38,11 @@ class Answer:
     digest: str = ""
     state: str = ""
 
+    @property
+    def is_plan(self) -> bool:
+        """Whether it is a plan of eplb, which is checked."""
+        return bool(self.digest)
+
 
 def plan_of(call: Call, settings: Settings, step: Callable[..., Migration]) -> Answer:
     """A plan, checked. ``step`` updates a map as :meth:`eplb.Balancer.step` does.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from logging import INFO
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
+    from eplb.plan_tables import IntTable
     from eplb.plugins.answers import Answer
     from eplb.plugins.call import Call
     from eplb.plugins.failures import Failures
@@ -42,23 +45,39 @@ class Observers:
             )
         if settings.metrics is not None:
             files["metrics"] = Metrics(settings.metrics).add
-        self._writer = Writer(files, log)
+        self._files, self._writer = files, Writer(files, log)
 
     def add(self, call: Call, answer: Answer, now: float, seconds: float) -> None:
-        """Tells them of a window. Never raises."""
+        """Tells them of a window, on another thread: the engine does not wait. Never raises."""
         try:
-            window = self._window(call, answer, now, seconds)
-            self._say(window)
+            model = answer.model or 0
+            number = self._windows[model]
+            # The call of an engine that only measures its memory has no load, and is no window.
+            self._windows[model] += answer.decided != "no load"
+            if not self._files and not self._log.isEnabledFor(INFO):
+                return
+            # The engine may write into its tables meanwhile.
+            call = replace(call, load=call.load.copy(), previous=_copy(call.previous))
+            answer = replace(answer, phy2log=answer.phy2log.copy())
+            self._writer.put(lambda: self._described(call, answer, number, now, seconds))
         except Exception as error:  # noqa: BLE001 - an engine must live on
-            self._failures.tell(error, "a window cannot be described", call)
-            return
-        self._writer.put(window)
+            self._failures.tell(error, "a window cannot be told", call)
 
-    def _window(self, call: Call, answer: Answer, now: float, seconds: float) -> Window:
-        model = answer.model or 0
-        number = self._windows[model]
-        # The call of an engine that only measures its memory has no load, and is no window.
-        self._windows[model] += answer.decided != "no load"
+    def _described(
+        self, call: Call, answer: Answer, number: int, now: float, seconds: float
+    ) -> Window | None:
+        """The window, which is in the log by then; None if it cannot be described."""
+        try:
+            window = self._window(call, answer, number, now, seconds)
+            self._say(window)
+        except Exception as error:  # noqa: BLE001
+            self._failures.tell(error, "a window cannot be described", call)
+            return None
+        return window
+
+    def _window(
+        self, call: Call, answer: Answer, number: int, now: float, seconds: float
+    ) -> Window:
         old, new = call.previous, answer.phy2log
         # What is no load is told as none; the reason says what was wrong with it.
         load = call.load if call.has_counts else np.zeros(call.load.shape, dtype=np.int64)
@@ -71,7 +90,7 @@ class Observers:
                 before = tables.balancedness(load, old, per_gpu, call.dead)
         return Window(
             engine=self._engine,
-            model=model,
+            model=answer.model or 0,
             number=number,
             time=now,
             load=load,
@@ -109,6 +128,10 @@ class Observers:
             f", digest {window.digest}" if window.digest else "",
             f" ({window.reason})" if window.reason else "",
         )
+
+
+def _copy(table: IntTable | None) -> IntTable | None:
+    return None if table is None else table.copy()
 
 
 def _ratio(value: float | None) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import eplb
 from eplb.plugins.agreement import GO, Agreement, Decision, Proposal
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from eplb.plugins.call import Call
     from eplb.plugins.models import Model
     from eplb.plugins.settings import Settings
+
+
+Form = TypeVar("Form")
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,20 @@ class Rebalancer:
         self._given_up = ""  # why the engine's own planner answers from now on
 
     def answer(self, call: Call, ranks: Callable[[], Ranks], own: Callable[[], IntTable]) -> Answer:
-        """The map to answer.
+        """The map to answer; see :meth:`answer_as`."""
+        return self.answer_as(lambda answer: answer, call, ranks, own)
+
+    def answer_as(
+        self,
+        form: Callable[[Answer], Form],
+        call: Call,
+        ranks: Callable[[], Ranks],
+        own: Callable[[], IntTable],
+    ) -> Form:
+        """The map to answer, in the form that the engine takes.
 
         Args:
+            form: makes it. Nobody is told of the window before, so that nothing runs beside it.
             call: what the engine asks.
             ranks: says who answers this call.
             own: the engine's own planner; it is called if the answer is ``own planner``.
@@ -77,11 +91,12 @@ class Rebalancer:
                 seconds = time.perf_counter() - started
                 decision = self._decision(call, mine, us, off=off)
                 answer = self._carried_out(call, mine, decision, own)
+            made = form(answer)
             if us is not None and us.rank == 0:
                 if answer.model is None:
                     answer = replace(answer, model=self._models.index_of(call))
                 self._observers.add(call, answer, now, seconds)
-            return answer
+            return made
 
     def first_that_works(self, *ways: Callable[[], Any]) -> Any:
         """What the first of these functions returns that does not raise; the last one may."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+#: Threads that a rank plans with, if nothing is said. All ranks of a host plan at once.
+_MOST_THREADS = 4
+
+
+def _usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a plug-in plans, and what it writes. Each field is an environment variable."""
@@ -28,7 +40,7 @@ class Settings:
     max_moves: float = 0.2
     max_moves_after_shift: float | None = None
     max_copies: int | None = None
-    threads: int = 1
+    threads: int = field(default_factory=lambda: min(_MOST_THREADS, _usable_cores()))
     record: Path | None = None
     record_mb: int = 256
     metrics: Path | None = None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eplb.plan_tables import IntTable
+    from eplb.plugins.answers import Answer
     from eplb.plugins.settings import Settings
 
 LOG = logging.getLogger("eplb")
@@ -76,17 +77,20 @@ def hook_over(rebalancer: Rebalancer) -> Callable[..., Any]:
 
         def ask() -> Any:
             call = _call(dict(zip(_PARAMETERS, args, strict=False)) | keywords)
-            answer = rebalancer.answer(call, _ranks, ask_own)
-            if answer.decided == "own planner":
-                return native[0]
-            if call.lacks(answer.phy2log):  # too few slots: what then comes is SGLang's to say
-                return original(*args, **keywords)
-            experts = call.load.shape[1]
-            log2phy = tables.log2phy_of(answer.phy2log, experts)
-            counts = tables.replicas(answer.phy2log, experts)
-            # SGLang wants an expert in dead slots too; no token is sent there.
-            made = np.maximum(answer.phy2log, 0), log2phy, counts
-            return tuple(torch.from_numpy(np.array(table)) for table in made)
+
+            def as_maps(answer: Answer) -> Any:
+                if answer.decided == "own planner":
+                    return native[0]
+                # Too few slots: what then comes is SGLang's to say.
+                if not answer.is_plan and call.lacks(answer.phy2log):
+                    return original(*args, **keywords)
+                counts = tables.replicas(answer.phy2log, call.load.shape[1])
+                log2phy = tables.log2phy_of(answer.phy2log, counts)
+                # SGLang wants an expert in dead slots too; no token is sent there.
+                made = np.maximum(answer.phy2log, 0), log2phy, counts
+                return tuple(torch.from_numpy(table) for table in made)
+
+            return rebalancer.answer_as(as_maps, call, _ranks, ask_own)
 
         return rebalancer.first_that_works(ask, lambda: original(*args, **keywords))
 

@@ -25,7 +25,9 @@ def slots_of(gpus: Iterable[int], num_slots: int, num_gpus: int) -> npt.NDArray[
     """
     if num_gpus < 1 or num_slots < 1 or num_slots % num_gpus:
         raise ValueError(f"{num_slots} slots cannot be shared out on {num_gpus} GPUs")
-    return np.isin(np.arange(num_slots) // (num_slots // num_gpus), list(gpus))
+    found = np.zeros((num_gpus, num_slots // num_gpus), dtype=bool)
+    found[[gpu for gpu in gpus if 0 <= gpu < num_gpus]] = True
+    return found.ravel()
 
 
 def lacks(
@@ -37,14 +39,15 @@ def lacks(
     """
     if phy2log.shape != shape:
         return f"the map has shape {list(phy2log.shape)}; expected {list(shape)}"
-    live = phy2log[:, ~dead]
+    live = phy2log[:, ~dead] if dead.any() else phy2log
     if live.size == 0 or live.min() < 0 or live.max() >= experts:
         return f"the map has experts out of range; expected 0 to {experts - 1}"
-    missing = np.argwhere(replicas(live, experts) == 0)
-    if len(missing):
-        layer, expert = missing[0]
-        return f"layer {layer}: expert {expert} has no slot"
-    return ""
+    there = np.zeros((len(live), experts), dtype=bool)
+    there.ravel()[live + np.arange(len(live))[:, None] * experts] = True
+    if there.all():
+        return ""
+    layer, expert = np.argwhere(~there)[0]
+    return f"layer {layer}: expert {expert} has no slot"
 
 
 def replicas(phy2log: IntTable, experts: int) -> IntTable:
@@ -55,19 +58,24 @@ def replicas(phy2log: IntTable, experts: int) -> IntTable:
     return counts.reshape(layers, experts)
 
 
-def log2phy_of(phy2log: IntTable, experts: int) -> IntTable:
-    """The slots of each expert, ascending, ``[layers, experts, most replicas]``, padded with -1."""
-    counts = replicas(phy2log, experts)
-    table = np.full((*counts.shape, int(counts.max(initial=1))), -1, dtype=np.int64)
-    order = np.argsort(phy2log, axis=1, kind="stable")
-    layer = np.repeat(np.arange(len(phy2log)), phy2log.shape[1])
-    slot = order.ravel()
-    expert = phy2log[layer, slot]
+def log2phy_of(phy2log: IntTable, counts: IntTable) -> IntTable:
+    """The slots of each expert, ascending, ``[layers, experts, most replicas]``, padded with -1.
+
+    ``counts`` are the slots of each expert, as :func:`replicas` has them.
+    """
+    (layers, slots), experts = phy2log.shape, counts.shape[1]
+    most = int(counts.max(initial=1))
+    # The slots by expert; empty ones come first. 16 bits sort by their digits.
+    order = np.argsort(phy2log.astype(np.int16), axis=1, kind="stable")
+    layer = np.arange(layers)[:, None]
+    expert = np.take(phy2log, order + layer * slots)
+    cell = expert + layer * experts
     first = np.cumsum(counts, axis=1) - counts + (phy2log < 0).sum(axis=1, keepdims=True)
-    nth = np.tile(np.arange(phy2log.shape[1]), len(phy2log)) - first[layer, expert]
-    held = expert >= 0
-    table[layer[held], expert[held], nth[held]] = slot[held]
-    return table
+    place = cell * most + np.arange(slots) - np.take(first, cell)
+    table = np.full(counts.size * most, -1)
+    held = expert >= 0 if (expert < 0).any() else ...
+    table[place[held]] = order[held]
+    return table.reshape(layers, experts, most)
 
 
 def default_map(layers: int, experts: int, num_slots: int, dead: npt.NDArray[np.bool_]) -> IntTable:

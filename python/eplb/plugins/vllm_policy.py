@@ -83,7 +83,10 @@ def policy_over(own: Any, rebalancer: Rebalancer) -> type[Any]:
                 asked = weight, num_replicas, num_groups, num_nodes, num_ranks, old
                 return table_of(own.rebalance_experts(*asked))
 
-            def ask() -> IntTable:
+            def as_tensor(phy2log: IntTable) -> Any:
+                return torch.from_numpy(np.array(phy2log, dtype=np.int64))
+
+            def ask() -> Any:
                 call = Call(
                     load=table_of(weight),
                     previous=None if old is None else table_of(old),
@@ -92,15 +95,16 @@ def policy_over(own: Any, rebalancer: Rebalancer) -> type[Any]:
                     num_nodes=int(num_nodes),
                     num_groups=int(num_groups or 1),
                 )
-                return rebalancer.answer(call, _ranks, ask_own).phy2log
+                return rebalancer.answer_as(
+                    lambda answer: as_tensor(answer.phy2log), call, _ranks, ask_own
+                )
 
-            def last_resort() -> IntTable:
+            def last_resort() -> Any:
                 layers, experts = weight.shape
                 no_dead = np.zeros(num_replicas, dtype=bool)
-                return tables.default_map(layers, experts, num_replicas, no_dead)
+                return as_tensor(tables.default_map(layers, experts, num_replicas, no_dead))
 
-            phy2log = rebalancer.first_that_works(ask, ask_own, last_resort)
-            return torch.from_numpy(np.array(phy2log, dtype=np.int64))
+            return rebalancer.first_that_works(ask, lambda: as_tensor(ask_own()), last_resort)
 
     return EplbPolicy
 

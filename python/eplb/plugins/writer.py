@@ -1,4 +1,4 @@
-"""Files are written on a thread of their own: a slow disk does not hold an engine."""
+"""Windows are told and written on a thread of their own: neither figures nor a slow disk hold an engine."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: More windows than this do not wait; the next ones are not written.
 _MOST_WAITING = 16
+#: How long the thread that put a window goes on alone, in seconds: the engine waits for it.
+_PAUSE = 0.005
 #: How long a process that ends waits for what is left, in seconds.
 _AT_EXIT = 2.0
 
@@ -28,15 +30,16 @@ class Writer:
         self._files, self._log = files, log
         #: Windows that a file lacks since it cannot be written.
         self._missed = dict.fromkeys(files, 0)
-        self._waiting: Queue[Window] = Queue(_MOST_WAITING)
+        self._waiting: Queue[Callable[[], Window | None]] = Queue(_MOST_WAITING)
         self._lock = Lock()
         self._thread: Thread | None = None
         self._is_slow = False
 
-    def put(self, window: Window) -> None:
-        """Writes it soon, unless too many windows before it are not written yet."""
-        if not self._files:
-            return
+    def put(self, window: Callable[[], Window | None]) -> None:
+        """Makes a window soon, and writes it, unless too many before it are not written yet.
+
+        ``window`` must not raise; it may return None.
+        """
         with self._lock:
             if self._thread is None:
                 self._thread = Thread(target=self._run, name="eplb-files", daemon=True)
@@ -46,14 +49,17 @@ class Writer:
             self._waiting.put_nowait(window)
         except Full:
             if not self._is_slow:
-                self._log.error("eplb: windows are not written: the disk is too slow")
+                self._log.error("eplb: windows are neither told nor written: the disk is too slow")
             self._is_slow = True
 
     def _run(self) -> None:
         while True:
-            window = self._waiting.get()
-            for what, add in self._files.items():
-                self._write(what, add, window)
+            make = self._waiting.get()
+            time.sleep(_PAUSE)
+            window = make()
+            if window is not None:
+                for what, add in self._files.items():
+                    self._write(what, add, window)
             self._waiting.task_done()
 
     def _write(self, what: str, add: Callable[[Window], None], window: Window) -> None:
