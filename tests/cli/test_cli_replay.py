@@ -133,7 +133,7 @@ def test_what_does_not_go_is_said(run: Any) -> None:
         (["--time-model", "1"], "'1' is not a time model; expected flat,slope,knee"),
         (
             ["--out", "a.txt"],
-            "'a.txt' is not a file name for results; expected .json, .csv or .parquet",
+            "'a.txt' is not a file name for results; expected .json, .csv, .parquet or .jsonl",
         ),
         (["--out", "trace.npy"], "--out trace.npy would overwrite the loads"),
     ):
