@@ -136,7 +136,7 @@ def replay_command(
     if out is not None:
         checked_ending(out)
     of_expert = bytes_of_expert(config, expert_bytes)
-    read = reading.read(trace, windows)
+    read = reading.read_trace(trace, windows)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     if gpus is None:
         raise eplb.EplbError("give --gpus")

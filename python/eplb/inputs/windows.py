@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+import operator
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -12,12 +16,33 @@ from eplb.inputs.loads import as_array, canonical_loads
 from eplb.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from fractions import Fraction
 
     import numpy.typing as npt
 
     from eplb import _core
+
+
+class Windows(Sequence[Any]):
+    """Windows that are read when they are asked for, and not kept."""
+
+    @abstractmethod
+    def window(self, at: int) -> npt.NDArray[Any]:
+        """The window with this number, ``[layers, experts]``."""
+
+    @overload
+    def __getitem__(self, at: int) -> npt.NDArray[Any]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[npt.NDArray[Any]]: ...
+    def __getitem__(self, at: int | slice) -> Any:
+        """A window; or a list of some, all in memory."""
+        if isinstance(at, slice):
+            return [self.window(number) for number in range(*at.indices(len(self)))]
+        number = operator.index(at)
+        number += len(self) if number < 0 else 0
+        if not 0 <= number < len(self):
+            raise IndexError(f"there is no window {at} of {len(self)}")
+        return self.window(number)
 
 
 def has_windows(load: Any) -> bool:
@@ -26,6 +51,8 @@ def has_windows(load: Any) -> bool:
     Raises:
         LoadError: they have more.
     """
+    if isinstance(load, Windows):
+        return True
     if (axes := _axes(load)) > 3:
         raise LoadError(
             f"the loads have {'more than 3' if isinstance(load, (list, tuple)) else axes} axes; "
@@ -44,14 +71,18 @@ def _axes(load: Any, depth: int = 0) -> int:
     return axes if isinstance(axes, int) else 0
 
 
-def windows_of(load: Any) -> list[Any]:
+def windows_of(load: Any) -> Sequence[Any]:
     """The windows of loads with three axes, oldest first; other loads are one window.
+
+    Those of a file that are read when they are asked for are returned as they are.
 
     Raises:
         LoadError: there is no window.
     """
     if not has_windows(load):
         return [load]
+    if isinstance(load, Windows):
+        return load
     windows = list(np.asarray(load) if isinstance(load, memoryview) else load)
     if not windows:
         raise LoadError("the loads have 0 windows; expected at least 1")
@@ -134,17 +165,19 @@ def merged(windows: Sequence[npt.NDArray[Any]], count: int) -> list[npt.NDArray[
     """
     from fractions import Fraction
 
+    if len(windows) <= count:
+        return [*windows]
     loads = [_total(window) for window in windows]
     total = sum(loads)
-    if len(windows) <= count or not total:
+    if not total:
         return [*windows]
-    groups: dict[int, list[npt.NDArray[Any]]] = {}
+    parts: list[int] = []
     before = Fraction(0)
-    for window, load in zip(windows, loads, strict=True):
-        part = min(int((before + load / 2) * count / total), count - 1)
-        groups.setdefault(part, []).append(window)
+    for load in loads:
+        parts.append(min(int((before + load / 2) * count / total), count - 1))
         before += load
-    return [sum_of_windows(np.stack(group)) for group in groups.values()]
+    groups = groupby(range(len(windows)), key=parts.__getitem__)
+    return [sum_of_windows(np.stack([windows[at] for at in group])) for _, group in groups]
 
 
 def _total(window: npt.NDArray[Any]) -> Fraction:
