@@ -33,16 +33,29 @@ class Windows(Sequence[Any]):
     @overload
     def __getitem__(self, at: int) -> npt.NDArray[Any]: ...
     @overload
-    def __getitem__(self, at: slice) -> list[npt.NDArray[Any]]: ...
+    def __getitem__(self, at: slice) -> Windows: ...
     def __getitem__(self, at: int | slice) -> Any:
-        """A window; or a list of some, all in memory."""
+        """A window; or some of them, which are read when they are asked for."""
         if isinstance(at, slice):
-            return [self.window(number) for number in range(*at.indices(len(self)))]
+            return _SomeWindows(self, range(len(self))[at])
         number = operator.index(at)
         number += len(self) if number < 0 else 0
         if not 0 <= number < len(self):
             raise IndexError(f"there is no window {at} of {len(self)}")
         return self.window(number)
+
+
+class _SomeWindows(Windows):
+    """Some of the windows, in any order."""
+
+    def __init__(self, windows: Windows, numbers: Sequence[int]) -> None:
+        self.windows, self.numbers = windows, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def window(self, at: int) -> npt.NDArray[Any]:
+        return self.windows.window(self.numbers[at])
 
 
 def has_windows(load: Any) -> bool:
@@ -89,8 +102,10 @@ def windows_of(load: Any) -> Sequence[Any]:
     return windows
 
 
-def canonical_windows(load: Any, threads: int = 1) -> list[_core.Loads]:
+def canonical_windows(load: Any, threads: int = 1) -> Sequence[_core.Loads]:
     """The canonical loads of each window.
+
+    Those of windows that are read when they are asked for are made anew then.
 
     Raises:
         LoadError, LoadTypeError: a window is invalid, or has another shape than the first; the
@@ -102,15 +117,35 @@ def canonical_windows(load: Any, threads: int = 1) -> list[_core.Loads]:
     found: list[_core.Loads] = []
     for index, window in enumerate(windows):
         try:
-            found.append(canonical_loads(window, threads))
+            canonical = canonical_loads(window, threads)
         except LoadError as error:
             raise error.within(f"window {index}") from error
         except LoadTypeError as error:
             raise LoadTypeError(f"window {index}: {error}") from error
-        shape, first = _shape(found[index]), _shape(found[0])
-        if shape != first:
+        if found and (shape := _shape(canonical)) != (first := _shape(found[0])):
             raise LoadError(f"window {index} has {shape}, but window 0 has {first}")
-    return found
+        if not found or not isinstance(windows, Windows):
+            found.append(canonical)
+    return _Canonical(windows, threads) if isinstance(windows, Windows) else found
+
+
+class _Canonical(Sequence["_core.Loads"]):
+    """Canonical loads of windows that were checked, made when they are asked for."""
+
+    def __init__(self, windows: Windows, threads: int) -> None:
+        self.windows, self.threads = windows, threads
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    @overload
+    def __getitem__(self, at: int) -> _core.Loads: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[_core.Loads]: ...
+    def __getitem__(self, at: int | slice) -> Any:
+        if isinstance(at, slice):
+            return _Canonical(self.windows[at], self.threads)
+        return canonical_loads(self.windows[at], self.threads)
 
 
 def _shape(loads: _core.Loads) -> str:

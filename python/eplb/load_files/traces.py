@@ -116,10 +116,10 @@ def _opened(
         decoded, notes = _tables_of(path, key, written_by, given) or (None, ())
         if decoded is None:
             return None
-        windows = _OneByOne(str(source), decoded, given)
-        return _Part(decoded.length, windows.window), windows.head(notes)
     except EplbError as error:
         raise error.within(str(source), kind=LoadError) from error
+    windows = _OneByOne(str(source), decoded, given)
+    return _Part(decoded.length, windows.window), windows.head(notes)
 
 
 def _bytes_of(path: Path) -> int:
@@ -182,7 +182,8 @@ class _OneByOne:
 
     def __init__(self, name: str, tables: _Tables, given: Given) -> None:
         self.name, self.tables, self.given = name, tables, replace(given, axes=None)
-        self.shape: tuple[int, ...] | None = None
+        # Doubts are of several windows: one may have few loads.
+        self.given_of_one = replace(self.given, trust=True)
 
     def window(self, at: int) -> npt.NDArray[Any]:
         """The window with this number, ``[layers, experts]``.
@@ -191,7 +192,7 @@ class _OneByOne:
             LoadError: it is invalid. OSError: it cannot be read.
         """
         try:
-            return self._loads(self._table(at), self.tables.axes).windows[0]
+            return self._loads(self._table(at), self.tables.axes, self.given_of_one).windows[0]
         except EplbError as error:
             raise error.within(f"{self.name}: window {at}", kind=LoadError) from error
         except (LoadTypeError, ValueError) as error:
@@ -203,7 +204,10 @@ class _OneByOne:
         for at in some:
             self.window(at)
         tables = np.stack([self._table(at) for at in some])
-        loads = self._loads(tables, ("windows", *self.tables.axes))
+        try:
+            loads = self._loads(tables, ("windows", *self.tables.axes), self.given)
+        except EplbError as error:
+            raise error.within(self.name, kind=LoadError) from error
         size = (
             f"{count(self.tables.length, 'window')} read one by one; {len(some)} of them looked at"
         )
@@ -212,8 +216,8 @@ class _OneByOne:
     def _table(self, at: int) -> npt.NDArray[Any]:
         return np.asarray(self.tables.table(at))
 
-    def _loads(self, table: npt.NDArray[Any], axes: tuple[str, ...]) -> FileLoads:
-        return file_loads(DecodedLoads(table, axes=axes), self.given)
+    def _loads(self, table: npt.NDArray[Any], axes: tuple[str, ...], given: Given) -> FileLoads:
+        return file_loads(DecodedLoads(table, axes=axes), given)
 
 
 # --- files that are read as a whole ---

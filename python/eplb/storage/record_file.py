@@ -286,7 +286,7 @@ def _place(line: bytes, start: int) -> Place | None:
     """The place of a line that has its keys in their order; None if it has not."""
     head, load, rest = line.partition(_LOAD)
     table, previous, _ = rest.partition(_PREVIOUS)
-    if not load or not previous or not line.endswith(b"}\n") or not line.startswith(_BEGINNING):
+    if not (load and previous and line.endswith(b"}\n") and line.startswith(_BEGINNING)):
         return None
     try:
         facts = parse_json(head + b"}")
@@ -311,7 +311,7 @@ def load_of(line: bytes) -> IntTable:
     """
     _, load, rest = line.partition(_LOAD)
     table, previous, _ = rest.partition(_PREVIOUS)
-    if not load or not previous:
+    if not load or not previous or b'"' in table:
         return decode(line).load
     return _load({"load": parse_json(table)})
 
