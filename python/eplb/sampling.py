@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["DRIFTS", "FAMILIES", "PRESETS", "Preset", "family", "sample"]
+__all__ = ["DOMAINS", "DRIFTS", "FAMILIES", "PRESETS", "Preset", "family", "sample"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ PRESETS: dict[str, Preset] = {row[0]: Preset(*row[1:]) for row in _core.models()
 #: The names of ways in which traffic drifts, for :func:`sample`.
 DRIFTS: tuple[str, ...] = tuple(_core.drifts())
 
-# Domains of a drift: as many as were measured, for planning over time.
-_DOMAINS = 10
+#: Domains of a drift, if their number is not said: as many as were measured, for planning over time.
+DOMAINS = 10
 
 #: The names of seven textbook distributions, for :func:`family`.
 FAMILIES: tuple[str, ...] = tuple(_core.families())
@@ -129,7 +129,7 @@ def sample(
         None if spread is None else real_number("spread", spread),
         None if outliers is None else _from_zero("outliers", outliers, most_outliers),
         1 if windows is None else whole_number("windows", windows, EplbError),
-        (1 if drift is None else _DOMAINS)
+        (1 if drift is None else DOMAINS)
         if domains is None
         else whole_number("domains", domains, EplbError),
         drift,

@@ -974,7 +974,11 @@ def test_demo(folder: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\nverified: ") == 5
-    assert len(list((folder / "out").glob("*.json"))) == 5
+    results = folder / "out" / "replay.json"
+    assert len({*(folder / "out").glob("*.json")} - {results}) == 5
+    assert "\nReplay of 48 windows, 26 layers: 64 experts in 80 slots on 8 GPUs\n" in done.stdout
+    assert done.stdout.endswith("out/trace.npy\nout/replay.json\n")
+    assert json.loads(results.read_text())["recommendation"]["setting"] == "multiwindow"
     for model in ("DeepSeek-V2-Lite", "gpt-oss-20b", "DeepSeek-V4-Flash", "DeepSeek-V3"):
         assert model in done.stdout
 

@@ -14,7 +14,7 @@ import typer
 import eplb
 from eplb.cli.options import number
 from eplb.cli.output import say
-from eplb.sampling import DRIFTS, PRESETS, sample
+from eplb.sampling import DOMAINS, DRIFTS, PRESETS, sample
 from eplb.storage.atomic import write_whole
 
 ENDINGS = (".npy", ".npz", ".csv", ".json")
@@ -44,7 +44,7 @@ def sample_command(
     ] = None,
     domains: Annotated[
         int | None,
-        number("--domains", "Domains of traffic: by default 1, or 10 with --drift."),
+        number("--domains", f"Domains of traffic: by default 1, or {DOMAINS} with --drift."),
     ] = None,
     out: Annotated[
         str | None,
@@ -87,7 +87,8 @@ def sample_command(
     write_whole(where, _content(drawn, kind))
     shape = " x ".join(map(str, drawn.shape))
     names = "layers x experts" if drawn.ndim == 2 else "windows x layers x experts"
-    say(f"{shape} loads ({names}) of {PRESETS[model].description}\nwritten to {out}")
+    drifting = "" if drift is None else f"; {domains or DOMAINS} domains, drift {drift}"
+    say(f"{shape} loads ({names}) of {PRESETS[model].description}{drifting}\nwritten to {out}")
 
 
 def _csv(loads: Any) -> str:
