@@ -263,6 +263,76 @@ def test_windows_are_those_of_read_windows(write: Callable[[], str]) -> None:
         read.windows[12]
 
 
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file is too large to be read as a whole."""
+    monkeypatch.setattr(limits, "MAX_TRACE_BYTES", 0)
+    monkeypatch.setattr("eplb.cli.options.is_large", lambda _: True)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("policy", ["", "--policy minimax"])
+def test_plan_and_replan_of_a_large_trace(policy: str, run: Any) -> None:
+    """The plans of the same windows in memory."""
+    windows = np.concatenate([TRACE] * 12)  # more than are summed together
+    np.save("trace.npy", windows)
+    code, out, err = run(f"plan trace.npy --gpus 4 --redundant 4 {policy} --out plan.json --json")
+    assert (code, err) == (0, "")
+    made = eplb.plan(windows, policy=policy.removeprefix("--policy ") or "multiwindow", **SIZES)
+    assert json.loads(out)["digest"] == made.digest()
+    assert any(note.startswith("no figures of each window") for note in json.loads(out)["notes"])
+    assert eplb.load_plan("plan.json").digest() == made.digest()
+    code, out, err = run("replan trace.npy --previous plan.json --json")
+    assert (code, err) == (0, "")
+    history = eplb.LoadHistory()
+    history.observe(windows)
+    assert json.loads(out)["digest"] == eplb.replan(history, made).plan.digest()
+
+
+@pytest.mark.usefixtures("large")
+def test_replan_of_some_layers_of_a_large_trace(run: Any) -> None:
+    """Loads of all hidden layers, of which the first is dense."""
+    dense = np.zeros((12, 1, 16), np.int64)
+    np.save("trace.npy", np.concatenate([dense, TRACE], axis=1))
+    np.save("first.npy", TRACE[0])
+    line = "--layers 1-3 --num-hidden-layers 4 --format trtllm"
+    assert run(f"plan first.npy --gpus 4 --redundant 4 {line} --out placed.yaml")[0] == 0
+    previous = "--previous placed.yaml --previous-format trtllm --previous-gpus 4"
+    code, out, err = run(f"replan trace.npy {previous} --json")
+    assert (code, err) == (0, "")
+    values = json.loads(out)
+    assert any("left out: the placement does not have" in note for note in values["notes"]), values[
+        "notes"
+    ]
+    history = eplb.LoadHistory()
+    history.observe(TRACE)
+    expected = eplb.replan(history, eplb.plan(TRACE[0], **SIZES)).plan
+    assert values["digest"] == expected.digest()
+
+
+@pytest.mark.usefixtures("large")
+def test_histories_learn_from_windows_of_a_file() -> None:
+    trace = np.concatenate([TRACE] * 12)
+    np.save("trace.npy", trace)
+    ours, theirs = eplb.LoadHistory(), eplb.LoadHistory()
+    ours.observe(read_trace(["trace.npy"]).windows)
+    theirs.observe(trace)
+    assert ours.digest() == theirs.digest()
+    settings: Any = {"every": 70, "warmup": 70, **SIZES}
+    replayed = eplb.replay(read_trace(["trace.npy"]), "multiwindow static", **settings).to_dict()
+    expected = eplb.replay(trace, "multiwindow static", **settings).to_dict()
+    assert without_times(replayed["rows"]) == without_times(expected["rows"])
+    trace[100, 1, 2] = -1
+    np.save("trace.npy", trace)
+    before = ours.digest()
+    with pytest.raises(eplb.LoadError, match="window 100: layer 1, expert 2: the load is -1"):
+        ours.observe(read_trace(["trace.npy"]).windows)
+    assert ours.digest() == before, "of invalid loads it learns nothing"
+    np.save("trace.npy", trace.astype(np.float32) + 1.5)
+    with pytest.raises(eplb.LoadError, match="144 windows of floats are not summed one by one"):
+        eplb.plan(read_trace(["trace.npy"]).windows, policy="minimax", **SIZES)
+
+
 def bad_array() -> None:
     trace = TRACE.copy()
     trace[5, 2, 7] = -1

@@ -20,6 +20,7 @@ from eplb.inputs.sizes import topology
 from eplb.load_files import WRITERS, read_trace, read_windows
 from eplb.load_files.axes import AXES
 from eplb.load_files.oddities import notes_on_shape
+from eplb.load_files.traces import is_large
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -329,6 +330,11 @@ class LoadOptions:
         """
         return self._spelled(read_windows(sources, **vars(self)), windows)
 
+    def read_any(self, sources: list[str], windows: int | None = None) -> FileLoads:
+        """The same; a trace that is too large to be read as a whole is read window by window."""
+        read = self.read_trace if is_large(sources) else self.read
+        return read(sources, windows)
+
     def read_trace(self, sources: list[str], windows: int | None = None) -> FileLoads:
         """The same of a trace that may be larger than memory: windows are read when they are asked for."""
         return self._spelled(read_trace(sources, **vars(self)), windows)
@@ -468,6 +474,8 @@ _OPTIONS = {
     "top_k": "--top-k",
     "tokens": "--tokens",
     "windows": "--windows",
+    "domains": "--domains",
+    "drift": "--drift",
     "gpu_slots": "--slots",
     "gpu_speed": "--speed",
     "dead_gpus": "--dead",

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from eplb import _core
 
 
+# So many windows are summed together.
+_AT_ONCE = 64
+
+
 class Windows(Sequence[Any]):
     """Windows that are read when they are asked for, and not kept."""
 
@@ -43,6 +47,21 @@ class Windows(Sequence[Any]):
         if not 0 <= number < len(self):
             raise IndexError(f"there is no window {at} of {len(self)}")
         return self.window(number)
+
+
+class WindowsOfRows(Windows):
+    """Some layers of the windows."""
+
+    def __init__(self, windows: Windows, rows: Sequence[int]) -> None:
+        self.windows, self.rows = windows, [*rows]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def window(self, at: int) -> npt.NDArray[Any]:
+        """The window with this number, these layers of it."""
+        rows: npt.NDArray[Any] = self.windows.window(at)[self.rows]
+        return rows
 
 
 class _SomeWindows(Windows):
@@ -164,12 +183,29 @@ def summed(load: Any) -> Any:
     if not has_windows(load):
         return load
     canonical_windows(load)  # every cell is valid
+    if isinstance(windows, Windows):
+        return _sum_of_many(windows)
     tables = [_plain(window) for window in windows]
     if len({table.dtype.kind in "iu" for table in tables}) > 1:
         raise LoadError("some windows have integers and some have floats; convert them to one type")
     if tables[0].dtype.kind in "iu":
         return sum_of_windows(np.stack([table.astype(np.uint64) for table in tables]))
     return sum_of_windows(np.stack([table.astype(np.float64) for table in tables]))
+
+
+def _sum_of_many(windows: Windows) -> npt.NDArray[Any]:
+    """The sum of windows of integers, of which a few are in memory at once."""
+    total: npt.NDArray[Any] = np.zeros(windows[0].shape, dtype=np.uint64)
+    for first in range(0, len(windows), _AT_ONCE):
+        tables = [_plain(window) for window in windows[first : first + _AT_ONCE]]
+        if any(table.dtype.kind not in "iu" for table in tables):
+            raise LoadError(
+                f"{len(windows)} windows of floats are not summed one by one: the sum would not be exact",
+                hint=["plan from a history of them, with the policy multiwindow"],
+            )
+        parts = [total, *(table.astype(np.uint64) for table in tables)]
+        total = sum_of_windows(np.stack(parts))
+    return total
 
 
 def _plain(window: Any) -> npt.NDArray[Any]:

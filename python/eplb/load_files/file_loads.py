@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eplb.errors import EplbError, LoadError
 from eplb.inputs.sizes import whole_number
-from eplb.inputs.windows import merged, summed
+from eplb.inputs.windows import Windows, merged, summed
 from eplb.text import count, ranges
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ class FileLoads:
         return self.windows if self.passes is None else self.passes
 
     @property
-    def loads(self) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
-        """What :func:`eplb.plan` takes: the only window, or a list of windows."""
+    def loads(self) -> npt.NDArray[Any] | Sequence[npt.NDArray[Any]]:
+        """What :func:`eplb.plan` takes: the only window, or the windows."""
+        if isinstance(self.windows, Windows) and len(self.windows) > 1:
+            return self.windows
         return self.windows[0] if len(self.windows) == 1 else [*self.windows]
 
     @property

@@ -74,6 +74,16 @@ def trace_loads(
     return replace(first, windows=_Trace(parts), notes=tuple(notes), passes=None)
 
 
+def is_large(sources: Sequence[Source]) -> bool:
+    """Whether files and directories have more bytes than are read as a whole.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    sizes = [_bytes_of(Path(source)) for source in sources if source != "-"]
+    return sum(sizes) > limits.MAX_FILE_BYTES
+
+
 class _Trace(Windows):
     """The windows of several parts."""
 
