@@ -17,6 +17,7 @@ from eplb.plugins.rebalancer import Ranks, Rebalancer
 from eplb.plugins.settings import Settings
 from eplb.plugins.tables import default_map
 from eplb.plugins.writer import wait_for_files
+from eplb.storage.record_file import Record, read
 from torch._C._distributed_c10d import HashStore
 
 if TYPE_CHECKING:
@@ -300,6 +301,24 @@ def test_files_that_cannot_be_written_are_told_apart(
         " metrics are written again; 3 windows are missing",
     ]
     assert len([*records.glob("*.jsonl")]) == 1
+
+
+def test_an_engine_may_use_its_tables_again(tmp_path: Path) -> None:
+    """What it writes into them does not reach the record, which is written later."""
+    alone = Rebalancer("vllm", Settings(off_file=tmp_path / "off", record=tmp_path), LOG)
+    load, previous = WINDOWS[0].copy(), START.copy()
+    call = Call(load, previous, num_slots=20, num_gpus=4)
+    answered = alone.answer(call, lambda: Ranks(0, 1), lambda: OWN).phy2log.copy()
+    load[:], previous[:] = 1, 0
+    wait_for_files()
+    (file,) = tmp_path.glob("*.jsonl")
+    with file.open("rb") as stream:
+        ((_, record),) = read(stream)
+    assert isinstance(record, Record)
+    assert record.previous is not None
+    assert (record.load == WINDOWS[0]).all()
+    assert (record.previous == START).all()
+    assert (record.phy2log == answered).all()
 
 
 def test_a_window_that_cannot_be_described_is_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from logging import INFO
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,7 +45,7 @@ class Observers:
             )
         if settings.metrics is not None:
             files["metrics"] = Metrics(settings.metrics).add
-        self._writer = Writer(files, log)
+        self._files, self._writer = files, Writer(files, log)
 
     def add(self, call: Call, answer: Answer, now: float, seconds: float) -> None:
         """Tells them of a window, on another thread: the engine does not wait. Never raises."""
@@ -53,6 +54,8 @@ class Observers:
             number = self._windows[model]
             # The call of an engine that only measures its memory has no load, and is no window.
             self._windows[model] += answer.decided != "no load"
+            if not self._files and not self._log.isEnabledFor(INFO):
+                return
             # The engine may write into its tables meanwhile.
             call = replace(call, load=call.load.copy(), previous=_copy(call.previous))
             answer = replace(answer, phy2log=answer.phy2log.copy())
