@@ -16,7 +16,7 @@ RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-19s%s\n", $$1, $$2 }'
 
-demo: $(STAMPS)/package ## Set everything up (a minute or two), plan real loads with every policy, write and verify a plan
+demo: $(STAMPS)/package ## Set everything up (a minute or two), plan real loads with every policy, write and verify a plan, replay a real sequence
 	@$(BIN)/python docs/demo.py $(OUT)/demo
 
 test: $(STAMPS)/package $(STAMPS)/test ## Set everything up, torch included, and run all tests

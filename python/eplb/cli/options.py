@@ -17,9 +17,10 @@ from eplb.errors import Note, Parameter, Part
 from eplb.inputs.names import unknown
 from eplb.inputs.shape_doubts import fits_ranks
 from eplb.inputs.sizes import topology
-from eplb.load_files import WRITERS, read_windows
+from eplb.load_files import WRITERS, read_trace, read_windows
 from eplb.load_files.axes import AXES
 from eplb.load_files.oddities import notes_on_shape
+from eplb.load_files.traces import is_large
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ LoadsPaths = Annotated[
     typer.Argument(
         metavar="LOADS",
         help="Loads [layers, experts] or [windows, layers, experts]: .npy, .npz, .csv, .json, .pt, "
-        "an engine's dump, or - for standard input. Several files are windows, oldest first.",
+        "an engine's dump, a folder, or - for standard input. Several files are windows, oldest first.",
     ),
 ]
 HistoryFile = Annotated[
@@ -358,7 +359,18 @@ class LoadOptions:
         Raises:
             EplbError, OSError: as :func:`eplb.load_files.read_windows`.
         """
-        read = read_windows(sources, **vars(self))
+        return self._spelled(read_windows(sources, **vars(self)), windows)
+
+    def read_any(self, sources: list[str], windows: int | None = None) -> FileLoads:
+        """The same; a trace that is too large to be read as a whole is read window by window."""
+        read = self.read_trace if is_large(sources) else self.read
+        return read(sources, windows)
+
+    def read_trace(self, sources: list[str], windows: int | None = None) -> FileLoads:
+        """The same of a trace that may be larger than memory: windows are read when they are asked for."""
+        return self._spelled(read_trace(sources, **vars(self)), windows)
+
+    def _spelled(self, read: FileLoads, windows: int | None) -> FileLoads:
         read = replace(read, notes=tuple(spelled(note) for note in read.notes))
         return read if windows is None else read.merged(windows)
 
@@ -495,6 +507,8 @@ _OPTIONS = {
     "top_k": "--top-k",
     "tokens": "--tokens",
     "windows": "--windows",
+    "domains": "--domains",
+    "drift": "--drift",
     "gpu_slots": "--slots",
     "gpu_speed": "--speed",
     "dead_gpus": "--dead",

@@ -120,7 +120,7 @@ def replay_command(
     check_outputs(reading.inputs(trace), {"--out": out})
     kept, saved = results_files(out)
     of_expert = bytes_of_expert(config, expert_bytes)
-    read = reading.read(trace, windows)
+    read = reading.read_trace(trace, windows)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     if gpus is None:
         raise eplb.EplbError("give --gpus")

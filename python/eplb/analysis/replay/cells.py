@@ -43,7 +43,7 @@ class Course:
         return self.warmup + 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Row:
     """What a setting reached in a window, with what it knew before."""
 
