@@ -113,7 +113,10 @@ def test_what_does_not_go_is_said(run: Any) -> None:
         ("--per-slot=-1", "--per-slot -1.0 is out of range"),
         ("--jobs 0", "--jobs 0 is too small; expected at least 1"),
         ("--nodes 3 --groups 3", "the number of experts, 16, is not divisible by --groups 3\n"),
-        ("--out a.txt", "'a.txt' is not a file name for results; expected .json, .csv, .parquet or .jsonl"),
+        (
+            "--out a.txt",
+            "'a.txt' is not a file name for results; expected .json, .csv, .parquet or .jsonl",
+        ),
         ("--out trace.npy", "--out trace.npy would overwrite the loads"),
     ):
         code, out, err = run("advise trace.npy --gpus 4", *shlex.split(more))

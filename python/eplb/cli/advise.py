@@ -116,7 +116,7 @@ def advise_command(
     kept, saved = results_files(out)
     redundant_of(redundant)
     of_expert = bytes_of_expert(config, expert_bytes)
-    read = reading.read(trace, windows)
+    read = reading.read_trace(trace, windows)
     sizes = SizeOptions(gpus[0], None, None, groups, nodes, threads)
     with sizes.spelled_in_errors(read), _one_setting():
         run = prepare(

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb.inputs.loads import as_array
-from eplb.inputs.windows import plain_floats
+from eplb.inputs.windows import Windows, plain_floats
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
 # Bytes of the windows that are one object: a task holds one of them at a time.
 _BLOCK = 2**26
 
 
-class RayWindows(Sequence[Any]):
+class RayWindows(Windows):
     """Windows ``[layers, experts]`` in blocks, each an object that was put once.
 
     Sent to a task, it is references. The store of the node that started the run has the objects, on disk
@@ -51,16 +52,8 @@ class RayWindows(Sequence[Any]):
     def __len__(self) -> int:
         return self._length
 
-    @overload
-    def __getitem__(self, at: int) -> npt.NDArray[Any]: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[npt.NDArray[Any]]: ...
-    def __getitem__(self, at: int | slice) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
-        if isinstance(at, slice):
-            return [self[each] for each in range(*at.indices(self._length))]
-        if not -self._length <= at < self._length:
-            raise IndexError(at)
-        at %= self._length
+    def window(self, at: int) -> npt.NDArray[Any]:
+        """The window with this number, ``[layers, experts]``, read-only."""
         block = bisect_right(self._firsts, at) - 1
         if self._read[0] != block:
             import ray

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb.inputs.loads import as_array
-from eplb.inputs.windows import plain_floats
+from eplb.inputs.windows import Windows, plain_floats
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _ALIGNED = 8
 
 
-class StoredWindows(Sequence[Any]):
+class StoredWindows(Windows):
     """Windows ``[layers, experts]``, mapped into memory: processes share what they read.
 
     Sent to another process, it is the path of the file and where each window begins.
@@ -47,13 +47,8 @@ class StoredWindows(Sequence[Any]):
     def __len__(self) -> int:
         return len(self._places)
 
-    @overload
-    def __getitem__(self, at: int) -> npt.NDArray[Any]: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[npt.NDArray[Any]]: ...
-    def __getitem__(self, at: int | slice) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
-        if isinstance(at, slice):
-            return [self[each] for each in range(*at.indices(len(self)))]
+    def window(self, at: int) -> npt.NDArray[Any]:
+        """The window with this number, ``[layers, experts]``, read-only."""
         if self._bytes is None:
             self._bytes = np.memmap(self._path, dtype=np.uint8, mode="r")
         kind, first = self._places[at]
