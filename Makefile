@@ -11,7 +11,7 @@ OUT := build
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core/Cargo.toml \
 	rust_core/README.md $(shell find rust_core/src python/src -type f)
 
-.PHONY: help demo test verify lint bench bench-peers bench-instructions quality quality-over-time test-engines picture docs fuzz mutants mutants-changed wheel clean
+.PHONY: help demo test verify lint bench bench-peers bench-instructions quality quality-over-time test-engines test-ray picture docs fuzz mutants mutants-changed wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-19s%s\n", $$1, $$2 }'
@@ -27,6 +27,9 @@ verify: $(STAMPS)/package $(STAMPS)/test ## Compare a million rows, and all else
 
 test-engines: $(STAMPS)/package $(STAMPS)/test ## Run vLLM's and SGLang's released load balancers with eplb inside, four processes on a CPU (their wheels: 400 MB; minutes)
 	@$(BIN)/python -m pytest --quiet tests/engine_runs
+
+test-ray: $(STAMPS)/package $(STAMPS)/test ## Run replays on a local Ray cluster of three nodes, workers and nodes being killed (its wheel: 80 MB; minutes)
+	@$(BIN)/python -m pytest --quiet tests/ray_runs
 
 lint: $(STAMPS)/package $(STAMPS)/test ## Check format, lints, types and stubs
 	cargo fmt --all --check

@@ -191,6 +191,37 @@ Redundant = Annotated[
 Groups = Annotated[int, number("--groups", "Groups of experts; each group stays on one node.")]
 Nodes = Annotated[int, number("--nodes", "Nodes.")]
 Threads = Annotated[int, number("--threads", "Threads to plan with. No answer depends on it.")]
+Jobs = Annotated[int, number("--jobs", "Processes to run in. No answer depends on it.")]
+Every = Annotated[int, number("--every", "Windows from one update to the next.")]
+Warmup = Annotated[
+    int | None,
+    number("--warmup", "Windows before the first plan: by default 8, or a quarter of the trace."),
+]
+ExpertBytes = Annotated[
+    int | None,
+    number(
+        "--expert-bytes",
+        "Bytes of the weights of one expert of one layer; by default those that --config says.",
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Run on the Ray cluster at this address, or auto. No answer depends on it.",
+    ),
+]
+ResultsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write the results: .json, .csv or .parquet; or .jsonl, line by line as they come: what "
+        "is there is not run again.",
+    ),
+]
 Key = Annotated[
     list[str] | None,
     typer.Option(
@@ -468,6 +499,8 @@ _OPTIONS = {
     "effort": "--effort",
     "target_gap": "--target-gap",
     "threads": "--threads",
+    "jobs": "--jobs",
+    "ray": "--ray",
     "model": "--model",
     "seed": "--seed",
     "experts": "--experts",
@@ -490,6 +523,8 @@ _OPTIONS = {
     "max_copies": "--max-copies",
     "expert_bytes": "--expert-bytes",
     "setting": "--settings",
+    "one_setting": "--setting",
+    "per_slot": "--per-slot",
     "every": "--every",
     "warmup": "--warmup",
     "event": "--event",

@@ -68,6 +68,11 @@ class Cell:
     trace: Trace
     course: Course
 
+    @property
+    def num_rows(self) -> int:
+        """How many windows are judged."""
+        return len(self.trace) - self.course.first
+
     def rows(self) -> Iterator[Row]:
         """A row for each judged window, in order; memory does not grow.
 
