@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from measured import Measured
+from peak_memory import kib
 
 if TYPE_CHECKING:
     from cases import Case
@@ -63,8 +64,8 @@ def here(path: str, gpus: int, slots: int) -> tuple[float, float]:
     code = cli.main([*line, SETTINGS])
     if code:
         sys.exit(code)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**10, time.process_time() - start
+    # Not ru_maxrss, which a process inherits from the one that started it.
+    return kib("VmHWM") / 2**10, time.process_time() - start
 
 
 if __name__ == "__main__":

@@ -188,12 +188,15 @@ def _files_of(
     sources: Sequence[str | PathLike[str]], written_by: str | None
 ) -> list[str | PathLike[str]]:
     """The sources, with the files of a folder in the place of it if it is no dump."""
-    return expanded(
-        sources,
-        lambda folder: (
-            written_by in _FOLDERS or any(dump.recognises(folder) for dump in _FOLDERS.values())
-        ),
-    )
+    return expanded(sources, lambda folder: written_by in _FOLDERS or _is_dump(folder))
+
+
+def _is_dump(folder: Path) -> bool:
+    """Whether a directory is a dump, or one that is refused: whoever reads it says why."""
+    try:
+        return any(dump.recognises(folder) for dump in _FOLDERS.values())
+    except EplbError:
+        return True
 
 
 def _windows(
