@@ -3,7 +3,7 @@
 python docs/demo.py OUTDIR
 
 For each it prints the comparison of the policies, writes a plan file to OUTDIR, reads it back and
-verifies it.
+verifies it. Then it replays a real sequence: what settings would have reached, window after window.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any
 import eplb
 import numpy as np
 from eplb.analysis.comparison import compare
+from eplb.analysis.report.library import check_installed
 from eplb.cli.compare import comparison_text
-from eplb.load_files import read_loads
+from eplb.load_files import read_loads, read_trace
 from eplb.sampling import sample
 
 TESTS = Path(__file__).parent.parent / "tests"
@@ -86,6 +87,34 @@ def show(case: Case, out: Path) -> None:
     print(f"{eplb.verify(eplb.load_plan(path), case.loads)}\n{path}\n")
 
 
+def show_replay(out: Path) -> None:
+    """Replay real requests whose task changes every six windows."""
+    sequences = runpy.run_path(str(TESTS / "helpers" / "over_time" / "sequences.py"))
+    sequence = sequences["v2_lite_blocks"](6)
+    trace, results = out / "trace.npy", out / "replay.json"
+    np.save(trace, sequence.windows)
+    print("DeepSeek-V2-Lite, requests of four tasks, six windows of each in turn")
+    replayed = eplb.replay(
+        read_trace([trace]),
+        "trivial static deepseek minimax multiwindow",
+        num_gpus=sequence.num_gpus,
+        num_replicas=sequence.num_replicas,
+        snapshots=True,
+    )
+    print(replayed)
+    replayed.save(results)
+    for path in (trace, results):
+        print(path)
+    try:
+        check_installed()
+    except eplb.EplbError as error:
+        print(f"no report: {error}")
+        return
+    report = out / "replay.html"
+    replayed.report(report, "DeepSeek-V2-Lite, requests of four tasks, six windows of each in turn")
+    print(f"{report}: open it in a browser")
+
+
 def main() -> None:
     """Show every case."""
     if len(sys.argv) != 2:
@@ -94,6 +123,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     for case in cases():
         show(case, out)
+    show_replay(out)
 
 
 if __name__ == "__main__":

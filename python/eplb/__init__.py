@@ -34,12 +34,15 @@ from eplb.window_figures import WindowFigures
 
 if TYPE_CHECKING:
     from eplb import engines, load_files, plots, sampling
+    from eplb.analysis.advice.advice import Advice
+    from eplb.analysis.advice.advising import advise
     from eplb.analysis.comparison import compare
     from eplb.analysis.replay.results import Replay
     from eplb.analysis.replay.running import replay
 
 __all__ = [
     "POLICIES",
+    "Advice",
     "Balancer",
     "Cluster",
     "EplbError",
@@ -57,6 +60,7 @@ __all__ = [
     "VerificationError",
     "WindowFigures",
     "__version__",
+    "advise",
     "compare",
     "engines",
     "evaluate",
@@ -79,6 +83,10 @@ _MODULES = ("engines", "load_files", "plots", "sampling")
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f"eplb.{name}")
+    if name == "advise":
+        return import_module("eplb.analysis.advice.advising").advise
+    if name == "Advice":
+        return import_module("eplb.analysis.advice.advice").Advice
     if name == "compare":
         return import_module("eplb.analysis.comparison").compare
     if name == "replay":

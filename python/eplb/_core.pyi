@@ -17,6 +17,7 @@ __all__ = [
     "__version__",
     "bounds",
     "certify",
+    "drifts",
     "efforts",
     "families",
     "family",
@@ -180,6 +181,7 @@ def plan(
 def certify(placement: Placement, loads: Loads) -> Certificate: ...
 def verify(placement: Placement, certificate: Certificate | None, loads: Loads) -> None: ...
 def models() -> list[tuple[str, int, int, int, float, tuple[int, int], str, str]]: ...
+def drifts() -> list[str]: ...
 def families() -> list[str]: ...
 def sample(
     model: str,
@@ -192,6 +194,7 @@ def sample(
     outliers: int | None,
     windows: int,
     domains: int,
+    drift: str | None,
 ) -> npt.NDArray[np.int64]: ...
 def family(name: str, layers: int, experts: int, seed: int) -> npt.NDArray[np.int64]: ...
 

@@ -4,6 +4,10 @@
 MAX_FILE_BYTES = 2**30
 #: Text files hold at most this many bytes: as Python objects they take many times as much.
 MAX_TEXT_BYTES = 2**27
+#: Of a trace, larger files are read window by window.
+MAX_TRACE_BYTES = 2**26
+#: Of a trace of many files, at most so many bytes of windows are kept, if one file has not more.
+MAX_KEPT_BYTES = 2**28
 #: A file holds at most this many loads.
 MAX_LOADS = MAX_FILE_BYTES // 8
 #: A file holds at most this many windows.

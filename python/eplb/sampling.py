@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["FAMILIES", "PRESETS", "Preset", "family", "sample"]
+__all__ = ["DOMAINS", "DRIFTS", "FAMILIES", "PRESETS", "Preset", "family", "sample"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ class Preset:
 #: The models by name.
 PRESETS: dict[str, Preset] = {row[0]: Preset(*row[1:]) for row in _core.models()}
 
+#: The names of ways in which traffic drifts, for :func:`sample`.
+DRIFTS: tuple[str, ...] = tuple(_core.drifts())
+
+#: Domains of a drift, if their number is not said: as many as were measured, for planning over time.
+DOMAINS = 10
+
 #: The names of seven textbook distributions, for :func:`family`.
 FAMILIES: tuple[str, ...] = tuple(_core.families())
 
@@ -57,17 +63,28 @@ def sample(
     spread: float | None = None,
     outliers: int | None = None,
     windows: int | None = None,
-    domains: int = 1,
+    domains: int | None = None,
+    drift: str | None = None,
 ) -> npt.NDArray[np.int64]:
     """Random loads like those of a model: int64 ``[layers, experts]``.
 
     With ``windows`` it is ``[windows, layers, experts]``. A load is a count of assignments: a layer
     has ``tokens * top_k`` of them in each window, an expert at most ``tokens``. Log loads are
-    normal; outliers, if any, carry 4 to 13 times the mean; counts are multinomial on top.
+    normal; outliers, if any, carry 4 to 13 times the mean; counts are multinomial on top. Log loads
+    of two domains of traffic correlate at 0.30, those of two windows of a domain at 0.97.
+
+    With a ``drift`` the mix of domains changes from window to window, the same in all layers:
+
+    - ``"walk"``: slowly. The logarithms of the domains' shares walk: a step keeps 98 % and adds 0.3
+      of a normal number.
+    - ``"blocks"``: suddenly. Six windows of one domain, then of the next; all come back in turn.
+    - ``"daynight"``: from a mix of the night to one of the day and back, in 24 windows.
+    - ``"redraw"``: each window has a mix of its own, most of it one domain or two (Dirichlet, 0.2).
 
     The result depends on the arguments alone, not on the machine. A layer is the same whatever the
-    number of layers, and so is a window of the first domain whatever the number of windows. It
-    takes time in proportion to the number of loads: about 10 ms for a window of DeepSeek-V3.
+    number of layers, and so is a window of the first domain, or of a drift, whatever the number of
+    windows. It takes time in proportion to the number of loads: about 10 ms for a window of
+    DeepSeek-V3.
 
     Args:
         model: A name in ``PRESETS``, for the arguments that are None.
@@ -82,7 +99,9 @@ def sample(
         outliers: Outliers of each layer, at most half of the experts; by default as many as the
             model has.
         windows: Windows; None for one window without an axis of its own.
-        domains: Domains of traffic that follow one another, in equal shares of the windows.
+        domains: Domains of traffic. Without a drift they follow one another, in equal shares of the
+            windows; by default there is one. With a drift there are 2 to 64, by default 10.
+        drift: One of ``DRIFTS``; None for none.
 
     Raises:
         EplbError: An argument is out of range; the message names it and what is accepted.
@@ -91,6 +110,12 @@ def sample(
     >>> sample("olmoe-1b-7b", layers=2, experts=8, top_k=2, tokens=100).tolist()
     [[30, 23, 11, 35, 35, 26, 7, 33], [16, 15, 15, 52, 34, 20, 27, 21]]
     """
+    if drift is not None:
+        _checked_name("drift", drift, DRIFTS)
+        if windows is None:
+            raise EplbError(
+                "one window has no drift", hint=["give the number of ", Parameter("windows")]
+            )
     preset = PRESETS[_checked_name("model", model, PRESETS)]
     given = _optional("experts", experts)
     most_outliers = (preset.experts if given is None else given) // 2
@@ -104,7 +129,10 @@ def sample(
         None if spread is None else real_number("spread", spread),
         None if outliers is None else _from_zero("outliers", outliers, most_outliers),
         1 if windows is None else whole_number("windows", windows, EplbError),
-        whole_number("domains", domains, EplbError),
+        (1 if drift is None else DOMAINS)
+        if domains is None
+        else whole_number("domains", domains, EplbError),
+        drift,
     )
     return loads[0] if windows is None else loads
 

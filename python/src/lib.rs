@@ -503,7 +503,7 @@ mod _core {
     };
 
     #[pymodule_export]
-    use crate::sampling::{families, family, models, sample};
+    use crate::sampling::{drifts, families, family, models, sample};
 
     #[pymodule_export]
     use crate::split::{Split, split, verify_split};

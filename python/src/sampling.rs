@@ -1,6 +1,6 @@
 //! Synthetic loads as numpy arrays.
 
-use eplb_core::sampling::{Family, MODELS, Model, Sample};
+use eplb_core::sampling::{Drift, Family, MODELS, Model, Sample};
 use numpy::{PyArray1, PyArray2, PyArray3, PyArrayMethods};
 use pyo3::prelude::*;
 
@@ -41,6 +41,7 @@ pub(crate) fn sample<'py>(
     outliers: Option<u64>,
     windows: u64,
     domains: u64,
+    drift: Option<&str>,
 ) -> PyResult<Bound<'py, PyArray3<i64>>> {
     let drawn = py.detach(|| {
         let model = Model::named(model)?;
@@ -54,6 +55,7 @@ pub(crate) fn sample<'py>(
             outliers: outliers.map_or(usual.outliers, |count| [count, count]),
             windows,
             domains,
+            drift: drift.map(str::parse).transpose()?,
             ..usual
         };
         Ok((sample, signed(sample.loads()?)))
@@ -61,6 +63,12 @@ pub(crate) fn sample<'py>(
     let (sample, loads) = drawn.map_err(|error| to_python(py, &error))?;
     let shape = [sample.windows, sample.layers, sample.experts].map(|size| size as usize);
     PyArray1::from_vec(py, loads).reshape(shape)
+}
+
+/// The names of the drifts.
+#[pyfunction]
+pub(crate) fn drifts() -> Vec<&'static str> {
+    Drift::names().to_vec()
 }
 
 /// Loads of a family, int64 `[layers, experts]`.

@@ -1,7 +1,7 @@
 //! Synthetic loads: what depends on what, and options out of range. Equality with an oracle in plain
 //! integers, and statistics, are tested from Python.
 
-use eplb_core::sampling::{Family, MODELS, Model, Sample};
+use eplb_core::sampling::{Drift, Family, MAX_DOMAINS, MODELS, Model, Sample};
 
 fn model() -> Sample {
     Sample { layers: 3, ..Model::named("olmoe-1b-7b").unwrap().sample() }
@@ -30,6 +30,38 @@ fn loads_are_those_of_every_build() {
         5_193_319_933_442_688_108,
     ];
     assert_eq!(families, expected);
+}
+
+#[test]
+fn drifts_are_those_of_every_build() {
+    let hashes = Drift::ALL.map(|drift| {
+        let sample = Sample { windows: 30, domains: 10, drift: Some(drift), ..model() };
+        hash(&sample.loads().unwrap())
+    });
+    assert_eq!(
+        hashes,
+        [
+            5_605_093_067_072_938_910,
+            5_540_067_467_220_077_129,
+            17_315_197_566_763_332_515,
+            2_161_015_784_821_750_935
+        ]
+    );
+}
+
+#[test]
+fn a_drift_has_a_name_and_several_domains() {
+    for drift in Drift::ALL {
+        assert_eq!(drift.to_string().parse::<Drift>().unwrap(), drift);
+        for domains in [0, 1, MAX_DOMAINS + 1] {
+            let sample = Sample { windows: 99, domains, drift: Some(drift), ..model() };
+            let error = sample.loads().unwrap_err().to_string();
+            let end = if domains == 0 { "at least 1" } else { "2 to 64 with drift=" };
+            assert!(error.contains(end), "{error}");
+        }
+    }
+    let error = "run".parse::<Drift>().unwrap_err().to_string();
+    assert_eq!(error, "unknown drift \"run\"; expected one of walk, blocks, daynight, redraw");
 }
 
 #[test]

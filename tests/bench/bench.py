@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import beside_rust
 import growth
+import large_trace
 import main_thread
 import peak_memory
 import plan_times
@@ -46,6 +47,7 @@ MEASURES: dict[str, Callable[[Case], Measured]] = {
     "verify": verify_times.measure,
     "plug-in": plugin_times.measure,
     "replay": replay_times.measure,
+    "large trace": large_trace.measure,
 }
 
 

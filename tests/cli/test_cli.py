@@ -618,7 +618,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
         "^--effort 'best' is an option of the policy min",
     ),
     "no such file": ("plan missing.npy --gpus 4", r"^missing\.npy: No such file"),
-    "a folder": ("plan . --gpus 4", r"^\.: this is a directory without .*meta_info\.json"),
+    "a folder": ("plan empty --gpus 4", r"^empty: this is a directory without .*meta_info\.json"),
     "no loads in it": (
         "plan text.csv --gpus 4",
         r"^text\.csv: line 1, column 2: expected a finite number, found 'x'",
@@ -716,6 +716,18 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "half a seed": ("sample --seed 0.5", "'0.5' is not a whole number"),
     "a seed below 0": ("sample --seed -1", "^--seed"),
     "too many of the best": ("sample --experts 4 --top-k 8", "--top-k"),
+    "a drift of one window": (
+        "sample --drift walk",
+        r"^one window has no drift\nhint: give the number of --w",
+    ),
+    "no such drift": (
+        "sample --drift run --windows 9",
+        "^unknown --drift 'run'; expected one of walk",
+    ),
+    "a drift of one domain": (
+        "sample --drift walk --windows 9 --domains 1",
+        "^--domains 1 is out of range; expected 2 to 64 with drift=walk",
+    ),
     "windows as CSV": ("sample --windows 2", "^CSV has only one window"),
     "layers and a config of evaluate": (
         "evaluate lists.json loads.npy --gpus 1 --layers 0 --config bad.json",
@@ -815,6 +827,7 @@ def test_an_interruption_ends_it_at_once() -> None:
 def test_a_mistake_is_one_line(name: str, run: Any, folder: Path) -> None:
     Path("text.csv").write_text("1,x\n")
     Path("bad.json").write_text("[[1, 2], [-3, 4]]")
+    Path("empty").mkdir()
     Path("folder.json").mkdir()
     np.savez("two.npz", loads=LOADS, other=LOADS)
     Path("lists.json").write_text("[[0, 1]]")
@@ -946,6 +959,7 @@ def test_help_has_an_example_that_works(command: str, run: Any) -> None:
     example = re.search(r"Example: eplb (.*)", out)
     assert example
     np.save("loads.npy", np.random.default_rng(1).integers(1, 99, (2, 256)))
+    np.save("trace.npy", np.random.default_rng(1).integers(1, 99, (12, 2, 256)))
     eplb.plan(np.load("loads.npy"), num_gpus=32).save("plan.json")
     if command == "record":
         write_record(Path())
@@ -974,7 +988,11 @@ def test_demo(folder: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\nverified: ") == 5
-    assert len(list((folder / "out").glob("*.json"))) == 5
+    results = folder / "out" / "replay.json"
+    assert len({*(folder / "out").glob("*.json")} - {results}) == 5
+    assert "\nReplay of 48 windows, 26 layers: 64 experts in 80 slots on 8 GPUs\n" in done.stdout
+    assert done.stdout.endswith("out/trace.npy\nout/replay.json\n")
+    assert json.loads(results.read_text())["recommendation"]["setting"] == "multiwindow"
     for model in ("DeepSeek-V2-Lite", "gpt-oss-20b", "DeepSeek-V4-Flash", "DeepSeek-V3"):
         assert model in done.stdout
 
@@ -1244,6 +1262,18 @@ def test_sample_into_a_pipe(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(out.encode())))
     values = json.loads(run("plan - --gpus 8 --json")[1])
     assert values["digest"] == eplb.plan(sample("olmoe-1b-7b", layers=3), num_gpus=8).digest()
+
+
+def test_sample_of_a_drift(run: Any) -> None:
+    line = "sample --model olmoe-1b-7b --layers 2 --windows 9 --drift redraw --out drawn.npy"
+    code, out, err = run(line)
+    assert (code, err) == (0, "")
+    assert out.startswith("9 x 2 x 64 loads (windows x layers x experts) of OLMoE-1B-7B on instr")
+    assert out.splitlines()[0].endswith("; 10 domains, drift redraw")
+    drawn = sample("olmoe-1b-7b", layers=2, windows=9, drift="redraw")
+    assert (np.load("drawn.npy") == drawn).all()
+    assert run(f"{line} --domains 3")[1].splitlines()[0].endswith("; 3 domains, drift redraw")
+    assert (np.load("drawn.npy") != drawn).any()
 
 
 def test_sample_of_windows(run: Any) -> None:

@@ -131,7 +131,10 @@ def test_what_does_not_go_is_said(run: Any) -> None:
             "event at window 6: the GPUs in use have 15 slots for 16 experts",
         ),
         (["--time-model", "1"], "'1' is not a time model; expected flat,slope,knee"),
-        (["--out", "a.txt"], "'a.txt' is not a file name for results; expected .json or .csv"),
+        (
+            ["--out", "a.txt"],
+            "'a.txt' is not a file name for results; expected .json, .csv, .parquet or .jsonl",
+        ),
         (["--out", "trace.npy"], "--out trace.npy would overwrite the loads"),
     ):
         code, out, err = run(LINE, *more)
@@ -155,7 +158,7 @@ def test_an_interruption_leaves_what_is_done(run: Any, monkeypatch: pytest.Monke
     code, out, err = run(LINE, "--settings", "trivial static multiwindow", "--out", "a.json")
     assert signal.getsignal(signal.SIGINT) is before
     assert code == 130
-    assert err == "eplb: interrupted: the results are those of the windows that were done\n"
+    assert err == "eplb: interrupted: the results are those of what was done\n"
     assert "interrupted: static has 3 windows of 8\n" in out
     assert "recommended: trivial\n" in out
     values = json.loads(Path("a.json").read_text())
@@ -163,8 +166,9 @@ def test_an_interruption_leaves_what_is_done(run: Any, monkeypatch: pytest.Monke
     assert [each["windows"] for each in values["settings"]] == [8, 3]
 
 
-def test_an_interrupted_process() -> None:
-    """Ctrl-C of a process of its own, in the middle of planning."""
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupted_process(jobs: str) -> None:
+    """Ctrl-C of a process group of its own, as from a terminal, in the middle of planning."""
     trace = np.tile(RANDOM.lognormal(5, 1, (40, 8, 128)), (20, 1, 1))
     np.save("long.npy", trace)
     line = ["long.npy", "--gpus", "16", "--redundant", "16", "--settings"]
@@ -176,12 +180,18 @@ def test_an_interrupted_process() -> None:
         *line,
         "trivial minimax:effort=best",
         "--json",
+        "--jobs",
+        jobs,
     ]
     with subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        program,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         time.sleep(4)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
     if process.returncode == -signal.SIGINT:
         pytest.skip("the machine is too slow: it was still starting")
@@ -189,7 +199,7 @@ def test_an_interrupted_process() -> None:
     values = json.loads(out)
     assert not values["finished"]
     assert values["settings"][0]["windows"] == 791
-    assert err == "eplb: interrupted: the results are those of the windows that were done\n"
+    assert err == "eplb: interrupted: the results are those of what was done\n"
 
 
 def test_check_holds_or_not(run: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Context, Decimal
 from fractions import Fraction
-from math import factorial, isqrt
+from math import cos, factorial, isqrt, tau
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WORD = 2**64
 GOLDEN = 0x9E3779B97F4A7C15
-COMMON, DOMAIN, WINDOW, OUTLIERS, COUNTS = range(5)
+COMMON, DOMAIN, WINDOW, OUTLIERS, COUNTS, MIX = range(6)
 LN_2 = Fraction("0.69314718055994530941723212145817656807550")
 DIGITS = Context(prec=20)
 SERIES = [round(LN_2**k * 2**30 / factorial(k)) for k in range(9)]
@@ -119,8 +119,42 @@ def layer_loads(
     outliers: tuple[int, int],
     window: int = 0,
     domain: int = 0,
+    mix: list[int] | None = None,
 ) -> list[int]:
+    """Of a domain, or of a mix: the share of each domain times 2**20."""
     seed = word(seed, 0)
+
+    def of(domain: int) -> list[int]:
+        return domain_weights(seed, layer, experts, top_k, spread, outliers, window, domain)
+
+    if mix is None:
+        weights = of(domain)
+    else:
+        weights = [0] * experts
+        for number, part in enumerate(mix):
+            own = of(number)
+            weights = [
+                sum_ + part * (weight * 2**40 // sum(own))
+                for sum_, weight in zip(weights, own, strict=True)
+            ]
+    leaves = 1
+    while leaves < experts:
+        leaves *= 2
+    padding = [0] * (leaves - experts)
+    key = word(seed, COUNTS, window, layer)
+    return share(tokens * top_k, weights + padding, [tokens] * experts + padding, key)[:experts]
+
+
+def domain_weights(
+    seed: int,
+    layer: int,
+    experts: int,
+    top_k: int,
+    spread: float,
+    outliers: tuple[int, int],
+    window: int,
+    domain: int,
+) -> list[int]:
     parts = [(30, COMMON, 0), (67, DOMAIN, domain), (3, WINDOW, window)]
     scale = int(spread * 2**16) * round(2**30 / LN_2) >> 30
     exponents = []
@@ -139,14 +173,44 @@ def layer_loads(
         multiple * others // (mean - min(sum(hot), mean // 2)) if multiple else weight
         for weight, multiple in zip(weights, hot, strict=True)
     ]
+    return capped(weights, top_k)
 
-    leaves = 1
-    while leaves < experts:
-        leaves *= 2
-    padding = [0] * (leaves - experts)
-    key = word(seed, COUNTS, window, layer)
-    weights = capped(weights, top_k) + padding
-    return share(tokens * top_k, weights, [tokens] * experts + padding, key)[:experts]
+
+def mixes(drift: str, seed: int, windows: int, domains: int) -> list[list[int]]:
+    """The share of each domain in each window, times 2**20."""
+    key = word(seed, 0, MIX)
+    if drift == "blocks":
+        return [
+            [2**20 * (window // 6 % domains == domain) for domain in range(domains)]
+            for window in range(windows)
+        ]
+    if drift == "walk":
+        logs = [normal(word(key, 0, domain)) for domain in range(domains)]
+        found = []
+        for window in range(windows):
+            steps = [normal(word(key, window + 1, domain)) for domain in range(domains)]
+            logs = [(98 * log + 30 * step) // 100 for log, step in zip(logs, steps, strict=True)]
+            powers = powers_of_two([log * round(2**30 / LN_2) >> 30 for log in logs])
+            found.append([power * 2**20 // sum(powers) for power in powers])
+        return found
+    drawn = [
+        _of_sum(
+            dirichlet(Batches(word(key, window)), domains, "0.2" if drift == "redraw" else "0.5")
+        )
+        for window in range(windows if drift == "redraw" else 2)
+    ]
+    if drift == "redraw":
+        return drawn
+    night, day = drawn
+    light = [round(2**15 * (1 - cos(tau * window / 24))) for window in range(windows)]
+    return [
+        [(n * (2**16 - part) + d * part) // 2**16 for n, d in zip(night, day, strict=True)]
+        for part in light
+    ]
+
+
+def _of_sum(amounts: list[Decimal]) -> list[int]:
+    return [int(amount * 2**20 / sum(amounts)) for amount in amounts]
 
 
 class Batches:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import eplb
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from over_time.floors import FLOORS
 from over_time.judge import DeepSeek, OverTime, Score, score
@@ -437,7 +438,9 @@ def test_results_are_plain_tables(tmp_path: Path) -> None:
     assert len(lines) == 17
     assert lines[0].split(",") == [*written]
     assert lines[11].split(",")[:3] == ["multiwindow", "6", repr(written["balancedness_mean"])]
-    with pytest.raises(eplb.EplbError, match=r"expected .json or .csv"):
+    run.save(tmp_path / "a.parquet")
+    assert pq.read_table(tmp_path / "a.parquet").to_pylist() == values["rows"]
+    with pytest.raises(eplb.EplbError, match=r"expected .json, .csv or .parquet"):
         run.save(tmp_path / "a.xlsx")
     assert (
         str(run).splitlines()[0]

@@ -61,7 +61,8 @@ def test_the_picture_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/clusters.md", "docs/recording.md", "docs/replay.md"]
+    "page",
+    ["README.md", "docs/advise.md", "docs/clusters.md", "docs/recording.md", "docs/replay.md"],
 )
 def test_console_examples(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -76,7 +77,7 @@ def test_console_examples(
     assert len(commands) >= 2
     if page == "docs/recording.md":
         write_record(tmp_path)
-    if page == "docs/replay.md":
+    if page in ("docs/advise.md", "docs/replay.md"):
         np.save("trace.npy", v2_lite(None).windows)
     for part in commands:
         line, wanted = part.split("\n", 1)

@@ -21,6 +21,7 @@ SPANS = set(re.findall(r"`([^`]+)`", PAGE))
 CLASSES = {
     kind.__name__: kind
     for kind in (
+        eplb.Advice,
         eplb.Plan,
         eplb.LoadHistory,
         eplb.Migration,

@@ -148,6 +148,18 @@ def test_snapshots_change_no_figure() -> None:
         assert all(row.snapshot is not None for row in other.rows)
 
 
+def test_snapshots_of_other_processes_and_of_kept_results(tmp_path: Path) -> None:
+    """Processes send them; a file of results has none, and the page says so of these settings."""
+    here = eplb.replay(TRACE, "deepseek multiwindow", **SIZES, snapshots=True)
+    there = eplb.replay(
+        TRACE, "deepseek multiwindow", **SIZES, snapshots=True, jobs=2, results=tmp_path / "a.jsonl"
+    )
+    again = eplb.replay(TRACE, "multiwindow", **SIZES, snapshots=True, results=tmp_path / "a.jsonl")
+    kept = [content(page(each, tmp_path))["data"]["snapshots"] for each in (here, there, again)]
+    assert kept[0] == kept[1]
+    assert kept[2] == [[]]
+
+
 def test_a_lost_gpu_has_no_load_after(tmp_path: Path) -> None:
     replay = eplb.replay(
         TRACE, "multiwindow", num_gpus=4, num_replicas=24, events=["9:dead=2"], snapshots=True

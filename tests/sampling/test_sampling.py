@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import sampling_reference
 from eplb import EplbError
-from eplb.sampling import FAMILIES, PRESETS, family, sample
+from eplb.sampling import DRIFTS, FAMILIES, PRESETS, family, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +37,10 @@ from hypothesis import strategies as st
         ({"model": "olmoe-1b-7b"}, "facce95bee811abc"),
         ({"model": "qwen3-235b-a22b"}, "39df32c9141226a0"),
         ({"experts": 100, "top_k": 3, "spread": 4, "outliers": 50}, "bcdab4e5b9fd49c2"),
+        ({"layers": 2, "windows": 30, "drift": "walk"}, "ad4ad7e1ee3d2004"),
+        ({"layers": 2, "windows": 30, "drift": "blocks"}, "6fb37ceec38f068a"),
+        ({"layers": 2, "windows": 30, "drift": "daynight"}, "84064cc72d17db4c"),
+        ({"layers": 2, "windows": 30, "drift": "redraw", "domains": 64}, "c45992b04f9981ae"),
     ],
 )
 def test_pinned_digests(arguments: dict[str, Any], digest: str) -> None:
@@ -60,6 +64,26 @@ def test_presets_equal_the_reference(model: str) -> None:
             outliers=preset.outliers,
             window=window,
             domain=domain,
+        )
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+@pytest.mark.parametrize("domains", [2, 10])
+def test_drifts_equal_the_reference(drift: str, domains: int) -> None:
+    preset = PRESETS["deepseek-v3"]
+    loads = sample(seed=5, layers=2, experts=48, windows=30, domains=domains, drift=drift)
+    mixes = sampling_reference.mixes(drift, 5, 30, domains)
+    for window, layer in ((0, 0), (7, 1), (29, 0)):
+        assert loads[window, layer].tolist() == sampling_reference.layer_loads(
+            5,
+            layer,
+            experts=48,
+            top_k=8,
+            tokens=100_000,
+            spread=preset.spread,
+            outliers=preset.outliers,
+            window=window,
+            mix=mixes[window],
         )
 
 
@@ -219,6 +243,47 @@ def test_domains_are_equal_shares_of_the_windows() -> None:
     assert [length + 1 for length in lengths] == [2, 3, 3, 3]
 
 
+def lagged(drift: str) -> Any:
+    """Correlations of log loads of two windows, by how far they are apart: of the mean layer and window."""
+    windows = np.log(
+        1 + sample("deepseek-v3-single-domain", seed=1, layers=8, windows=49, drift=drift)
+    )
+    logs = (windows - windows.mean(axis=2, keepdims=True)).reshape(49, -1)
+    correlations = np.corrcoef(logs)
+    return [correlations.diagonal(lag).mean() for lag in range(49)]
+
+
+def test_drifts_are_what_they_say() -> None:
+    """Between domains 0.3, within one 0.97; a walk is slow, a day is 24 windows long."""
+    walk, blocks, day, redraw = (lagged(drift) for drift in DRIFTS)
+    assert walk[1] > 0.9
+    assert walk[1] > walk[6] > walk[12] > walk[24] > 0.5
+    assert blocks[1] == pytest.approx((5 * 0.97 + 0.30) / 6, abs=0.03)
+    assert blocks[6] == pytest.approx(0.30, abs=0.03)
+    assert (day[24], day[48]) == pytest.approx((day[1], day[1]), abs=0.05)
+    assert day[12] < day[6] < day[1]
+    far = sum(redraw[10:30]) / 20
+    assert redraw[1] == pytest.approx(far, abs=0.05), "no window knows of the one before"
+    assert redraw[1] < walk[1] - 0.2
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_windows_of_a_drift_do_not_depend_on_their_number(drift: str) -> None:
+    loads = sample(layers=3, windows=20, drift=drift)
+    np.testing.assert_array_equal(sample(layers=2, windows=50, drift=drift)[:20], loads[:, :2])
+    assert (loads.sum(axis=2) == 800_000).all()
+    assert loads.max() <= 100_000
+    assert not (sample(layers=3, windows=20, drift=drift, seed=1) == loads).all(axis=(1, 2)).any()
+    np.testing.assert_array_equal(sample(layers=3, windows=20, drift=drift, domains=10), loads)
+
+
+def test_blocks_come_back() -> None:
+    windows = np.log(sample(layers=8, windows=24, domains=3, drift="blocks", outliers=0))
+    correlations = np.corrcoef(windows.reshape(24, -1))
+    domain = np.arange(24) // 6 % 3
+    assert ((correlations > 0.9) == (domain == domain[:, np.newaxis])).all()
+
+
 @pytest.mark.parametrize(
     ("tokens", "experts"), [(1, 16), (30, 16), (4_000, 16), (500_000, 16), (50, 11)]
 )
@@ -265,6 +330,13 @@ def test_counts_are_multinomial(tokens: int, experts: int) -> None:
         ({"spread": 10**400}, "spread=inf is out of range; expected 0 to 4"),
         ({"outliers": -1}, "outliers=-1 is out of range; expected 0 to 128"),
         ({"outliers": 6, "experts": 10}, "outliers=6 is out of range; expected 0 to 5"),
+        ({"drift": "run", "windows": 9}, "^unknown drift 'run'; expected one of walk, blocks,"),
+        ({"drift": "walk"}, "one window has no drift; give the number of windows"),
+        (
+            {"drift": "walk", "windows": 9, "domains": 1},
+            "domains=1 is out of range; expected 2 to 64 with drift=walk",
+        ),
+        ({"drift": "redraw", "windows": 9, "domains": 65}, "domains=65 is out of range; expected"),
         ({"windows": 0}, "windows=0 is too small; expected at least 1"),
         (
             {"windows": 3, "domains": 4},

@@ -17,9 +17,10 @@ from eplb.errors import Note, Parameter, Part
 from eplb.inputs.names import unknown
 from eplb.inputs.shape_doubts import fits_ranks
 from eplb.inputs.sizes import topology
-from eplb.load_files import WRITERS, read_windows
+from eplb.load_files import WRITERS, read_trace, read_windows
 from eplb.load_files.axes import AXES
 from eplb.load_files.oddities import notes_on_shape
+from eplb.load_files.traces import is_large
 from eplb.text import count
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ LoadsPaths = Annotated[
     typer.Argument(
         metavar="LOADS",
         help="Loads [layers, experts] or [windows, layers, experts]: .npy, .npz, .csv, .json, .pt, "
-        "an engine's dump, or - for standard input. Several files are windows, oldest first.",
+        "an engine's dump, a folder, or - for standard input. Several files are windows, oldest first.",
     ),
 ]
 HistoryFile = Annotated[
@@ -190,6 +191,37 @@ Redundant = Annotated[
 Groups = Annotated[int, number("--groups", "Groups of experts; each group stays on one node.")]
 Nodes = Annotated[int, number("--nodes", "Nodes.")]
 Threads = Annotated[int, number("--threads", "Threads to plan with. No answer depends on it.")]
+Jobs = Annotated[int, number("--jobs", "Processes to run in. No answer depends on it.")]
+Every = Annotated[int, number("--every", "Windows from one update to the next.")]
+Warmup = Annotated[
+    int | None,
+    number("--warmup", "Windows before the first plan: by default 8, or a quarter of the trace."),
+]
+ExpertBytes = Annotated[
+    int | None,
+    number(
+        "--expert-bytes",
+        "Bytes of the weights of one expert of one layer; by default those that --config says.",
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Run on the Ray cluster at this address, or auto. No answer depends on it.",
+    ),
+]
+ResultsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write the results: .json, .csv or .parquet; or .jsonl, line by line as they come: what "
+        "is there is not run again.",
+    ),
+]
 Key = Annotated[
     list[str] | None,
     typer.Option(
@@ -327,7 +359,18 @@ class LoadOptions:
         Raises:
             EplbError, OSError: as :func:`eplb.load_files.read_windows`.
         """
-        read = read_windows(sources, **vars(self))
+        return self._spelled(read_windows(sources, **vars(self)), windows)
+
+    def read_any(self, sources: list[str], windows: int | None = None) -> FileLoads:
+        """The same; a trace that is too large to be read as a whole is read window by window."""
+        read = self.read_trace if is_large(sources) else self.read
+        return read(sources, windows)
+
+    def read_trace(self, sources: list[str], windows: int | None = None) -> FileLoads:
+        """The same of a trace that may be larger than memory: windows are read when they are asked for."""
+        return self._spelled(read_trace(sources, **vars(self)), windows)
+
+    def _spelled(self, read: FileLoads, windows: int | None) -> FileLoads:
         read = replace(read, notes=tuple(spelled(note) for note in read.notes))
         return read if windows is None else read.merged(windows)
 
@@ -456,12 +499,16 @@ _OPTIONS = {
     "effort": "--effort",
     "target_gap": "--target-gap",
     "threads": "--threads",
+    "jobs": "--jobs",
+    "ray": "--ray",
     "model": "--model",
     "seed": "--seed",
     "experts": "--experts",
     "top_k": "--top-k",
     "tokens": "--tokens",
     "windows": "--windows",
+    "domains": "--domains",
+    "drift": "--drift",
     "gpu_slots": "--slots",
     "gpu_speed": "--speed",
     "dead_gpus": "--dead",
@@ -476,6 +523,8 @@ _OPTIONS = {
     "max_copies": "--max-copies",
     "expert_bytes": "--expert-bytes",
     "setting": "--settings",
+    "one_setting": "--setting",
+    "per_slot": "--per-slot",
     "every": "--every",
     "warmup": "--warmup",
     "event": "--event",

@@ -9,6 +9,7 @@ import eplb
 from eplb.engines import FORMATS, EngineFile, HiddenLayers, load_engine_file, placement_format_of
 from eplb.errors import Parameter, Part
 from eplb.inputs.sizes import check_slots
+from eplb.inputs.windows import Windows, WindowsOfRows
 from eplb.load_files import window_records
 from eplb.load_files.placement_map import is_table, read_table
 from eplb.plans import plan_of_engine_file
@@ -172,7 +173,7 @@ def _other_layers(
 
 def rows_of(
     windows: Sequence[npt.NDArray[Any]], placed: ReadPlacement, goal: Target, *, chosen: bool
-) -> tuple[list[npt.NDArray[Any]], list[str]]:
+) -> tuple[Sequence[npt.NDArray[Any]], list[str]]:
     """The rows of the loads that a placement is for, and notes.
 
     Args:
@@ -186,7 +187,7 @@ def rows_of(
     """
     rows, num_layers, layers = len(windows[0]), placed.plan.num_layers, placed.layers
     if rows == num_layers:
-        return [*windows], []
+        return windows if isinstance(windows, Windows) else [*windows], []
     named = goal.layers
     if named is None or len(named) != rows:
         named = HiddenLayers.all_of(rows)
@@ -203,4 +204,6 @@ def rows_of(
     left_out = HiddenLayers(layer for layer in named if layer not in layers)
     note = f"{left_out} of the loads left out: the placement does not have them"
     taken = [named.index(layer) for layer in layers]
+    if isinstance(windows, Windows):
+        return WindowsOfRows(windows, taken), [note]
     return [window[taken] for window in windows], [note]

@@ -60,6 +60,7 @@ from eplb.cli.pictures import picture_of, title_of
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes, weight_notes
 from eplb.engines.target import target
+from eplb.inputs.windows import Windows as ManyWindows
 from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, EFFORT_POLICIES, EFFORTS
 from eplb.summary import LARGE_GAP, summary
 
@@ -145,7 +146,8 @@ def plan_command(
         extra_layers=extra_layers,
     )
     picture = picture_of(plot)
-    read = reading.read(loads, windows)
+    read = reading.read_any(loads, windows)
+    one_by_one = isinstance(read.windows, ManyWindows)
     goal = goal.for_loads(len(read.windows[0]), read.layers)
     names = goal.hidden_layers(len(read.windows[0]))
     engine = engine_named(format, written_by)
@@ -177,9 +179,12 @@ def plan_command(
         from eplb.plots import plot_plan
 
         plot_plan(made, picture, names, engine, title_of(loads, config, made_figures(made)))
-    each = None if len(read.windows) == 1 else eplb.evaluate(made, read.windows)
+    each = None if len(read.windows) == 1 or one_by_one else eplb.evaluate(made, read.windows)
+    passes = () if one_by_one else read.recorded
+    if one_by_one:
+        notes.append("no figures of each window: eplb replay judges plans on a trace of this size")
     if as_json:
-        values = {**plan_values(made, names, engine, read.recorded), **window_values(each)}
+        values = {**plan_values(made, names, engine, passes), **window_values(each)}
         if (figures := made_figures(made)) is not None:
             values["figures_of"] = figures
         say(json.dumps({**values, "out": out, "plot": plot, "notes": notes}))
@@ -187,7 +192,7 @@ def plan_command(
     lines = [
         summary(made, names, engine),
         *([] if each is None else each.lines()),
-        *metric_lines(made, metric, engine, read.recorded),
+        *metric_lines(made, metric, engine, passes),
         *lines_of("planned in", [f"{seconds * 1000:.2f} ms"]),
         *lines_of("note", notes),
         *lines_of("note", [] if out else ["not written; --out FILE writes the plan"]),

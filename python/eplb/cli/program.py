@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import eplb
+from eplb.cli.advise import advise_command
 from eplb.cli.check import check_command
 from eplb.cli.compare import compare_command
 from eplb.cli.evaluate import evaluate_command
@@ -59,6 +60,7 @@ COMMANDS = (
     ("replan", replan_command, "loads.npy --previous plan.json --out next.json"),
     ("compare", compare_command, "loads.npy --gpus 32 --replicas 288"),
     ("replay", replay_command, "trace.npy --gpus 32 --redundant 32"),
+    ("advise", advise_command, "trace.npy --gpus 16,32,64 --redundant 0..96"),
     ("evaluate", evaluate_command, "plan.json loads.npy"),
     ("verify", verify_command, "plan.json loads.npy"),
     ("check", check_command, "plan.json loads.npy --min-balancedness 0.9"),

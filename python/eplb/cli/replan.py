@@ -199,7 +199,7 @@ def replan_command(
     if bandwidth is not None and not 0 < bandwidth < float("inf"):
         raise eplb.EplbError(f"--bandwidth {bandwidth} is out of range; expected more than 0")
     of_expert = bytes_of_expert(config, expert_bytes, needed=bandwidth is not None)
-    read = reading.read(loads, windows)
+    read = reading.read_any(loads, windows)
     chosen = goal.layers is not None
     goal = goal.for_loads(len(read.windows[0]), read.layers)
     placed = _in_force(previous, previous_format, (previous_gpus, gpus), goal, read.experts)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
-import signal
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import eplb
-from eplb.analysis.replay.results import checked_ending
 from eplb.analysis.replay.running import prepare
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, KINDS
 from eplb.analysis.replay.text import cells_of, ending_of, headings_of, title_of
 from eplb.analysis.report.page import checked_path
+from eplb.cli.cells import end, results_files, run_steps
 from eplb.cli.figures import lines_of
 from eplb.cli.options import (
     AsJson,
     Axes,
     CountedUnder,
+    Every,
+    ExpertBytes,
     Gpus,
     Groups,
+    Jobs,
     Key,
     LoadOptions,
     LoadsPaths,
@@ -30,29 +31,25 @@ from eplb.cli.options import (
     Nodes,
     NumExperts,
     NumLayers,
+    Ray,
     Redundant,
     Replicas,
+    ResultsFile,
     SizeOptions,
     Threads,
     Trust,
+    Warmup,
     Weights,
     Windows,
     WrittenBy,
     gap,
-    number,
 )
-from eplb.cli.output import busy, complain, fitted, progress, say, table_text
+from eplb.cli.output import busy, fitted, say, table_text
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from eplb.analysis.replay.results import Replay
-    from eplb.analysis.replay.running import Run
-
-#: The exit code of a program that Ctrl-C ended.
-INTERRUPTED = 130
 
 
 def replay_command(
@@ -73,13 +70,8 @@ def replay_command(
             f"{' '.join(DEFAULT_SETTINGS)}.",
         ),
     ] = None,
-    every: Annotated[int, number("--every", "Windows from one update to the next.")] = 1,
-    warmup: Annotated[
-        int | None,
-        number(
-            "--warmup", "Windows before the first plan: by default 8, or a quarter of the trace."
-        ),
-    ] = None,
+    every: Every = 1,
+    warmup: Warmup = None,
     event: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,13 +81,7 @@ def replay_command(
             "70:add=2. May be given several times.",
         ),
     ] = None,
-    expert_bytes: Annotated[
-        int | None,
-        number(
-            "--expert-bytes",
-            "Bytes of the weights of one expert of one layer; by default those that --config says.",
-        ),
-    ] = None,
+    expert_bytes: ExpertBytes = None,
     time_model: Annotated[
         str | None,
         typer.Option(
@@ -113,15 +99,14 @@ def replay_command(
             help="The budget of what is recommended: the share of the slots that an update may fill.",
         ),
     ] = "0.2",
-    out: Annotated[
-        str | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Write the results: .json or .csv."),
-    ] = None,
+    out: ResultsFile = None,
     report: Annotated[
         str | None,
         typer.Option("--report", metavar="FILE", help="Write a page that shows it: .html."),
     ] = None,
     threads: Threads = 1,
+    jobs: Jobs = 1,
+    ray: Ray = None,
     windows: Windows = None,
     key: Key = None,
     written_by: WrittenBy = None,
@@ -139,12 +124,11 @@ def replay_command(
         key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
     )
     check_outputs(reading.inputs(trace), {"--out": out, "--report": report})
-    if out is not None:
-        checked_ending(out)
+    kept, saved = results_files(out)
     if report is not None:
         checked_path(report)
     of_expert = bytes_of_expert(config, expert_bytes)
-    read = reading.read(trace, windows)
+    read = reading.read_trace(trace, windows)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
     if gpus is None:
         raise eplb.EplbError("give --gpus")
@@ -160,15 +144,15 @@ def replay_command(
             time_model=time_model,
             most_copies=most_copies,
             snapshots=report is not None,
+            jobs=jobs,
+            ray=ray,
+            results=kept,
             **sizes.arguments(read.experts),
         )
-        finished = _run(run)
-    replayed = run.replay() if finished or run.done else None
-    if replayed is None:
-        complain("interrupted before any window was judged")
-        raise typer.Exit(INTERRUPTED)
-    if out is not None:
-        replayed.save(out)
+        finished = run_steps(run, lambda setting: setting.name)
+    replayed = run.replay()
+    if saved is not None:
+        replayed.save(saved)
     if report is not None:
         with busy("writing the report"):
             replayed.report(report, title=", ".join(Path(each).name for each in trace))
@@ -177,34 +161,7 @@ def replay_command(
         say(json.dumps({**replayed.to_dict(), "out": out, "report": report, "notes": notes}))
     else:
         say(_text(replayed, notes, [path for path in (out, report) if path is not None]))
-    if not finished:
-        complain("interrupted: the results are those of the windows that were done")
-        raise typer.Exit(INTERRUPTED)
-
-
-def _run(run: Run) -> bool:
-    """Runs all cells; False if Ctrl-C ended it."""
-    try:
-        with _interruptible(), progress("replaying", run.num_steps) as advance:
-            for setting in run.steps():
-                advance(setting.name)
-    except KeyboardInterrupt:
-        return False
-    return True
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Lets Ctrl-C raise KeyboardInterrupt; elsewhere it ends the program at once."""
-    try:
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    except ValueError:  # not in the main thread, which alone gets signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    end(finished=finished, lost=replayed.lost)
 
 
 def _text(replay: Replay, notes: list[str], written: list[str]) -> str:

@@ -14,7 +14,7 @@ import typer
 import eplb
 from eplb.cli.options import number
 from eplb.cli.output import say
-from eplb.sampling import PRESETS, sample
+from eplb.sampling import DOMAINS, DRIFTS, PRESETS, sample
 from eplb.storage.atomic import write_whole
 
 ENDINGS = (".npy", ".npz", ".csv", ".json")
@@ -34,6 +34,18 @@ def sample_command(
     ] = None,
     tokens: Annotated[int, number("--tokens", "Tokens of a window.")] = 100_000,
     windows: Annotated[int | None, number("--windows", "Number of windows to draw.")] = None,
+    drift: Annotated[
+        str | None,
+        typer.Option(
+            "--drift",
+            metavar="NAME",
+            help=f"How the mix of domains of traffic changes from window to window: {', '.join(DRIFTS)}.",
+        ),
+    ] = None,
+    domains: Annotated[
+        int | None,
+        number("--domains", f"Domains of traffic: by default 1, or {DOMAINS} with --drift."),
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option("--out", "-o", metavar="FILE", help=f"File to write: {', '.join(ENDINGS)}."),
@@ -61,6 +73,8 @@ def sample_command(
         top_k=top_k,
         tokens=tokens,
         windows=windows,
+        domains=domains,
+        drift=drift,
     )
     kind = ".csv" if where is None else where.suffix
     if kind == ".csv" and drawn.ndim == 3:
@@ -73,7 +87,8 @@ def sample_command(
     write_whole(where, _content(drawn, kind))
     shape = " x ".join(map(str, drawn.shape))
     names = "layers x experts" if drawn.ndim == 2 else "windows x layers x experts"
-    say(f"{shape} loads ({names}) of {PRESETS[model].description}\nwritten to {out}")
+    drifting = "" if drift is None else f"; {domains or DOMAINS} domains, drift {drift}"
+    say(f"{shape} loads ({names}) of {PRESETS[model].description}{drifting}\nwritten to {out}")
 
 
 def _csv(loads: Any) -> str:

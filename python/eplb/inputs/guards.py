@@ -14,7 +14,7 @@ from eplb.inputs.known_models import has_experts
 from eplb.inputs.loads import as_array
 from eplb.inputs.plausibility import may_be_ids, only_grow, total_row, what_else
 from eplb.inputs.shape_doubts import LEAST_CELLS, doubt_of_axes, doubt_of_table
-from eplb.inputs.windows import windows_of
+from eplb.inputs.windows import plain_floats, windows_of
 
 if TYPE_CHECKING:
     from eplb import _core
@@ -54,19 +54,20 @@ def check_loads(load: Any, canonical: _core.Loads) -> None:
     doubt = doubt_of_table(layers, experts)
     if doubt is not None and (doubt.instead != "unknown" or _may_be_turned(layers, experts)):
         _warn(doubt.words + _INSTEAD[doubt.instead])
-    windows = [as_array(window) for window in windows_of(load)]
-    if any(bits_of is not None for _, bits_of in windows):
+    windows = windows_of(load)
+    first, bits_of = as_array(windows[0])
+    if bits_of is not None:
         return
-    tables = [table for table, _ in windows]
-    if only_grow(tables):
+    # One window after another: they may be more than memory holds.
+    if only_grow(len(windows), (plain_floats(*as_array(window)) for window in windows)):
         _warn(
             f"no load falls from one of the {len(windows)} windows to the next: are these counters that "
             "only grow? The loads of windows are their differences, np.diff(load, axis=0)"
         )
-    if (words := total_row(tables[0])) is not None:
+    if (words := total_row(first)) is not None:
         _warn(words)
-    if may_be_ids(tables[0][0]):
-        words = what_else(tables[0])
+    if may_be_ids(first[0]):
+        words = what_else(first)
         if words is not None:
             _warn(words)
 

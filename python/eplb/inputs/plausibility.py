@@ -11,7 +11,7 @@ import numpy.typing as npt
 from eplb.errors import LoadError, Parameter, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
 # Tokens go to at most this many experts, of at most this many.
 _MOST_TOP_K = 16
@@ -81,15 +81,16 @@ def total_row(array: npt.NDArray[Any]) -> str | None:
     return f"its last row is the sum of the {len(array) - 1} others; is this a total, not a layer?"
 
 
-def only_grow(windows: Sequence[npt.NDArray[Any]]) -> bool:
+def only_grow(number: int, windows: Iterable[npt.NDArray[Any]]) -> bool:
     """Whether no load falls over several windows, and each has more than the one before.
 
     Quickly, if that is not so.
 
     Args:
+        number: of windows.
         windows: ``[layers, experts]`` each, of one shape.
     """
-    return len(windows) >= _LEAST_WINDOWS and all(
+    return number >= _LEAST_WINDOWS and all(
         bool((new[0] >= old[0]).all() and (new >= old).all() and (new > old).any())
         for old, new in pairwise(windows)
     )

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+import operator
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -12,12 +16,65 @@ from eplb.inputs.loads import as_array, canonical_loads
 from eplb.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from fractions import Fraction
 
     import numpy.typing as npt
 
     from eplb import _core
+
+
+# So many windows are summed together.
+_AT_ONCE = 64
+
+
+class Windows(Sequence[Any]):
+    """Windows that are read when they are asked for, and not kept."""
+
+    @abstractmethod
+    def window(self, at: int) -> npt.NDArray[Any]:
+        """The window with this number, ``[layers, experts]``."""
+
+    @overload
+    def __getitem__(self, at: int) -> npt.NDArray[Any]: ...
+    @overload
+    def __getitem__(self, at: slice) -> Windows: ...
+    def __getitem__(self, at: int | slice) -> Any:
+        """A window; or some of them, which are read when they are asked for."""
+        if isinstance(at, slice):
+            return _SomeWindows(self, range(len(self))[at])
+        number = operator.index(at)
+        number += len(self) if number < 0 else 0
+        if not 0 <= number < len(self):
+            raise IndexError(f"there is no window {at} of {len(self)}")
+        return self.window(number)
+
+
+class WindowsOfRows(Windows):
+    """Some layers of the windows."""
+
+    def __init__(self, windows: Windows, rows: Sequence[int]) -> None:
+        self.windows, self.rows = windows, [*rows]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def window(self, at: int) -> npt.NDArray[Any]:
+        """The window with this number, these layers of it."""
+        rows: npt.NDArray[Any] = self.windows.window(at)[self.rows]
+        return rows
+
+
+class _SomeWindows(Windows):
+    """Some of the windows, in any order."""
+
+    def __init__(self, windows: Windows, numbers: Sequence[int]) -> None:
+        self.windows, self.numbers = windows, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def window(self, at: int) -> npt.NDArray[Any]:
+        return self.windows.window(self.numbers[at])
 
 
 def has_windows(load: Any) -> bool:
@@ -26,6 +83,8 @@ def has_windows(load: Any) -> bool:
     Raises:
         LoadError: they have more.
     """
+    if isinstance(load, Windows):
+        return True
     if (axes := _axes(load)) > 3:
         raise LoadError(
             f"the loads have {'more than 3' if isinstance(load, (list, tuple)) else axes} axes; "
@@ -44,22 +103,28 @@ def _axes(load: Any, depth: int = 0) -> int:
     return axes if isinstance(axes, int) else 0
 
 
-def windows_of(load: Any) -> list[Any]:
+def windows_of(load: Any) -> Sequence[Any]:
     """The windows of loads with three axes, oldest first; other loads are one window.
+
+    Those of a file that are read when they are asked for are returned as they are.
 
     Raises:
         LoadError: there is no window.
     """
     if not has_windows(load):
         return [load]
+    if isinstance(load, Windows):
+        return load
     windows = list(np.asarray(load) if isinstance(load, memoryview) else load)
     if not windows:
         raise LoadError("the loads have 0 windows; expected at least 1")
     return windows
 
 
-def canonical_windows(load: Any, threads: int = 1) -> list[_core.Loads]:
+def canonical_windows(load: Any, threads: int = 1) -> Sequence[_core.Loads]:
     """The canonical loads of each window.
+
+    Those of windows that are read when they are asked for are made anew then.
 
     Raises:
         LoadError, LoadTypeError: a window is invalid, or has another shape than the first; the
@@ -71,15 +136,35 @@ def canonical_windows(load: Any, threads: int = 1) -> list[_core.Loads]:
     found: list[_core.Loads] = []
     for index, window in enumerate(windows):
         try:
-            found.append(canonical_loads(window, threads))
+            canonical = canonical_loads(window, threads)
         except LoadError as error:
             raise error.within(f"window {index}") from error
         except LoadTypeError as error:
             raise LoadTypeError(f"window {index}: {error}") from error
-        shape, first = _shape(found[index]), _shape(found[0])
-        if shape != first:
+        if found and (shape := _shape(canonical)) != (first := _shape(found[0])):
             raise LoadError(f"window {index} has {shape}, but window 0 has {first}")
-    return found
+        if not found or not isinstance(windows, Windows):
+            found.append(canonical)
+    return _Canonical(windows, threads) if isinstance(windows, Windows) else found
+
+
+class _Canonical(Sequence["_core.Loads"]):
+    """Canonical loads of windows that were checked, made when they are asked for."""
+
+    def __init__(self, windows: Windows, threads: int) -> None:
+        self.windows, self.threads = windows, threads
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    @overload
+    def __getitem__(self, at: int) -> _core.Loads: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[_core.Loads]: ...
+    def __getitem__(self, at: int | slice) -> Any:
+        if isinstance(at, slice):
+            return _Canonical(self.windows[at], self.threads)
+        return canonical_loads(self.windows[at], self.threads)
 
 
 def _shape(loads: _core.Loads) -> str:
@@ -98,12 +183,29 @@ def summed(load: Any) -> Any:
     if not has_windows(load):
         return load
     canonical_windows(load)  # every cell is valid
+    if isinstance(windows, Windows):
+        return _sum_of_many(windows)
     tables = [_plain(window) for window in windows]
     if len({table.dtype.kind in "iu" for table in tables}) > 1:
         raise LoadError("some windows have integers and some have floats; convert them to one type")
     if tables[0].dtype.kind in "iu":
         return sum_of_windows(np.stack([table.astype(np.uint64) for table in tables]))
     return sum_of_windows(np.stack([table.astype(np.float64) for table in tables]))
+
+
+def _sum_of_many(windows: Windows) -> npt.NDArray[Any]:
+    """The sum of windows of integers, of which a few are in memory at once."""
+    total: npt.NDArray[Any] = np.zeros(windows[0].shape, dtype=np.uint64)
+    for first in range(0, len(windows), _AT_ONCE):
+        tables = [_plain(window) for window in windows[first : first + _AT_ONCE]]
+        if any(table.dtype.kind not in "iu" for table in tables):
+            raise LoadError(
+                f"{len(windows)} windows of floats are not summed one by one: the sum would not be exact",
+                hint=["plan from a history of them, with the policy multiwindow"],
+            )
+        parts = [total, *(table.astype(np.uint64) for table in tables)]
+        total = sum_of_windows(np.stack(parts))
+    return total
 
 
 def _plain(window: Any) -> npt.NDArray[Any]:
@@ -134,17 +236,19 @@ def merged(windows: Sequence[npt.NDArray[Any]], count: int) -> list[npt.NDArray[
     """
     from fractions import Fraction
 
+    if len(windows) <= count:
+        return [*windows]
     loads = [_total(window) for window in windows]
     total = sum(loads)
-    if len(windows) <= count or not total:
+    if not total:
         return [*windows]
-    groups: dict[int, list[npt.NDArray[Any]]] = {}
+    parts: list[int] = []
     before = Fraction(0)
-    for window, load in zip(windows, loads, strict=True):
-        part = min(int((before + load / 2) * count / total), count - 1)
-        groups.setdefault(part, []).append(window)
+    for load in loads:
+        parts.append(min(int((before + load / 2) * count / total), count - 1))
         before += load
-    return [sum_of_windows(np.stack(group)) for group in groups.values()]
+    groups = groupby(range(len(windows)), key=parts.__getitem__)
+    return [sum_of_windows(np.stack([windows[at] for at in group])) for _, group in groups]
 
 
 def _total(window: npt.NDArray[Any]) -> Fraction:

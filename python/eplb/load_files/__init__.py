@@ -5,6 +5,6 @@ ending; dumps of engines are recognised. A row ``[experts]`` is one layer. Integ
 """
 
 from eplb.load_files.file_loads import FileLoads
-from eplb.load_files.reading import WRITERS, read_loads, read_windows
+from eplb.load_files.reading import WRITERS, read_loads, read_trace, read_windows
 
-__all__ = ["WRITERS", "FileLoads", "read_loads", "read_windows"]
+__all__ = ["WRITERS", "FileLoads", "read_loads", "read_trace", "read_windows"]

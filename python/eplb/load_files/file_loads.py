@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eplb.errors import EplbError, LoadError
 from eplb.inputs.sizes import whole_number
-from eplb.inputs.windows import merged, summed
+from eplb.inputs.windows import Windows, merged, summed
 from eplb.text import count, ranges
 
 if TYPE_CHECKING:
@@ -21,25 +21,27 @@ class FileLoads:
     """Loads from a file or directory, or several."""
 
     #: Windows ``[layers, experts]``, oldest first: int64, uint64, float32 or float64, finite and not
-    #: negative.
-    windows: tuple[npt.NDArray[Any], ...]
+    #: negative. :func:`~eplb.load_files.read_trace` reads them when they are asked for.
+    windows: Sequence[npt.NDArray[Any]]
     #: What was done to them, a line each.
     notes: tuple[str, ...] = ()
     #: Hidden layer of each row, ascending; None if the file does not say.
     layers: tuple[int, ...] | None = None
     #: The passes ``[layers, experts]`` that were summed to windows, if that is known.
-    passes: tuple[npt.NDArray[Any], ...] | None = None
+    passes: Sequence[npt.NDArray[Any]] | None = None
     #: Which ranks counted which forward passes, if the file is not of all ranks.
     counted: frozenset[tuple[int, int]] = field(default=frozenset(), repr=False)
 
     @property
-    def recorded(self) -> tuple[npt.NDArray[Any], ...]:
+    def recorded(self) -> Sequence[npt.NDArray[Any]]:
         """The passes, or else the windows: engines log the mean over these."""
         return self.windows if self.passes is None else self.passes
 
     @property
-    def loads(self) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
-        """What :func:`eplb.plan` takes: the only window, or a list of windows."""
+    def loads(self) -> npt.NDArray[Any] | Sequence[npt.NDArray[Any]]:
+        """What :func:`eplb.plan` takes: the only window, or the windows."""
+        if isinstance(self.windows, Windows) and len(self.windows) > 1:
+            return self.windows
         return self.windows[0] if len(self.windows) == 1 else [*self.windows]
 
     @property
@@ -78,23 +80,32 @@ def together(parts: Sequence[FileLoads], names: Sequence[str]) -> FileLoads:
         LoadError: a part is for another model than the first, or another rank's part of a window.
     """
     first, *others = parts
-    windows, notes = first.windows, first.notes
+    windows, notes = [*first.windows], first.notes
     for name, part in zip(names[1:], others, strict=True):
-        shape, wanted = part.windows[0].shape, windows[0].shape
-        if (shape, part.layers) != (wanted, first.layers):
-            other = f"{count(shape[0], 'layer')} x {count(shape[1], 'expert')}"
-            raise LoadError(
-                f"{name}: it has {other}, but {names[0]} has {wanted[0]} x {wanted[1]}"
-                if shape != wanted
-                else f"{name}: it has other hidden layers than {names[0]}"
-            )
-        _refuse_other_ranks(part.counted, name, first.counted, names[0])
+        refuse_other_model(part, name, first, names[0])
         windows += part.windows
         notes += tuple(note for note in part.notes if note not in notes)
     passes = None
     if any(part.passes is not None for part in parts):
         passes = tuple(recorded for part in parts for recorded in part.recorded)
-    return FileLoads(windows, notes, first.layers, passes)
+    return FileLoads(tuple(windows), notes, first.layers, passes)
+
+
+def refuse_other_model(part: FileLoads, name: str, first: FileLoads, other: str) -> None:
+    """Refuses a part for another model than the first one, or another rank's part of a window.
+
+    Raises:
+        LoadError: it is one.
+    """
+    shape, wanted = part.windows[0].shape, first.windows[0].shape
+    if (shape, part.layers) != (wanted, first.layers):
+        sizes = f"{count(shape[0], 'layer')} x {count(shape[1], 'expert')}"
+        raise LoadError(
+            f"{name}: it has {sizes}, but {other} has {wanted[0]} x {wanted[1]}"
+            if shape != wanted
+            else f"{name}: it has other hidden layers than {other}"
+        )
+    _refuse_other_ranks(part.counted, name, first.counted, other)
 
 
 def _refuse_other_ranks(

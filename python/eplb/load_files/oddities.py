@@ -94,7 +94,7 @@ def refuse_total(array: npt.NDArray[Any]) -> None:
 
 def notes_on_windows(windows: Sequence[npt.NDArray[Any]]) -> list[str]:
     """A note if windows seem to be counters that are never set back."""
-    if windows[0].size < LEAST_CELLS or not only_grow(windows):
+    if windows[0].size < LEAST_CELLS or not only_grow(len(windows), windows):
         return []
     grow = f"no load falls from one of the {len(windows)} windows to the next"
     return [

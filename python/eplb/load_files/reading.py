@@ -11,14 +11,16 @@ from eplb.engines.ascend import moe_load
 from eplb.engines.engine import FileDump, FolderDump
 from eplb.errors import EplbError, LoadError, LoadTypeError, Note, Parameter
 from eplb.inputs.names import unknown
-from eplb.load_files import load_history, window_records
+from eplb.load_files import folders, load_history, window_records
 from eplb.load_files.arranging import Given, file_loads
 from eplb.load_files.axes import axes_of
 from eplb.load_files.file_loads import FileLoads, together
+from eplb.load_files.folders import expanded
 from eplb.load_files.oddities import notes_on_windows
 from eplb.load_files.placement_map import read_map
 from eplb.load_files.select import select
 from eplb.load_files.stated import Stated
+from eplb.load_files.traces import trace_loads
 from eplb.load_files.weights import weighted_sum, whole_weights
 from eplb.storage.decode import bytes_of, values_of
 from eplb.storage.record_file import is_record
@@ -131,8 +133,70 @@ def read_windows(
         placement=None if placement is None else read_map(placement),
         trust=trust,
     )
-    read = _windows(sources, key, written_by, weights, given)
+    read = _windows(_files_of(sources, written_by), key, written_by, weights, given)
     return replace(read, notes=(*read.notes, *notes_on_windows(read.windows)))
+
+
+def read_trace(
+    sources: Sequence[str | PathLike[str]],
+    *,
+    key: str | Sequence[str] | None = None,
+    written_by: str | None = None,
+    axes: str | Sequence[str] | None = None,
+    num_layers: int | None = None,
+    num_experts: int | None = None,
+    config: str | PathLike[str] | None = None,
+    placement: str | PathLike[str] | None = None,
+    weights: Sequence[float] | None = None,
+    trust: bool = False,
+) -> FileLoads:
+    """Reads a trace, which may be larger than memory: as :func:`read_windows`, but windows when asked for.
+
+    ``windows`` of the result reads a window whenever it is asked for it. So a file must stay as it is
+    as long as that is used. What is larger than ``eplb.limits.MAX_TRACE_BYTES`` is never in memory as a
+    whole if it is ``.npy`` with three axes, JSON lines with a window on each, or a record of a plug-in; nor
+    are several files. Passes that a dump sums to one window, as TensorRT-LLM's iterations, are windows
+    here.
+
+    Raises:
+        LoadError, EplbError, TypeError, OSError: as :func:`read_windows`; of a window, when it is read.
+    """
+    if written_by is not None and written_by not in WRITERS:
+        raise unknown("written_by", written_by, WRITERS, kind=LoadError)
+    given = Given(
+        axes=None if axes is None else axes_of(axes),
+        stated=Stated.of(num_layers, num_experts, config),
+        placement=None if placement is None else read_map(placement),
+        trust=trust,
+    )
+    files, keys = _files_of(sources, written_by), _keys(key)
+    if weights is not None or len(keys) > 1:
+        read = _windows(files, key, written_by, weights, given)
+    else:
+        given = replace(given, keys=tuple(keys))
+        read = trace_loads(
+            files,
+            keys[0],
+            written_by,
+            given,
+            lambda source: _read(source, keys[0], written_by, given),
+        )
+    return replace(read, notes=(*read.notes, *notes_on_windows(read.windows)))
+
+
+def _files_of(
+    sources: Sequence[str | PathLike[str]], written_by: str | None
+) -> list[str | PathLike[str]]:
+    """The sources, with the files of a folder in the place of it if it is no dump."""
+    return expanded(sources, lambda folder: written_by in _FOLDERS or _is_dump(folder))
+
+
+def _is_dump(folder: Path) -> bool:
+    """Whether a directory is a dump, or one that is refused: whoever reads it says why."""
+    try:
+        return any(dump.recognises(folder) for dump in _FOLDERS.values())
+    except EplbError:
+        return True
 
 
 def _windows(
@@ -213,7 +277,7 @@ def _folder(folder: Path, key: str | None, written_by: str | None) -> DecodedLoa
             return dump.read(folder, key)
     if written_by is not None:
         raise LoadError(f"this is a directory, but {written_by} is a file")
-    contents = " or ".join(dump.content for dump in _FOLDERS.values())
+    contents = " or ".join([*(dump.content for dump in _FOLDERS.values()), folders.CONTENT])
     raise LoadError(f"this is a directory without {contents}", hint=["give a file instead"])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from eplb.storage.record_file import CutLine, utc
 from eplb.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from os import PathLike
 
     from eplb.storage.record_file import IntTable, Record
@@ -95,6 +95,18 @@ def read_folder(folder: Path, key: str | None = None) -> DecodedLoads:
     return _decoded(((path.name, record) for path, record in records_in(folder)), key)
 
 
+class _Timed(Protocol):
+    """A window of a series."""
+
+    @property
+    def time(self) -> float: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+_Of = TypeVar("_Of", bound=_Timed)
+
+
 @dataclass(frozen=True)
 class _Window:
     """What is kept of a record."""
@@ -102,12 +114,18 @@ class _Window:
     time: float
     load: IntTable
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Layers and experts."""
+        return self.load.shape
+
 
 def _decoded(
     records: Iterator[tuple[str | None, Record | CutLine]], key: str | None
 ) -> DecodedLoads:
     series: dict[str, list[_Window]] = {}
-    notes, loads, total = [], 0, 0
+    notes: list[str] = []
+    loads, total = 0, 0
     for name, record in records:
         if isinstance(record, CutLine):
             notes.append(str(record) if name is None else f"{name}: {record}")
@@ -122,10 +140,24 @@ def _decoded(
                 hint=["give some of its files instead"],
             )
         series.setdefault(record.series, []).append(_Window(record.time, record.load))
+    alike = _one_series(series, key, notes)
+    return DecodedLoads(
+        np.stack([window.load for window in alike]),
+        axes=("windows", "layers", "experts"),
+        notes=tuple(notes),
+    )
+
+
+def _one_series(series: dict[str, list[_Of]], key: str | None, notes: list[str]) -> list[_Of]:
+    """The windows of the series to read, in the order of time, all of one shape; adds notes.
+
+    Raises:
+        LoadError: there is no window, or no such series.
+    """
     name = _chosen({each: _layers(windows) for each, windows in series.items()}, key)
     windows = sorted(series[name], key=lambda window: window.time)
-    shape = windows[-1].load.shape
-    alike = [window for window in windows if window.load.shape == shape]
+    shape = windows[-1].shape
+    alike = [window for window in windows if window.shape == shape]
     if len(series) > 1 and key is None:
         others = ", ".join(sorted({*series} - {name}))
         notes.append(f"{name} is read, which has the most layers; it also has {others}")
@@ -136,16 +168,75 @@ def _decoded(
             f"{count(left_out, 'older window')} of another shape than the newest one's "
             f"{shape[0]} x {shape[1]} left out"
         )
-    return DecodedLoads(
-        np.stack([window.load for window in alike]),
-        axes=("windows", "layers", "experts"),
-        notes=tuple(notes),
-    )
+    return alike
 
 
-def _layers(windows: list[_Window]) -> int:
+@dataclass(frozen=True)
+class _InFile:
+    """A window in a file."""
+
+    file: Path
+    place: record_file.Place
+
+    @property
+    def time(self) -> float:
+        """When it ended."""
+        return self.place.time
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Layers and experts."""
+        return self.place.shape
+
+
+@dataclass(frozen=True)
+class RecordedWindows:
+    """The windows of one series, which are read one by one."""
+
+    windows: list[_InFile]
+    notes: tuple[str, ...]
+
+    def load(self, at: int) -> IntTable:
+        """The loads of a window, ``[layers, experts]``.
+
+        Raises:
+            LoadError: they are invalid. OSError: the file cannot be read.
+        """
+        found = self.windows[at]
+        with found.file.open("rb") as stream:
+            stream.seek(found.place.start)
+            return record_file.load_of(stream.read(found.place.bytes))
+
+
+def recorded_windows(path: Path, key: str | None = None) -> RecordedWindows:
+    """Where the windows are that :func:`read` or :func:`read_folder` reads: arguments and errors are theirs.
+
+    A window takes 300 bytes of memory, and any number of them are found.
+    """
+    series: dict[str, list[_InFile]] = {}
+    notes: list[str] = []
+    files = record_file.files_of(path) if path.is_dir() else [path]
+    for file in files:
+        try:
+            with file.open("rb") as stream:
+                for place in record_file.places(stream):
+                    if isinstance(place, CutLine):
+                        notes.append(f"{file.name}: {place}" if path.is_dir() else str(place))
+                        continue
+                    of_series = series.setdefault(place.series, [])
+                    if key in (None, place.series):
+                        of_series.append(_InFile(file, place))
+        except EplbError as error:
+            raise error.within(file.name if path.is_dir() else "", kind=LoadError) from error
+        except FileNotFoundError:
+            continue  # the writer made room for a new file
+    alike = _one_series(series, key, notes)
+    return RecordedWindows(alike, tuple(notes))
+
+
+def _layers(windows: Sequence[_Timed]) -> int:
     """Layers of the newest window."""
-    return len(max(windows, key=lambda window: window.time).load) if windows else 0
+    return max(windows, key=lambda window: window.time).shape[0] if windows else 0
 
 
 def _chosen(layers: dict[str, int], key: str | None) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from typing import IO, Any
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eplb import limits
 from eplb.text import count
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def read_npy(content: bytes) -> npt.NDArray[Any]:
@@ -40,8 +44,58 @@ def read_npy(content: bytes) -> npt.NDArray[Any]:
     return array
 
 
+@dataclass(frozen=True)
+class NpyTables:
+    """The tables along the first axis of a large .npy file, which are read one by one."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    #: Where the first one begins.
+    start: int
+
+    def table(self, at: int) -> npt.NDArray[Any]:
+        """One table.
+
+        Raises:
+            ValueError: the file is shorter than it was. OSError: it cannot be read.
+        """
+        bytes_of_one = math.prod(self.shape[1:]) * self.dtype.itemsize
+        with self.path.open("rb") as stream:
+            stream.seek(self.start + at * bytes_of_one)
+            content = stream.read(bytes_of_one)
+        if len(content) != bytes_of_one:
+            raise ValueError("the file is shorter than it was")
+        return np.frombuffer(content, self.dtype).reshape(self.shape[1:])
+
+
+def open_npy(path: Path) -> NpyTables | None:
+    """The tables of an .npy file with three axes; None if it is another file, or not in this order.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        try:
+            shape, dtype, fortran = _header(stream)
+        except Exception:  # noqa: BLE001 - for strange bytes the parser can raise anything
+            return None
+        start = stream.tell()
+        held = stream.seek(0, io.SEEK_END) - start
+    whole = math.prod(shape) * dtype.itemsize == held
+    if fortran or dtype.hasobject or len(shape) != 3 or min(shape) < 1 or not (held and whole):
+        return None
+    return NpyTables(path, shape, dtype, start)
+
+
 def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type that an .npy file declares."""
+    shape, dtype, _ = _header(stream)
+    return shape, dtype
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
+    """Shape and type that an .npy file declares, and whether the first axis is the fastest."""
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
@@ -49,8 +103,8 @@ def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = np.lib.format.read_magic(stream)
     if version not in readers:
         raise ValueError(f"unknown format version {version}; expected one of {sorted(readers)}")
-    shape, _, dtype = readers[version](stream)
-    return shape, dtype
+    shape, fortran, dtype = readers[version](stream)
+    return shape, dtype, fortran
 
 
 def read_npz(stream: IO[bytes]) -> dict[str, npt.NDArray[Any]]:

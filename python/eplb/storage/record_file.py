@@ -38,6 +38,8 @@ FORMAT = "eplb record"
 VERSION = 1
 
 _BEGINNING = b'{"format":"eplb record",'
+# Between these are the loads of a window.
+_LOAD, _PREVIOUS = b',"load":', b',"previous":'
 _NAME = re.compile(
     r"eplb-(?P<process>[A-Za-z0-9_]+-[0-9]{8}T[0-9]{6}-[0-9]+)\.(?P<part>[0-9]{5,})\.jsonl",
     re.ASCII,
@@ -223,17 +225,95 @@ def read(stream: BinaryIO) -> Iterator[tuple[int, Record | CutLine]]:
     line = 0
     while text := stream.readline(limits.MAX_TEXT_BYTES + 1):
         line += 1
-        try:
-            if len(text) > limits.MAX_TEXT_BYTES:
-                raise LoadError(f"it has more than {limits.MAX_TEXT_BYTES} bytes")
-            if text.strip():
-                yield line, decode(text)
-        except _NotJsonError as error:
-            if not _may_be_cut(text):
-                raise error.within(f"line {line}", kind=LoadError) from error
-            yield line, CutLine(line, len(text))
-        except EplbError as error:
+        if (record := _read(text, line)) is not None:
+            yield line, record
+
+
+def _read(text: bytes, line: int) -> Record | CutLine | None:
+    """What is on the line with this number; None if it is blank.
+
+    Raises:
+        LoadError: it is no record.
+    """
+    try:
+        if len(text) > limits.MAX_TEXT_BYTES:
+            raise LoadError(f"it has more than {limits.MAX_TEXT_BYTES} bytes")
+        return decode(text) if text.strip() else None
+    except _NotJsonError as error:
+        if not _may_be_cut(text):
             raise error.within(f"line {line}", kind=LoadError) from error
+        return CutLine(line, len(text))
+    except EplbError as error:
+        raise error.within(f"line {line}", kind=LoadError) from error
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the line of a window is, and what is known of it without its tables."""
+
+    start: int
+    bytes: int
+    series: str
+    time: float
+    #: Layers and experts.
+    shape: tuple[int, int]
+
+
+def places(stream: BinaryIO) -> Iterator[Place | CutLine]:
+    """Where the windows of a file are that :func:`read` reads.
+
+    The tables of a line as :func:`encode` writes it are not parsed.
+
+    Raises:
+        LoadError: a line is no record; the message says which one.
+        OSError: the file cannot be read.
+    """
+    start = line = 0
+    while text := stream.readline(limits.MAX_TEXT_BYTES + 1):
+        line += 1
+        place = _place(text, start)
+        if place is not None:
+            yield place
+        elif isinstance(record := _read(text, line), CutLine):
+            yield record
+        elif record is not None:
+            layers, experts = record.load.shape
+            yield Place(start, len(text), record.series, record.time, (layers, experts))
+        start += len(text)
+
+
+def _place(line: bytes, start: int) -> Place | None:
+    """The place of a line that has its keys in their order; None if it has not."""
+    head, load, rest = line.partition(_LOAD)
+    table, previous, _ = rest.partition(_PREVIOUS)
+    if not (load and previous and line.endswith(b"}\n") and line.startswith(_BEGINNING)):
+        return None
+    try:
+        facts = parse_json(head + b"}")
+        check_format(facts, FORMAT, (VERSION,))
+        series, time = (
+            f"{_text(facts, 'engine')}-{_whole(facts, 'model')}",
+            _figure(facts, "time", _END_OF_TIME),
+        )
+    except (EplbError, KeyError):
+        return None
+    layers, cells = table.count(b"[") - 1, table.count(b",") + 1
+    if layers < 1 or cells % layers:
+        return None
+    return Place(start, len(line), series, time, (layers, cells // layers))
+
+
+def load_of(line: bytes) -> IntTable:
+    """The loads on a line, ``[layers, experts]``; the rest is checked only if its keys are in another order.
+
+    Raises:
+        EplbError: it has no valid loads.
+    """
+    _, load, rest = line.partition(_LOAD)
+    table, previous, _ = rest.partition(_PREVIOUS)
+    if not load or not previous or b'"' in table:
+        return decode(line).load
+    return _load({"load": parse_json(table)})
 
 
 class _NotJsonError(LoadError):
@@ -261,12 +341,7 @@ def decode(line: bytes) -> Record:
     if "version" in values:
         check_format(values, FORMAT, (VERSION,))
     check_keys("the window", values, _KEYS)
-    load = _table(values, "load")
-    if not load.size:
-        raise LoadError("load has no cells")
-    if load.min() < 0:
-        layer, expert = np.argwhere(load < 0)[0]
-        raise LoadError(f"load[{layer}][{expert}] is {load[layer, expert]}; expected at least 0")
+    load = _load(values)
     previous = None if values["previous"] is None else _table(values, "previous")
     texts = ("eplb", "engine", "decision", "reason", "digest")
     counts = ("model", "number", "copies", "shifted")
@@ -291,6 +366,16 @@ def decode(line: bytes) -> Record:
         previous=previous,
         phy2log=_answer(values, previous),
     )
+
+
+def _load(values: dict[str, Any]) -> IntTable:
+    load = _table(values, "load")
+    if not load.size:
+        raise LoadError("load has no cells")
+    if load.min() < 0:
+        layer, expert = np.argwhere(load < 0)[0]
+        raise LoadError(f"load[{layer}][{expert}] is {load[layer, expert]}; expected at least 0")
+    return load
 
 
 def _table(values: dict[str, Any], name: str) -> IntTable:

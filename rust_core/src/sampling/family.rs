@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::distributions::{PLACES as NORMAL_PLACES, normal};
-use super::fixed_point::{LN_2, LOG_PLACES, LOG2_E, PLACES, exp2, log2, quotient};
+use super::distributions::PLACES as NORMAL_PLACES;
+use super::fixed_point::{LOG2_E, exp2, log2, quotient};
+use super::gamma::{Batches, exponentials, gammas};
 use super::splitmix::word;
 use crate::error::{Error, out_of_range, unknown};
 use crate::limits::MAX_EXPERTS;
@@ -110,15 +111,7 @@ impl Family {
             Self::LogNormal15 => log_normal(15, batches, experts),
             Self::Zipf08 => zipf(8, batches, experts),
             Self::Zipf12 => zipf(12, batches, experts),
-            Self::Dirichlet03 => {
-                let exponentials = exponentials(batches, experts);
-                let betas = Betas { alpha: 3, batches, words: Vec::new().into_iter() };
-                exponentials
-                    .into_iter()
-                    .zip(betas)
-                    .map(|(x, beta)| (x * beta) >> BETA_PLACES)
-                    .collect()
-            }
+            Self::Dirichlet03 => gammas(3, batches, experts),
             Self::Dirichlet1 => exponentials(batches, experts),
         }
     }
@@ -136,21 +129,6 @@ impl FromStr for Family {
     fn from_str(name: &str) -> Result<Self, Error> {
         let found = Self::ALL.into_iter().find(|family| family.name() == name);
         found.ok_or_else(|| unknown("family", name, &Self::ALL.map(Self::name)))
-    }
-}
-
-/// Batches of random words, each under a key of its own.
-struct Batches(u64);
-
-impl Batches {
-    fn words(&mut self, count: usize) -> Vec<u64> {
-        let key = self.0;
-        self.0 = word(key, 1 << 32);
-        (0..count as u64).map(|number| word(key, number)).collect()
-    }
-
-    fn normals(&mut self, count: usize) -> Vec<i64> {
-        self.words(count).into_iter().map(normal).collect()
     }
 }
 
@@ -174,55 +152,6 @@ fn zipf(exponent: i128, batches: &mut Batches, experts: usize) -> Vec<u128> {
         exp2(log2_of_exp(1, noise) - exponent * log2(rank as u64 + 1) / 10)
     };
     ranks.into_iter().zip(noise).map(weight).collect()
-}
-
-/// `-log2(u)` of a number u between 0 and 1, neither of them: an odd number of 53 bits over 2^53.
-fn minus_log2_uniform(word: u64) -> u128 {
-    ((53 << LOG_PLACES) - log2(2 * (word >> 12) + 1)) as u128
-}
-
-/// Exponential numbers of mean 1.
-fn exponentials(batches: &mut Batches, experts: usize) -> Vec<u128> {
-    let words = batches.words(experts).into_iter();
-    words
-        .map(|word| (minus_log2_uniform(word) * u128::from(LN_2)) >> (2 * LOG_PLACES - PLACES))
-        .collect()
-}
-
-const BETA_PLACES: u32 = 56;
-
-/// Beta(alpha, 1 - alpha) numbers, in [`BETA_PLACES`], by Jöhnk's method; alpha in tenths. A gamma
-/// number of shape alpha is such a number times an exponential one.
-struct Betas<'a> {
-    alpha: u128,
-    batches: &'a mut Batches,
-    words: std::vec::IntoIter<u64>,
-}
-
-impl Betas<'_> {
-    /// `u^(10 / tenths)` of the next uniform number u.
-    fn power(&mut self, tenths: u128) -> u128 {
-        const BATCH: usize = 128;
-        if self.words.len() == 0 {
-            self.words = self.batches.words(BATCH).into_iter();
-        }
-        let word = self.words.next().expect("a batch has words");
-        exp2(-((minus_log2_uniform(word) * 10 / tenths) as i128))
-    }
-}
-
-impl Iterator for Betas<'_> {
-    type Item = u128;
-
-    fn next(&mut self) -> Option<u128> {
-        loop {
-            let x = self.power(self.alpha);
-            let sum = x + self.power(10 - self.alpha);
-            if (1..=1 << PLACES).contains(&sum) {
-                return Some((x << BETA_PLACES) / sum);
-            }
-        }
-    }
 }
 
 /// The load of an expert: its share of the tokens, with noise, rounded half to even.

@@ -1,6 +1,7 @@
 //! Synthetic loads: the same numbers on every machine, as skewed as real models were measured to be.
 //!
 //! - [`Sample`]: windows of loads like those of a model in [`MODELS`]; what `eplb sample` draws.
+//! - [`Drift`]: how the mix of domains of a sample changes from window to window.
 //! - [`Family`]: seven textbook distributions, for benchmarks and tests of quality.
 //! - [`SplitMix64`] and [`word`]: the random bits under both.
 //!
@@ -21,15 +22,18 @@
 //! ```
 
 mod distributions;
+mod drift;
 mod family;
 mod fixed_point;
+mod gamma;
 mod model;
 mod multinomial;
 mod sample;
 mod splitmix;
 mod weights;
 
+pub use drift::Drift;
 pub use family::{Family, MAX_FAMILY_LAYERS, MAX_FAMILY_SEED};
 pub use model::{MODELS, Model};
-pub use sample::{MAX_LOADS, MAX_TRIALS, Sample};
+pub use sample::{MAX_DOMAINS, MAX_LOADS, MAX_TRIALS, Sample};
 pub use splitmix::{SplitMix64, word};

@@ -124,6 +124,7 @@ impl Model {
             outliers: self.outliers,
             windows: 1,
             domains: 1,
+            drift: None,
         }
     }
 

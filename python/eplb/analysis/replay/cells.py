@@ -48,7 +48,7 @@ class Course:
         return self.warmup + 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Row:
     """What a setting reached in a window, with what it knew before."""
 
@@ -74,6 +74,11 @@ class Cell:
     setting: Setting
     trace: Trace
     course: Course
+
+    @property
+    def num_rows(self) -> int:
+        """How many windows are judged."""
+        return len(self.trace) - self.course.first
 
     def rows(self) -> Iterator[Row]:
         """A row for each judged window, in order; memory does not grow, but by snapshots if they are kept.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eplb.analysis.replay.cells import Course
     from eplb.analysis.replay.figures import TimeModel
     from eplb.analysis.replay.recommendation import Recommendation
@@ -22,10 +24,12 @@ class Outcome:
     num_gpus: int
     windows: int
     course: Course
-    #: In the order of the settings. After an interruption, the last one may have fewer windows.
+    #: In the order of the settings. After an interruption, some have fewer windows, or are missing.
     results: tuple[Result, ...]
     recommendation: Recommendation
     expert_bytes: int | None
     time_model: TimeModel | None
     #: Whether all windows of all settings were judged.
     finished: bool
+    #: Settings without windows because the processes that ran them were lost, and why.
+    lost: Mapping[str, str] = field(default_factory=dict)

@@ -13,6 +13,7 @@ import numpy as np
 
 from eplb.balancer import Balancer
 from eplb.history import LoadHistory
+from eplb.inputs.windows import Windows
 from eplb.planning import plan
 from eplb.plans import Plan
 from eplb.replanning import replan
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
     from eplb.analysis.replay.trace import Trace
     from eplb.clusters import Cluster
+
+
+# More windows of a file between two updates are not in memory at once.
+_MOST_LISTED = 64
 
 
 @dataclass(frozen=True)
@@ -114,8 +119,13 @@ class Balanced:
         if self.balancer is None:
             self.balancer = Balancer(num_groups=now.num_groups, threads=now.threads, **self.options)
         if now.previous is None:
-            return self.balancer.step([*windows], None, cluster=now.cluster).plan
-        return self.balancer.step([*windows], now.previous, **now.changes).plan
+            return self.balancer.step(_load(windows), None, cluster=now.cluster).plan
+        return self.balancer.step(_load(windows), now.previous, **now.changes).plan
+
+
+def _load(windows: Sequence[Any]) -> Any:
+    """Several windows as loads: a list, or those of a file if they are many, which are read again."""
+    return windows if isinstance(windows, Windows) and len(windows) > _MOST_LISTED else [*windows]
 
 
 class Static:
@@ -130,7 +140,7 @@ class Static:
         """The plan, as soon as there are windows enough."""
         if self.planned:
             return now.repaired(windows[-1])
-        self.seen += [*windows][: self.windows - len(self.seen)]
+        self.seen += windows[: self.windows - len(self.seen)]
         if len(self.seen) < self.windows:
             return Trivial()(windows, now)
         self.planned = True

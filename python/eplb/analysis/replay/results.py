@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,12 +13,12 @@ from eplb.analysis.replay.outcome import Outcome
 from eplb.analysis.replay.recommendation import recommend
 from eplb.analysis.replay.result import Result
 from eplb.analysis.replay.text import text_of
-from eplb.errors import EplbError
-from eplb.storage.atomic import write_whole
+from eplb.storage import result_tables
+from eplb.storage.result_tables import FLAG, REAL, TEXT, WHOLE
 from eplb.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from os import PathLike
 
     from eplb.analysis.replay.cells import Course, Row
@@ -28,11 +26,17 @@ if TYPE_CHECKING:
     from eplb.analysis.replay.settings import Setting
     from eplb.analysis.replay.trace import Trace
 
-#: Columns of :meth:`Replay.table`.
-COLUMNS = (
-    "setting", "window", "balancedness_mean", "balancedness_worst", "worst_layer", "updated", "copies",
-    "seconds",
-)  # fmt: skip
+#: Columns of :meth:`Replay.table`, and what they hold.
+COLUMNS = {
+    "setting": TEXT,
+    "window": WHOLE,
+    "balancedness_mean": REAL,
+    "balancedness_worst": REAL,
+    "worst_layer": WHOLE,
+    "updated": FLAG,
+    "copies": WHOLE,
+    "seconds": REAL,
+}
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Replay(Outcome):
             "expert_bytes": self.expert_bytes,
             "time_model": None if self.time_model is None else asdict(self.time_model),
             "finished": self.finished,
+            "lost": dict(self.lost),
             "settings": [
                 {"name": result.setting.name, **asdict(result.figures)} for result in self.results
             ],
@@ -94,26 +99,12 @@ class Replay(Outcome):
         }
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes everything to a ``.json`` file, or the rows to a ``.csv`` file.
+        """Writes everything to a .json file, or the rows to a .csv or .parquet file.
 
         Raises:
-            EplbError: another ending. OSError: it cannot be written.
+            EplbError: another ending, or pyarrow is not installed. OSError: it cannot be written.
         """
-        file = checked_ending(path)
-        if file.suffix == ".json":
-            write_whole(file, (json.dumps(self.to_dict()) + "\n").encode())
-            return
-        write_whole(file, self._csv().encode())
-
-    def _csv(self) -> str:
-        import csv
-        import io
-
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(row.values() for row in self.table())
-        return stream.getvalue()
+        result_tables.save(path, self.to_dict(), COLUMNS, self.table())
 
     def report(self, path: str | PathLike[str], title: str = "") -> None:
         """Writes a page that shows it: one .html file that needs no network.
@@ -136,18 +127,6 @@ class Replay(Outcome):
         return text_of(self)
 
 
-def checked_ending(path: str | PathLike[str]) -> Path:
-    """The path, if results can be written there.
-
-    Raises:
-        EplbError: another ending.
-    """
-    file = Path(path)
-    if file.suffix not in (".json", ".csv"):
-        raise EplbError(f"{file.name!r} is not a file name for results; expected .json or .csv")
-    return file
-
-
 def replay_of(
     trace: Trace,
     course: Course,
@@ -157,6 +136,7 @@ def replay_of(
     time_model: TimeModel | None,
     most_copies: float,
     finished: bool = True,
+    lost: Mapping[str, str] | None = None,
 ) -> Replay:
     """The results of rows. Settings that have not judged all windows are not recommended."""
     results = tuple(
@@ -183,4 +163,5 @@ def replay_of(
         expert_bytes,
         time_model,
         finished,
+        lost or {},
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.replay.cells import Cell, Course
 from eplb.analysis.replay.events import events_of
 from eplb.analysis.replay.figures import TimeModel
+from eplb.analysis.replay.grid import Grid
+from eplb.analysis.replay.kept_results import KeptResults, heading_of
 from eplb.analysis.replay.results import replay_of
+from eplb.analysis.replay.runners.choice import runner_of
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, settings_of
 from eplb.analysis.replay.snapshots import Limits
 from eplb.analysis.replay.trace import trace_of
@@ -19,9 +23,9 @@ from eplb.planning import policies_for
 from eplb.text import count, short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
+    from os import PathLike
 
-    from eplb.analysis.replay.cells import Row
     from eplb.analysis.replay.results import Replay
     from eplb.analysis.replay.settings import Setting
     from eplb.analysis.replay.trace import Trace
@@ -43,6 +47,9 @@ def replay(
     time_model: Any = None,
     most_copies: float = 0.2,
     threads: int = 1,
+    jobs: int = 1,
+    ray: str | None = None,
+    results: str | PathLike[str] | None = None,
     snapshots: bool = False,
 ) -> Replay:
     """What settings and planners would have reached on a trace: each plan is judged on the next window.
@@ -76,6 +83,13 @@ def replay(
         time_model: ``flat, slope, knee``: a layer takes flat + slope * max(0, max/mean - knee), in any unit.
         most_copies: the budget of the recommendation: the share of the slots that an update may fill.
         threads: threads to plan with. No answer depends on it.
+        jobs: processes to run settings in. No answer depends on it. Callables must be functions of a
+            module, or objects that can be pickled.
+        ray: address of a Ray cluster to run settings on, such as ``"auto"``, in the place of ``jobs``. If
+            ``ray.init`` was called before, its cluster is taken. No answer depends on it.
+        results: a .jsonl file. A setting is written there as it ends; settings that are there are not run
+            again, unless they are callables. A file with results of another trace, of other sizes, or of
+            another release is refused.
         snapshots: keep the GPU loads of the worst windows of each setting, for :meth:`Replay.report`.
 
     Raises:
@@ -102,6 +116,9 @@ def replay(
         time_model=time_model,
         most_copies=most_copies,
         threads=threads,
+        jobs=jobs,
+        ray=ray,
+        results=results,
         snapshots=snapshots,
     )
     for _ in run.steps():
@@ -115,48 +132,45 @@ class Run:
 
     trace: Trace
     course: Course
-    cells: list[Cell]
+    grid: Grid
     expert_bytes: int | None
     time_model: TimeModel | None
     most_copies: float
     #: What was left out, a line each.
     notes: list[str] = field(default_factory=list)
-    rows: list[tuple[Setting, list[Row]]] = field(default_factory=list)
 
     @property
     def num_steps(self) -> int:
         """Rows of all cells."""
-        return len(self.cells) * (len(self.trace) - self.course.first)
+        return self.grid.num_steps
 
     @property
     def done(self) -> int:
         """Rows that are there."""
-        return sum(len(rows) for _, rows in self.rows)
+        return self.grid.done
 
-    def steps(self) -> Iterator[Setting]:
-        """Runs cell after cell; yields after each row, and keeps it.
+    def steps(self) -> Generator[Setting, None, None]:
+        """Runs all cells; yields the setting of each row, which is kept by then.
 
         Raises:
             EplbError, TypeError: as :meth:`Cell.rows`.
         """
-        for cell in self.cells:
-            rows: list[Row] = []
-            self.rows.append((cell.setting, rows))
-            for row in cell.rows():
-                rows.append(row)
-                yield cell.setting
+        with closing(self.grid.steps()) as steps:
+            for number in steps:
+                yield self.grid.cells[number].setting
 
     def replay(self) -> Replay:
         """What there is so far."""
-        there = [(setting, rows) for setting, rows in self.rows if rows]
+        settings = [cell.setting for cell in self.grid.cells]
         return replay_of(
             self.trace,
             self.course,
-            there,
+            [(each, rows) for each, rows in zip(settings, self.grid.rows, strict=True) if rows],
             expert_bytes=self.expert_bytes,
             time_model=self.time_model,
             most_copies=self.most_copies,
             finished=self.done == self.num_steps,
+            lost={settings[number].name: why for number, why in self.grid.lost.items()},
         )
 
 
@@ -176,6 +190,9 @@ def prepare(
     time_model: Any,
     most_copies: float,
     threads: int,
+    jobs: int,
+    ray: str | None,
+    results: str | PathLike[str] | None,
     snapshots: bool,
 ) -> Run:
     """A run of which everything is checked; arguments and exceptions are those of :func:`replay`."""
@@ -195,12 +212,7 @@ def prepare(
         if left := [setting.name for setting in chosen if setting.kind not in able]:
             notes.append(f"not replayed, because impossible with these sizes: {', '.join(left)}")
         chosen = [setting for setting in chosen if setting.kind in able]
-    before = windows.usual_warmup() if warmup is None else whole_number("warmup", warmup, EplbError)
-    if before > len(windows) - 2:
-        raise EplbError(
-            Parameter("warmup", str(before)),
-            f" is too large for {count(len(windows), 'window')}; expected at most {len(windows) - 2}",
-        )
+    before = checked_warmup(windows, warmup)
     happens = events_of(events)
     for event in happens:
         if event.window >= len(windows):
@@ -224,15 +236,34 @@ def prepare(
             Parameter("most_copies", short(most_copies)),
             " is out of range; expected a share of the slots, for example 0.1",
         )
+    runner, kept = runner_of(jobs, ray), None
+    if results is not None:
+        heading = heading_of("replay", windows, course, cluster=course.cluster.to_dict())
+        kept = KeptResults(results, heading)
     return Run(
         windows,
         course,
-        [Cell(setting, windows, course) for setting in chosen],
+        Grid([Cell(setting, windows, course) for setting in chosen], runner, kept),
         None if expert_bytes is None else whole_number("expert_bytes", expert_bytes, EplbError),
         None if time_model is None else TimeModel.of(time_model),
         budget,
         notes,
     )
+
+
+def checked_warmup(trace: Trace, warmup: int | None) -> int:
+    """Windows before the first plan.
+
+    Raises:
+        EplbError, TypeError: too few, too many, or not a whole number.
+    """
+    before = trace.usual_warmup() if warmup is None else whole_number("warmup", warmup, EplbError)
+    if before > len(trace) - 2:
+        raise EplbError(
+            Parameter("warmup", str(before)),
+            f" is too large for {count(len(trace), 'window')}; expected at most {len(trace) - 2}",
+        )
+    return before
 
 
 def _check_events(course: Course, num_experts: int) -> None:

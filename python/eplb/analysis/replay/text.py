@@ -81,7 +81,8 @@ def ending_of(replay: Outcome) -> list[str]:
         lines.append(f"lost: to imbalance, by a model: {replay.time_model}")
     if any(not result.setting.usable for result in replay.results):
         lines.append("hindsight: one plan made from what is judged; nobody has it in time")
-    if not replay.finished:
+    lines += [f"missing: {name}: {why}" for name, why in replay.lost.items()]
+    if not replay.finished and not replay.lost:
         lines += _unfinished(replay.results, replay.windows - replay.course.first)
     recommendation = replay.recommendation
     lines += ["", f"recommended: {recommendation.setting or 'none'}", recommendation.reason]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from eplb.errors import LoadError, LoadTypeError
 from eplb.inputs.guards import check_loads
 from eplb.inputs.loads import as_array, canonical_loads
-from eplb.inputs.windows import has_windows, plain_floats, windows_of
+from eplb.inputs.windows import Windows, has_windows, plain_floats, windows_of
 from eplb.load_files import FileLoads
 from eplb.text import count
 
@@ -39,6 +40,15 @@ class Trace:
         table: FloatTable = plain_floats(*as_array(self.windows[window])).astype(np.float64)
         return table
 
+    def digest(self) -> str:
+        """SHA-256 of sizes and values, whatever the types of integers or of floats. O(cells)."""
+        found = hashlib.sha256(f"{len(self)} {self.num_layers} {self.num_experts}".encode())
+        for window in self.windows:
+            table = plain_floats(*as_array(window))
+            kind = "<u8" if table.dtype.kind in "iu" else "<f8"
+            found.update(kind.encode() + np.ascontiguousarray(table.astype(kind)).tobytes())
+        return found.hexdigest()
+
     def usual_warmup(self) -> int:
         """Windows before the first plan: eight, or a quarter of a short trace."""
         return min(WARMUP, max(1, len(self) // 4))
@@ -47,20 +57,22 @@ class Trace:
 def trace_of(windows: Any) -> Trace:
     """A trace of loads ``[windows, layers, experts]``, a list of tables, or a file that was read.
 
-    One window at a time is looked at.
+    One window at a time is looked at, so a trace may be larger than memory: an array that numpy maps
+    (``np.load(path, mmap_mode="r")``), or what :func:`eplb.load_files.read_trace` returns.
 
     Raises:
         LoadError, LoadTypeError: a window is invalid, or has another shape than the first.
     """
     if isinstance(windows, FileLoads):
-        windows = [*windows.windows]
+        windows = windows.windows if isinstance(windows.windows, Windows) else [*windows.windows]
     if not has_windows(windows):
         raise LoadError(
             "a replay needs several windows; expected loads [windows, layers, experts], oldest first"
         )
     tables = windows_of(windows)
     shape = None
-    for index, table in enumerate(tables):
+    for index in range(len(tables)):
+        table = tables[index]
         try:
             loads = canonical_loads(table)
         except LoadError as error:

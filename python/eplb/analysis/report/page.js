@@ -171,7 +171,7 @@ function fillWindows() {
   const kept = data.snapshots[setting];
   const all = kept.length === data.lines[setting].reduce((sum, { window, until }) => sum + until - window + 1, 0);
   byId("kept-note").textContent = !kept.length
-    ? "No GPU loads were kept: eplb replay --report keeps them, and eplb.replay(..., snapshots=True)."
+    ? "No GPU loads were kept of this setting: eplb replay --report and eplb.replay(snapshots=True) keep them, but not in a file of results from which a setting is read."
     : all ? "" : `This page has the GPU loads of the worst ${kept.length === 1 ? "window" : `${kept.length} windows`} of each setting${kept[0].layers.length < data.layers[setting].length ? `, and of the worst ${kept[0].layers.length} layers there` : ""}. A click on another window leads to the nearest of these.`;
   const sorted = [...kept].sort((a, b) => a.window - b.window);
   byId("window").replaceChildren(...sorted.map(({ window }) => element("option", { value: window }, `${window}${kept[0].window === window ? " (the worst)" : ""}`)));

@@ -16,7 +16,7 @@ import numpy as np
 from eplb import limits
 from eplb.engines.engine import DecodedLoads
 from eplb.engines.ranks import named_in_errors, token_counts
-from eplb.errors import LoadError
+from eplb.errors import EplbError, LoadError
 from eplb.inputs.loads import as_array
 from eplb.storage.decode import bytes_of, values_of
 from eplb.text import count
@@ -57,6 +57,21 @@ def read(values: Any) -> DecodedLoads:
 def is_folder(folder: Path) -> bool:
     """Whether a directory has files of the modes ``per_pass`` or ``per_token``."""
     return bool(_files(folder))
+
+
+def is_folder_of_totals(folder: Path) -> bool:
+    """Whether a directory has files of mode ``stat``: each is a dump of its own. The first one is read.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not (files := _files(folder)):
+        return False
+    try:
+        values = values_of(bytes_of(files[0]), files[0].suffix)
+    except EplbError:
+        return False  # whoever reads the directory says what is wrong
+    return isinstance(values, dict) and not _is_detail(values) and _is_stat(values)
 
 
 def read_folder(folder: Path, key: str | None = None) -> DecodedLoads:
