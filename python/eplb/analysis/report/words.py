@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eplb.plan_tables import FloatTable
 
 _MS = 1000
+_MORE = "Whether more redundant slots pay is what eplb advise shows."
 _JUDGED = "Each plan knows the past alone, and is judged on the window that comes next."
 _BALANCEDNESS = (
     "Balancedness is the load of the mean GPU divided by that of the busiest one, for which all others "
@@ -151,9 +152,11 @@ def _next(facts: Facts, name: str | None) -> tuple[list[str], list[tuple[str, st
     if advice["command"]:
         lines.append(("From the command line, for each update:", advice["command"]))
     if lines:
-        return ["Set it in one of these ways, and record what it does on your traffic."], lines
+        return [
+            f"Set it in one of these ways, and record what it does on your traffic. {_MORE}"
+        ], lines
     if name == _trivial(facts):
-        return ["Do nothing, and replay again if the traffic changes."], []
+        return [f"Do nothing, and replay again if the traffic changes. {_MORE}"], []
     return ["No option of the command line or of the plug-ins sets it: call it from Python."], []
 
 
