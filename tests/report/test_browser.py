@@ -184,6 +184,22 @@ def test_lines_can_be_chosen(page: Path) -> None:
     assert counts == [*range(first, 0, -1), 1]
 
 
+def test_lines_look_as_their_names_say(page: Path) -> None:
+    """Each line has colour, width and dash of its swatch, and that of the recommended setting is thick."""
+    script = """
+    for (const box of document.querySelectorAll("#legend input:not(:checked)")) box.click();
+    for (let turn = 0; turn < 10; turn += 1) await pause();
+    const look = (path) => ["stroke", "stroke-width"].map((name) => path.getAttribute(name));
+    return ["#legend path", "#lines .mark-line path"].map((paths) => [...document.querySelectorAll(paths)].map(look));
+    """
+    swatches, lines = shown(page, script)
+    assert lines == swatches
+    names = [result.setting.name for result in REPLAY.results]
+    taken = names.index(REPLAY.recommendation.setting or "")
+    assert [at for at, look in enumerate(lines) if look == ["#0072b2", "3"]] == [taken]
+    assert len({colour for colour, _ in lines}) == len(names)
+
+
 @pytest.mark.parametrize("width", [360, 1600])
 @pytest.mark.parametrize("dark", [False, True])
 def test_it_fits_and_can_be_read(page: Path, width: int, *, dark: bool) -> None:

@@ -63,7 +63,9 @@ def recommend(results: Sequence[Result], most_copies: float, sizes: str | None) 
     taken = min(level, key=lambda result: (result.figures.copies, -_mean(result)))
     lines = [_against_budget(judged, best, most_copies)]
     if taken is best:
-        lines.append(f"Its mean, {_mean(best):.4f}, is the best within this budget.")
+        lines.append(
+            f"{best.setting.name} has the best mean within this budget, {_mean(best):.4f}."
+        )
     else:
         lines.append(
             f"{best.setting.name} has the best mean within this budget, {_mean(best):.4f}, but "

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: What the columns of the table of settings are.
 _COLUMNS = {
-    "mean": "mean, p10, worst: balancedness on the next window, over layers and windows.",
+    "mean": "mean, p10, worst: balancedness on the next window, over layers and windows; a tenth is below p10.",
     "copies": "copies: slots that all updates filled with another expert; of slots: of a mean update.",
     "GB": "GB: the weights of these copies.",
     "lost": "lost: share of the time that is lost to imbalance, by the time model.",
@@ -73,7 +73,7 @@ def page_of(facts: Facts) -> str:
         "generator": f"eplb {escape(__version__)}",
         "headline": escape(words.headline),
         "replayed": _paragraphs(words.replayed),
-        "why": _paragraphs([words.why]),
+        "why": _paragraphs(words.why),
         "worth": _list(words.worth),
         "next": _paragraphs(words.next_steps) + lines,
         "care": _list(words.care),

@@ -41,10 +41,11 @@ def lines(
     keys = [f"s{number}" for number in range(len(names))]
 
     def of_setting(what: str) -> dict[str, Any]:
+        values = [style[what] for style in styles]
         return {
             "field": "setting",
             "type": "nominal",
-            "scale": {"domain": keys, "range": [style[what] for style in styles]},
+            "scale": {"type": "ordinal", "domain": keys, "range": values},
             "legend": None,
         }
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _MS = 1000
 _MORE = "Whether more redundant slots pay is what eplb advise shows."
+_RULE = (
+    "Of the settings whose updates fill at most a given share of the slots, the one with the best mean is "
+    "taken, unless one that copies less is level with it."
+)
 _JUDGED = "Each plan knows the past alone, and is judged on the window that comes next."
 _BALANCEDNESS = (
     "Balancedness is the load of the mean GPU divided by that of the busiest one, for which all others "
@@ -46,7 +50,7 @@ class Words:
     #: What it brings and what it costs.
     worth: list[str]
     #: Why this setting.
-    why: str
+    why: list[str]
     #: What to do, and lines to copy: what each is for, and the line.
     next_steps: list[str]
     lines: list[tuple[str, str]]
@@ -67,7 +71,7 @@ def words_of(facts: Facts) -> Words:
     return Words(
         headline=_headline(facts, figures, name),
         worth=[] if name is None else _worth(facts, figures, name),
-        why=values["recommendation"]["reason"],
+        why=[_RULE, values["recommendation"]["reason"]],
         next_steps=steps,
         lines=lines,
         replayed=_replayed(facts),
