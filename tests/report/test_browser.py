@@ -132,7 +132,7 @@ def test_a_click_on_a_cell_shows_its_gpus(page: Path) -> None:
         reached = result.balancedness[at[window], layer]
         start = f"{result.setting.name}, window {window}, layer {layer}: balancedness "
         assert words.startswith(start)
-        assert float(words[len(start) :].split()[0].rstrip(".")) == pytest.approx(reached, abs=1e-3)
+        assert words[len(start) :].startswith(f"{reached:.4f}. ")
         snapshot = result.rows[at[window]].snapshot
         assert snapshot is not None
         expected = snapshot.moved(layer)

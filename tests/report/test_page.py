@@ -86,6 +86,8 @@ def test_snapshots_beside_a_naive_twin(tmp_path: Path) -> None:
         assert snapshot["layers"] == [0, 1, 2]
         for layer in range(3):
             loads = TRACE[window][layer]
+            reached = replay.results[0].balancedness[window - first - 1, layer]
+            assert snapshot["balancedness"][layer][1] == pytest.approx(reached, abs=6e-5)
             mean = loads.sum() / 4
             gpus = []
             for which, row in (

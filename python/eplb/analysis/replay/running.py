@@ -99,7 +99,7 @@ def replay(
             placement. The error names setting, window and layer.
 
     Time is that of planning, and O(layers * slots * log) for each window and setting. Memory is that of the
-    trace, and 8 bytes for each window, layer and setting; with snapshots a few MB more.
+    trace, and 8 bytes for each window, layer and setting; with snapshots, tens of MB more.
     """
     run = prepare(
         trace,

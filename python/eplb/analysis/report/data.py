@@ -117,12 +117,16 @@ def _layers(setting: SettingFacts) -> list[dict[str, Any]]:
 
 
 def _snapshot(snapshot: SnapshotFacts, most_moved: int) -> dict[str, Any]:
-    """A snapshot in thousandths; ``after`` is None for a layer in which nothing changed."""
+    """A snapshot, loads in thousandths; ``after`` is None for a layer in which nothing changed."""
     before = [[_thousandths(load) for load in row] for row in snapshot.before]
     after = [[_thousandths(load) for load in row] for row in snapshot.after]
     return {
         "window": snapshot.window,
         "layers": snapshot.layers,
+        "balancedness": [
+            [_balancedness(old), _balancedness(new)]
+            for old, new in zip(snapshot.before, snapshot.after, strict=True)
+        ],
         "before": before,
         "after": [None if new == old else new for old, new in zip(before, after, strict=True)],
         "moved": [
@@ -131,6 +135,12 @@ def _snapshot(snapshot: SnapshotFacts, most_moved: int) -> dict[str, Any]:
         ],
         "num_moved": [len(layer) for layer in snapshot.moved],
     }
+
+
+def _balancedness(loads: FloatTable) -> float | None:
+    """Of GPU loads by their mean, in as many digits as tables have; None without load."""
+    there = loads[~np.isnan(loads)]
+    return round(1 / float(there.max()), 4) if there.size else None
 
 
 def _most_moved(settings: Sequence[SettingFacts]) -> int:

@@ -153,10 +153,6 @@ function fillRows() {
 
 // GPUs of a layer in a window.
 const after = (snapshot, row) => snapshot.after[row] ?? snapshot.before[row];
-const balancedness = (loads) => {
-  const largest = Math.max(...loads.filter((load) => load !== null));
-  return largest > 0 ? 1000 / largest : null;
-};
 let snapshot = null;
 
 function choose(first, last, layer) {
@@ -182,7 +178,7 @@ function fillWindows() {
 function pickWindow(window, layer) {
   snapshot = data.snapshots[setting].find((one) => one.window === window);
   byId("window").value = window;
-  const values = snapshot.layers.map((_, row) => balancedness(after(snapshot, row)));
+  const values = snapshot.balancedness.map(([, reached]) => reached);
   const worst = values.reduce((best, value, row) => (value !== null && (values[best] === null || value < values[best]) ? row : best), 0);
   byId("layer").replaceChildren(...snapshot.layers.map((one, row) => element("option", { value: row }, `${one}${row === worst ? " (the worst)" : ""}`)));
   const wanted = snapshot.layers.indexOf(layer);
@@ -195,10 +191,10 @@ function pickLayer(row) {
   const now = after(snapshot, row);
   const moved = snapshot.moved[row];
   const total = snapshot.num_moved[row];
-  const [was, is] = [balancedness(before), balancedness(now)];
+  const [was, is] = snapshot.balancedness[row];
   const where = `${names[setting]}, window ${snapshot.window}, layer ${snapshot.layers[row]}`;
-  const load = is === null ? "no load" : `balancedness ${is.toFixed(3)}`;
-  const changed = total ? `The update before this window moved ${total === 1 ? "1 expert" : `${total} experts`}; without it, balancedness would be ${shown(was, 3)}.` : "No expert of this layer was moved before this window.";
+  const load = is === null ? "no load" : `balancedness ${shown(is, 4)}`;
+  const changed = total ? `The update before this window moved ${total === 1 ? "1 expert" : `${total} experts`}; without it, balancedness would be ${shown(was, 4)}.` : "No expert of this layer was moved before this window.";
   byId("gpus-words").textContent = `${where}: ${load}. ${changed}`;
   const points = [];
   for (let gpu = 0; gpu < Math.max(before.length, now.length); gpu += 1) {
