@@ -17,7 +17,9 @@ pytestmark = pytest.mark.skipif(
     browser.chromium() is None, reason="no Chromium; make test-report says what to install"
 )
 RANDOM = np.random.default_rng(3)
-TRACE = RANDOM.lognormal(5, 1, (20, 3, 16)).astype(np.int64)
+# Loads that stay alike and drift a bit, so that updates pay.
+STEPS = RANDOM.normal(0, 0.15, (20, 3, 16)).cumsum(axis=0)
+TRACE = (RANDOM.lognormal(5, 1, (3, 16)) * np.exp(STEPS)).astype(np.int64)
 ODD = {"a.b[0]</script><b>'\"": lambda *_: [[*range(16), *range(4)]] * 3}
 REPLAY = eplb.replay(
     TRACE,
@@ -123,6 +125,7 @@ def test_a_click_on_a_cell_shows_its_gpus(page: Path) -> None:
     """
     result = REPLAY[REPLAY.recommendation.setting or ""]
     at = {row.window: number for number, row in enumerate(result.rows)}
+    assert result.setting.name == "multiwindow"
     seen = set()
     for label, words, moved, bars in shown(page, script):
         window, layer = (

@@ -210,8 +210,10 @@ def test_nothing_is_loaded(tmp_path: Path) -> None:
 
 def test_names_cannot_break_the_page(tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script><!--"
-    replay = eplb.replay(TRACE, {evil: "multiwindow", "s": "trivial"}, **SIZES)
+    replay = eplb.replay(TRACE, {evil: "multiwindow", "s": "hindsight"}, **SIZES)
+    assert replay.recommendation.setting == evil
     text = page(replay, tmp_path, title=evil)
+    assert text.count("alert(1)") == text.count("alert(1)&lt;") + text.count("alert(1)\\u003c")
     assert text.count("</script>") == 3
     assert text.count("<!--") == 0
     assert content(text)["names"] == [evil, "s"]
@@ -262,6 +264,10 @@ def test_the_page_is_below_five_megabytes(
     assert len(text.encode()) < 5_000_000
     data = content(text)["data"]
     assert all(len(line) <= 400 for line in data["lines"])
+    lists = [layer for kept in data["snapshots"] for one in kept for layer in one["moved"]]
+    (listed,) = {len(layer) for layer in lists}
+    assert listed == 1 or listed * len(lists) <= 30_000
+    assert listed == 40 or (listed + 1) * len(lists) > 30_000
     assert all(heat["windows"][-1][1] == windows - 1 for heat in data["heat"])
     assert (data["rows"] is None) == (settings * windows > 12_000)
 
@@ -296,6 +302,12 @@ def test_words_of_what_is_recommended(tmp_path: Path) -> None:
     assert "eplb replan LOADS --previous plan.json --history history.json --max-copies 4" in said
     assert f"in layer {figures.worst_layer} in window {figures.worst_window}" in said
     assert "For comparison: minimax" in said
+    idle, before = (1 - (each.balancedness_mean or 0) for each in (figures, trivial))
+    assert f"waits for {idle:.1%} of the time" in said
+    assert f"with the default placement, for {before:.1%}." in said
+    ours, theirs = (replay[each].balancedness.mean(axis=1) for each in (name, "trivial"))
+    assert 0 < (worse := int((ours < theirs).sum())) < len(ours) / 2
+    assert f"In {worse} of {len(ours)} windows it is below the default placement." in said
 
 
 def test_words_if_nothing_pays(tmp_path: Path) -> None:
