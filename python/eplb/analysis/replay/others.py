@@ -15,7 +15,7 @@ from eplb.plans import Plan, integer_table
 from eplb.text import count, short
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from eplb.analysis.replay.planners import Situation
     from eplb.clusters import Cluster
@@ -69,7 +69,7 @@ class Other:
             cluster,
             now.window,
         )
-        previous = None if now.previous is None else held_now(now.previous, cluster, now.changes)
+        previous = None if now.previous is None else held_now(now.previous, cluster, now.emptied)
         try:
             if hasattr(self.planner, "observe"):
                 for table in tables:
@@ -84,16 +84,15 @@ class Other:
         return Plan.from_phy2log(table, cluster=cluster)
 
 
-def held_now(previous: Plan, cluster: Cluster, changes: Any) -> IntTable:
+def held_now(previous: Plan, cluster: Cluster, emptied: Collection[int]) -> IntTable:
     """The placement in force in the slots of now: -1 for those that are new or lost.
 
     Slots of a GPU that got other slots are filled from its first.
     """
     before = previous.cluster
-    lost = {*changes.get("dead_gpus", ()), *changes.get("live_gpus", ())}
     table = np.full((previous.num_layers, cluster.num_slots), -1)
     for gpu in range(min(before.num_gpus, cluster.num_gpus)):
-        if gpu in lost or not cluster.used[gpu]:
+        if gpu in emptied or not cluster.used[gpu]:
             continue
         old, new = int(before.first_slot[gpu]), int(cluster.first_slot[gpu])
         width = int(min(before.gpu_slots[gpu], cluster.gpu_slots[gpu]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.replay.cells import Cell, Course
-from eplb.analysis.replay.events import events_of
+from eplb.analysis.replay.events import after, events_of
 from eplb.analysis.replay.figures import TimeModel
 from eplb.analysis.replay.grid import Grid
 from eplb.analysis.replay.kept_results import KeptResults, heading_of
@@ -263,8 +263,8 @@ def _check_events(course: Course, num_experts: int) -> None:
     """Refuses events that no plan can follow, before anything is planned."""
     cluster = course.cluster
     for event in course.events:
+        cluster, _ = after(cluster, [event])
         try:
-            cluster = cluster.changed(**event.changes)
             topology_of(
                 num_experts=num_experts,
                 num_gpus=None,
