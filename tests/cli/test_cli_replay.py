@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -90,31 +89,6 @@ def test_the_table_has_the_figures(run: Any) -> None:
     with Path("a.csv").open() as file:
         rows = [*csv.DictReader(file)]
     assert [row["window"] for row in rows] == [*map(str, range(4, 12))] * 2
-
-
-def test_what_is_recommended_works_as_it_is(run: Any) -> None:
-    """Each command plans, and each variable is one of the plug-ins."""
-    from eplb.plugins.settings import settings_of
-
-    np.save("trace.npy", np.repeat(TRACE, 3, axis=0))
-    for setting in (
-        "multiwindow:move_price=0.005,max_moves=0.3,max_moves_after_shift=9,max_copies=40",
-        "deepseek",
-        "minimax",
-        "minimax:effort=fast",
-    ):
-        line = [LINE, "--most-copies", "0.99", "--json", "--settings", setting]
-        found = json.loads(run(*line)[1])["recommendation"]
-        assert found["setting"] == setting
-        command = found["command"].replace("LOADS", "first.npy")
-        assert run(shlex.join(shlex.split(command)[1:]))[0] == 0, command
-        if found["variables"]:
-            given = settings_of({"EPLB_PLUGIN": "1", **found["variables"]})
-            kind, _, rest = setting.partition(":")
-            assert given.policy == kind
-            for option in rest.split(",") if rest else ():
-                name, _, value = option.partition("=")
-                assert getattr(given, name) == float(value)
 
 
 def test_what_does_not_go_is_said(run: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb.analysis.replay.figures import figures_of
+from eplb.analysis.replay.next_steps import steps_of
 from eplb.analysis.replay.outcome import Outcome
 from eplb.analysis.replay.recommendation import recommend
 from eplb.analysis.replay.result import Result
@@ -132,11 +133,6 @@ def replay_of(
     cluster = course.cluster
     judged = len(trace) - course.first
     whole = [result for result in results if result.figures.windows == judged]
-    sizes = None
-    if cluster.is_uniform:
-        sizes = f"--gpus {cluster.num_gpus} --redundant {cluster.num_slots - trace.num_experts}"
-        if course.num_groups > 1:
-            sizes += f" --groups {course.num_groups} --nodes {cluster.num_nodes}"
     return Replay(
         trace.num_layers,
         trace.num_experts,
@@ -145,7 +141,7 @@ def replay_of(
         len(trace),
         course,
         results,
-        recommend(whole, most_copies, sizes),
+        recommend(whole, most_copies, lambda each: steps_of(each, course, trace.num_experts)),
         expert_bytes,
         time_model,
         finished,

@@ -42,8 +42,6 @@ DEFAULT_SETTINGS = (
 )
 _TEXTS = {"policy", "effort"}
 _WHOLE = {"rows", "windows", "max_copies"}
-# Options of the balancer that have another name as environment variables of the plug-ins.
-_VARIABLES = {"rows": "history"}
 
 
 @dataclass(frozen=True)
@@ -80,38 +78,8 @@ class Setting:
 
     @property
     def updates(self) -> bool:
-        """Whether it plans more than once."""
+        """Whether it goes on planning: ``static`` does not, whenever it plans."""
         return self.kind not in ("trivial", "static", "hindsight")
-
-    def variables(self) -> dict[str, str]:
-        """The environment variables of the plug-ins that set it; empty if none do."""
-        if (
-            not self.updates
-            or self.planner is not None
-            or {"effort", "target_gap"} & {*self.options}
-        ):
-            return {}
-        named = {"policy": self.kind, **self.options}
-        return {
-            f"EPLB_{_VARIABLES.get(name, name).upper()}": str(value)
-            for name, value in named.items()
-        }
-
-    def command(self, sizes: str | None) -> str | None:
-        """The command that plans the next update so, if there is one.
-
-        ``sizes`` are its options for a new plan; None if they cannot be said. The command line has no
-        option for the rows and the decay of a history.
-        """
-        if self.planner is not None or not self.updates or {"rows", "decay"} & {*self.options}:
-            return None
-        options = [f"--{name.replace('_', '-')} {it}" for name, it in self.options.items()]
-        if self.kind in HISTORY_POLICIES:
-            known = "--previous plan.json --history history.json"
-            return " ".join(["eplb replan LOADS", known, *options])
-        if sizes is None:
-            return None
-        return " ".join(["eplb plan LOADS", sizes, f"--policy {self.kind}", *options])
 
 
 def settings_of(given: Any) -> list[Setting]:

@@ -86,12 +86,17 @@ def ending_of(replay: Outcome) -> list[str]:
         lines += _unfinished(replay.results, replay.windows - replay.course.first)
     recommendation = replay.recommendation
     lines += ["", f"recommended: {recommendation.setting or 'none'}", recommendation.reason]
-    if recommendation.command is not None:
-        lines.append(f"command: {recommendation.command}")
+    for what, command in (
+        ("first", recommendation.first_command),
+        ("command", recommendation.command),
+    ):
+        if command is not None:
+            lines.append(f"{what}: {command}")
     if recommendation.variables:
         lines.append(
             "plug-ins: " + " ".join(f"{name}={it}" for name, it in recommendation.variables.items())
         )
+    lines += recommendation.notes
     return lines
 
 
