@@ -458,7 +458,7 @@ def test_results_are_plain_tables(tmp_path: Path) -> None:
         ({"settings": "minimax:rows=3"}, "expected for example minimax:effort=fast"),
         ({"settings": "multiwindow:rows=x"}, "rows is 'x'; expected a whole number"),
         ({"settings": "multiwindow:rows=3,rows=4"}, "rows is given twice"),
-        ({"settings": "multiwindow:rows=2"}, "^setting multiwindow:rows=2, window 3: rows=2 is"),
+        ({"settings": "multiwindow:rows=2"}, "^setting multiwindow:rows=2: rows=2 is"),
         ({"settings": "static:windows=0"}, "windows is 0; expected at least 1"),
         ({"settings": "static:policy=best"}, "unknown policy 'best'"),
         ({"settings": "trivial:rows=3"}, "trivial has no options"),

@@ -41,6 +41,7 @@ from eplb.cli.options import (
     Windows,
     WrittenBy,
     gap,
+    spell,
 )
 from eplb.cli.output import fitted, say, table_text
 from eplb.cli.targets import check_outputs
@@ -140,16 +141,17 @@ def replay_command(
             results=kept,
             **sizes.arguments(read.experts),
         )
-        finished = run_steps(run, lambda setting: setting.name)
+        stopped = run_steps(run, lambda setting: setting.name)
     replayed = run.replay()
     if saved is not None:
         replayed.save(saved)
-    notes = [*read.notes, *run.notes]
+    notes = [*read.notes, *(note.text(spell) for note in replayed.notes)]
     if as_json:
         say(json.dumps({**replayed.to_dict(), "out": out, "notes": notes}))
     else:
         say(_text(replayed, notes, out))
-    end(finished=finished, lost=replayed.lost)
+    with sizes.spelled_in_errors(read):
+        end(stopped=stopped, lost=replayed.lost)
 
 
 def _text(replay: Replay, notes: list[str], out: str | None) -> str:

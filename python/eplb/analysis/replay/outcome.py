@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from eplb.analysis.replay.figures import TimeModel
     from eplb.analysis.replay.recommendation import Recommendation
     from eplb.analysis.replay.result import Result
+    from eplb.errors import Note
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,5 @@ class Outcome:
     finished: bool
     #: Settings without windows because the processes that ran them were lost, and why.
     lost: Mapping[str, str] = field(default_factory=dict)
+    #: Which settings were left out because they are impossible, and why.
+    notes: tuple[Note, ...] = ()

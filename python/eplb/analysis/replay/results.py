@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from eplb.analysis.replay.figures import TimeModel
     from eplb.analysis.replay.settings import Setting
     from eplb.analysis.replay.trace import Trace
+    from eplb.errors import Note
 
 #: Columns of :meth:`Replay.table`, and what they hold.
 COLUMNS = {
@@ -91,6 +92,7 @@ class Replay(Outcome):
             "time_model": None if self.time_model is None else asdict(self.time_model),
             "finished": self.finished,
             "lost": dict(self.lost),
+            "notes": [str(note) for note in self.notes],
             "settings": [
                 {"name": result.setting.name, **asdict(result.figures)} for result in self.results
             ],
@@ -124,6 +126,7 @@ def replay_of(
     most_copies: float,
     finished: bool = True,
     lost: Mapping[str, str] | None = None,
+    notes: tuple[Note, ...] = (),
 ) -> Replay:
     """The results of rows. Settings that have not judged all windows are not recommended."""
     results = tuple(
@@ -146,4 +149,5 @@ def replay_of(
         time_model,
         finished,
         lost or {},
+        notes,
     )

@@ -24,7 +24,8 @@ def text_of(replay: Outcome) -> str:
         ).rstrip()
         for row in (headings, *rows)
     ]
-    return "\n".join([*title_of(replay), "", *lines, "", *ending_of(replay)])
+    notes = [f"note: {note}" for note in replay.notes]
+    return "\n".join([*title_of(replay), "", *lines, "", *ending_of(replay), *notes])
 
 
 def title_of(replay: Outcome) -> list[str]:
@@ -106,6 +107,4 @@ def _unfinished(results: Sequence[Result], judged: int) -> list[str]:
         for result in results
         if result.figures.windows < judged
     ]
-    return [
-        f"interrupted: {', '.join(parts)}" if parts else "interrupted: some settings are missing"
-    ]
+    return [f"unfinished: {', '.join(parts)}" if parts else "unfinished: some settings are missing"]
