@@ -178,7 +178,7 @@ def test_a_failure_in_the_middle_leaves_what_is_done(
     assert "recommended: trivial\n" in out
     values = json.loads(Path("a.json").read_text())
     assert [each["windows"] for each in values["settings"]] == [8, 2]
-    code, out, err = run(LINE, "--settings", "multiwindow", "--warmup", "6")
+    code, out, err = run(LINE, "--settings", "multiwindow", "--warmup", "5")
     assert (code, out) == (2, "")
     assert err.startswith("eplb: setting multiwindow, window 6: ")
 
