@@ -1,11 +1,10 @@
-"""`eplb replay` and `eplb check`."""
+"""`eplb replay`."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -243,68 +242,3 @@ def test_an_interrupted_process(jobs: str) -> None:
     assert not values["finished"]
     assert values["settings"][0]["windows"] == 791
     assert err == "eplb: interrupted: the results are those of what was done\n"
-
-
-def test_check_holds_or_not(run: Any) -> None:
-    balancedness, gap = PLAN.balancedness, PLAN.gap
-    expected = (
-        "Check of 3 layers\n"
-        f"  balancedness  mean {balancedness.mean():.4f}, worst {balancedness.min():.4f}\n"
-        f"  gap           mean {gap.mean():.3%}, worst {gap.max():.3%}\n"
-        "  holds\n"
-    )
-    line = "check plan.json first.npy --min-balancedness 0.5 --max-gap 50%"
-    assert run(line) == (0, expected, "")
-    figures = eplb.evaluate(PLAN, TRACE)
-    code, out, err = run("check plan.json trace.npy --min-balancedness 60%")
-    low = figures.balancedness < 0.6
-    window, layer = np.unravel_index(figures.balancedness.argmin(), figures.balancedness.shape)
-    assert code == 1
-    assert err == (
-        f"eplb: {low.sum()} of 36 layers, one for each window, fail; the worst is layer {layer} in "
-        f"window {window}: balancedness {figures.balancedness.min():.4f}, expected at least 0.6\n"
-    )
-    assert len(re.findall(r"^  fails +layer .*", out, re.MULTILINE)) == 10
-    assert f"  fails         and {low.sum() - 10} more\n" in out
-    code, out, err = run("check plan.json trace.npy --max-gap 0.3 --min-balancedness 0.6 --json")
-    values = json.loads(out)
-    assert (code, values["holds"]) == (1, False)
-    found = {(each["window"], each["layer"]): each["misses"] for each in values["failures"]}
-    assert found == {
-        (w, row): [
-            *(["balancedness"] if low[w, row] else []),
-            *(["gap"] if figures.gap[w, row] > 0.3 else []),
-        ]
-        for w in range(12)
-        for row in range(3)
-        if low[w, row] or figures.gap[w, row] > 0.3
-    }
-    assert values["balancedness_worst"] == figures.balancedness.min()
-
-
-def test_check_names_hidden_layers_and_takes_engines_files(run: Any) -> None:
-    PLAN.save("sglang.json", "sglang", layers=[3, 4, 5])
-    worst = int(PLAN.balancedness.argmin())
-    code, _, err = run(
-        "check sglang.json first.npy --gpus 4 --layers 3-5 --min-balancedness 1 --max-gap 0"
-    )
-    assert code == 1
-    assert f"the worst is layer {worst + 3}: balancedness " in err
-    assert ", gap " in err
-
-
-def test_check_without_load_or_limits(run: Any) -> None:
-    np.save("none.npy", np.zeros((3, 16), np.int64))
-    code, out, err = run("check plan.json none.npy --max-gap 0")
-    assert (code, err) == (0, "")
-    assert out.startswith("Check of 3 layers: no load\n  note          all loads are 0: ")
-    for more, words in (
-        ("", "nothing to check: give --min-balancedness or --max-gap"),
-        ("--min-balancedness 1.5", "--min-balancedness 1.5 is out of range; expected 0 to 1"),
-        ("--max-gap -1", "--max-gap -1.0 is out of range; expected at least 0"),
-        ("--max-gap nan", "--max-gap nan is out of range"),
-        ("--max-gap x", "Invalid value for '--max-gap': 'x' is not a number"),
-    ):
-        code, out, err = run(f"check plan.json first.npy {more}")
-        assert (code, out) == (2, "")
-        assert err.startswith(f"eplb: {words}"), err
