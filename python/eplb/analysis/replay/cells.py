@@ -95,10 +95,7 @@ class Cell:
         """
         course, trace = self.course, self.trace
         with_setting = f"setting {self.setting.name}"
-        try:
-            planner = self.setting.make(trace, course.warmup)
-        except EplbError as error:
-            raise error.within(with_setting) from error
+        planner = self.setting.make(trace, course.warmup)
         cluster, learnt = course.cluster, 0
         previous: Plan | None = None
         for window in range(course.warmup, len(trace)):

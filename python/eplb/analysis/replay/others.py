@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from eplb.plan_tables import IntTable
 
 
+# An exception of a callable is told in at most so many letters.
+_MOST_LETTERS = 300
+
+
 @dataclass(frozen=True)
 class Sizes:
     """What a planner of somebody else is told beside loads and the placement in force."""
@@ -44,7 +48,8 @@ class Other:
 
     ``load`` is the newest window, ``[layers, experts]``; ``previous`` is the placement in force on the
     GPUs of now, ``[layers, slots]`` with -1 for what is empty or lost, or None before the first plan. If
-    the callable has a method ``observe(load)``, it is called with every window first.
+    the callable has a method ``observe(load)``, it is called with every window first. All tables are
+    read-only.
     """
 
     def __init__(self, planner: Callable[..., Any]) -> None:
@@ -76,12 +81,21 @@ class Other:
                     self.planner.observe(table)
             answer = self.planner(tables[-1], previous, sizes)
         except Exception as error:
-            raise EplbError(f"it raised {type(error).__name__}: {short(str(error))}") from error
+            raise EplbError(f"it raised {type(error).__name__}: {_message(error)}") from error
         if isinstance(answer, Plan):
             answer = answer.phy2log
         table = integer_table("what it returned", answer)
         check(table, sizes)
         return Plan.from_phy2log(table, cluster=cluster)
+
+
+def _message(error: Exception) -> str:
+    """What an exception says, as one line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - any class can raise anything in __str__
+        return short(error)
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
 
 
 def held_now(previous: Plan, cluster: Cluster, emptied: Collection[int]) -> IntTable:

@@ -36,3 +36,5 @@ class Outcome:
     lost: Mapping[str, str] = field(default_factory=dict)
     #: Which settings were left out because they are impossible, and why.
     notes: tuple[Note, ...] = ()
+    #: The budget of the recommendation.
+    most_copies: float = 0.2

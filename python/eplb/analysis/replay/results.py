@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,10 @@ class Replay(Outcome):
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain Python values, for JSON. Only times differ from run to run."""
+        """Everything as plain Python values, for JSON; rows as in :meth:`table`, without single layers.
+
+        Only times differ from run to run. ``most_copies`` is None if copies are not limited.
+        """
         return {
             "num_layers": self.num_layers,
             "num_experts": self.num_experts,
@@ -83,18 +87,26 @@ class Replay(Outcome):
             "num_gpus": self.num_gpus,
             "num_groups": self.course.num_groups,
             "num_nodes": self.course.cluster.num_nodes,
+            "cluster": self.course.cluster.to_dict(),
             "windows": self.windows,
             "first_judged": self.course.first,
             "warmup": self.course.warmup,
             "every": self.course.every,
-            "events": [str(event) for event in self.course.events],
+            "events": [{"window": event.window, **event.changes} for event in self.course.events],
             "expert_bytes": self.expert_bytes,
             "time_model": None if self.time_model is None else asdict(self.time_model),
+            "most_copies": None if math.isinf(self.most_copies) else self.most_copies,
             "finished": self.finished,
             "lost": dict(self.lost),
             "notes": [str(note) for note in self.notes],
             "settings": [
-                {"name": result.setting.name, **asdict(result.figures)} for result in self.results
+                {
+                    "name": result.setting.name,
+                    "kind": result.setting.kind,
+                    "options": dict(result.setting.options),
+                    **asdict(result.figures),
+                }
+                for result in self.results
             ],
             "recommendation": asdict(self.recommendation),
             "rows": [*self.table()],
@@ -150,4 +162,5 @@ def replay_of(
         finished,
         lost or {},
         notes,
+        most_copies,
     )

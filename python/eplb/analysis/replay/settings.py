@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.replay.others import Other
@@ -96,8 +97,10 @@ def settings_of(given: Any) -> list[Setting]:
         given = [given]
     if hasattr(given, "items"):
         found = [_setting(value, str(name)) for name, value in given.items()]
+    elif hasattr(given, "__iter__"):
+        found = _numbered([_setting(value, None) for value in given])
     else:
-        found = [_setting(value, None) for value in given]
+        raise _not_a_setting(given)
     if not found:
         raise EplbError("there are no settings to replay; expected at least one")
     names: set[str] = set()
@@ -113,14 +116,12 @@ def settings_of(given: Any) -> list[Setting]:
 def _setting(given: Any, name: str | None) -> Setting:
     if isinstance(given, Setting):
         return given
+    if isinstance(given, type):
+        raise TypeError(f"{given.__name__} is a class; give an object of it, {given.__name__}(...)")
     if callable(given):
-        own = getattr(given, "__name__", type(given).__name__)
-        return Setting(name or own, "callable", planner=given)
+        return Setting(name or _name_of(given), "callable", planner=given)
     if not isinstance(given, str):
-        raise TypeError(
-            f"a setting is a text or a callable, got {short(given)}; for example "
-            "'multiwindow:rows=8', or planner(load, previous, sizes)"
-        )
+        raise _not_a_setting(given)
     kind, _, rest = given.strip().partition(":")
     if kind not in KINDS:
         raise unknown("setting", kind, KINDS)
@@ -133,6 +134,32 @@ def _setting(given: Any, name: str | None) -> Setting:
             raise EplbError(f"setting {short(given)}: {option} is given twice")
         options[option] = _value(given, option, value)
     return Setting(name or given.strip(), kind, options)
+
+
+def _name_of(planner: Any) -> str:
+    """A name for a callable that was given none."""
+    if isinstance(planner, partial):
+        return _name_of(planner.func)
+    name = getattr(planner, "__name__", type(planner).__name__)
+    return "lambda" if name == "<lambda>" else str(name)
+
+
+def _numbered(settings: list[Setting]) -> list[Setting]:
+    """Callables of one name are told apart by numbers: ``lambda``, ``lambda 2``."""
+    seen: dict[str, int] = {}
+    found = []
+    for setting in settings:
+        seen[setting.name] = number = seen.get(setting.name, 0) + 1
+        twin = number > 1 and setting.planner is not None
+        found.append(replace(setting, name=f"{setting.name} {number}") if twin else setting)
+    return found
+
+
+def _not_a_setting(given: Any) -> TypeError:
+    return TypeError(
+        f"a setting is a text or a callable, got {short(given)}; for example 'multiwindow:rows=8', or "
+        "planner(load, previous, sizes)"
+    )
 
 
 def _not_an_option(given: str, kind: str, option: str) -> EplbError:
