@@ -92,6 +92,27 @@ def test_the_table_has_the_figures(run: Any) -> None:
     assert [row["window"] for row in rows] == [*map(str, range(4, 12))] * 2
 
 
+def test_bytes_of_an_expert_are_those_of_the_model(run: Any) -> None:
+    config = {
+        "model_type": "olmoe",
+        "hidden_size": 2048,
+        "intermediate_size": 1024,
+        "num_experts": 16,
+        "num_experts_per_tok": 8,
+        "num_hidden_layers": 3,
+        "torch_dtype": "bfloat16",
+    }
+    Path("config.json").write_text(json.dumps(config))
+    line = f"{LINE} --settings deepseek --config config.json --json"
+    code, out, err = run(line)
+    assert (code, err) == (0, "")
+    values = json.loads(out)
+    assert values["expert_bytes"] == 3 * 2048 * 1024 * 2
+    settings = values["settings"][0]
+    assert settings["gigabytes"] == settings["copies"] * 3 * 2048 * 1024 * 2 / 1e9
+    assert json.loads(run(line, "--expert-bytes", "7")[1])["expert_bytes"] == 7
+
+
 def test_what_does_not_go_is_said(run: Any) -> None:
     for more, words in (
         (
