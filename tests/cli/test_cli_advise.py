@@ -144,7 +144,7 @@ def test_an_interruption_leaves_what_is_whole(
         assert not Path("a.json").exists()
         return
     assert err == "eplb: interrupted: the results are those of what was done\n"
-    assert "interrupted: some points are missing\n" in out
+    assert "unfinished: some points are missing\n" in out
     values = json.loads(Path("a.json").read_text())
     assert not values["finished"]
     assert len(values["points"]) == 1

@@ -1,12 +1,10 @@
-"""`eplb replay` and `eplb check`."""
+"""`eplb replay`."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +15,9 @@ from typing import Any
 import eplb
 import numpy as np
 import pytest
+from eplb.analysis.replay.planners import Balanced
 from eplb.analysis.replay.running import Run
+from eplb.errors import Parameter
 
 RANDOM = np.random.default_rng(3)
 TRACE = RANDOM.lognormal(5, 1, (12, 3, 16)).astype(np.int64)
@@ -64,7 +64,7 @@ def test_json_is_what_python_gives(run: Any) -> None:
         expert_bytes=1000,
         time_model=(1, 0.5, 1.1),
     ).to_dict()
-    assert (values.pop("out"), values.pop("report"), values.pop("notes")) == (None, None, [])
+    assert (values.pop("out"), values.pop("report")) == (None, None)
     assert without_times(values) == without_times(json.loads(json.dumps(expected)))
     assert values["finished"]
 
@@ -92,29 +92,25 @@ def test_the_table_has_the_figures(run: Any) -> None:
     assert [row["window"] for row in rows] == [*map(str, range(4, 12))] * 2
 
 
-def test_what_is_recommended_works_as_it_is(run: Any) -> None:
-    """Each command plans, and each variable is one of the plug-ins."""
-    from eplb.plugins.settings import settings_of
-
-    np.save("trace.npy", np.repeat(TRACE, 3, axis=0))
-    for setting in (
-        "multiwindow:move_price=0.005,max_moves=0.3,max_moves_after_shift=9,max_copies=40",
-        "deepseek",
-        "minimax",
-        "minimax:effort=fast",
-    ):
-        line = [LINE, "--most-copies", "0.99", "--json", "--settings", setting]
-        found = json.loads(run(*line)[1])["recommendation"]
-        assert found["setting"] == setting
-        command = found["command"].replace("LOADS", "first.npy")
-        assert run(shlex.join(shlex.split(command)[1:]))[0] == 0, command
-        if found["variables"]:
-            given = settings_of({"EPLB_PLUGIN": "1", **found["variables"]})
-            kind, _, rest = setting.partition(":")
-            assert given.policy == kind
-            for option in rest.split(",") if rest else ():
-                name, _, value = option.partition("=")
-                assert getattr(given, name) == float(value)
+def test_bytes_of_an_expert_are_those_of_the_model(run: Any) -> None:
+    config = {
+        "model_type": "olmoe",
+        "hidden_size": 2048,
+        "intermediate_size": 1024,
+        "num_experts": 16,
+        "num_experts_per_tok": 8,
+        "num_hidden_layers": 3,
+        "torch_dtype": "bfloat16",
+    }
+    Path("config.json").write_text(json.dumps(config))
+    line = f"{LINE} --settings deepseek --config config.json --json"
+    code, out, err = run(line)
+    assert (code, err) == (0, "")
+    values = json.loads(out)
+    assert values["expert_bytes"] == 3 * 2048 * 1024 * 2
+    settings = values["settings"][0]
+    assert settings["gigabytes"] == settings["copies"] * 3 * 2048 * 1024 * 2 / 1e9
+    assert json.loads(run(line, "--expert-bytes", "7")[1])["expert_bytes"] == 7
 
 
 def test_what_does_not_go_is_said(run: Any) -> None:
@@ -159,11 +155,78 @@ def test_an_interruption_leaves_what_is_done(run: Any, monkeypatch: pytest.Monke
     assert signal.getsignal(signal.SIGINT) is before
     assert code == 130
     assert err == "eplb: interrupted: the results are those of what was done\n"
-    assert "interrupted: static has 3 windows of 8\n" in out
+    assert "unfinished: static has 3 windows of 8\n" in out
     assert "recommended: trivial\n" in out
     values = json.loads(Path("a.json").read_text())
     assert not values["finished"]
     assert [each["windows"] for each in values["settings"]] == [8, 3]
+
+
+def test_an_interruption_before_anything_is_done(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: Run) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        yield
+
+    monkeypatch.setattr(Run, "steps", interrupted)
+    assert run(LINE, "--out", "a.json") == (
+        130,
+        "",
+        "eplb: interrupted before anything was done\n",
+    )
+    assert not Path("a.json").exists()
+
+
+def test_a_failure_in_the_middle_leaves_what_is_done(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting that can plan as far as anyone can tell, and then cannot."""
+    step = Balanced.__call__
+
+    def fails(self: Balanced, windows: Any, now: Any) -> Any:
+        if now.window == 6:
+            raise eplb.TopologyError("something is wrong with ", Parameter("num_replicas", "24"))
+        return step(self, windows, now)
+
+    monkeypatch.setattr(Balanced, "__call__", fails)
+    settings = ["--settings", "trivial multiwindow static"]
+    code, out, err = run(LINE, *settings, "--out", "a.json")
+    assert code == 2
+    assert err == (
+        "eplb: setting multiwindow, window 6: something is wrong with --redundant 8 (24 slots)\n"
+    )
+    assert "unfinished: multiwindow has 2 windows of 8\n" in out
+    assert "recommended: trivial\n" in out
+    values = json.loads(Path("a.json").read_text())
+    assert [each["windows"] for each in values["settings"]] == [8, 2]
+    code, out, err = run(LINE, "--settings", "multiwindow", "--warmup", "5")
+    assert (code, out) == (2, "")
+    assert err.startswith("eplb: setting multiwindow, window 6: ")
+
+
+def test_settings_that_are_left_out(run: Any) -> None:
+    line = "replay trace.npy --gpus 4 --redundant 16 --groups 4 --nodes 2 --event 6:dead=2"
+    note = (
+        "not replayed: setting deepseek, window 6: policy=deepseek plans equal GPUs only, all of "
+        "them in use"
+    )
+    spelled = note.replace("policy=", "--policy ")
+    code, out, err = run(line)
+    assert (code, err) == (0, "")
+    assert f"note {spelled}" in " ".join(out.split())
+    assert "\ndeepseek" not in out
+    values = json.loads(run(line, "--json")[1])
+    assert values["notes"] == [spelled]
+    code, out, err = run(line, "--settings", "trivial deepseek")
+    assert (code, out) == (2, "")
+    assert err.startswith(
+        f"eplb: {spelled.removeprefix('not replayed: ')}\nhint: try --policy mini"
+    )
+    replayed = eplb.replay(
+        TRACE, num_gpus=4, num_replicas=32, num_groups=4, num_nodes=2, events="6:dead=2"
+    )
+    assert [*replayed.notes] == replayed.to_dict()["notes"] == [note]
+    assert str(replayed).endswith(f"\nnote: {note}")
+    assert eplb.replay(TRACE, **SIZES).notes == ()
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -200,68 +263,3 @@ def test_an_interrupted_process(jobs: str) -> None:
     assert not values["finished"]
     assert values["settings"][0]["windows"] == 791
     assert err == "eplb: interrupted: the results are those of what was done\n"
-
-
-def test_check_holds_or_not(run: Any) -> None:
-    balancedness, gap = PLAN.balancedness, PLAN.gap
-    expected = (
-        "Check of 3 layers\n"
-        f"  balancedness  mean {balancedness.mean():.4f}, worst {balancedness.min():.4f}\n"
-        f"  gap           mean {gap.mean():.3%}, worst {gap.max():.3%}\n"
-        "  holds\n"
-    )
-    line = "check plan.json first.npy --min-balancedness 0.5 --max-gap 50%"
-    assert run(line) == (0, expected, "")
-    figures = eplb.evaluate(PLAN, TRACE)
-    code, out, err = run("check plan.json trace.npy --min-balancedness 60%")
-    low = figures.balancedness < 0.6
-    window, layer = np.unravel_index(figures.balancedness.argmin(), figures.balancedness.shape)
-    assert code == 1
-    assert err == (
-        f"eplb: {low.sum()} of 36 layers, one for each window, fail; the worst is layer {layer} in "
-        f"window {window}: balancedness {figures.balancedness.min():.4f}, expected at least 0.6\n"
-    )
-    assert len(re.findall(r"^  fails +layer .*", out, re.MULTILINE)) == 10
-    assert f"  fails         and {low.sum() - 10} more\n" in out
-    code, out, err = run("check plan.json trace.npy --max-gap 0.3 --min-balancedness 0.6 --json")
-    values = json.loads(out)
-    assert (code, values["holds"]) == (1, False)
-    found = {(each["window"], each["layer"]): each["misses"] for each in values["failures"]}
-    assert found == {
-        (w, row): [
-            *(["balancedness"] if low[w, row] else []),
-            *(["gap"] if figures.gap[w, row] > 0.3 else []),
-        ]
-        for w in range(12)
-        for row in range(3)
-        if low[w, row] or figures.gap[w, row] > 0.3
-    }
-    assert values["balancedness_worst"] == figures.balancedness.min()
-
-
-def test_check_names_hidden_layers_and_takes_engines_files(run: Any) -> None:
-    PLAN.save("sglang.json", "sglang", layers=[3, 4, 5])
-    worst = int(PLAN.balancedness.argmin())
-    code, _, err = run(
-        "check sglang.json first.npy --gpus 4 --layers 3-5 --min-balancedness 1 --max-gap 0"
-    )
-    assert code == 1
-    assert f"the worst is layer {worst + 3}: balancedness " in err
-    assert ", gap " in err
-
-
-def test_check_without_load_or_limits(run: Any) -> None:
-    np.save("none.npy", np.zeros((3, 16), np.int64))
-    code, out, err = run("check plan.json none.npy --max-gap 0")
-    assert (code, err) == (0, "")
-    assert out.startswith("Check of 3 layers: no load\n  note          all loads are 0: ")
-    for more, words in (
-        ("", "nothing to check: give --min-balancedness or --max-gap"),
-        ("--min-balancedness 1.5", "--min-balancedness 1.5 is out of range; expected 0 to 1"),
-        ("--max-gap -1", "--max-gap -1.0 is out of range; expected at least 0"),
-        ("--max-gap nan", "--max-gap nan is out of range"),
-        ("--max-gap x", "Invalid value for '--max-gap': 'x' is not a number"),
-    ):
-        code, out, err = run(f"check plan.json first.npy {more}")
-        assert (code, out) == (2, "")
-        assert err.startswith(f"eplb: {words}"), err

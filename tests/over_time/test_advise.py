@@ -308,4 +308,4 @@ def test_points_without_all_windows_are_left_out() -> None:
     advice = run.advice()
     assert [point.redundant for point in advice.points] == [0]
     assert not advice.finished
-    assert str(advice).endswith("interrupted: some points are missing")
+    assert str(advice).endswith("unfinished: some points are missing")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb.errors import EplbError, Parameter
+from eplb.errors import EplbError, LoadError, Parameter
 from eplb.inputs.sizes import real_number
 from eplb.planning import evaluate
 from eplb.text import short
@@ -33,16 +33,16 @@ class Failure:
 
 @dataclass(frozen=True)
 class Check:
-    """Figures over the layers with load of all windows; None if there are none."""
+    """Figures over the layers with load of all windows."""
 
     windows: int
     layers: int
-    #: Layers with load, of all windows.
+    #: Layers with load, of all windows: at least one.
     loaded: int
-    balancedness_mean: float | None
-    balancedness_worst: float | None
-    gap_mean: float | None
-    gap_worst: float | None
+    balancedness_mean: float
+    balancedness_worst: float
+    gap_mean: float
+    gap_worst: float
     #: By window and layer.
     failures: tuple[Failure, ...]
 
@@ -68,7 +68,8 @@ def check(
         max_gap: the largest GPU load of each layer may exceed its lower bound by this share.
 
     Raises:
-        EplbError: no limit is given, or one is out of range. LoadError: invalid loads.
+        EplbError: no limit is given, or one is out of range.
+        LoadError: invalid loads, or no layer has load in any window.
     """
     if min_balancedness is None and max_gap is None:
         raise EplbError(
@@ -80,6 +81,8 @@ def check(
         _check_limit("max_gap", max_gap, np.inf, "0.01")
     figures = evaluate(plan, [*windows])
     loaded = figures.loaded
+    if not loaded.any():
+        raise LoadError("no layer has load, so there is nothing to check")
     low = (
         np.zeros_like(loaded)
         if min_balancedness is None
@@ -100,15 +103,14 @@ def check(
         )
         for window, layer in np.argwhere(low | far)
     )
-    some = bool(loaded.any())
     return Check(
         windows=loaded.shape[0],
         layers=loaded.shape[1],
         loaded=int(loaded.sum()),
-        balancedness_mean=float(balancedness.mean()) if some else None,
-        balancedness_worst=float(balancedness.min()) if some else None,
-        gap_mean=float(gap.mean()) if some else None,
-        gap_worst=float(gap.max()) if some else None,
+        balancedness_mean=float(balancedness.mean()),
+        balancedness_worst=float(balancedness.min()),
+        gap_mean=float(gap.mean()),
+        gap_worst=float(gap.max()),
         failures=failures,
     )
 
@@ -116,7 +118,7 @@ def check(
 def _check_limit(name: str, value: Any, most: float, example: str) -> None:
     number = real_number(name, value)
     if not 0 <= number <= most or number == np.inf:
-        to = "at least 0" if most == np.inf else f"0 to {most:g}"
+        to = "a finite number of at least 0" if most == np.inf else f"0 to {most:g}"
         raise EplbError(
             Parameter(name, short(value)), f" is out of range; expected {to}, for example {example}"
         )

@@ -135,7 +135,7 @@ def advise_command(
             ray=ray,
             results=kept,
         )
-        finished = run_steps(run, str)
+        stopped = run_steps(run, str)
     advice = run.advice()
     if saved is not None:
         advice.save(saved)
@@ -144,7 +144,8 @@ def advise_command(
         say(json.dumps({**values, "out": out, "notes": [*read.notes]}))
     else:
         say(_text(advice, [*read.notes], out))
-    end(finished=finished, lost=advice.lost)
+    with sizes.spelled_in_errors(read), _one_setting():
+        end(stopped=stopped, lost=advice.lost)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import typer
 
 from eplb.analysis.replay.kept_results import ENDING
 from eplb.cli.output import complain, progress
+from eplb.errors import EplbError
 from eplb.storage.result_tables import checked_ending
 from eplb.text import count
 
@@ -53,11 +54,15 @@ def results_files(out: str | None) -> tuple[str | None, str | None]:
     return None, out
 
 
-def run_steps(run: Steps, name: Callable[[Any], str]) -> bool:
-    """Runs all cells; False if Ctrl-C ended it. ``name`` says what a step is of.
+Stop = KeyboardInterrupt | EplbError | TypeError | OSError
+
+
+def run_steps(run: Steps, name: Callable[[Any], str]) -> Stop | None:
+    """Runs all cells; returns what ended it early, if anything is there. ``name`` says what a step is of.
 
     Raises:
         typer.Exit: Ctrl-C ended it before anything was there.
+        EplbError, TypeError, OSError: a cell failed before anything was there.
     """
     try:
         with (
@@ -67,23 +72,30 @@ def run_steps(run: Steps, name: Callable[[Any], str]) -> bool:
         ):
             for step in steps:
                 advance(name(step))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if run.done:
-            return False
+            return stop
         complain("interrupted before anything was done")
         raise typer.Exit(INTERRUPTED) from None
-    return True
+    except (EplbError, TypeError, OSError) as error:
+        if run.done:
+            return error
+        raise
+    return None
 
 
-def end(*, finished: bool, lost: Mapping[Any, str]) -> None:
+def end(*, stopped: Stop | None, lost: Mapping[Any, str]) -> None:
     """What is said after the results, if they are not all there.
 
     Raises:
         typer.Exit: they are not.
+        EplbError, TypeError, OSError: a cell failed.
     """
-    if not finished:
+    if isinstance(stopped, KeyboardInterrupt):
         complain("interrupted: the results are those of what was done")
         raise typer.Exit(INTERRUPTED)
+    if stopped is not None:
+        raise stopped
     if lost:
         complain(f"{count(len(lost), 'result')} missing: processes were lost")
         raise typer.Exit(MISSING)

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from eplb.analysis.checking import Check, Failure
 
+Limits = dict[str, float | None]
+
 # Failing layers that are printed one by one.
 _MOST = 10
 
@@ -117,7 +119,7 @@ def check_command(
     windows, left_out = rows_of(read.windows, placed, model, chosen=chosen)
     found = check(placed.plan, windows, min_balancedness=min_balancedness, max_gap=max_gap)
     notes = [*read.notes, *placed.notes, *left_out]
-    limits = {"balancedness": f"at least {min_balancedness}", "gap": f"at most {max_gap}"}
+    limits = {"balancedness": min_balancedness, "gap": max_gap}
     if as_json:
         say(json.dumps({"holds": found.holds, **asdict(found), "notes": notes}))
     else:
@@ -138,18 +140,14 @@ def check_command(
 
 def _lines(found: Check) -> list[str]:
     """The figures."""
-    title = f"Check of {count(found.layers, 'layer')}"
+    cells = count(found.layers, "layer")
     if found.windows > 1:
-        title += f" in {count(found.windows, 'window')}"
-    if (
-        found.balancedness_mean is None
-        or found.balancedness_worst is None
-        or found.gap_mean is None
-        or found.gap_worst is None
-    ):
-        return [f"{title}: no load"]
+        cells += f" in {count(found.windows, 'window')}"
+    if empty := found.windows * found.layers - found.loaded:
+        has = "has" if empty == 1 else "have"
+        cells += f"; {empty} of {found.windows * found.layers} {has} no load"
     return [
-        title,
+        f"Check of {cells}",
         *lines_of(
             "balancedness",
             [f"mean {ratio(found.balancedness_mean)}, worst {ratio(found.balancedness_worst)}"],
@@ -159,9 +157,9 @@ def _lines(found: Check) -> list[str]:
     ]
 
 
-def _failing_lines(found: Check, limits: dict[str, str], names: Sequence[int] | None) -> list[str]:
+def _failing_lines(found: Check, limits: Limits, names: Sequence[int] | None) -> list[str]:
     """The failing layers, the worst first."""
-    worst = sorted(found.failures, key=_order)
+    worst = sorted(found.failures, key=lambda failure: _order(failure, limits))
     texts = [
         f"{_place(failure, found, names)}: {_misses(failure, limits)}" for failure in worst[:_MOST]
     ]
@@ -169,11 +167,9 @@ def _failing_lines(found: Check, limits: dict[str, str], names: Sequence[int] | 
     return lines_of("fails", [*texts, *more])
 
 
-def _error(
-    found: Check, limits: dict[str, str], names: Sequence[int] | None
-) -> eplb.VerificationError:
+def _error(found: Check, limits: Limits, names: Sequence[int] | None) -> eplb.VerificationError:
     """How many layers fail, and the worst."""
-    worst = min(found.failures, key=_order)
+    worst = min(found.failures, key=lambda failure: _order(failure, limits))
     where = "layers, one for each window," if found.windows > 1 else "layers"
     place = _place(worst, found, names)
     return eplb.VerificationError(
@@ -183,8 +179,13 @@ def _error(
     )
 
 
-def _order(failure: Failure) -> tuple[float, float, int, int]:
-    return failure.balancedness, -failure.gap, failure.window, failure.layer
+def _order(failure: Failure, limits: Limits) -> tuple[float, float, int, int]:
+    """By balancedness, or by the gap if only that is limited."""
+    by_gap = limits["balancedness"] is None
+    first, second = (
+        (-failure.gap, failure.balancedness) if by_gap else (failure.balancedness, -failure.gap)
+    )
+    return first, second, failure.window, failure.layer
 
 
 def _place(failure: Failure, found: Check, names: Sequence[int] | None) -> str:
@@ -192,6 +193,19 @@ def _place(failure: Failure, found: Check, names: Sequence[int] | None) -> str:
     return f"{place} in window {failure.window}" if found.windows > 1 else place
 
 
-def _misses(failure: Failure, limits: dict[str, str]) -> str:
-    values = {"balancedness": f"{failure.balancedness:.4f}", "gap": f"{failure.gap:.4f}"}
-    return ", ".join(f"{what} {values[what]}, expected {limits[what]}" for what in failure.misses)
+def _misses(failure: Failure, limits: Limits) -> str:
+    values = {"balancedness": failure.balancedness, "gap": failure.gap}
+    sides = {"balancedness": "at least", "gap": "at most"}
+    return ", ".join(
+        f"{what} {_beside(values[what], limits[what])}, expected {sides[what]} {limits[what]}"
+        for what in failure.misses
+    )
+
+
+def _beside(value: float, limit: float | None) -> str:
+    """Four digits, or as many as tell the value from the limit that it misses."""
+    for digits in range(4, 17):
+        text = f"{value:.{digits}f}"
+        if limit is None or ((float(text) < limit) is (value < limit) and float(text) != limit):
+            return text
+    return repr(value)

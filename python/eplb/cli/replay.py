@@ -43,6 +43,7 @@ from eplb.cli.options import (
     Windows,
     WrittenBy,
     gap,
+    spell,
 )
 from eplb.cli.output import busy, fitted, say, table_text
 from eplb.cli.targets import check_outputs
@@ -149,19 +150,20 @@ def replay_command(
             results=kept,
             **sizes.arguments(read.experts),
         )
-        finished = run_steps(run, lambda setting: setting.name)
+        stopped = run_steps(run, lambda setting: setting.name)
     replayed = run.replay()
     if saved is not None:
         replayed.save(saved)
     if report is not None:
         with busy("writing the report"):
             replayed.report(report, title=", ".join(Path(each).name for each in trace))
-    notes = [*read.notes, *run.notes]
+    notes = [*read.notes, *(note.text(spell) for note in replayed.notes)]
     if as_json:
         say(json.dumps({**replayed.to_dict(), "out": out, "report": report, "notes": notes}))
     else:
         say(_text(replayed, notes, [path for path in (out, report) if path is not None]))
-    end(finished=finished, lost=replayed.lost)
+    with sizes.spelled_in_errors(read):
+        end(stopped=stopped, lost=replayed.lost)
 
 
 def _text(replay: Replay, notes: list[str], written: list[str]) -> str:

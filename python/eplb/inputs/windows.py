@@ -16,6 +16,7 @@ from eplb.inputs.loads import as_array, canonical_loads
 from eplb.text import count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from fractions import Fraction
 
     import numpy.typing as npt
@@ -133,19 +134,33 @@ def canonical_windows(load: Any, threads: int = 1) -> Sequence[_core.Loads]:
     windows = windows_of(load)
     if len(windows) == 1 and not has_windows(load):
         return [canonical_loads(load, threads)]
-    found: list[_core.Loads] = []
-    for index, window in enumerate(windows):
+    checked = checked_windows(windows, threads)
+    if isinstance(windows, Windows):
+        for _ in checked:
+            pass
+        return _Canonical(windows, threads)
+    return [*checked]
+
+
+def checked_windows(windows: Sequence[Any], threads: int = 1) -> Iterator[_core.Loads]:
+    """The canonical loads of one window after the other.
+
+    Raises:
+        LoadError, LoadTypeError: as :func:`canonical_windows`.
+    """
+    first = None
+    for index in range(len(windows)):
         try:
-            canonical = canonical_loads(window, threads)
+            canonical = canonical_loads(windows[index], threads)
         except LoadError as error:
             raise error.within(f"window {index}") from error
         except LoadTypeError as error:
             raise LoadTypeError(f"window {index}: {error}") from error
-        if found and (shape := _shape(canonical)) != (first := _shape(found[0])):
+        shape = _shape(canonical)
+        if first is not None and shape != first:
             raise LoadError(f"window {index} has {shape}, but window 0 has {first}")
-        if not found or not isinstance(windows, Windows):
-            found.append(canonical)
-    return _Canonical(windows, threads) if isinstance(windows, Windows) else found
+        first = shape
+        yield canonical
 
 
 class _Canonical(Sequence["_core.Loads"]):

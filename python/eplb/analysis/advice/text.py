@@ -106,5 +106,5 @@ def ending_of(advice: Outcome, spell: Callable[[Parameter], str] = str) -> list[
     lines += [f"left out: {note.text(spell)}" for note in advice.left_out]
     lines += [f"missing: {name}: {why}" for name, why in advice.lost.items()]
     if not advice.finished and not advice.lost:
-        lines.append("interrupted: some points are missing")
+        lines.append("unfinished: some points are missing")
     return lines

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb.analysis.replay.events import after
 from eplb.analysis.replay.gpu_loads import gpu_load
 from eplb.analysis.replay.planners import Situation
 from eplb.analysis.replay.snapshots import WorstWindows, snapshot_of
@@ -15,7 +16,7 @@ from eplb.errors import EplbError
 from eplb.plan_tables import read_only
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from eplb.analysis.replay.events import Event
     from eplb.analysis.replay.planners import Planner
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from eplb.clusters import Cluster
     from eplb.plan_tables import FloatTable
     from eplb.plans import Plan
+
+
+# Larger loads are scaled down before they are added.
+_LARGE = 2.0**500
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,15 @@ class Course:
     def first(self) -> int:
         """The first window that is judged: the first plan is in force before it."""
         return self.warmup + 1
+
+    def updates(self, window: int) -> bool:
+        """Whether settings plan for a window, apart from events."""
+        return (window - self.warmup) % self.every == 0
+
+    def happens(self, window: int) -> tuple[Event, ...]:
+        """What happens before a window is served; what happened earlier is there at the first plan."""
+        first = 0 if window == self.warmup else window
+        return tuple(event for event in self.events if first <= event.window <= window)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -88,44 +102,30 @@ class Cell:
         """
         course, trace = self.course, self.trace
         with_setting = f"setting {self.setting.name}"
-        try:
-            planner = self.setting.make(trace, course.warmup)
-        except EplbError as error:
-            raise error.within(with_setting) from error
-        cluster, previous, learnt = course.cluster, None, 0
+        planner = self.setting.make(trace, course.warmup)
+        cluster, learnt = course.cluster, 0
+        previous: Plan | None = None
         limits = course.snapshots
         worst = None if limits is None else WorstWindows(limits.windows)
         for window in range(course.warmup, len(trace)):
-            happened = [event for event in course.events if _applies(event, window, course)]
-            place = f"{with_setting}, window {window}"
-            updates = window == course.warmup or (window - course.warmup) % course.every == 0
-            copies, seconds = 0, 0.0
-            before: Plan | None = previous
-            for number, event in enumerate(happened or ([None] if updates else [])):
-                changes = {} if event is None else event.changes
+            happened = course.happens(window)
+            updated, copies, seconds = course.updates(window) or bool(happened), 0, 0.0
+            before = previous
+            if updated:
+                place = f"{with_setting}, window {window}"
                 try:
-                    if event is not None:
-                        cluster = cluster.changed(**changes)
+                    cluster, emptied = after(cluster, happened)
                     now = Situation(
-                        window,
-                        cluster,
-                        course.num_groups,
-                        previous,
-                        {} if previous is None else changes,
-                        course.threads,
+                        window, cluster, course.num_groups, before, emptied, course.threads
                     )
-                    if previous is None and number + 1 < len(happened):
-                        continue  # before the first plan, only what the GPUs are counts
-                    windows = trace.windows[learnt:window] or [trace.windows[window - 1]]
-                    made, spent = _timed(planner, windows, now)
+                    previous, seconds = _timed(planner, trace.windows[learnt:window], now)
                 except EplbError as error:
                     raise error.within(place) from error
                 except TypeError as error:
                     raise TypeError(f"{place}: {error}") from error
-                learnt, seconds = window, seconds + spent
-                if previous is not None:
-                    copies += copies_between(previous, made, changes.get("live_gpus", ()))
-                previous = made
+                learnt = window
+                if before is not None:
+                    copies = copies_between(before, previous, emptied)
             assert previous is not None  # noqa: S101 - the first window of the loop plans
             if before is None:
                 continue  # the first plan; its window is not judged
@@ -139,15 +139,10 @@ class Cell:
                 reached,
                 copies,
                 cluster.used_slots * trace.num_layers,
-                updates or bool(happened),
+                updated,
                 seconds,
                 snapshot,
             )
-
-
-def _applies(event: Event, window: int, course: Course) -> bool:
-    """Whether it happens before this window; what happened earlier is there at the first plan."""
-    return event.window == window or (window == course.warmup and event.window < window)
 
 
 def _timed(planner: Planner, windows: Sequence[Any], now: Situation) -> tuple[Plan, float]:
@@ -162,6 +157,8 @@ def balancedness(plan: Plan, loads: FloatTable) -> FloatTable:
     Replicas of an expert share its load equally. O(layers * slots).
     """
     cluster = plan.cluster
+    # Sums of the largest floats are infinite; a power of two changes no digit.
+    loads = loads * np.where(loads.max(axis=1, keepdims=True) > _LARGE, 1 / _LARGE, 1)
     speeds = cluster.gpu_speed[cluster.used]
     load = gpu_load(plan.phy2log, plan.logcnt, cluster, loads)[:, cluster.used]
     worst = (load / speeds).max(axis=1)
@@ -169,22 +166,22 @@ def balancedness(plan: Plan, loads: FloatTable) -> FloatTable:
     return read_only(np.divide(mean, worst, out=np.full(len(mean), np.nan), where=worst > 0))
 
 
-def copies_between(before: Plan, after: Plan, emptied: Sequence[int] = ()) -> int:
-    """Slots that get an expert which their GPU did not hold; GPUs that are back hold nothing.
+def copies_between(before: Plan, made: Plan, emptied: Iterable[int] = ()) -> int:
+    """Slots that get an expert which their GPU did not hold; GPUs that were ``emptied`` held nothing.
 
     O(layers * slots * log).
     """
-    if before.cluster == after.cluster and np.array_equal(before.phy2log, after.phy2log):
+    if before.cluster == made.cluster and np.array_equal(before.phy2log, made.phy2log):
         return 0
-    gpus, experts = max(before.cluster.num_gpus, after.cluster.num_gpus), after.num_experts
+    gpus, experts = max(before.cluster.num_gpus, made.cluster.num_gpus), made.num_experts
     held, had = _held(before, gpus, experts, emptied)
-    wanted, want = _held(after, gpus, experts, ())
+    wanted, want = _held(made, gpus, experts, ())
     at = np.minimum(np.searchsorted(held, wanted), len(held) - 1)
     there = np.where(held[at] == wanted, had[at], 0)
     return int(np.maximum(want - there, 0).sum())
 
 
-def _held(plan: Plan, gpus: int, experts: int, emptied: Sequence[int]) -> tuple[Any, Any]:
+def _held(plan: Plan, gpus: int, experts: int, emptied: Iterable[int]) -> tuple[Any, Any]:
     """How often each GPU holds which expert, as numbers of layer, GPU and expert, and counts."""
     gpu_of_slot = plan.cluster.gpu_of_slot
     there = (plan.phy2log >= 0) & ~np.isin(gpu_of_slot, [*emptied])

@@ -90,6 +90,7 @@ class Figures:
     worst_layer: int | None
     #: Weight copies of all updates.
     copies: int
+    #: Windows for which it was asked to plan, whether it moved anything or not.
     updates: int
     #: Mean share of the slots that an update fills with another expert.
     copies_share: float

@@ -15,11 +15,15 @@ from eplb.plans import Plan, integer_table
 from eplb.text import count, short
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from eplb.analysis.replay.planners import Situation
     from eplb.clusters import Cluster
     from eplb.plan_tables import IntTable
+
+
+# An exception of a callable is told in at most so many letters.
+_MOST_LETTERS = 300
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ class Other:
 
     ``load`` is the newest window, ``[layers, experts]``; ``previous`` is the placement in force on the
     GPUs of now, ``[layers, slots]`` with -1 for what is empty or lost, or None before the first plan. If
-    the callable has a method ``observe(load)``, it is called with every window first.
+    the callable has a method ``observe(load)``, it is called with every window first. All tables are
+    read-only.
     """
 
     def __init__(self, planner: Callable[..., Any]) -> None:
@@ -69,14 +74,14 @@ class Other:
             cluster,
             now.window,
         )
-        previous = None if now.previous is None else held_now(now.previous, cluster, now.changes)
+        previous = None if now.previous is None else held_now(now.previous, cluster, now.emptied)
         try:
             if hasattr(self.planner, "observe"):
                 for table in tables:
                     self.planner.observe(table)
             answer = self.planner(tables[-1], previous, sizes)
         except Exception as error:
-            raise EplbError(f"it raised {type(error).__name__}: {short(str(error))}") from error
+            raise EplbError(f"it raised {type(error).__name__}: {_message(error)}") from error
         if isinstance(answer, Plan):
             answer = answer.phy2log
         table = integer_table("what it returned", answer)
@@ -84,16 +89,24 @@ class Other:
         return Plan.from_phy2log(table, cluster=cluster)
 
 
-def held_now(previous: Plan, cluster: Cluster, changes: Any) -> IntTable:
+def _message(error: Exception) -> str:
+    """What an exception says, as one line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - any class can raise anything in __str__
+        return short(error)
+    return text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}..."
+
+
+def held_now(previous: Plan, cluster: Cluster, emptied: Collection[int]) -> IntTable:
     """The placement in force in the slots of now: -1 for those that are new or lost.
 
     Slots of a GPU that got other slots are filled from its first.
     """
     before = previous.cluster
-    lost = {*changes.get("dead_gpus", ()), *changes.get("live_gpus", ())}
     table = np.full((previous.num_layers, cluster.num_slots), -1)
     for gpu in range(min(before.num_gpus, cluster.num_gpus)):
-        if gpu in lost or not cluster.used[gpu]:
+        if gpu in emptied or not cluster.used[gpu]:
             continue
         old, new = int(before.first_slot[gpu]), int(cluster.first_slot[gpu])
         width = int(min(before.gpu_slots[gpu], cluster.gpu_slots[gpu]))

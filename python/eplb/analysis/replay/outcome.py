@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from eplb.analysis.replay.figures import TimeModel
     from eplb.analysis.replay.recommendation import Recommendation
     from eplb.analysis.replay.result import Result
+    from eplb.errors import Note
 
 
 @dataclass(frozen=True)
@@ -32,4 +33,8 @@ class Outcome:
     #: Whether all windows of all settings were judged.
     finished: bool
     #: Settings without windows because the processes that ran them were lost, and why.
-    lost: Mapping[str, str] = field(default_factory=dict)
+    lost: Mapping[str, str]
+    #: Which settings were left out because they are impossible, and why.
+    notes: tuple[Note, ...]
+    #: The budget of the recommendation.
+    most_copies: float

@@ -6,7 +6,7 @@ that came since it was last asked, and where things stand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -14,17 +14,19 @@ import numpy as np
 from eplb.balancer import Balancer
 from eplb.history import LoadHistory
 from eplb.inputs.windows import Windows
-from eplb.planning import plan
+from eplb.planning import DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME, plan
 from eplb.plans import Plan
 from eplb.replanning import replan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from eplb.analysis.replay.trace import Trace
     from eplb.clusters import Cluster
 
 
+# Policies that plan every cluster.
+_EVERY_CLUSTER = {DEFAULT_POLICY, DEFAULT_POLICY_OVER_TIME}
 # More windows of a file between two updates are not in memory at once.
 _MOST_LISTED = 64
 
@@ -40,28 +42,47 @@ class Situation:
     num_groups: int
     #: The placement in force, on the GPUs as they were; None before the first plan.
     previous: Plan | None
-    #: What has happened to GPUs since then: arguments of :func:`eplb.replan`.
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    #: GPUs that have lost what they held since then; those of them that are in use are back, empty.
+    emptied: frozenset[int] = frozenset()
     threads: int = 1
 
-    def plan(self, load: Any, **options: Any) -> Plan:
-        """A new plan, by :func:`eplb.plan`."""
-        return plan(
-            load, cluster=self.cluster, num_groups=self.num_groups, threads=self.threads, **options
-        )
+    @property
+    def held(self) -> dict[str, Any]:
+        """What GPUs hold, as :func:`eplb.replan` takes it: without what those that are back have lost."""
+        before = self.previous
+        assert before is not None  # noqa: S101 - for the type checker
+        back = [gpu for gpu in self.emptied if self.cluster.used[gpu]]
+        table = np.where(np.isin(before.cluster.gpu_of_slot, back), -1, before.phy2log)
+        return {"previous": table, "previous_cluster": before.cluster}
+
+    def plan(self, load: Any, policy: str, **options: Any) -> Plan:
+        """A new plan, by :func:`eplb.plan`.
+
+        The published policies know equal GPUs alone: they plan for those in use as if these were all, as an
+        engine would that starts anew on them.
+        """
+        cluster = self.cluster
+        options |= {"policy": policy, "num_groups": self.num_groups, "threads": self.threads}
+        if cluster.used.all() or policy in _EVERY_CLUSTER:
+            return plan(load, cluster=cluster, **options)
+        inner = plan(load, cluster=cluster.without_unused(), **options)
+        table = np.full((inner.num_layers, cluster.num_slots), -1)
+        table[:, cluster.used[cluster.gpu_of_slot]] = inner.phy2log
+        return Plan.from_phy2log(table, cluster=cluster)
 
     def repaired(self, load: Any) -> Plan:
         """The placement in force with the fewest copies that the GPUs of now need."""
         assert self.previous is not None  # noqa: S101 - for the type checker
-        if not self.changes:
+        if not self.emptied and self.previous.cluster == self.cluster:
             return self.previous
         return replan(
             load,
-            self.previous,
+            **self.held,
+            cluster=self.cluster,
+            num_groups=self.previous.num_groups,
             max_moves=0,
             max_moves_after_shift=0,
             threads=self.threads,
-            **self.changes,
         ).plan
 
 
@@ -80,7 +101,8 @@ class Trivial:
         """The default placement at first, then what is in force."""
         if now.previous is not None:
             return now.repaired(windows[-1])
-        return Plan.trivial(now.plan(windows[-1], policy="multiwindow"))
+        table = now.plan(windows[-1], policy=DEFAULT_POLICY_OVER_TIME).trivial().phy2log
+        return Plan.from_phy2log(table, cluster=now.cluster)
 
 
 class Anew:
@@ -91,20 +113,7 @@ class Anew:
 
     def __call__(self, windows: Sequence[Any], now: Situation) -> Plan:
         """A new plan of the newest window."""
-        cluster = now.cluster
-        if cluster.used.all() or self.options["policy"] == "minimax":
-            return now.plan(windows[-1], **self.options)
-        # The published policies know equal GPUs alone: an engine would start anew on those in use.
-        inner = plan(
-            windows[-1],
-            cluster=cluster.without_unused(),
-            num_groups=now.num_groups,
-            threads=now.threads,
-            **self.options,
-        )
-        table = np.full((inner.num_layers, cluster.num_slots), -1)
-        table[:, cluster.used[cluster.gpu_of_slot]] = inner.phy2log
-        return Plan.from_phy2log(table, cluster=cluster)
+        return now.plan(windows[-1], **self.options)
 
 
 class Balanced:
@@ -120,7 +129,7 @@ class Balanced:
             self.balancer = Balancer(num_groups=now.num_groups, threads=now.threads, **self.options)
         if now.previous is None:
             return self.balancer.step(_load(windows), None, cluster=now.cluster).plan
-        return self.balancer.step(_load(windows), now.previous, **now.changes).plan
+        return self.balancer.step(_load(windows), **now.held, cluster=now.cluster).plan
 
 
 def _load(windows: Sequence[Any]) -> Any:
@@ -162,4 +171,4 @@ class Hindsight:
         history = LoadHistory(rows=32, decay=1)
         for window in range(self.first, len(self.trace)):
             history.observe(self.trace.windows[window], threads=now.threads)
-        return now.plan(history)
+        return now.plan(history, policy=DEFAULT_POLICY_OVER_TIME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from eplb.analysis.replay.facts import facts_of
 from eplb.analysis.replay.figures import figures_of
+from eplb.analysis.replay.next_steps import steps_of
 from eplb.analysis.replay.outcome import Outcome
 from eplb.analysis.replay.recommendation import recommend
 from eplb.analysis.replay.result import Result
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from eplb.analysis.replay.figures import TimeModel
     from eplb.analysis.replay.settings import Setting
     from eplb.analysis.replay.trace import Trace
+    from eplb.errors import Note
 
 #: Columns of :meth:`Replay.table`, and what they hold.
 COLUMNS = {
@@ -74,7 +77,10 @@ class Replay(Outcome):
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain Python values, for JSON. Only times differ from run to run."""
+        """Everything as plain Python values, for JSON; rows as in :meth:`table`, without single layers.
+
+        Only times differ from run to run. ``most_copies`` is None if copies are not limited.
+        """
         return {
             "num_layers": self.num_layers,
             "num_experts": self.num_experts,
@@ -82,17 +88,26 @@ class Replay(Outcome):
             "num_gpus": self.num_gpus,
             "num_groups": self.course.num_groups,
             "num_nodes": self.course.cluster.num_nodes,
+            "cluster": self.course.cluster.to_dict(),
             "windows": self.windows,
             "first_judged": self.course.first,
             "warmup": self.course.warmup,
             "every": self.course.every,
-            "events": [str(event) for event in self.course.events],
+            "events": [{"window": event.window, **event.changes} for event in self.course.events],
             "expert_bytes": self.expert_bytes,
             "time_model": None if self.time_model is None else asdict(self.time_model),
+            "most_copies": None if math.isinf(self.most_copies) else self.most_copies,
             "finished": self.finished,
             "lost": dict(self.lost),
+            "notes": [str(note) for note in self.notes],
             "settings": [
-                {"name": result.setting.name, **asdict(result.figures)} for result in self.results
+                {
+                    "name": result.setting.name,
+                    "kind": result.setting.kind,
+                    "options": dict(result.setting.options),
+                    **asdict(result.figures),
+                }
+                for result in self.results
             ],
             "recommendation": asdict(self.recommendation),
             "rows": [*self.table()],
@@ -137,6 +152,7 @@ def replay_of(
     most_copies: float,
     finished: bool = True,
     lost: Mapping[str, str] | None = None,
+    notes: tuple[Note, ...] = (),
 ) -> Replay:
     """The results of rows. Settings that have not judged all windows are not recommended."""
     results = tuple(
@@ -146,11 +162,6 @@ def replay_of(
     cluster = course.cluster
     judged = len(trace) - course.first
     whole = [result for result in results if result.figures.windows == judged]
-    sizes = None
-    if cluster.is_uniform:
-        sizes = f"--gpus {cluster.num_gpus} --redundant {cluster.num_slots - trace.num_experts}"
-        if course.num_groups > 1:
-            sizes += f" --groups {course.num_groups} --nodes {cluster.num_nodes}"
     return Replay(
         trace.num_layers,
         trace.num_experts,
@@ -159,9 +170,11 @@ def replay_of(
         len(trace),
         course,
         results,
-        recommend(whole, most_copies, sizes),
+        recommend(whole, most_copies, lambda each: steps_of(each, course, trace.num_experts)),
         expert_bytes,
         time_model,
         finished,
         lost or {},
+        notes,
+        most_copies,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.replay.cells import Cell, Course
-from eplb.analysis.replay.events import events_of
+from eplb.analysis.replay.events import after, events_of
 from eplb.analysis.replay.figures import TimeModel
 from eplb.analysis.replay.grid import Grid
 from eplb.analysis.replay.kept_results import KeptResults, heading_of
@@ -16,10 +16,10 @@ from eplb.analysis.replay.runners.choice import runner_of
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, settings_of
 from eplb.analysis.replay.snapshots import Limits
 from eplb.analysis.replay.trace import trace_of
+from eplb.analysis.replay.trials import refusal
 from eplb.clusters import Cluster, topology_of
-from eplb.errors import EplbError, Parameter
+from eplb.errors import EplbError, Note, Parameter
 from eplb.inputs.sizes import real_number, thread_count, whole_number
-from eplb.planning import policies_for
 from eplb.text import count, short
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Run:
     time_model: TimeModel | None
     most_copies: float
     #: What was left out, a line each.
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
     @property
     def num_steps(self) -> int:
@@ -171,6 +171,7 @@ class Run:
             most_copies=self.most_copies,
             finished=self.done == self.num_steps,
             lost={settings[number].name: why for number, why in self.grid.lost.items()},
+            notes=tuple(self.notes),
         )
 
 
@@ -205,13 +206,7 @@ def prepare(
         num_gpus=num_gpus,
         cluster=cluster,
     )
-    notes = []
     chosen = settings_of(DEFAULT_SETTINGS if settings is None else settings)
-    if settings is None:
-        able = {*policies_for(sizes), "trivial", "static", "hindsight"}
-        if left := [setting.name for setting in chosen if setting.kind not in able]:
-            notes.append(f"not replayed, because impossible with these sizes: {', '.join(left)}")
-        chosen = [setting for setting in chosen if setting.kind in able]
     before = checked_warmup(windows, warmup)
     happens = events_of(events)
     for event in happens:
@@ -236,6 +231,7 @@ def prepare(
             Parameter("most_copies", short(most_copies)),
             " is out of range; expected a share of the slots, for example 0.1",
         )
+    chosen, notes = _able(chosen, course, windows, leave_out=settings is None)
     runner, kept = runner_of(jobs, ray), None
     if results is not None:
         heading = heading_of("replay", windows, course, cluster=course.cluster.to_dict())
@@ -249,6 +245,28 @@ def prepare(
         budget,
         notes,
     )
+
+
+def _able(
+    settings: list[Setting], course: Course, trace: Trace, *, leave_out: bool
+) -> tuple[list[Setting], list[Note]]:
+    """Those that can plan, and notes of those that are left out.
+
+    Raises:
+        EplbError, TypeError: one cannot, and none is to be left out, or none is left.
+    """
+    able, errors = [], []
+    for setting in settings:
+        error = refusal(setting, course, trace)
+        if error is None:
+            able.append(setting)
+        elif leave_out and isinstance(error, EplbError):
+            errors.append(error)
+        else:
+            raise error
+    if not able:
+        raise errors[0]
+    return able, [Note("not replayed: ", *error.parts) for error in errors]
 
 
 def checked_warmup(trace: Trace, warmup: int | None) -> int:
@@ -270,8 +288,8 @@ def _check_events(course: Course, num_experts: int) -> None:
     """Refuses events that no plan can follow, before anything is planned."""
     cluster = course.cluster
     for event in course.events:
+        cluster, _ = after(cluster, [event])
         try:
-            cluster = cluster.changed(**event.changes)
             topology_of(
                 num_experts=num_experts,
                 num_gpus=None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from eplb.analysis.replay.others import Other
@@ -42,8 +43,6 @@ DEFAULT_SETTINGS = (
 )
 _TEXTS = {"policy", "effort"}
 _WHOLE = {"rows", "windows", "max_copies"}
-# Options of the balancer that have another name as environment variables of the plug-ins.
-_VARIABLES = {"rows": "history"}
 
 
 @dataclass(frozen=True)
@@ -80,38 +79,8 @@ class Setting:
 
     @property
     def updates(self) -> bool:
-        """Whether it plans more than once."""
+        """Whether it goes on planning: ``static`` does not, whenever it plans."""
         return self.kind not in ("trivial", "static", "hindsight")
-
-    def variables(self) -> dict[str, str]:
-        """The environment variables of the plug-ins that set it; empty if none do."""
-        if (
-            not self.updates
-            or self.planner is not None
-            or {"effort", "target_gap"} & {*self.options}
-        ):
-            return {}
-        named = {"policy": self.kind, **self.options}
-        return {
-            f"EPLB_{_VARIABLES.get(name, name).upper()}": str(value)
-            for name, value in named.items()
-        }
-
-    def command(self, sizes: str | None) -> str | None:
-        """The command that plans the next update so, if there is one.
-
-        ``sizes`` are its options for a new plan; None if they cannot be said. The command line has no
-        option for the rows and the decay of a history.
-        """
-        if self.planner is not None or not self.updates or {"rows", "decay"} & {*self.options}:
-            return None
-        options = [f"--{name.replace('_', '-')} {it}" for name, it in self.options.items()]
-        if self.kind in HISTORY_POLICIES:
-            known = "--previous plan.json --history history.json"
-            return " ".join(["eplb replan LOADS", known, *options])
-        if sizes is None:
-            return None
-        return " ".join(["eplb plan LOADS", sizes, f"--policy {self.kind}", *options])
 
 
 def settings_of(given: Any) -> list[Setting]:
@@ -128,8 +97,10 @@ def settings_of(given: Any) -> list[Setting]:
         given = [given]
     if hasattr(given, "items"):
         found = [_setting(value, str(name)) for name, value in given.items()]
+    elif hasattr(given, "__iter__"):
+        found = _numbered([_setting(value, None) for value in given])
     else:
-        found = [_setting(value, None) for value in given]
+        raise _not_a_setting(given)
     if not found:
         raise EplbError("there are no settings to replay; expected at least one")
     names: set[str] = set()
@@ -145,14 +116,12 @@ def settings_of(given: Any) -> list[Setting]:
 def _setting(given: Any, name: str | None) -> Setting:
     if isinstance(given, Setting):
         return given
+    if isinstance(given, type):
+        raise TypeError(f"{given.__name__} is a class; give an object of it, {given.__name__}(...)")
     if callable(given):
-        own = getattr(given, "__name__", type(given).__name__)
-        return Setting(name or own, "callable", planner=given)
+        return Setting(name or _name_of(given), "callable", planner=given)
     if not isinstance(given, str):
-        raise TypeError(
-            f"a setting is a text or a callable, got {short(given)}; for example "
-            "'multiwindow:rows=8', or planner(load, previous, sizes)"
-        )
+        raise _not_a_setting(given)
     kind, _, rest = given.strip().partition(":")
     if kind not in KINDS:
         raise unknown("setting", kind, KINDS)
@@ -165,6 +134,32 @@ def _setting(given: Any, name: str | None) -> Setting:
             raise EplbError(f"setting {short(given)}: {option} is given twice")
         options[option] = _value(given, option, value)
     return Setting(name or given.strip(), kind, options)
+
+
+def _name_of(planner: Any) -> str:
+    """A name for a callable that was given none."""
+    if isinstance(planner, partial):
+        return _name_of(planner.func)
+    name = getattr(planner, "__name__", type(planner).__name__)
+    return "lambda" if name == "<lambda>" else str(name)
+
+
+def _numbered(settings: list[Setting]) -> list[Setting]:
+    """Callables of one name are told apart by numbers: ``lambda``, ``lambda 2``."""
+    seen: dict[str, int] = {}
+    found = []
+    for setting in settings:
+        seen[setting.name] = number = seen.get(setting.name, 0) + 1
+        twin = number > 1 and setting.planner is not None
+        found.append(replace(setting, name=f"{setting.name} {number}") if twin else setting)
+    return found
+
+
+def _not_a_setting(given: Any) -> TypeError:
+    return TypeError(
+        f"a setting is a text or a callable, got {short(given)}; for example 'multiwindow:rows=8', or "
+        "planner(load, previous, sizes)"
+    )
 
 
 def _not_an_option(given: str, kind: str, option: str) -> EplbError:

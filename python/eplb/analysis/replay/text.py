@@ -24,7 +24,8 @@ def text_of(replay: Outcome) -> str:
         ).rstrip()
         for row in (headings, *rows)
     ]
-    return "\n".join([*title_of(replay), "", *lines, "", *ending_of(replay)])
+    notes = [f"note: {note}" for note in replay.notes]
+    return "\n".join([*title_of(replay), "", *lines, "", *ending_of(replay), *notes])
 
 
 def title_of(replay: Outcome) -> list[str]:
@@ -86,12 +87,17 @@ def ending_of(replay: Outcome) -> list[str]:
         lines += _unfinished(replay.results, replay.windows - replay.course.first)
     recommendation = replay.recommendation
     lines += ["", f"recommended: {recommendation.setting or 'none'}", recommendation.reason]
-    if recommendation.command is not None:
-        lines.append(f"command: {recommendation.command}")
+    for what, command in (
+        ("first", recommendation.first_command),
+        ("command", recommendation.command),
+    ):
+        if command is not None:
+            lines.append(f"{what}: {command}")
     if recommendation.variables:
         lines.append(
             "plug-ins: " + " ".join(f"{name}={it}" for name, it in recommendation.variables.items())
         )
+    lines += recommendation.notes
     return lines
 
 
@@ -101,6 +107,4 @@ def _unfinished(results: Sequence[Result], judged: int) -> list[str]:
         for result in results
         if result.figures.windows < judged
     ]
-    return [
-        f"interrupted: {', '.join(parts)}" if parts else "interrupted: some settings are missing"
-    ]
+    return [f"unfinished: {', '.join(parts)}" if parts else "unfinished: some settings are missing"]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb.errors import LoadError, LoadTypeError
+from eplb.errors import LoadError
 from eplb.inputs.guards import check_loads
-from eplb.inputs.loads import as_array, canonical_loads
-from eplb.inputs.windows import Windows, has_windows, plain_floats, windows_of
+from eplb.inputs.loads import as_array
+from eplb.inputs.windows import Windows, checked_windows, has_windows, plain_floats, windows_of
 from eplb.load_files import FileLoads
 from eplb.text import count
 
@@ -71,29 +71,13 @@ def trace_of(windows: Any) -> Trace:
         )
     tables = windows_of(windows)
     shape = None
-    for index in range(len(tables)):
-        table = tables[index]
-        try:
-            loads = canonical_loads(table)
-        except LoadError as error:
-            raise error.within(f"window {index}") from error
-        except LoadTypeError as error:
-            raise LoadTypeError(f"window {index}: {error}") from error
-        found = loads.layers, loads.experts
+    for loads in checked_windows(tables):
         if shape is None:
             check_loads(windows, loads)
-            shape = found
-        if found != shape:
-            raise LoadError(
-                f"window {index} has {_words(*found)}, but window 0 has {_words(*shape)}"
-            )
+            shape = loads.layers, loads.experts
     if shape is None or len(tables) < 3:
         raise LoadError(
             f"the trace has {count(len(tables), 'window')}; expected at least 3: one for the first plan, "
             "one for the first update, and one to judge it"
         )
     return Trace(tables, *shape)
-
-
-def _words(layers: int, experts: int) -> str:
-    return f"{count(layers, 'layer')} x {count(experts, 'expert')}"

@@ -153,8 +153,11 @@ def _next(facts: Facts, name: str | None) -> tuple[list[str], list[tuple[str, st
         variables = {"EPLB_PLUGIN": "1", **advice["variables"]}
         words = " ".join(f"{key}={value}" for key, value in variables.items())
         lines.append(("Inside vLLM or SGLang, with eplb installed beside the engine:", words))
+    if advice["first_command"]:
+        lines.append(("From the command line, at first:", advice["first_command"]))
     if advice["command"]:
-        lines.append(("From the command line, for each update:", advice["command"]))
+        words = "Then, for each update:" if advice["first_command"] else "From the command line:"
+        lines.append((words, advice["command"]))
     if lines:
         return [
             f"Set it in one of these ways, and record what it does on your traffic. {_MORE}"
