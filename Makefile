@@ -11,12 +11,12 @@ OUT := build
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml python/Cargo.toml rust_core/Cargo.toml \
 	rust_core/README.md $(shell find rust_core/src python/src -type f)
 
-.PHONY: help demo test verify lint bench bench-peers bench-instructions quality quality-over-time test-engines test-ray picture docs fuzz mutants mutants-changed wheel clean
+.PHONY: help demo test verify lint bench bench-peers bench-instructions quality quality-over-time test-engines test-ray test-report picture docs fuzz mutants mutants-changed wheel clean
 
 help: ## Print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-19s%s\n", $$1, $$2 }'
 
-demo: $(STAMPS)/package ## Set everything up (a minute or two), plan real loads with every policy, write and verify a plan, replay a real sequence
+demo: $(STAMPS)/package $(STAMPS)/demo ## Set everything up (a minute or two), plan real loads with every policy, write and verify a plan, replay a real sequence
 	@$(BIN)/python docs/demo.py $(OUT)/demo
 
 test: $(STAMPS)/package $(STAMPS)/test ## Set everything up, torch included, and run all tests
@@ -30,6 +30,10 @@ test-engines: $(STAMPS)/package $(STAMPS)/test ## Run vLLM's and SGLang's releas
 
 test-ray: $(STAMPS)/package $(STAMPS)/test ## Run replays on a local Ray cluster of three nodes, workers and nodes being killed (its wheel: 80 MB; minutes)
 	@$(BIN)/python -m pytest --quiet tests/ray_runs
+
+test-report: $(STAMPS)/package $(STAMPS)/test ## Test the report of a replay in Chromium (CHROMIUM=program; as root on Debian it is installed)
+	@$(BIN)/python tests/helpers/browser.py
+	@$(BIN)/python -m pytest --verbose tests/report tests/cli/test_cli_report.py
 
 lint: $(STAMPS)/package $(STAMPS)/test ## Check format, lints, types and stubs
 	cargo fmt --all --check
@@ -106,6 +110,9 @@ $(STAMPS)/venv:
 $(STAMPS)/package: $(STAMPS)/venv $(RUST_SOURCES)
 	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet
 	@touch $@
+
+$(STAMPS)/demo: $(STAMPS)/venv pyproject.toml
+	@$(BIN)/pip install --quiet --group demo && touch $@ || echo "the demo will have no report"
 
 $(STAMPS)/test: $(STAMPS)/venv pyproject.toml
 	$(BIN)/pip install --quiet --group test

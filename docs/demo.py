@@ -17,6 +17,7 @@ from typing import Any
 import eplb
 import numpy as np
 from eplb.analysis.comparison import compare
+from eplb.analysis.report.library import check_installed
 from eplb.cli.compare import comparison_text
 from eplb.load_files import read_loads, read_trace
 from eplb.sampling import sample
@@ -98,11 +99,20 @@ def show_replay(out: Path) -> None:
         "trivial static deepseek minimax multiwindow",
         num_gpus=sequence.num_gpus,
         num_replicas=sequence.num_replicas,
+        snapshots=True,
     )
     print(replayed)
     replayed.save(results)
-    for path in (trace, results):  # the report goes here, too
+    for path in (trace, results):
         print(path)
+    try:
+        check_installed()
+    except eplb.EplbError as error:
+        print(f"no report: {error}")
+        return
+    report = out / "replay.html"
+    replayed.report(report, "DeepSeek-V2-Lite, requests of four tasks, six windows of each in turn")
+    print(f"{report}: open it in a browser")
 
 
 def main() -> None:

@@ -77,7 +77,7 @@ def test_a_dominated_setting_is_never_taken() -> None:
         result("deepseek", means(0.89), 6),
     )
     assert found.setting == "multiwindow"
-    assert "Its mean, 0.9000, is the best within this budget." in found.reason
+    assert "multiwindow has the best mean within this budget, 0.9000." in found.reason
     assert taken(result("static", means(1)), result("trivial", means(1))).setting == "static"
 
 
@@ -134,7 +134,7 @@ def test_no_setting_within_the_budget() -> None:
 
 def test_no_limit_of_copies() -> None:
     found = taken(result("deepseek", means(0.9), 80), most_copies=math.inf)
-    assert found.reason == "Copies are not limited. Its mean, 0.9000, is the best."
+    assert found.reason == "Copies are not limited. deepseek has the best mean, 0.9000."
 
 
 def test_one_window_shows_nothing() -> None:

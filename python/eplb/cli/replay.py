@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ import eplb
 from eplb.analysis.replay.running import prepare
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, KINDS
 from eplb.analysis.replay.text import cells_of, ending_of, headings_of, title_of
+from eplb.analysis.report.page import checked_path
 from eplb.cli.cells import end, results_files, run_steps
 from eplb.cli.figures import lines_of
 from eplb.cli.options import (
@@ -43,7 +45,7 @@ from eplb.cli.options import (
     gap,
     spell,
 )
-from eplb.cli.output import fitted, say, table_text
+from eplb.cli.output import busy, fitted, say, table_text
 from eplb.cli.targets import check_outputs
 from eplb.cli.weights import expert_bytes as bytes_of_expert
 
@@ -99,6 +101,10 @@ def replay_command(
         ),
     ] = "0.2",
     out: ResultsFile = None,
+    report: Annotated[
+        str | None,
+        typer.Option("--report", metavar="FILE", help="Write a page that shows it: .html."),
+    ] = None,
     threads: Threads = 1,
     jobs: Jobs = 1,
     ray: Ray = None,
@@ -118,8 +124,10 @@ def replay_command(
     reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
     )
-    check_outputs(reading.inputs(trace), {"--out": out})
+    check_outputs(reading.inputs(trace), {"--out": out, "--report": report})
     kept, saved = results_files(out)
+    if report is not None:
+        checked_path(report)
     of_expert = bytes_of_expert(config, expert_bytes)
     read = reading.read_trace(trace, windows)
     sizes = SizeOptions(gpus, replicas, redundant, groups, nodes, threads)
@@ -136,6 +144,7 @@ def replay_command(
             expert_bytes=of_expert,
             time_model=time_model,
             most_copies=most_copies,
+            snapshots=report is not None,
             jobs=jobs,
             ray=ray,
             results=kept,
@@ -145,20 +154,23 @@ def replay_command(
     replayed = run.replay()
     if saved is not None:
         replayed.save(saved)
+    if report is not None:
+        with busy("writing the report"):
+            replayed.report(report, title=", ".join(Path(each).name for each in trace))
     notes = [*read.notes, *(note.text(spell) for note in replayed.notes)]
     if as_json:
-        say(json.dumps({**replayed.to_dict(), "out": out, "notes": notes}))
+        say(json.dumps({**replayed.to_dict(), "out": out, "report": report, "notes": notes}))
     else:
-        say(_text(replayed, notes, out))
+        say(_text(replayed, notes, [path for path in (out, report) if path is not None]))
     with sizes.spelled_in_errors(read):
         end(stopped=stopped, lost=replayed.lost)
 
 
-def _text(replay: Replay, notes: list[str], out: str | None) -> str:
+def _text(replay: Replay, notes: list[str], written: list[str]) -> str:
     """The text of ``print(replay)``, with the recommended setting in green."""
     rows = [cells_of(replay, result) for result in replay.results]
     taken = [at for at, row in enumerate(rows) if row[0] == replay.recommendation.setting]
     table = table_text(headings_of(replay), rows, space=1, left=[0], green=taken)
     above, below = "\n".join(title_of(replay)), "\n".join(ending_of(replay))
-    more = [*lines_of("note", notes), *lines_of("written to", [] if out is None else [out])]
+    more = [*lines_of("note", notes), *lines_of("written to", written)]
     return "\n".join([fitted(above), "", table, "", fitted("\n".join([below, *more]))])

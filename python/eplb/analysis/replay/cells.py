@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb.analysis.replay.events import after
+from eplb.analysis.replay.gpu_loads import gpu_load
 from eplb.analysis.replay.planners import Situation
+from eplb.analysis.replay.snapshots import WorstWindows, snapshot_of
 from eplb.errors import EplbError
 from eplb.plan_tables import read_only
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from eplb.analysis.replay.events import Event
     from eplb.analysis.replay.planners import Planner
     from eplb.analysis.replay.settings import Setting
+    from eplb.analysis.replay.snapshots import Limits, Snapshot
     from eplb.analysis.replay.trace import Trace
     from eplb.clusters import Cluster
     from eplb.plan_tables import FloatTable
@@ -41,6 +44,8 @@ class Course:
     every: int
     events: tuple[Event, ...] = ()
     threads: int = 1
+    #: How many snapshots rows keep, if any.
+    snapshots: Limits | None = None
 
     @property
     def first(self) -> int:
@@ -72,6 +77,8 @@ class Row:
     updated: bool
     #: Time for learning and planning before this window.
     seconds: float
+    #: What the GPUs had to do, if this was one of the worst windows so far and snapshots are kept.
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class Cell:
         return len(self.trace) - self.course.first
 
     def rows(self) -> Iterator[Row]:
-        """A row for each judged window, in order; memory does not grow.
+        """A row for each judged window, in order; memory does not grow, but by snapshots if they are kept.
 
         Raises:
             EplbError, TypeError: the planner fails; the error names setting, window and layer.
@@ -98,6 +105,8 @@ class Cell:
         planner = self.setting.make(trace, course.warmup)
         cluster, learnt = course.cluster, 0
         previous: Plan | None = None
+        limits = course.snapshots
+        worst = None if limits is None else WorstWindows(limits.windows)
         for window in range(course.warmup, len(trace)):
             happened = course.happens(window)
             updated, copies, seconds = course.updates(window) or bool(happened), 0, 0.0
@@ -118,15 +127,22 @@ class Cell:
                 if before is not None:
                     copies = copies_between(before, previous, emptied)
             assert previous is not None  # noqa: S101 - the first window of the loop plans
-            if window >= course.first:
-                yield Row(
-                    window,
-                    balancedness(previous, trace.loads(window)),
-                    copies,
-                    cluster.used_slots * trace.num_layers,
-                    updated,
-                    seconds,
-                )
+            if before is None:
+                continue  # the first plan; its window is not judged
+            loads = trace.loads(window)
+            reached = balancedness(previous, loads)
+            snapshot = None
+            if limits is not None and worst is not None and worst.takes(reached):
+                snapshot = snapshot_of(before, previous, loads, reached, limits.layers)
+            yield Row(
+                window,
+                reached,
+                copies,
+                cluster.used_slots * trace.num_layers,
+                updated,
+                seconds,
+                snapshot,
+            )
 
 
 def _timed(planner: Planner, windows: Sequence[Any], now: Situation) -> tuple[Plan, float]:
@@ -140,19 +156,14 @@ def balancedness(plan: Plan, loads: FloatTable) -> FloatTable:
 
     Replicas of an expert share its load equally. O(layers * slots).
     """
-    phy2log, cluster = plan.phy2log, plan.cluster
+    cluster = plan.cluster
     # Sums of the largest floats are infinite; a power of two changes no digit.
     loads = loads * np.where(loads.max(axis=1, keepdims=True) > _LARGE, 1 / _LARGE, 1)
-    layers, gpus = len(phy2log), cluster.num_gpus
-    shares = np.take_along_axis(loads / plan.logcnt, np.maximum(phy2log, 0), axis=1)
-    shares *= phy2log >= 0
-    places = cluster.gpu_of_slot + gpus * np.arange(layers)[:, np.newaxis]
-    sums = np.bincount(places.ravel(), shares.ravel(), minlength=layers * gpus)
     speeds = cluster.gpu_speed[cluster.used]
-    gpu_load = sums.reshape(layers, gpus)[:, cluster.used]
-    worst = (gpu_load / speeds).max(axis=1)
-    mean = gpu_load.sum(axis=1) / speeds.sum()
-    return read_only(np.divide(mean, worst, out=np.full(layers, np.nan), where=worst > 0))
+    load = gpu_load(plan.phy2log, plan.logcnt, cluster, loads)[:, cluster.used]
+    worst = (load / speeds).max(axis=1)
+    mean = load.sum(axis=1) / speeds.sum()
+    return read_only(np.divide(mean, worst, out=np.full(len(mean), np.nan), where=worst > 0))
 
 
 def copies_between(before: Plan, made: Plan, emptied: Iterable[int] = ()) -> int:

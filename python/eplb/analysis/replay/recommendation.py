@@ -115,7 +115,7 @@ def _level(able: Sequence[Result]) -> tuple[list[Result], Result]:
 def _why(taken: Result, best: Result, most_copies: float) -> str:
     within = "" if math.isinf(most_copies) else " within this budget"
     if taken is best:
-        return f"Its mean, {_mean(best):.4f}, is the best{within}."
+        return f"{best.setting.name} has the best mean{within}, {_mean(best):.4f}."
     words = (
         f"{best.setting.name} has the best mean{within}, {_mean(best):.4f}, but "
         f"{taken.setting.name} has {_mean(taken):.4f} with fewer copies"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb.analysis.replay.facts import facts_of
 from eplb.analysis.replay.figures import figures_of
 from eplb.analysis.replay.next_steps import steps_of
 from eplb.analysis.replay.outcome import Outcome
@@ -119,6 +120,19 @@ class Replay(Outcome):
             EplbError: another ending, or pyarrow is not installed. OSError: it cannot be written.
         """
         result_tables.save(path, self.to_dict(), COLUMNS, self.table())
+
+    def report(self, path: str | PathLike[str], title: str = "") -> None:
+        """Writes a page that shows it: one .html file that needs no network.
+
+        ``title`` says what the trace is. The page shows the GPUs of single layers and windows if snapshots
+        were kept.
+
+        Raises:
+            EplbError: another ending, or vl-convert-python is not installed. OSError: it cannot be written.
+        """
+        from eplb.analysis.report.page import write
+
+        write(path, facts_of(self, self.to_dict(), title))
 
     def __repr__(self) -> str:
         settings = count(len(self.results), "setting")

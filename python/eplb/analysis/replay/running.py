@@ -14,6 +14,7 @@ from eplb.analysis.replay.kept_results import KeptResults, heading_of
 from eplb.analysis.replay.results import replay_of
 from eplb.analysis.replay.runners.choice import runner_of
 from eplb.analysis.replay.settings import DEFAULT_SETTINGS, settings_of
+from eplb.analysis.replay.snapshots import Limits
 from eplb.analysis.replay.trace import trace_of
 from eplb.analysis.replay.trials import refusal
 from eplb.clusters import Cluster, topology_of
@@ -49,6 +50,7 @@ def replay(
     jobs: int = 1,
     ray: str | None = None,
     results: str | PathLike[str] | None = None,
+    snapshots: bool = False,
 ) -> Replay:
     """What settings and planners would have reached on a trace: each plan is judged on the next window.
 
@@ -88,6 +90,7 @@ def replay(
         results: a .jsonl file. A setting is written there as it ends; settings that are there are not run
             again, unless they are callables. A file with results of another trace, of other sizes, or of
             another release is refused.
+        snapshots: keep the GPU loads of the worst windows of each setting, for :meth:`Replay.report`.
 
     Raises:
         LoadError, LoadTypeError: a window is invalid.
@@ -96,7 +99,7 @@ def replay(
             placement. The error names setting, window and layer.
 
     Time is that of planning, and O(layers * slots * log) for each window and setting. Memory is that of the
-    trace, and 8 bytes for each window, layer and setting.
+    trace, and 8 bytes for each window, layer and setting; with snapshots, tens of MB more.
     """
     run = prepare(
         trace,
@@ -116,6 +119,7 @@ def replay(
         jobs=jobs,
         ray=ray,
         results=results,
+        snapshots=snapshots,
     )
     for _ in run.steps():
         pass
@@ -190,6 +194,7 @@ def prepare(
     jobs: int,
     ray: str | None,
     results: str | PathLike[str] | None,
+    snapshots: bool,
 ) -> Run:
     """A run of which everything is checked; arguments and exceptions are those of :func:`replay`."""
     windows = trace_of(trace)
@@ -209,13 +214,15 @@ def prepare(
             raise EplbError(
                 f"event at window {event.window}: the trace has windows 0 to {len(windows) - 1}"
             )
+    gpus = Cluster.of(sizes.cluster)
     course = Course(
-        Cluster.of(sizes.cluster),
+        gpus,
         whole_number("num_groups", num_groups),
         before,
         whole_number("every", every, EplbError),
         happens,
         thread_count(threads),
+        Limits.of(len(chosen), windows.num_layers, gpus.num_gpus) if snapshots else None,
     )
     _check_events(course, windows.num_experts)
     budget = real_number("most_copies", most_copies)
