@@ -115,19 +115,27 @@ def test_a_click_on_a_cell_shows_its_gpus(page: Path) -> None:
     script = """
     const cells = [...document.querySelectorAll("#heat .mark-rect.role-mark path")];
     const found = [];
-    for (const cell of [cells[0], cells[7], cells.at(-1)]) {
+    for (const cell of PLACES.map((place) => cells[place])) {
       cell.dispatchEvent(new MouseEvent("click", { bubbles: true }));
       for (let turn = 0; turn < 10; turn += 1) await pause();
-      const bars = document.querySelectorAll("#gpus path[fill='#0072b2']").length;
+      const bars = [...document.querySelectorAll("#gpus path[fill='#0072b2']")].map((bar) => bar.getAttribute("aria-label"));
       found.push([cell.getAttribute("aria-label"), text(document.getElementById("gpus-words")), rows("moved"), bars]);
     }
     return found;
     """
     result = REPLAY[REPLAY.recommendation.setting or ""]
+    changed = [
+        number * 3 + layer
+        for number, row in enumerate(result.rows)
+        for layer in range(3)
+        if row.snapshot is not None and row.snapshot.moved(layer)
+    ]
+    assert len(changed) >= 2
+    places = [*changed[:2], len(result.rows) * 3 - 1]
     at = {row.window: number for number, row in enumerate(result.rows)}
     assert result.setting.name == "multiwindow"
     seen = set()
-    for label, words, moved, bars in shown(page, script):
+    for label, words, moved, bars in shown(page, script.replace("PLACES", str(places))):
         window, layer = (
             int(re.search(rf"\b{what}: (\d+)", label)[1])  # type: ignore[index]
             for what in ("window", "layer")
@@ -144,7 +152,9 @@ def test_a_click_on_a_cell_shows_its_gpus(page: Path) -> None:
             [", ".join(map(str, one.gpus_before)), ", ".join(map(str, one.gpus_after))]
             for one in expected
         ]
-        assert bars == 4
+        loads = snapshot.relative_loads()[1][layer]
+        heights = [float(re.search(r"after it: ([\d.]+)", bar)[1]) for bar in bars]  # type: ignore[index]
+        assert heights == pytest.approx(loads.tolist(), abs=6e-4)
         seen.add((window, layer))
     assert len(seen) == 3
 
