@@ -79,8 +79,9 @@ def test_a_line_that_was_cut_short_is_dropped(file: Path) -> None:
 
 def test_cells_are_written_as_they_end(file: Path, tmp_path: Path) -> None:
     """A failure later on costs nothing of what is done."""
-    with pytest.raises(eplb.EplbError, match="rows=2 is out of range"):
-        eplb.replay(TRACE, "trivial deepseek multiwindow:rows=2", results=file, **SIZES)
+    settings = ["trivial", "deepseek", lambda *_: None]
+    with pytest.raises(eplb.EplbError, match=r"setting lambda, window 3: what it returned has"):
+        eplb.replay(TRACE, settings, results=file, **SIZES)
     assert file.read_bytes().count(b"\n") == 3
     # Functions are run each time: their names do not say what they do.
     mine = {"mine": Waits(str(tmp_path), "begun", 0), "other": everywhere}

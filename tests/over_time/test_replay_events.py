@@ -86,7 +86,8 @@ def test_shares_of_copies_are_of_the_slots_of_then() -> None:
 
 def test_a_gpu_that_dies_and_is_back_in_one_window_is_empty() -> None:
     """It gets all its slots again, and nothing else."""
-    run = eplb.replay(TRACE, "static", warmup=3, events=["6:dead=1", "6:live=1"], **SIZES)
+    events = ["6:dead=1", "6:live=1", (6, {"gpu_speed": [1] * 6})]
+    run = eplb.replay(TRACE, "static", warmup=3, events=events, **SIZES)
     assert [row.copies for row in run.results[0].rows] == [0, 0, 18, 0, 0, 0, 0, 0]
     by_hand: list[Any] = []
 
@@ -94,7 +95,7 @@ def test_a_gpu_that_dies_and_is_back_in_one_window_is_empty() -> None:
         by_hand.append(previous)
         return eplb.plan(TRACE[0], cluster=sizes.cluster).phy2log
 
-    replayed(["6:dead=1", "6:live=1"], mine)
+    replayed(events, mine)
     assert (by_hand[3][:, 6:12] == -1).all()
     assert (np.delete(by_hand[3], range(6, 12), axis=1) >= 0).all()
 
@@ -110,6 +111,7 @@ def test_what_a_callable_sees_of_drained_and_smaller_gpus() -> None:
 
     slots = [4, 6, 6, 6, 6, 7]
     events = ["5:drain=1", "7:live=1", (9, {"gpu_slots": slots})]
+    events.append((10, {"gpu_slots": [3, *slots[1:]], "dead_gpus": [1]}))
     eplb.replay(
         TRACE, mine, warmup=3, events=events, num_gpus=6, num_replicas=36, num_groups=4, num_nodes=2
     )
@@ -117,6 +119,10 @@ def test_what_a_callable_sees_of_drained_and_smaller_gpus() -> None:
     assert (before[:, 6:12] == -1).all(), "drained: nothing may stay there"
     assert (np.delete(before, range(6, 12), axis=1) >= 0).all()
     assert (seen[7][0][:, 6:12] == -1).all(), "back, empty"
+    assert (
+        seen[10][0][:, :3] == eplb.plan(TRACE[8], cluster=seen[9][1].cluster).phy2log[:, :3]
+    ).all()
+    assert (seen[10][0][:, 3:9] == -1).all(), "GPU 1 is lost, and GPU 0 does not reach into it"
     narrow, sizes = seen[9]
     assert narrow.shape == (3, sum(slots)) == (sizes.num_layers, sizes.num_replicas)
     assert (narrow[:, :34] >= 0).all()

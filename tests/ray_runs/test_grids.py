@@ -66,8 +66,10 @@ def test_the_answer_is_that_of_one_process(cluster: Any) -> None:
 
 
 def test_failures_are_those_of_one_process(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"a": "multiwindow", "b": "multiwindow:rows=2", "c": refuses, "d": "trivial"}
-    with pytest.raises(eplb.EplbError, match=r"^setting b, window 3: rows=2 is out of range"):
+    settings = {"a": "multiwindow", "b": refuses, "c": refuses, "d": "trivial"}
+    with pytest.raises(
+        eplb.EplbError, match=r"^setting b, window 3: it raised RuntimeError: no place"
+    ):
         eplb.replay(TRACE, settings, ray=cluster.address, **SIZES)
     monkeypatch.setattr("eplb.analysis.replay.runners.on_ray.__version__", "9.9.9")
     with pytest.raises(eplb.EplbError, match=r"expected 9.9.9; install eplb 9.9.9 on every node"):

@@ -299,10 +299,12 @@ def test_words_of_what_is_recommended(tmp_path: Path) -> None:
     assert f"{figures.copies_share:.2%} of all slots" in said
     assert f"{figures.lost_share:.2%} of the time is lost" in said
     assert "EPLB_PLUGIN=1 EPLB_POLICY=multiwindow EPLB_MAX_COPIES=4" in said
+    assert "the first plan: eplb plan WINDOWS --gpus" in said
     assert (
-        "eplb replan NEWEST_WINDOW --previous plan.json --history history.json --max-copies 4 "
-        "--out plan.json" in said
+        "for each update: eplb replan NEWEST_WINDOW --previous plan.json --history history.json "
+        "--max-copies 4 --out plan.json" in said
     )
+    assert "WINDOWS: those before the first plan (here " in said
     assert f"in layer {figures.worst_layer} in window {figures.worst_window}" in said
     assert "For comparison: minimax" in said
     idle, before = (1 - (each.balancedness_mean or 0) for each in (figures, trivial))

@@ -81,7 +81,6 @@ class Situation:
             cluster=self.cluster,
             num_groups=self.previous.num_groups,
             max_moves=0,
-            max_moves_after_shift=0,
             threads=self.threads,
         ).plan
 

@@ -154,13 +154,16 @@ def _next(facts: Facts, name: str | None) -> tuple[list[str], list[tuple[str, st
         words = " ".join(f"{key}={value}" for key, value in variables.items())
         lines.append(("Inside vLLM or SGLang, with eplb installed beside the engine:", words))
     if advice["first_command"]:
-        lines.append(("From the command line, at first:", advice["first_command"]))
+        lines.append(("From the command line, the first plan:", advice["first_command"]))
     if advice["command"]:
-        words = "Then, for each update:" if advice["first_command"] else "From the command line:"
-        lines.append((words, advice["command"]))
+        kept = any(each.name == name and each.kind == "static" for each in facts.settings)
+        when = "once" if kept else "for each update"
+        lines.append((f"From the command line, {when}:", advice["command"]))
     if lines:
+        notes = [f"{note[:1].upper()}{note[1:]}." for note in advice["notes"]]
         return [
-            f"Set it in one of these ways, and record what it does on your traffic. {_MORE}"
+            f"Set it in one of these ways, and record what it does on your traffic. {_MORE}",
+            *notes,
         ], lines
     if name == _trivial(facts):
         return [f"Do nothing, and replay again if the traffic changes. {_MORE}"], []
