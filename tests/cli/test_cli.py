@@ -991,7 +991,10 @@ def test_demo(folder: Path) -> None:
     results = folder / "out" / "replay.json"
     assert len({*(folder / "out").glob("*.json")} - {results}) == 5
     assert "\nReplay of 48 windows, 26 layers: 64 experts in 80 slots on 8 GPUs\n" in done.stdout
-    assert done.stdout.endswith("out/trace.npy\nout/replay.json\n")
+    paths = done.stdout.partition("out/trace.npy\nout/replay.json\n")[2]
+    # With the extra `report` there is a page too.
+    assert paths in {"out/replay.html: open it in a browser\n", ""}
+    assert (folder / "out" / "replay.html").exists() == bool(paths)
     assert json.loads(results.read_text())["recommendation"]["setting"] == "multiwindow"
     for model in ("DeepSeek-V2-Lite", "gpt-oss-20b", "DeepSeek-V4-Flash", "DeepSeek-V3"):
         assert model in done.stdout

@@ -150,8 +150,9 @@ def checked_windows(windows: Sequence[Any], threads: int = 1) -> Iterator[_core.
     """
     first = None
     for index in range(len(windows)):
+        window = windows[index]  # if it is read only now, the error says where it is
         try:
-            canonical = canonical_loads(windows[index], threads)
+            canonical = canonical_loads(window, threads)
         except LoadError as error:
             raise error.within(f"window {index}") from error
         except LoadTypeError as error:
