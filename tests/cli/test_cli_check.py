@@ -51,7 +51,7 @@ def test_check_holds_or_not(run: Any) -> None:
     window, layer = np.unravel_index(figures.balancedness.argmin(), figures.balancedness.shape)
     assert code == 1
     assert err == (
-        f"eplb: {low.sum()} of 36 layers, one for each window, fail; the worst is layer {layer} in "
+        f"eplb: {low.sum()} of 36 layers (each counts once in each window) fail; the worst is layer {layer} in "
         f"window {window}: balancedness {figures.balancedness.min():.4f}, expected at least 0.6\n"
     )
     assert len(re.findall(r"^  fails +layer .*", out, re.MULTILINE)) == 10

@@ -124,8 +124,8 @@ def test_knees_in_words() -> None:
             "points per further slot of a GPU: 24 reach 0.9050."
         ),
         (
-            "16 GPUs: take 32 redundant slots (3 slots per GPU): mean 0.7000. The last ones still "
-            "brought 0.5 points for each slot of a GPU: try more."
+            "16 GPUs: take 32 redundant slots (3 slots per GPU): mean 0.7000. The last step "
+            "brought 10 points for each slot of a GPU, and the limit is 0.5: try more."
         ),
         "32 GPUs: take no redundant slots (1 slot per GPU): mean 0.9000. More brought nothing.",
         "1 GPU: no redundant slots (4 slots per GPU) alone were tried: mean 1.0000.",

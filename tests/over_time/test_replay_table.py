@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from eplb import cli
 from over_time.floors import FLOORS
+from over_time.sequences import v2_lite
 
 if TYPE_CHECKING:
     from over_time.sequences import Sequence
@@ -51,3 +52,21 @@ def test_the_table_comes_out_of_replay(
             found += f" ({figures['copies_share'] * 100:.1f} %)"
         printed = rows()[name][COLUMNS[figures["name"]]]
         assert re.sub(r"\s+", " ", printed) == found, figures["name"]
+
+
+def test_how_often(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table of docs/replay.md."""
+    np.save(tmp_path / "trace.npy", v2_lite(None).windows)
+    line = f"replay {tmp_path / 'trace.npy'} --gpus 8 --redundant 16 --expert-bytes 8650752"
+    page = (PAGE.parent / "replay.md").read_text().partition("\n## How often\n")[2]
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line[:1] == "|"][2:6]
+    for every, (_, *printed) in zip((1, 2, 4, 8), rows, strict=True):
+        options = ["--settings", "multiwindow", "--every", str(every), "--json"]
+        assert cli.main([*line.split(), *options]) == 0
+        [figures] = json.loads(capsys.readouterr().out)["settings"]
+        assert printed == [
+            f"{figures['balancedness_mean']:.4f}",
+            f"{figures['balancedness_p10']:.4f}",
+            f"{figures['copies_share'] * 100:.2f} %",
+            f"{figures['gigabytes']:.1f}",
+        ]

@@ -108,7 +108,10 @@ def advise_command(
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how many redundant slots to take: what each number reaches on the next window of a trace."""
+    """Show how many redundant slots to take.
+
+    What each number of them reaches on the next window of a trace.
+    """
     reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
     )

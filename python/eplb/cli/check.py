@@ -105,7 +105,11 @@ def check_command(
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check that a placement is good enough under these loads: for CI, by exit code."""
+    """Check that a placement is good enough, for CI.
+
+    Give --min-balancedness, --max-gap or both. The exit code is 0 if all layers hold in all windows, 1 if one
+    does not, and 2 for invalid input.
+    """
     reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, counted_under, weights, trust_loads
     )
@@ -170,7 +174,7 @@ def _failing_lines(found: Check, limits: Limits, names: Sequence[int] | None) ->
 def _error(found: Check, limits: Limits, names: Sequence[int] | None) -> eplb.VerificationError:
     """How many layers fail, and the worst."""
     worst = min(found.failures, key=lambda failure: _order(failure, limits))
-    where = "layers, one for each window," if found.windows > 1 else "layers"
+    where = "layers (each counts once in each window)" if found.windows > 1 else "layers"
     place = _place(worst, found, names)
     return eplb.VerificationError(
         f"{len(found.failures)} of {found.loaded} {where} fail; the worst is {place}: "

@@ -88,7 +88,10 @@ def compare_command(
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare every policy with the default placement; or sizes, if several are given."""
+    """Compare every policy, or several sizes.
+
+    Policies are compared with the default placement, sizes if several are given.
+    """
     choices = [
         SizeOptions(number, replicas, spare, groups, nodes, threads)
         for number in gpus

@@ -178,7 +178,10 @@ def replan_command(
     layers_table: LayersTable = False,
     as_json: AsJson = False,
 ) -> None:
-    """Update the placement in force for the windows to come, with few moves."""
+    """Update the placement in force, with few moves.
+
+    The update is for the windows to come.
+    """
     reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
     )

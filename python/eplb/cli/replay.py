@@ -120,7 +120,10 @@ def replay_command(
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what settings would have reached on a trace: each plan is judged on the next window."""
+    """Show what settings would have reached on a trace.
+
+    Each plan is judged on the next window.
+    """
     reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, placement, weights, trust_loads
     )

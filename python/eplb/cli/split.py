@@ -87,7 +87,10 @@ def split_command(
     trust_loads: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the best shares of replicas, for a router that weights them."""
+    """Find the best shares of replicas.
+
+    They are for a router that weights replicas.
+    """
     model = target(None, layers=layers, config=config)
     reading = LoadOptions(
         key, written_by, axes, num_layers, num_experts, config, counted_under, weights, trust_loads

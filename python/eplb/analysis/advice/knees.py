@@ -71,8 +71,22 @@ def _knee(curve: Sequence[tuple[Point, float]], per_slot: float) -> Knee:
         best.redundant,
         best_mean,
         rises,
-        _words(point, mean, best, best_mean, per_slot, alone=len(curve) == 1, rises=rises),
+        _words(
+            point,
+            mean,
+            best,
+            best_mean,
+            per_slot,
+            alone=len(curve) == 1,
+            last_step=_per_slot(curve[-2:]) if rises else None,
+        ),
     )
+
+
+def _per_slot(step: Sequence[tuple[Point, float]]) -> float:
+    """What a further slot of a GPU brings between two points."""
+    (before, low), (after, high) = step
+    return (high - low) / (after.slots_per_gpu - before.slots_per_gpu)
 
 
 def _words(
@@ -83,15 +97,19 @@ def _words(
     per_slot: float,
     *,
     alone: bool,
-    rises: bool,
+    last_step: float | None,
 ) -> str:
+    """In words; ``last_step`` is what a slot of the last step brought, if this is the last point."""
     gpus, each = count(point.num_gpus, "GPU"), f"{count(point.slots_per_gpu, 'slot')} per GPU"
     what = count(point.redundant, "redundant slot") if point.redundant else "no redundant slots"
     if alone:
         return f"{gpus}: {what} ({each}) alone were tried: mean {mean:.4f}."
     words = f"{gpus}: take {what} ({each}): mean {mean:.4f}."
-    if rises:
-        words += f" The last ones still brought {100 * per_slot:g} points for each slot of a GPU: try more."
+    if last_step is not None:
+        words += (
+            f" The last step brought {100 * last_step:.2g} points for each slot of a GPU, and the limit is "
+            f"{100 * per_slot:g}: try more."
+        )
     elif best.redundant > point.redundant:
         words += (
             f" More bring less than {100 * per_slot:g} points per further slot of a GPU: "

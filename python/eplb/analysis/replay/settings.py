@@ -107,7 +107,7 @@ def settings_of(given: Any) -> list[Setting]:
     for setting in found:
         if setting.name in names:
             raise EplbError(
-                f"two settings have the name {short(setting.name)}; a dict gives names to settings"
+                f"two settings have the name {short(setting.name)}; in Python a dict gives names to settings"
             )
         names.add(setting.name)
     return found
@@ -123,6 +123,10 @@ def _setting(given: Any, name: str | None) -> Setting:
     if not isinstance(given, str):
         raise _not_a_setting(given)
     kind, _, rest = given.strip().partition(":")
+    if kind not in KINDS and (names := {*kind.split(",")}) <= {*KINDS}:
+        raise EplbError(
+            f"{short(given)} is not a setting; put blanks between settings: {' '.join(sorted(names))}"
+        )
     if kind not in KINDS:
         raise unknown("setting", kind, KINDS)
     options = {}

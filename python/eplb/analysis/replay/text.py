@@ -59,8 +59,10 @@ def cells_of(replay: Outcome, result: Result) -> list[str]:
 
     gigabytes = [] if replay.expert_bytes is None else [shown(figures.gigabytes, ".1f")]
     lost = [] if replay.time_model is None else [shown(figures.lost_share, ".2%")]
+    judged = replay.windows - replay.course.first
+    done = "" if figures.windows == judged else f" ({figures.windows} of {judged})"
     return [
-        result.setting.name,
+        result.setting.name + done,
         shown(figures.balancedness_mean, ".4f"),
         shown(figures.balancedness_p10, ".4f"),
         shown(figures.balancedness_worst, ".4f"),

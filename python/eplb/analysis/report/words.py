@@ -34,7 +34,7 @@ _KINDS = {
     "adaptive": "adaptive: a variant of it; each update plans the newest window anew.",
     "minimax": "minimax: the best plan of the newest window; each update plans anew.",
     "multiwindow": "multiwindow: plans for the windows to come, from the history of loads, and moves only "
-    "what pays. After the colon: options that are not the default.",
+    "what pays.",
     "callable": "Any other name: somebody else's planner.",
     "hindsight": "hindsight: one plan made from what is judged. Nobody has it in time: it is a line to "
     "compare with, not a limit.",
@@ -107,7 +107,7 @@ def _worth(facts: Facts, figures: Mapping[str, Any], name: str) -> list[str]:
         found.append(
             f"It brings: balancedness {after:.4f} instead of {before:.4f}, that of the default placement. If a "
             f"layer takes as long as its busiest GPU, a mean GPU waits for {1 - after:.1%} of the time of the "
-            f"expert layers; with the default placement, for {1 - before:.1%}."
+            f"expert layers; with the default placement, for {1 - before:.1%}. Attention and communication are not in this."
         )
     if facts.values["time_model"] is not None and own["lost_share"] is not None:
         lost = f"By the time model, {own['lost_share']:.2%} of the time is lost to imbalance"
@@ -229,6 +229,15 @@ def _weak(facts: Facts, figures: Mapping[str, Any], name: str) -> list[str]:
             found.append(
                 f"In {worse} of {count(len(both), 'window')} it is below the default placement."
             )
+        beside = next(each for each in facts.settings if each.name == trivial).balancedness
+        if beside.shape == setting.balancedness.shape:
+            below = setting.balancedness < beside
+            if below.any():
+                windows = int(below.any(axis=1).sum())
+                found.append(
+                    f"In {count(windows, 'window')} some layers are below the default placement: {below.sum()} "
+                    f"of {below.size} in all. A plan cannot know loads that come for the first time."
+                )
     return found
 
 
