@@ -125,14 +125,7 @@ def read_windows(
         LoadError: as :func:`read_loads`; or a source is for another model than the first.
         EplbError, TypeError: an argument is invalid. OSError: a source cannot be read.
     """
-    if written_by is not None and written_by not in WRITERS:
-        raise unknown("written_by", written_by, WRITERS, kind=LoadError)
-    given = Given(
-        axes=None if axes is None else axes_of(axes),
-        stated=Stated.of(num_layers, num_experts, config),
-        placement=None if placement is None else read_map(placement),
-        trust=trust,
-    )
+    given = _given(written_by, axes, num_layers, num_experts, config, placement, trust=trust)
     read = _windows(_files_of(sources, written_by), key, written_by, weights, given)
     return replace(read, notes=(*read.notes, *notes_on_windows(read.windows)))
 
@@ -161,14 +154,7 @@ def read_trace(
     Raises:
         LoadError, EplbError, TypeError, OSError: as :func:`read_windows`; of a window, when it is read.
     """
-    if written_by is not None and written_by not in WRITERS:
-        raise unknown("written_by", written_by, WRITERS, kind=LoadError)
-    given = Given(
-        axes=None if axes is None else axes_of(axes),
-        stated=Stated.of(num_layers, num_experts, config),
-        placement=None if placement is None else read_map(placement),
-        trust=trust,
-    )
+    given = _given(written_by, axes, num_layers, num_experts, config, placement, trust=trust)
     files, keys = _files_of(sources, written_by), _keys(key)
     if weights is not None or len(keys) > 1:
         read = _windows(files, key, written_by, weights, given)
@@ -182,6 +168,27 @@ def read_trace(
             lambda source: _read(source, keys[0], written_by, given),
         )
     return replace(read, notes=(*read.notes, *notes_on_windows(read.windows)))
+
+
+def _given(
+    written_by: str | None,
+    axes: str | Sequence[str] | None,
+    num_layers: int | None,
+    num_experts: int | None,
+    config: str | PathLike[str] | None,
+    placement: str | PathLike[str] | None,
+    *,
+    trust: bool,
+) -> Given:
+    """What the user said, checked."""
+    if written_by is not None and written_by not in WRITERS:
+        raise unknown("written_by", written_by, WRITERS, kind=LoadError)
+    return Given(
+        axes=None if axes is None else axes_of(axes),
+        stated=Stated.of(num_layers, num_experts, config),
+        placement=None if placement is None else read_map(placement),
+        trust=trust,
+    )
 
 
 def _files_of(
