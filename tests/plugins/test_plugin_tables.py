@@ -79,3 +79,10 @@ def test_balancedness() -> None:
 def test_default_map() -> None:
     dead = np.array([False, True, False, False])
     assert default_map(2, 2, 4, dead).tolist() == [[0, -1, 1, 0]] * 2
+
+
+def test_slots_of_more_experts_than_16_bits_hold() -> None:
+    """A map in force is answered whatever its sizes are, if nothing can be planned."""
+    table = np.arange(40_000)[None, ::-1].copy()
+    log2phy = log2phy_of(table, replicas(table, 40_000))
+    assert (log2phy[0, :, 0] == np.arange(40_000)[::-1]).all()

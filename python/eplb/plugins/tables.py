@@ -65,8 +65,9 @@ def log2phy_of(phy2log: IntTable, counts: IntTable) -> IntTable:
     """
     (layers, slots), experts = phy2log.shape, counts.shape[1]
     most = int(counts.max(initial=1))
-    # The slots by expert; empty ones come first. 16 bits sort by their digits.
-    order = np.argsort(phy2log.astype(np.int16), axis=1, kind="stable")
+    # The slots by expert; empty ones come first. 16 bits sort by their digits; a map in force may need more.
+    keys = phy2log.astype(np.int16) if experts <= 2**15 else phy2log
+    order = np.argsort(keys, axis=1, kind="stable")
     layer = np.arange(layers)[:, None]
     expert = np.take(phy2log, order + layer * slots)
     cell = expert + layer * experts
