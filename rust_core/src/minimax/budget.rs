@@ -28,6 +28,11 @@ pub(super) const SLOTS_OF_MANY_TRANSFERS: usize = 128;
 /// over the columns costs as much as a hundred swaps, and only GPUs with few slots take so many.
 const MANY_SLOTS: usize = 8;
 
+/// A sweep for so many GPUs, two at most, whatever their slots: swaps lower one GPU after the other, and
+/// the more replicas there are, the more of them are compared for each. With 512 GPUs of eight slots, two
+/// sweeps spare three quarters of the work.
+const GPUS_PER_SWEEP: usize = 128;
+
 /// What one search may spend.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
@@ -74,22 +79,23 @@ impl Budget {
 
     fn of(effort: Effort, gap: Option<f64>, topology: &Topology) -> Result<Self, Error> {
         let gap = Gap::new(gap.unwrap_or_else(|| effort.target_gap(topology)))?;
-        let few_slots = topology.slots_per_gpu() < MANY_SLOTS;
+        let least = usize::from(topology.slots_per_gpu() < MANY_SLOTS);
+        let sweeps = (topology.num_gpus() / GPUS_PER_SWEEP).clamp(least, 2);
         Ok(match effort {
-            Effort::Fast => Self::fast(gap, few_slots),
-            Effort::Default => Self::default(gap, few_slots),
+            Effort::Fast => Self::fast(gap, sweeps),
+            Effort::Default => Self::default(gap, sweeps),
             Effort::Best => Self::best(gap),
         })
     }
 
     /// Greedy packing and a little improvement.
-    fn fast(gap: Gap, few_slots: bool) -> Self {
+    fn fast(gap: Gap, sweeps: usize) -> Self {
         Self {
             gap,
             settled: gap,
-            // One of the two: with many slots swaps end lower than a sweep, in less time.
-            sweeps: usize::from(few_slots),
-            swaps: if few_slots { 0 } else { 32 },
+            // One of the two: swaps end lower, in less time, where sweeps are not needed.
+            sweeps,
+            swaps: if sweeps == 0 { 32 } else { 0 },
             // A limit for swaps that find nothing.
             work_per_slot: 12,
             // The lightest GPUs have most room for a pair.
@@ -111,11 +117,11 @@ impl Budget {
 
     /// For a planner in a serving loop: a small multiple of the time of greedy packing for a layer that
     /// reaches the target, and more only for the others.
-    fn default(gap: Gap, few_slots: bool) -> Self {
+    fn default(gap: Gap, sweeps: usize) -> Self {
         Self {
             gap,
             settled: gap,
-            sweeps: usize::from(few_slots),
+            sweeps,
             // A layout that needs more is given up for the next candidate.
             swaps: 64,
             work_per_slot: 100,
