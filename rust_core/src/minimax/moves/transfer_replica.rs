@@ -1,7 +1,6 @@
 //! Transferred replicas: the slot of a replica of one expert, the donor, gets a replica of another, the
 //! receiver, so that the busiest GPU carries a smaller share of the receiver, or loses the donor.
 
-use crate::layout::Layout;
 use crate::minimax::candidate::Candidate;
 use crate::problem::share::packing_load;
 use crate::sorted_replicas::by_expert::{ByExpert, Replica};
@@ -30,8 +29,13 @@ pub(crate) fn list(
     transfers.clear();
     let Candidate { replicas, layout, .. } = candidate;
     let gpus = layout.load.len() as u32;
+    let donors: Vec<Replica> = experts(replicas).filter(|donor| donor.count() > 1).collect();
+    let on_from = donors.iter().copied().filter(|donor| layout.holds(from, *donor));
+    let donors_on_from: Vec<Replica> = on_from.collect();
     for receiver in experts(replicas).filter(|receiver| receiver.count() < gpus) {
-        list_for(receiver, replicas, layout, load, from, transfers);
+        let on_from = layout.holds(from, receiver);
+        let donors = if on_from { &donors } else { &donors_on_from };
+        list_for(receiver, on_from, donors, candidate, load, from, transfers);
     }
     if wanted < transfers.len() {
         transfers.select_nth_unstable(wanted);
@@ -46,28 +50,25 @@ fn experts(replicas: &ByExpert) -> impl Iterator<Item = Replica> {
     all.filter(|(index, replica)| replica.first == *index).map(|(_, replica)| *replica)
 }
 
-/// Lists all transfers to one receiver.
+/// Lists all transfers from these donors to one receiver.
 fn list_for(
     receiver: Replica,
-    replicas: &ByExpert,
-    layout: &Layout,
+    on_from: bool,
+    donors: &[Replica],
+    candidate: &Candidate,
     load: &[u64],
     from: usize,
     transfers: &mut Vec<Transfer>,
 ) {
+    let Candidate { replicas, layout, .. } = candidate;
     let home = |index: u32| layout.home[index as usize] as usize;
     let share = |expert: Replica, count: u32| {
         let position = replicas.position[expert.first as usize];
         packing_load(load[position as usize], count.into())
     };
     let less = share(receiver, receiver.count() + 1);
-    let on_from = layout.holds(from, receiver);
     let relief = |gpu: usize| if layout.holds(gpu, receiver) { receiver.load - less } else { 0 };
-    let donors = experts(replicas).filter(|donor| {
-        donor.count() > 1
-            && donor.first != receiver.first
-            && (on_from || layout.holds(from, *donor))
-    });
+    let donors = donors.iter().copied().filter(|donor| donor.first != receiver.first);
     for donor in donors {
         let more = share(donor, donor.count() - 1) - donor.load;
         let given = (donor.first..donor.end).filter(|&given| {
