@@ -8,6 +8,7 @@ use super::moves::swap_pairs::SwapPairs;
 use super::task::Task;
 use crate::kernel::probe::{Peak, Probe, Step};
 use crate::layout::Layout;
+use crate::sorted_replicas::by_expert::ByExpert;
 
 /// Improves candidates, in buffers that are reused.
 #[derive(Debug, Default)]
@@ -46,6 +47,7 @@ impl Improver {
     ) {
         let Task { target, bound, budget, .. } = task;
         let Candidate { replicas, layout, peak } = candidate;
+        self.pairs.start(layout.load.len());
         let mut work = 0;
         // The target; or if swaps cannot reach it, something between the target and the peak.
         let mut aim = target;
@@ -59,13 +61,13 @@ impl Improver {
                 aim = target.midpoint(load);
             }
             if let Some((a, b)) = swap::find(replicas, layout, from, aim, &mut work) {
-                layout.exchange(replicas, a, b);
+                self.exchange(replicas, layout, a, b);
                 probe.step(Step::Swap, || peak_of(layout));
             } else if let Some(pairs) =
                 self.pairs.find(replicas, layout, from, aim, budget.pair_partners, &mut work)
             {
                 for (a, b) in pairs {
-                    layout.exchange(replicas, a, b);
+                    self.exchange(replicas, layout, a, b);
                 }
                 probe.step(Step::SwapPairs, || peak_of(layout));
             } else if load - aim <= (load - bound) / SMALLEST_STEP {
@@ -75,6 +77,12 @@ impl Improver {
             }
         }
         *peak = layout.peak();
+    }
+
+    fn exchange(&mut self, replicas: &ByExpert, layout: &mut Layout, a: u32, b: u32) {
+        self.pairs.forget(layout.home[a as usize] as usize);
+        self.pairs.forget(layout.home[b as usize] as usize);
+        layout.exchange(replicas, a, b);
     }
 }
 

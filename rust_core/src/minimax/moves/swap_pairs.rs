@@ -7,8 +7,9 @@ use crate::sorted_replicas::by_expert::ByExpert;
 /// Finds them, in buffers that are reused.
 #[derive(Debug, Default)]
 pub(crate) struct SwapPairs {
+    /// The pairs of each GPU whose replicas did not change since they were listed.
+    pairs: Vec<Vec<Pair>>,
     heavy: Vec<Pair>,
-    light: Vec<Pair>,
     order: Vec<(u64, u32)>,
 }
 
@@ -16,6 +17,17 @@ pub(crate) struct SwapPairs {
 pub(crate) type Pair = (u64, u32, u32);
 
 impl SwapPairs {
+    /// Begins with a layout of so many GPUs.
+    pub(crate) fn start(&mut self, gpus: usize) {
+        self.pairs.iter_mut().for_each(Vec::clear);
+        self.pairs.resize_with(self.pairs.len().max(gpus), Vec::new);
+    }
+
+    /// Other replicas are on this GPU now.
+    pub(crate) fn forget(&mut self, gpu: usize) {
+        self.pairs[gpu].clear();
+    }
+
     /// Looks for two replicas of the busiest GPU, `from`, and two of one of the `partners` lightest
     /// GPUs, whose swap brings `from` to `target` or nearer to it, and the other GPU not above it.
     /// Lighter GPUs and lighter pairs of `from` come first; the first swap that reaches the target is
@@ -33,7 +45,15 @@ impl SwapPairs {
             return None;
         }
         let excess = layout.load[from] - target;
-        list_pairs(layout.on(from), |i| replicas.load(i), &mut self.heavy);
+        let list = |gpu: usize, pairs: &mut Vec<Pair>| {
+            if pairs.is_empty() {
+                list_pairs(layout.on(gpu), |i| replicas.load(i), pairs);
+            }
+        };
+        self.heavy.clone_from({
+            list(from, &mut self.pairs[from]);
+            &self.pairs[from]
+        });
         self.order.clear();
         self.order.extend(layout.load.iter().copied().zip(0..));
         if partners < self.order.len() {
@@ -47,16 +67,17 @@ impl SwapPairs {
                 break;
             };
             let to = to as usize;
-            list_pairs(layout.on(to), |i| replicas.load(i), &mut self.light);
+            list(to, &mut self.pairs[to]);
+            let light = &self.pairs[to];
             let mut start = 0;
             for &(heavy, a, c) in &self.heavy {
                 // Ascending sums on both sides: the least that drops by no more than the room.
-                while self.light.get(start).is_some_and(|pair| pair.0 + room < heavy) {
+                while light.get(start).is_some_and(|pair| pair.0 + room < heavy) {
                     start += 1;
                 }
                 *work += 1;
-                for &(light, b, d) in &self.light[start..] {
-                    if light + best_drop >= heavy {
+                for &(lighter, b, d) in &light[start..] {
+                    if lighter + best_drop >= heavy {
                         break;
                     }
                     *work += 1;
@@ -67,7 +88,7 @@ impl SwapPairs {
                         });
                     if fits {
                         // Light sums ascend: what follows drops less.
-                        (best, best_drop) = (Some([(a, b), (c, d)]), heavy - light);
+                        (best, best_drop) = (Some([(a, b), (c, d)]), heavy - lighter);
                         break;
                     }
                 }
