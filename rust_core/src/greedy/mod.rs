@@ -68,7 +68,8 @@ fn pack<B: Bins + ?Sized, const N: usize>(
             let bin = bins[lane].lightest();
             let Room { next, end } = &mut rooms[lane][bin];
             put(lane, *next as usize, item);
-            *next += 1;
+            // Slots are at most 2^20.
+            *next = next.wrapping_add(1);
             bins[lane].add_to_lightest(bin, item.load, next == end);
         }
     }
