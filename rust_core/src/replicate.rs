@@ -10,8 +10,7 @@ use crate::kernel::descending::Descending;
 use crate::kernel::probe::{Peak, Probe, Step};
 
 /// A load over a divisor, compared exactly by cross-multiplication. Loads are at most 2^40 and
-/// divisors at most 2^21, so the products fit 64 bits: they are not checked, which takes a twentieth of
-/// planning where many replicas are appended.
+/// divisors at most 2^21, so the products fit 64 bits.
 #[derive(Debug, Clone, Copy)]
 struct Quotient {
     load: u64,
@@ -21,8 +20,7 @@ struct Quotient {
 impl Quotient {
     #[inline]
     fn cmp(self, other: Self) -> Ordering {
-        let crossed = |a: Self, b: Self| a.load.wrapping_mul(b.divisor);
-        crossed(self, other).cmp(&crossed(other, self))
+        (self.load * other.divisor).cmp(&(other.load * self.divisor))
     }
 }
 

@@ -68,8 +68,7 @@ fn pack<B: Bins + ?Sized, const N: usize>(
             let bin = bins[lane].lightest();
             let Room { next, end } = &mut rooms[lane][bin];
             put(lane, *next as usize, item);
-            // Slots are at most 2^20.
-            *next = next.wrapping_add(1);
+            *next += 1;
             bins[lane].add_to_lightest(bin, item.load, next == end);
         }
     }
