@@ -54,11 +54,7 @@ pub(crate) struct Replication {
 impl Replication {
     /// One replica of each expert of these canonical loads. Time O(n log n).
     pub(crate) fn start(&mut self, loads: &[u64]) {
-        let sorted = self.sort.sort(loads);
-        self.expert.clear();
-        self.expert.extend(sorted.iter().map(|key| key.index()));
-        self.load.clear();
-        self.load.extend(sorted.iter().map(|key| key.load()));
+        self.sort.sort(loads, &mut self.expert, &mut self.load);
         self.levels.clear();
         self.levels.push(Level { count: 1, start: 0, end: loads.len() });
         self.appended.clear();
@@ -151,14 +147,15 @@ impl Replication {
     #[inline]
     fn best_head(&self, levels: usize, divisor: impl Fn(usize) -> usize) -> usize {
         let mut best = 0;
-        let mut best_quotient = self.quotient(self.levels[0].start, divisor(self.levels[0].count));
+        let mut start = self.levels[0].start;
+        let mut best_quotient = self.quotient(start, divisor(self.levels[0].count));
         for (i, level) in self.levels[..levels].iter().enumerate().skip(1) {
             let quotient = self.quotient(level.start, divisor(level.count));
             let order = quotient
                 .cmp(best_quotient)
-                .then_with(|| self.expert[self.levels[best].start].cmp(&self.expert[level.start]));
+                .then_with(|| self.expert[start].cmp(&self.expert[level.start]));
             if order.is_gt() {
-                (best, best_quotient) = (i, quotient);
+                (best, start, best_quotient) = (i, level.start, quotient);
             }
         }
         best
