@@ -47,6 +47,8 @@ pub(super) struct Budget {
     pub(super) choices: usize,
     /// Choices of replica counts that are packed.
     pub(super) packed: usize,
+    /// Mixes of replica counts that are packed.
+    pub(super) mixes: usize,
     /// If there are no more choices than this, all are looked at.
     pub(super) all_choices: u64,
     /// Transfers of replicas that are tried.
@@ -97,6 +99,7 @@ impl Budget {
             // Other counts cost a greedy packing each.
             choices: 0,
             packed: 0,
+            mixes: 0,
             all_choices: 0,
             transfers: 0,
             // That of LPT or a better one: a second one is planned in as much time as the first.
@@ -124,6 +127,7 @@ impl Budget {
             // packings are worth it.
             choices: 7,
             packed: 4,
+            mixes: 3,
             // Only small problems have so few choices; a look at all of them is quick there.
             all_choices: 512,
             // A transfer is tried in about as much time as other counts, of which there are four.
@@ -150,6 +154,7 @@ impl Budget {
             pair_partners: usize::MAX,
             choices: 32,
             packed: 16,
+            mixes: 16,
             all_choices: 16_384,
             transfers: 64,
             group_packings: 64,

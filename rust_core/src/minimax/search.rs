@@ -4,6 +4,7 @@
 
 use super::candidate::{Candidate, Portfolio};
 use super::improve::{Improver, peak_of};
+use super::mixes::{Mixes, counts_of};
 use super::moves::transfer_replica::{self, Transfer};
 use super::replica_counts::{ReplicaCounts, each_choice, few_choices};
 use super::task::Task;
@@ -11,6 +12,7 @@ use crate::cost::packing_bounds::crowded;
 use crate::greedy::distinct::DistinctGreedy;
 use crate::kernel::probe::{Probe, Silent, Step};
 use crate::minimax::budget::SLOTS_OF_MANY_TRANSFERS;
+use crate::problem::share::SHARE_UNIT;
 use crate::sorted_replicas::by_expert::ByExpert;
 
 /// Searches node after node in the same buffers.
@@ -22,6 +24,7 @@ pub(super) struct NodeSearch<P = Silent> {
     improver: Improver,
     /// Choices of replica counts that were looked at: a bound of the peak, and the rest.
     choices: Vec<(u64, usize)>,
+    mixes: Mixes,
     transfers: Vec<Transfer>,
     transfer_counts: Vec<u32>,
     pub(super) probe: P,
@@ -80,8 +83,31 @@ impl<P: Probe> NodeSearch<P> {
         if few_choices(experts, task.slots, task.budget.all_choices) {
             self.try_all_counts(task);
         } else {
+            self.try_mixes(task);
             self.try_family(task);
         }
+    }
+
+    /// Tries the mixes of most promise.
+    fn try_mixes(&mut self, task: Task<'_>) {
+        if task.budget.mixes == 0 || !self.may_need_mixes(task) {
+            return;
+        }
+        let load = &self.counts.adams.load;
+        for (judged, mix) in self.mixes.list(load, task.slots, task.gpus, task.budget.mixes).to_vec() {
+            if judged * SHARE_UNIT >= self.portfolio.best.peak || !self.above_target(task) {
+                break;
+            }
+            counts_of(&mix, &mut self.counts.counts);
+            self.try_counts(task);
+            if std::env::var("MIXDEBUG").is_ok() {
+                eprintln!("{:?} judged {} best {}", mix, judged as f64 * SHARE_UNIT as f64 / task.bound as f64, self.portfolio.best.peak as f64 / task.bound as f64);
+            }
+        }
+    }
+
+    fn may_need_mixes(&self, task: Task<'_>) -> bool {
+        self.counts.adams.levels.len() <= 3 && task.slots / task.gpus <= 16
     }
 
     /// Tries the counts of the family whose bounds are lowest.
