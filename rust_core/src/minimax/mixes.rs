@@ -8,19 +8,30 @@
 //! Mixes are listed from *patterns*: if each GPU has m replicas of experts with r replicas, there are
 //! m * GPUs / r such experts. The mixes next to that are judged as if experts of one count were alike.
 
+use std::ops::Range;
+
 /// Some experts, those that follow one another in the order of descending load, have equally many
 /// replicas.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Type {
-    pub(super) experts: usize,
-    pub(super) count: usize,
+struct Type {
+    experts: usize,
+    count: usize,
 }
 
-/// At most three types, that of the heaviest experts and largest count first; all experts in all.
-pub(super) type Mix = [Type; 3];
+/// At most three types, that of the heaviest experts and largest count first.
+type Mix = [Type; 3];
 
-/// Counts of a mix are from the least whole number of slots per expert, less this, up to as many more
-/// as [`COUNTS`]: larger counts have shares so light that others take their place.
+/// Replica counts, and how promising they are.
+#[derive(Debug, Clone)]
+pub(super) struct Choice {
+    /// What the busiest GPU carries if experts of a type are alike, in the unit of canonical loads.
+    pub(super) judged: u64,
+    /// By position in the order of descending load.
+    pub(super) counts: Vec<u32>,
+}
+
+/// The counts of a mix are at least the mean number of replicas less this, and so many follow one
+/// another: experts with more replicas have such light ones that fewer do as well.
 const BELOW: usize = 2;
 const COUNTS: usize = 8;
 
@@ -29,12 +40,19 @@ const COUNTS: usize = 8;
 pub(super) struct Mixes {
     /// Sum of the loads before each position.
     before: Vec<u64>,
+    bins: Vec<Bin>,
+}
+
+/// Experts whose replicas fill as many slots on each GPU.
+#[derive(Debug)]
+struct Class {
+    /// Their positions.
+    experts: Range<usize>,
     slots: usize,
     gpus: usize,
-    /// The mixes of most promise: what the busiest GPU carries if experts of a type are alike, and the
-    /// mix, in ascending order.
+    wanted: usize,
+    /// The mixes of most promise, in ascending order of what the busiest GPU carries.
     best: Vec<(u64, Mix)>,
-    bins: Vec<Bin>,
 }
 
 /// Some GPUs that have the same.
@@ -46,93 +64,124 @@ struct Bin {
 }
 
 impl Mixes {
-    /// The `wanted` mixes of most promise for these descending loads, each with what its busiest GPU
-    /// carries, in the unit of the loads, if experts of a type are alike. Time O(slots of a GPU squared).
+    /// The `wanted` choices of most promise for these descending loads, the best first. An expert has
+    /// at most one replica for each GPU.
+    ///
+    /// If the loads fall by half at once, the experts before and after that are two classes, and each
+    /// may have a mix of its own. Time O(slots of a GPU squared) beside reading the loads.
     pub(super) fn list(
         &mut self,
         load: &[u64],
         slots: usize,
         gpus: usize,
         wanted: usize,
-    ) -> &[(u64, Mix)] {
+    ) -> Vec<Choice> {
         self.before.clear();
         self.before.push(0);
+        let mut sum = 0;
         for &w in load {
-            // Canonical loads sum to about 2^40.
-            self.before.push(self.before[self.before.len() - 1] + w);
+            // Canonical loads of a layer sum to about 2^40.
+            sum += w;
+            self.before.push(sum);
         }
-        (self.slots, self.gpus) = (slots, gpus);
-        self.best.clear();
-        let least = (slots / load.len()).saturating_sub(BELOW).max(1);
+        let all = 0..load.len();
+        let mixes = self.best(all.clone(), slots, gpus, wanted);
+        let mut choices: Vec<Choice> = mixes
+            .into_iter()
+            .map(|(judged, mix)| Choice { judged, counts: counts_of(&mix).collect() })
+            .collect();
+        if let Some(jump) = jump(load) {
+            for heavy in (gpus..slots).step_by(gpus) {
+                let above = self.best(0..jump, heavy, gpus, 1);
+                let below = self.best(jump..load.len(), slots - heavy, gpus, 1);
+                if let (Some((a, above)), Some((b, below))) = (above.first(), below.first()) {
+                    let counts = counts_of(above).chain(counts_of(below)).collect();
+                    choices.push(Choice { judged: a + b, counts });
+                }
+            }
+            choices.sort_by_key(|choice| choice.judged);
+            choices.truncate(wanted);
+        }
+        choices
+    }
+
+    /// The best mixes of these experts in so many slots.
+    fn best(
+        &mut self,
+        experts: Range<usize>,
+        slots: usize,
+        gpus: usize,
+        wanted: usize,
+    ) -> Vec<(u64, Mix)> {
+        let mean = slots / experts.len();
+        let least = mean.saturating_sub(BELOW).max(1);
         let most = (least + COUNTS - 1).min(gpus);
-        for low in least..=most.min(slots / load.len()) {
+        let mut class = Class { experts, slots, gpus, wanted, best: Vec::new() };
+        for low in least..=most.min(mean) {
             for middle in low + 1..=most {
                 for high in middle + 1..=most {
-                    self.add_near_patterns([high, middle, low], wanted);
+                    self.add_near_patterns([high, middle, low], &mut class);
                 }
             }
         }
-        &self.best
+        class.best
     }
 
     /// Adds the mixes of these counts for which one of the two larger counts is next to equally often
     /// on all GPUs.
-    fn add_near_patterns(&mut self, [high, middle, low]: [usize; 3], wanted: usize) {
-        let experts = self.before.len() - 1;
-        // More replicas than `low` of each expert: the other counts share them out.
-        let rest = self.slots - low * experts;
+    fn add_near_patterns(&mut self, [high, middle, low]: [usize; 3], class: &mut Class) {
+        let experts = class.experts.len();
+        // Beside `low` replicas of each expert: those of the larger counts.
+        let rest = class.slots - low * experts;
+        let (gpus, per_gpu) = (class.gpus, class.slots / class.gpus);
         let (more, fewer) = (high - low, middle - low);
-        let add = |this: &mut Self, heavy: usize, medium: usize| {
+        let mut offer = |heavy: usize, medium: usize| {
             if heavy + medium <= experts {
-                this.offer(
-                    [
-                        Type { experts: heavy, count: high },
-                        Type { experts: medium, count: middle },
-                        Type { experts: experts - heavy - medium, count: low },
-                    ],
-                    wanted,
-                );
+                let light = experts - heavy - medium;
+                let of = |experts, count| Type { experts, count };
+                self.offer([of(heavy, high), of(medium, middle), of(light, low)], class);
             }
         };
-        for each in 0..=self.slots / self.gpus {
+        for each in 0..=per_gpu {
             for (count, own, other, is_heavy) in
                 [(high, more, fewer, true), (middle, fewer, more, false)]
             {
-                let ideal = self.gpus * each / count;
+                let ideal = gpus * each / count;
                 // The nearest numbers of experts that leave a whole number of the others.
                 let fits = |&n: &usize| n * own <= rest && (rest - n * own) % other == 0;
                 let below = (0..=ideal).rev().take(other).find(fits);
                 let above = (ideal + 1..).take(other).find(fits);
                 for n in below.into_iter().chain(above) {
                     let others = (rest - n * own) / other;
-                    if is_heavy { add(self, n, others) } else { add(self, others, n) }
+                    if is_heavy { offer(n, others) } else { offer(others, n) }
                 }
             }
         }
     }
 
     /// Keeps a mix if it is one of the best; of those with equal peaks the first stays.
-    fn offer(&mut self, mix: Mix, wanted: usize) {
-        let peak = self.judge(mix);
-        let full = self.best.len() == wanted;
-        if full && self.best.last().is_none_or(|worst| worst.0 <= peak) {
+    fn offer(&mut self, mix: Mix, class: &mut Class) {
+        let peak = self.judge(mix, class);
+        let Class { wanted, best, .. } = class;
+        let full = best.len() == *wanted;
+        if full && best.last().is_none_or(|worst| worst.0 <= peak) {
             return;
         }
-        let same = |other: &Mix| used(other).eq(used(&mix));
-        if self.best.iter().any(|(_, other)| same(other)) {
+        // Counts without experts make no difference.
+        let used = |mix: Mix| mix.into_iter().filter(|part| part.experts > 0);
+        if best.iter().any(|&(_, other)| used(other).eq(used(mix))) {
             return;
         }
         if full {
-            self.best.pop();
+            best.pop();
         }
-        let at = self.best.partition_point(|other| other.0 <= peak);
-        self.best.insert(at, (peak, mix));
+        best.insert(best.partition_point(|other| other.0 <= peak), (peak, mix));
     }
 
-    /// What the busiest GPU carries if experts of a type are alike, and greedy packing places them, which
-    /// treats GPUs alike as well.
-    fn judge(&mut self, mix: Mix) -> u64 {
-        let mut first = 0;
+    /// What the busiest GPU carries if experts of a type are alike: greedy packing places the replicas of
+    /// a type on all GPUs that have the same.
+    fn judge(&mut self, mix: Mix, class: &Class) -> u64 {
+        let mut first = class.experts.start;
         let mut shares = mix.map(|Type { experts, count }| {
             let load = self.before[first + experts] - self.before[first];
             first += experts;
@@ -141,7 +190,7 @@ impl Mixes {
         });
         shares.sort_unstable_by(|a, b| b.cmp(a));
         self.bins.clear();
-        self.bins.push(Bin { gpus: self.gpus, load: 0, room: self.slots / self.gpus });
+        self.bins.push(Bin { gpus: class.gpus, load: 0, room: class.slots / class.gpus });
         let mut peak = 0;
         for (share, mut left) in shares {
             while left > 0 {
@@ -162,15 +211,13 @@ impl Mixes {
     }
 }
 
-/// The types of a mix that have experts.
-fn used(mix: &Mix) -> impl Iterator<Item = &Type> {
-    mix.iter().filter(|part| part.experts > 0)
+/// The first position whose load is at most half of the one before it.
+fn jump(load: &[u64]) -> Option<usize> {
+    let falls = |pair: &[u64]| pair[1] <= pair[0] / 2;
+    load.windows(2).position(falls).map(|before| before + 1)
 }
 
-/// The replicas of each expert, by position.
-pub(super) fn counts_of(mix: &Mix, counts: &mut Vec<u32>) {
-    counts.clear();
-    for part in mix {
-        counts.extend(std::iter::repeat_n(part.count as u32, part.experts));
-    }
+/// The replicas of each expert of a class.
+fn counts_of(mix: &Mix) -> impl Iterator<Item = u32> {
+    mix.iter().flat_map(|part| std::iter::repeat_n(part.count as u32, part.experts))
 }

@@ -4,7 +4,7 @@
 
 use super::candidate::{Candidate, Portfolio};
 use super::improve::{Improver, peak_of};
-use super::mixes::{Mixes, counts_of};
+use super::mixes::Mixes;
 use super::moves::transfer_replica::{self, Transfer};
 use super::replica_counts::{ReplicaCounts, each_choice, few_choices};
 use super::task::Task;
@@ -14,6 +14,9 @@ use crate::kernel::probe::{Probe, Silent, Step};
 use crate::minimax::budget::SLOTS_OF_MANY_TRANSFERS;
 use crate::problem::share::SHARE_UNIT;
 use crate::sorted_replicas::by_expert::ByExpert;
+
+const MOST_LEVELS: usize = 3;
+const MOST_SLOTS: usize = 16;
 
 /// Searches node after node in the same buffers.
 #[derive(Debug, Default)]
@@ -90,24 +93,19 @@ impl<P: Probe> NodeSearch<P> {
 
     /// Tries the mixes of most promise.
     fn try_mixes(&mut self, task: Task<'_>) {
-        if task.budget.mixes == 0 || !self.may_need_mixes(task) {
+        let levels = self.counts.adams.levels.len();
+        if task.budget.mixes == 0 || levels > MOST_LEVELS || task.slots / task.gpus > MOST_SLOTS {
             return;
         }
         let load = &self.counts.adams.load;
-        for (judged, mix) in self.mixes.list(load, task.slots, task.gpus, task.budget.mixes).to_vec() {
-            if judged * SHARE_UNIT >= self.portfolio.best.peak || !self.above_target(task) {
+        let task = Task { target: task.bound.midpoint(task.target), ..task };
+        for choice in self.mixes.list(load, task.slots, task.gpus, task.budget.mixes) {
+            if choice.judged * SHARE_UNIT >= self.portfolio.best.peak || !self.above_target(task) {
                 break;
             }
-            counts_of(&mix, &mut self.counts.counts);
+            self.counts.counts = choice.counts;
             self.try_counts(task);
-            if std::env::var("MIXDEBUG").is_ok() {
-                eprintln!("{:?} judged {} best {}", mix, judged as f64 * SHARE_UNIT as f64 / task.bound as f64, self.portfolio.best.peak as f64 / task.bound as f64);
-            }
         }
-    }
-
-    fn may_need_mixes(&self, task: Task<'_>) -> bool {
-        self.counts.adams.levels.len() <= 3 && task.slots / task.gpus <= 16
     }
 
     /// Tries the counts of the family whose bounds are lowest.
