@@ -35,6 +35,9 @@ pub(super) struct Choice {
 const BELOW: usize = 2;
 const COUNTS: usize = 8;
 
+/// Loads that fall by one part in so many, from one expert to the next, are of two classes.
+const FALL: u64 = 16;
+
 /// Lists mixes, in buffers that are reused.
 #[derive(Debug, Default)]
 pub(super) struct Mixes {
@@ -67,7 +70,7 @@ impl Mixes {
     /// The `wanted` choices of most promise for these descending loads, the best first. An expert has
     /// at most one replica for each GPU.
     ///
-    /// If the loads fall by half at once, the experts before and after that are two classes, and each
+    /// If the loads fall by much at once, the experts before and after that are two classes, and each
     /// may have a mix of its own. Time O(slots of a GPU squared) beside reading the loads.
     pub(super) fn list(
         &mut self,
@@ -211,10 +214,13 @@ impl Mixes {
     }
 }
 
-/// The first position whose load is at most half of the one before it.
+/// The position after the largest fall of the loads, if that takes off a part of at least one in
+/// [`FALL`].
 fn jump(load: &[u64]) -> Option<usize> {
-    let falls = |pair: &[u64]| pair[1] <= pair[0] / 2;
-    load.windows(2).position(falls).map(|before| before + 1)
+    // Loads are below 2^41.
+    let part = |at: usize| (load[at - 1] - load[at]) * (1 << 20) / load[at - 1].max(1);
+    let at = (1..load.len()).rev().max_by_key(|&at| part(at))?;
+    (part(at) >= (1 << 20) / FALL).then_some(at)
 }
 
 /// The replicas of each expert of a class.
