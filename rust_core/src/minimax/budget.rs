@@ -11,6 +11,9 @@ use crate::published::Rule;
 /// that listing them takes longer than everything else.
 pub(super) const MOST_SLOTS_FOR_PAIRS: usize = 64;
 
+/// With more slots per GPU, shares of any two sizes come near the mean.
+pub(super) const MOST_SLOTS_FOR_MIXES: usize = 16;
+
 /// A layout may have its number of swaps once more for every so many GPUs: a swap lowers one GPU, and the
 /// more GPUs there are, the more of them are above the target at first.
 pub(super) const GPUS_PER_SHARE_OF_SWAPS: usize = 32;

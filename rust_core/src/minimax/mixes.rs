@@ -35,6 +35,11 @@ pub(super) struct Choice {
 const BELOW: usize = 2;
 const COUNTS: usize = 8;
 
+/// Loads are nearly even if none is more than so many times another, without one part in so many of the
+/// heaviest and of the lightest.
+const SPREAD: u64 = 3;
+const FEW: usize = 16;
+
 /// Loads that fall by one part in so many, from one expert to the next, are of two classes.
 const FALL: u64 = 16;
 
@@ -79,6 +84,11 @@ impl Mixes {
         gpus: usize,
         wanted: usize,
     ) -> Vec<Choice> {
+        let whole = even(load);
+        let jump = jump(load).filter(|&at| even(&load[..at]) && even(&load[at..]));
+        if !whole && jump.is_none() {
+            return Vec::new();
+        }
         self.before.clear();
         self.before.push(0);
         let mut sum = 0;
@@ -87,13 +97,13 @@ impl Mixes {
             sum += w;
             self.before.push(sum);
         }
-        let all = 0..load.len();
-        let mixes = self.best(all.clone(), slots, gpus, wanted);
-        let mut choices: Vec<Choice> = mixes
-            .into_iter()
-            .map(|(judged, mix)| Choice { judged, counts: counts_of(&mix).collect() })
-            .collect();
-        if let Some(jump) = jump(load) {
+        let mut choices = Vec::new();
+        if whole {
+            for (judged, mix) in self.best(0..load.len(), slots, gpus, wanted) {
+                choices.push(Choice { judged, counts: counts_of(&mix).collect() });
+            }
+        }
+        if let Some(jump) = jump {
             for heavy in (gpus..slots).step_by(gpus) {
                 let above = self.best(0..jump, heavy, gpus, 1);
                 let below = self.best(jump..load.len(), slots - heavy, gpus, 1);
@@ -212,6 +222,12 @@ impl Mixes {
         }
         peak
     }
+}
+
+/// Whether these descending loads are nearly even, but for a few: experts of one count are alike then.
+fn even(load: &[u64]) -> bool {
+    let few = load.len() / FEW;
+    load[few] <= SPREAD * load[load.len() - 1 - few]
 }
 
 /// The position after the largest fall of the loads, if that takes off a part of at least one in

@@ -11,12 +11,9 @@ use super::task::Task;
 use crate::cost::packing_bounds::crowded;
 use crate::greedy::distinct::DistinctGreedy;
 use crate::kernel::probe::{Probe, Silent, Step};
-use crate::minimax::budget::SLOTS_OF_MANY_TRANSFERS;
+use crate::minimax::budget::{MOST_SLOTS_FOR_MIXES, SLOTS_OF_MANY_TRANSFERS};
 use crate::problem::share::SHARE_UNIT;
 use crate::sorted_replicas::by_expert::ByExpert;
-
-const MOST_LEVELS: usize = 3;
-const MOST_SLOTS: usize = 16;
 
 /// Searches node after node in the same buffers.
 #[derive(Debug, Default)]
@@ -93,8 +90,7 @@ impl<P: Probe> NodeSearch<P> {
 
     /// Tries the mixes of most promise.
     fn try_mixes(&mut self, task: Task<'_>) {
-        let levels = self.counts.adams.levels.len();
-        if task.budget.mixes == 0 || levels > MOST_LEVELS || task.slots / task.gpus > MOST_SLOTS {
+        if task.budget.mixes == 0 || task.slots / task.gpus > MOST_SLOTS_FOR_MIXES {
             return;
         }
         let load = &self.counts.adams.load;
