@@ -108,8 +108,10 @@ impl Mixes {
                 let above = self.best(0..jump, heavy, gpus, 1);
                 let below = self.best(jump..load.len(), slots - heavy, gpus, 1);
                 if let (Some((a, above)), Some((b, below))) = (above.first(), below.first()) {
-                    let counts = counts_of(above).chain(counts_of(below)).collect();
-                    choices.push(Choice { judged: a + b, counts });
+                    let counts: Vec<u32> = counts_of(above).chain(counts_of(below)).collect();
+                    if choices.iter().all(|other| other.counts != counts) {
+                        choices.push(Choice { judged: a + b, counts });
+                    }
                 }
             }
             choices.sort_by_key(|choice| choice.judged);

@@ -93,8 +93,12 @@ impl<P: Probe> NodeSearch<P> {
         if task.budget.mixes == 0 || task.slots / task.gpus > MOST_SLOTS_FOR_MIXES {
             return;
         }
+        // Mixes come much nearer than the target: it costs a few swaps.
+        let mut task = task;
+        if task.target <= task.budget.gap.above(task.bound) {
+            task.target = task.bound.midpoint(task.target);
+        }
         let load = &self.counts.adams.load;
-        let task = Task { target: task.bound.midpoint(task.target), ..task };
         for choice in self.mixes.list(load, task.slots, task.gpus, task.budget.mixes) {
             if choice.judged * SHARE_UNIT >= self.portfolio.best.peak || !self.above_target(task) {
                 break;
