@@ -11,7 +11,9 @@ from tables import even_part
 EXACT = 1e-9
 
 
-@pytest.mark.parametrize("row", hard_rows(), ids=lambda row: f"{row.name} {row.slots}/{row.gpus}")
+@pytest.mark.parametrize(
+    "row", list(hard_rows()), ids=lambda row: f"{row.name} {row.slots}/{row.gpus}"
+)
 def test_even_rows_reach_their_goals(row: hard_even.Row) -> None:
     for contender, goal in row.goals.items():
         assert -EXACT <= excess(row, contender) <= goal, contender
@@ -22,4 +24,8 @@ def test_the_table_has_a_line_for_each_row(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(hard_even, "hard_rows", lambda: few)
     lines = even_part(hard_even.rows()).splitlines()
     assert lines[0].startswith("| loads | shape | `minimax fast` | `minimax` |")
-    assert [line.split(" | ")[1] for line in lines[2:5]] == ["384/576/144", "64/96/24", "128/192/48"]
+    assert [line.split(" | ")[1] for line in lines[2:5]] == [
+        "384/576/144",
+        "64/96/24",
+        "128/192/48",
+    ]
