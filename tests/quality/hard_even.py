@@ -75,7 +75,8 @@ def hard_rows() -> Iterator[Row]:
 def spread_loads(experts: int, spread: float) -> Loads:
     """Layers of lognormal loads, from a fixed stream."""
     logs = np.random.default_rng(experts).normal(0, spread, (LAYERS, experts))
-    return np.rint(UNIT * np.exp(logs)).astype(np.int64)
+    loads: Loads = np.rint(UNIT * np.exp(logs)).astype(np.int64)
+    return loads
 
 
 def excess(row: Row, contender: str) -> float:

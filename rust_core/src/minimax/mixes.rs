@@ -93,7 +93,7 @@ impl Mixes {
         self.before.push(0);
         let mut sum = 0;
         for &w in load {
-            // Canonical loads of a layer sum to about 2^40.
+            // Canonical loads of a layer sum to about 2^40, below 2^41.
             sum += w;
             self.before.push(sum);
         }
@@ -163,7 +163,7 @@ impl Mixes {
             {
                 let ideal = gpus * each / count;
                 // The nearest numbers of experts that leave a whole number of the others.
-                let fits = |&n: &usize| n * own <= rest && (rest - n * own) % other == 0;
+                let fits = |&n: &usize| n * own <= rest && (rest - n * own).is_multiple_of(other);
                 let below = (0..=ideal).rev().take(other).find(fits);
                 let above = (ideal + 1..).take(other).find(fits);
                 for n in below.into_iter().chain(above) {
@@ -235,7 +235,7 @@ fn even(load: &[u64]) -> bool {
 /// The position after the largest fall of the loads, if that takes off a part of at least one in
 /// [`FALL`].
 fn jump(load: &[u64]) -> Option<usize> {
-    // Loads are below 2^41.
+    // Loads are below 2^41, so the product is below 2^61.
     let part = |at: usize| (load[at - 1] - load[at]) * (1 << 20) / load[at - 1].max(1);
     let at = (1..load.len()).rev().max_by_key(|&at| part(at))?;
     (part(at) >= (1 << 20) / FALL).then_some(at)

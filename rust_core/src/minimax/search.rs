@@ -84,7 +84,9 @@ impl<P: Probe> NodeSearch<P> {
             self.try_all_counts(task);
         } else {
             self.try_mixes(task);
-            self.try_family(task);
+            if self.above_target(task) {
+                self.try_family(task);
+            }
         }
     }
 
@@ -93,13 +95,14 @@ impl<P: Probe> NodeSearch<P> {
         if task.budget.mixes == 0 || task.slots / task.gpus > MOST_SLOTS_FOR_MIXES {
             return;
         }
-        // Mixes come much nearer than the target: it costs a few swaps.
+        // Mixes come nearer than the target for a few more swaps, unless another node is above it.
         let mut task = task;
         if task.target <= task.budget.gap.above(task.bound) {
             task.target = task.bound.midpoint(task.target);
         }
         let load = &self.counts.adams.load;
         for choice in self.mixes.list(load, task.slots, task.gpus, task.budget.mixes) {
+            // Of a type a GPU has no more than its load: all is below 2^41, and the product below 2^61.
             if choice.judged * SHARE_UNIT >= self.portfolio.best.peak || !self.above_target(task) {
                 break;
             }
