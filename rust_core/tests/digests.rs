@@ -243,7 +243,7 @@ const SEARCHED: [[u64; 5]; 14] = [
 
 /// The plans of all layers for these sizes, effort by effort, as one number.
 const SEARCHES: [u64; 3] =
-    [2_837_168_753_336_942_078, 7_525_739_594_936_404_784, 6_302_334_988_439_068_471];
+    [2_837_168_753_336_942_078, 16_686_554_245_209_815_419, 12_710_326_196_128_168_413];
 
 /// Layers for each of the sizes: the best effort takes long.
 const LAYERS: [u64; 3] = [24, 24, 4];
@@ -286,8 +286,8 @@ fn turns_of_the_search_are_those_of_every_build() {
 /// for a target that nothing reaches, and for one that is soon reached.
 const OTHER_TARGETS: [[u64; 2]; 3] = [
     [15_469_196_066_858_873_090, 11_235_615_826_826_883_792],
-    [10_109_154_593_018_948_868, 2_654_107_309_367_337_979],
-    [165_239_673_609_534_651, 7_293_551_960_711_763_171],
+    [5_839_805_761_236_108_879, 16_388_089_675_254_312_938],
+    [11_504_471_821_561_732_441, 9_703_208_245_644_599_074],
 ];
 
 #[test]

@@ -47,6 +47,18 @@ SIZES = [
     (18, 18, 3),
 ]
 LAYERS = 3
+#: Nearly even loads: experts, slots, GPUs, and loads that ``even_load`` knows.
+EVEN_SIZES = [
+    (6, 10, 5),
+    (8, 12, 3),
+    (8, 12, 4),
+    (9, 12, 3),
+    (10, 15, 3),
+    (12, 18, 3),
+    (14, 18, 3),
+    (16, 18, 3),
+]
+EVEN_LOADS = ["equal", "halves", "near", "steps"]
 #: What is above the optimum by no more than these shares of it is counted.
 WITHIN = [Fraction(thousandths, 1000) for thousandths in (0, 1, 10, 20, 50)]
 #: Loads of the families are divided by so much: the solver's floats must tell placements apart.
@@ -62,13 +74,27 @@ class Instance(NamedTuple):
 
     def load(self) -> list[int]:
         """Loads of the experts."""
+        if self.loads in EVEN_LOADS:
+            return even_load(self.loads, self.sizes[0])
         row = family(self.loads, LAYERS, self.sizes[0])[self.layer]
         return [int(tokens) // SCALE for tokens in row]
 
 
 def instances() -> list[Instance]:
     """All of them, in order."""
-    return [Instance(*one) for one in product(SIZES, FAMILIES, range(LAYERS))]
+    even = [Instance(*one) for one in product(EVEN_SIZES, EVEN_LOADS, range(1))]
+    return [*(Instance(*one) for one in product(SIZES, FAMILIES, range(LAYERS))), *even]
+
+
+def even_load(name: str, experts: int) -> list[int]:
+    """Loads that are equal, of two sizes, within a part in ten of each other, or of three sizes."""
+    loads = {
+        "equal": [60] * experts,
+        "halves": [100 if expert % 2 else 30 for expert in range(experts)],
+        "near": [1000 + 37 * expert % 101 for expert in range(experts)],
+        "steps": [50 + 10 * (expert % 3) for expert in range(experts)],
+    }
+    return loads[name]
 
 
 def peak(load: list[int], phy2log: list[int], gpus: int) -> Fraction:

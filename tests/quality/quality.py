@@ -13,6 +13,7 @@ import json
 import sys
 
 import engine_rows
+import hard_even
 import optima
 from engine_planners import NoWheelError
 from measures import CONTENDERS, misses, real_rows, synthetic_rows
@@ -37,7 +38,7 @@ def main(arguments: list[str]) -> int:
     instances = [
         {**row, **optima.plans(one)} for row, one in zip(solved, optima.instances(), strict=True)
     ]
-    print(tables(synthetic, real, engines, instances, optima.worlds()))
+    print(tables(synthetic, real, engines, hard_even.rows(), instances, optima.worlds()))
     missed = misses(synthetic)
     if json.loads(json.dumps(solved)) != optima.recorded():
         missed.append("optima that differ from optima.json")

@@ -18,6 +18,7 @@ def tables(
     synthetic: list[Any],
     real: list[Any],
     engines: dict[str, Any],
+    even: list[dict[str, Any]],
     instances: list[dict[str, Any]],
     worlds: list[dict[str, str]],
 ) -> str:
@@ -27,6 +28,7 @@ def tables(
         *(shape_part(shape, synthetic + engines["synthetic"]) for shape in SHAPES),
         f"## Real loads\n\n{real_part(real, engines['real'])}",
         engine_part(engines),
+        f"## Nearly even loads\n\n{even_part(even)}",
         f"## Proven optima\n\n{ratio_table(optima.of_rows(instances))}{worse(instances)}",
         f"## Small worlds\n\n{ratio_table(optima.of_worlds(worlds), flagged)}",
     ]
@@ -111,6 +113,25 @@ def engine_part(engines: dict[str, Any]) -> str:
     ]
     none = "No plan:\n\n" + "\n".join(refused) if refused else "They have a valid plan everywhere."
     return f"The engines' planners ran on {about}. {none}"
+
+
+def even_part(rows: list[dict[str, Any]]) -> str:
+    """How much of the mean the largest GPU load is above the optimum: a line for each row."""
+    efforts = [cell for cell in rows[0] if cell.startswith("minimax")]
+    goal = "goals: " + ", ".join(f"`{effort}`" for effort in rows[0]["goals"])
+    return lines(
+        ["loads", "shape", *(f"`{effort}`" for effort in efforts), goal],
+        (
+            [
+                row["loads"],
+                row["shape"],
+                # Floats of a plan at the optimum may be below it.
+                *(f"{max(row[effort], 0):.3%}" for effort in efforts),
+                ", ".join(f"{goal:.1%}" for goal in row["goals"].values()),
+            ]
+            for row in rows
+        ),
+    )
 
 
 def ratio_table(ratios: dict[str, Ratios], flagged: list[str] | None = None) -> str:

@@ -11,6 +11,9 @@ use crate::published::Rule;
 /// that listing them takes longer than everything else.
 pub(super) const MOST_SLOTS_FOR_PAIRS: usize = 64;
 
+/// With more slots per GPU, shares of any two sizes come near the mean.
+pub(super) const MOST_SLOTS_FOR_MIXES: usize = 16;
+
 /// A layout may have its number of swaps once more for every so many GPUs: a swap lowers one GPU, and the
 /// more GPUs there are, the more of them are above the target at first.
 pub(super) const GPUS_PER_SHARE_OF_SWAPS: usize = 32;
@@ -52,6 +55,8 @@ pub(super) struct Budget {
     pub(super) choices: usize,
     /// Choices of replica counts that are packed.
     pub(super) packed: usize,
+    /// Mixes of replica counts that are packed.
+    pub(super) mixes: usize,
     /// If there are no more choices than this, all are looked at.
     pub(super) all_choices: u64,
     /// Transfers of replicas that are tried.
@@ -103,6 +108,7 @@ impl Budget {
             // Other counts cost a greedy packing each.
             choices: 0,
             packed: 0,
+            mixes: 0,
             all_choices: 0,
             transfers: 0,
             // That of LPT or a better one: a second one is planned in as much time as the first.
@@ -130,6 +136,7 @@ impl Budget {
             // packings are worth it.
             choices: 7,
             packed: 4,
+            mixes: 3,
             // Only small problems have so few choices; a look at all of them is quick there.
             all_choices: 512,
             // A transfer is tried in about as much time as other counts, of which there are four.
@@ -156,6 +163,7 @@ impl Budget {
             pair_partners: usize::MAX,
             choices: 32,
             packed: 16,
+            mixes: 16,
             all_choices: 16_384,
             transfers: 64,
             group_packings: 64,

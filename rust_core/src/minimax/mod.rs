@@ -14,6 +14,7 @@ mod candidate;
 mod improve;
 mod in_use;
 mod layer;
+mod mixes;
 mod moves;
 mod nodes;
 mod replica_counts;

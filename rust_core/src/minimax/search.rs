@@ -4,13 +4,15 @@
 
 use super::candidate::{Candidate, Portfolio};
 use super::improve::{Improver, peak_of};
+use super::mixes::Mixes;
 use super::moves::transfer_replica::{self, Transfer};
 use super::replica_counts::{ReplicaCounts, each_choice, few_choices};
 use super::task::Task;
 use crate::cost::packing_bounds::crowded;
 use crate::greedy::distinct::DistinctGreedy;
 use crate::kernel::probe::{Probe, Silent, Step};
-use crate::minimax::budget::SLOTS_OF_MANY_TRANSFERS;
+use crate::minimax::budget::{MOST_SLOTS_FOR_MIXES, SLOTS_OF_MANY_TRANSFERS};
+use crate::problem::share::SHARE_UNIT;
 use crate::sorted_replicas::by_expert::ByExpert;
 
 /// Searches node after node in the same buffers.
@@ -22,6 +24,7 @@ pub(super) struct NodeSearch<P = Silent> {
     improver: Improver,
     /// Choices of replica counts that were looked at: a bound of the peak, and the rest.
     choices: Vec<(u64, usize)>,
+    mixes: Mixes,
     transfers: Vec<Transfer>,
     transfer_counts: Vec<u32>,
     pub(super) probe: P,
@@ -80,7 +83,31 @@ impl<P: Probe> NodeSearch<P> {
         if few_choices(experts, task.slots, task.budget.all_choices) {
             self.try_all_counts(task);
         } else {
-            self.try_family(task);
+            self.try_mixes(task);
+            if self.above_target(task) {
+                self.try_family(task);
+            }
+        }
+    }
+
+    /// Tries the mixes of most promise.
+    fn try_mixes(&mut self, task: Task<'_>) {
+        if task.budget.mixes == 0 || task.slots / task.gpus > MOST_SLOTS_FOR_MIXES {
+            return;
+        }
+        // Mixes come nearer than the target for a few more swaps, unless another node is above it.
+        let mut task = task;
+        if task.target <= task.budget.gap.above(task.bound) {
+            task.target = task.bound.midpoint(task.target);
+        }
+        let load = &self.counts.adams.load;
+        for choice in self.mixes.list(load, task.slots, task.gpus, task.budget.mixes) {
+            // Of a type a GPU has no more than its load: all is below 2^41, and the product below 2^61.
+            if choice.judged * SHARE_UNIT >= self.portfolio.best.peak || !self.above_target(task) {
+                break;
+            }
+            self.counts.counts = choice.counts;
+            self.try_counts(task);
         }
     }
 
