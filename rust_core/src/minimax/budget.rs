@@ -49,6 +49,9 @@ pub(super) struct Budget {
     pub(super) packed: usize,
     /// If there are no more choices than this, all are looked at.
     pub(super) all_choices: u64,
+    /// Choices of the replica counts of hot experts that are judged, about, and those that are packed.
+    pub(super) hot_choices: usize,
+    pub(super) hot_packed: usize,
     /// Transfers of replicas that are tried.
     pub(super) transfers: usize,
     /// Ways to put groups on nodes that are planned.
@@ -98,6 +101,8 @@ impl Budget {
             choices: 0,
             packed: 0,
             all_choices: 0,
+            hot_choices: 0,
+            hot_packed: 0,
             transfers: 0,
             // That of LPT or a better one: a second one is planned in as much time as the first.
             group_packings: 1,
@@ -126,6 +131,9 @@ impl Budget {
             packed: 4,
             // Only small problems have so few choices; a look at all of them is quick there.
             all_choices: 512,
+            // A judgement takes a fraction of a look.
+            hot_choices: 256,
+            hot_packed: 4,
             // A transfer is tried in about as much time as other counts, of which there are four.
             transfers: 4,
             group_packings: 4,
@@ -151,6 +159,8 @@ impl Budget {
             choices: 32,
             packed: 16,
             all_choices: 16_384,
+            hot_choices: 4096,
+            hot_packed: 16,
             transfers: 64,
             group_packings: 64,
             // As many as the lower bound of groups may search.

@@ -11,6 +11,7 @@
 
 mod budget;
 mod candidate;
+mod hot;
 mod improve;
 mod in_use;
 mod layer;

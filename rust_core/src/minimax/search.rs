@@ -3,6 +3,7 @@
 //! best.
 
 use super::candidate::{Candidate, Portfolio};
+use super::hot::HotChoices;
 use super::improve::{Improver, peak_of};
 use super::moves::transfer_replica::{self, Transfer};
 use super::replica_counts::{ReplicaCounts, each_choice, few_choices};
@@ -17,11 +18,12 @@ use crate::sorted_replicas::by_expert::ByExpert;
 #[derive(Debug, Default)]
 pub(super) struct NodeSearch<P = Silent> {
     pub(super) counts: ReplicaCounts,
-    portfolio: Portfolio,
+    pub(super) portfolio: Portfolio,
     greedy: DistinctGreedy,
     improver: Improver,
     /// Choices of replica counts that were looked at: a bound of the peak, and the rest.
     choices: Vec<(u64, usize)>,
+    pub(super) hot: HotChoices,
     transfers: Vec<Transfer>,
     transfer_counts: Vec<u32>,
     pub(super) probe: P,
@@ -51,7 +53,7 @@ impl<P: Probe> NodeSearch<P> {
         Outcome { best: &self.portfolio.best, expert: &self.counts.adams.expert, as_lpt }
     }
 
-    fn above_target(&self, task: Task<'_>) -> bool {
+    pub(super) fn above_target(&self, task: Task<'_>) -> bool {
         self.portfolio.best.peak > task.target
     }
 
@@ -66,7 +68,7 @@ impl<P: Probe> NodeSearch<P> {
     }
 
     /// Places the chosen counts, improves that, and keeps the better of this and the best.
-    fn try_counts(&mut self, task: Task<'_>) {
+    pub(super) fn try_counts(&mut self, task: Task<'_>) {
         self.place(task);
         self.improver.sweep_and_swap(&mut self.portfolio.trial, task, &mut self.probe);
         self.portfolio.keep_better();
@@ -81,6 +83,7 @@ impl<P: Probe> NodeSearch<P> {
             self.try_all_counts(task);
         } else {
             self.try_family(task);
+            self.try_hot_counts(task);
         }
     }
 
