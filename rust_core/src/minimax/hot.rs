@@ -30,6 +30,8 @@ type Counts = [u32; MOST_HOT];
 pub(super) struct Choice {
     pub(super) judgement: u64,
     pub(super) rest: usize,
+    /// Whether these slots go to the lightest experts, one for each, and not as Adams' method has them.
+    pub(super) to_lightest: bool,
     pub(super) counts: Counts,
 }
 
@@ -43,19 +45,19 @@ pub(super) struct HotChoices {
 }
 
 impl HotChoices {
-    /// Lists at most about `limit` choices whose hot replicas are below `peak`, the best first. Returns
-    /// the number of hot experts; without one, nothing is listed.
+    /// Lists at most `limit` choices whose hot replicas are below `peak`, the best first, or nothing if no
+    /// expert is hot. Returns the number of hot experts, and the best judgement.
     pub(super) fn list(
         &mut self,
         counts: &mut ReplicaCounts,
         task: Task<'_>,
         limit: usize,
         peak: u64,
-    ) -> usize {
+    ) -> (usize, u64) {
         self.choices.clear();
         let hot = hot_experts(&counts.adams.load, task.gpus);
         if hot == 0 {
-            return 0;
+            return (0, 0);
         }
         let mut load = [0; MOST_HOT];
         load[..hot].copy_from_slice(&counts.adams.load[..hot]);
@@ -64,12 +66,27 @@ impl HotChoices {
         let extra = (1..task.gpus).take_while(|extra| (extra + 1).pow(hot as u32) <= limit);
         let ranges = Ranges { load, peak, gpus: task.gpus, extra: extra.last().unwrap_or(1) };
         ranges.each(0, counts.redundant(), &mut [0; MOST_HOT], &mut self.choices);
-        self.choices.sort_unstable_by_key(|choice| (choice.rest, choice.counts));
+        self.judge(0, counts, load, task);
+        if self.choices.first().is_some_and(|choice| choice.judgement > task.target) {
+            // Light replicas are too heavy.
+            let first = self.choices.len();
+            self.choices.extend_from_within(..);
+            self.choices[first..].iter_mut().for_each(|choice| choice.to_lightest = true);
+            self.judge(first, counts, load, task);
+        }
+        (hot, self.choices.first().map_or(0, |choice| choice.judgement))
+    }
+
+    /// Judges the choices from `first` on, and sorts all.
+    fn judge(&mut self, first: usize, counts: &mut ReplicaCounts, load: &[u64], task: Task<'_>) {
+        let hot = load.len();
+        let choices = &mut self.choices[first..];
+        choices.sort_unstable_by_key(|choice| (choice.rest, choice.counts));
         let mut prepared = None;
-        for choice in &mut self.choices {
+        for choice in choices {
             if prepared != Some(choice.rest) {
                 prepared = Some(choice.rest);
-                let there_are = counts.choose_rest(hot, choice.rest, task.gpus);
+                let there_are = counts.choose_rest(hot, choice.rest, choice.to_lightest, task.gpus);
                 self.lightest.clear();
                 if there_are {
                     self.replicas.collect(&counts.adams.load[hot..], &counts.counts[hot..]);
@@ -81,9 +98,7 @@ impl HotChoices {
                 _ => Skeleton::new(load, choice.counts, task).judge(&self.lightest),
             };
         }
-        self.choices.retain(|choice| choice.judgement < peak);
         self.choices.sort_unstable();
-        hot
     }
 }
 
@@ -108,7 +123,7 @@ impl Ranges<'_> {
     /// Lists all choices for the hot experts from `expert` on, if so many redundant slots are left.
     fn each(&self, expert: usize, left: usize, counts: &mut Counts, choices: &mut Vec<Choice>) {
         let Some(&w) = self.load.get(expert) else {
-            choices.push(Choice { judgement: 0, rest: left, counts: *counts });
+            choices.push(Choice { judgement: 0, rest: left, to_lightest: false, counts: *counts });
             return;
         };
         let most = self.gpus.min(left + 1);
@@ -207,18 +222,25 @@ fn sums_of_lightest(replicas: &ByExpert, sums: &mut Vec<u64>) {
 }
 
 impl<P: Probe> NodeSearch<P> {
-    /// Tries the counts of hot experts that are judged best.
-    pub(super) fn try_hot_counts(&mut self, task: Task<'_>) {
+    /// Tries the counts of hot experts that are judged best. Returns the task with the target that is left:
+    /// below the best judgement there is nothing to be found by other counts of these experts.
+    pub(super) fn try_hot_counts<'a>(&mut self, task: Task<'a>) -> Task<'a> {
+        let budget = task.budget;
+        if budget.hot_packed == 0 || !self.above_target(task) {
+            return task;
+        }
         let peak = self.portfolio.best.peak;
-        let hot = self.hot.list(&mut self.counts, task, task.budget.hot_choices, peak);
-        for i in 0..task.budget.hot_packed.min(self.hot.choices.len()) {
-            let Choice { judgement, rest, counts } = self.hot.choices[i];
+        let (hot, least) = self.hot.list(&mut self.counts, task, budget.hot_choices, peak);
+        let task = Task { target: task.target.max(budget.gap.above(least)), ..task };
+        for i in 0..budget.hot_packed.min(self.hot.choices.len()) {
+            let Choice { judgement, rest, to_lightest, counts } = self.hot.choices[i];
             if judgement >= self.portfolio.best.peak || !self.above_target(task) {
                 break;
             }
-            self.counts.choose_rest(hot, rest, task.gpus);
+            self.counts.choose_rest(hot, rest, to_lightest, task.gpus);
             self.counts.counts[..hot].copy_from_slice(&counts[..hot]);
             self.try_counts(task);
         }
+        task
     }
 }

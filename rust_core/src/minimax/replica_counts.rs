@@ -69,11 +69,24 @@ impl ReplicaCounts {
     }
 
     /// Chooses one replica of each of the first `hot` experts, whose counts others choose, and shares out
-    /// this rest among those after them by Adams' method; tells whether these have room for it.
-    pub(super) fn choose_rest(&mut self, hot: usize, rest: usize, gpus: usize) -> bool {
+    /// this rest among those after them: one for each of the lightest, or by Adams' method. Tells whether
+    /// these have room for it.
+    pub(super) fn choose_rest(
+        &mut self,
+        hot: usize,
+        rest: usize,
+        to_lightest: bool,
+        gpus: usize,
+    ) -> bool {
         self.counts.clear();
         self.counts.resize(hot, 1);
-        if (self.adams.load.len() - hot) * (gpus - 1) < rest {
+        let experts = self.adams.load.len();
+        if to_lightest && rest <= experts - hot {
+            self.counts.resize(experts - rest, 1);
+            self.counts.resize(experts, 2);
+            return true;
+        }
+        if to_lightest || (experts - hot) * (gpus - 1) < rest {
             return false;
         }
         self.start_light();

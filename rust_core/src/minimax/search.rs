@@ -48,6 +48,7 @@ impl<P: Probe> NodeSearch<P> {
         if self.above_target(task) && task.slots > task.gpus && task.gpus > 1 {
             self.improver.sweep_and_swap(&mut self.portfolio.best, task, &mut self.probe);
             self.try_other_counts(task);
+            let task = self.try_hot_counts(task);
             self.try_transfers(task);
         }
         Outcome { best: &self.portfolio.best, expert: &self.counts.adams.expert, as_lpt }
@@ -83,7 +84,6 @@ impl<P: Probe> NodeSearch<P> {
             self.try_all_counts(task);
         } else {
             self.try_family(task);
-            self.try_hot_counts(task);
         }
     }
 
