@@ -28,6 +28,10 @@ pub(super) const SLOTS_OF_MANY_TRANSFERS: usize = 128;
 /// over the columns costs as much as a hundred swaps, and only GPUs with few slots take so many.
 const MANY_SLOTS: usize = 8;
 
+/// `deepseek` is far ahead if its peak, which duplicates may have lowered, is exceeded by more than this
+/// gap: the effort `fast` goes on then.
+pub(super) const FAR_AHEAD: f64 = 0.01;
+
 /// What one search may spend.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
@@ -73,6 +77,17 @@ impl Budget {
         let efforts = Effort::ALL.into_iter().rev();
         let efforts = efforts.skip_while(|effort| *effort != options.effort);
         efforts.map(|effort| Self::of(effort, options.target_gap, topology)).collect()
+    }
+
+    /// What an effort that does not try other counts goes on with where it ends far above `deepseek`: the
+    /// search of `default`, so that no longer effort ends above this one by more than its target.
+    ///
+    /// # Errors
+    /// The target gap is negative or not finite.
+    pub(super) fn fallback(options: Options, topology: &Topology) -> Result<Option<Self>, Error> {
+        let falls_back = options.effort == Effort::Fast;
+        let default = || Self::of(Effort::Default, options.target_gap, topology);
+        falls_back.then(default).transpose()
     }
 
     fn of(effort: Effort, gap: Option<f64>, topology: &Topology) -> Result<Self, Error> {
@@ -133,7 +148,7 @@ impl Budget {
             all_choices: 512,
             // A judgement takes a fraction of a look.
             hot_choices: 256,
-            hot_packed: 4,
+            hot_packed: 8,
             // A transfer is tried in about as much time as other counts, of which there are four.
             transfers: 4,
             group_packings: 4,
@@ -160,7 +175,7 @@ impl Budget {
             packed: 16,
             all_choices: 16_384,
             hot_choices: 4096,
-            hot_packed: 16,
+            hot_packed: 32,
             transfers: 64,
             group_packings: 64,
             // As many as the lower bound of groups may search.
