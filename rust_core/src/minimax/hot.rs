@@ -7,11 +7,13 @@
 //! are left to the others. A *skeleton* judges each choice: the hot replicas on GPUs, and beside them the
 //! least that fills the other slots.
 
+use std::cmp::Reverse;
+
 use crate::kernel::probe::Probe;
 use crate::minimax::replica_counts::ReplicaCounts;
 use crate::minimax::search::NodeSearch;
 use crate::minimax::task::Task;
-use crate::problem::share::packing_load;
+use crate::problem::share::{SHARE_UNIT, packing_load};
 use crate::sorted_replicas::by_expert::ByExpert;
 
 /// No more experts than these are hot: the choices are a product over them.
@@ -55,7 +57,7 @@ impl HotChoices {
         peak: u64,
     ) -> (usize, u64) {
         self.choices.clear();
-        let hot = hot_experts(&counts.adams.load, task.gpus);
+        let hot = hot_experts(&counts.adams.load, task);
         if hot == 0 {
             return (0, 0);
         }
@@ -103,11 +105,13 @@ impl HotChoices {
 }
 
 /// How many of the experts with these descending loads are hot.
-fn hot_experts(load: &[u64], gpus: usize) -> usize {
+fn hot_experts(load: &[u64], task: Task<'_>) -> usize {
     // Canonical loads sum to about 2^40.
     let total = load.iter().sum::<u64>();
-    let is_hot = |&w: &u64| u128::from(w) * (PART_OF_MEAN * gpus as u64) as u128 >= total.into();
-    let most = MOST_HOT.min(load.len() - 1);
+    let parts = u128::from(PART_OF_MEAN * task.gpus as u64);
+    let is_hot = |&w: &u64| u128::from(w) * parts >= total.into();
+    // A GPU has room for one replica of each, and there is an expert that is not hot.
+    let most = MOST_HOT.min(load.len() - 1).min(task.slots / task.gpus);
     load[..most].iter().take_while(|w| total > 0 && is_hot(w)).count()
 }
 
@@ -127,9 +131,8 @@ impl Ranges<'_> {
             return;
         };
         let most = self.gpus.min(left + 1);
-        let Some(least) = (1..=most).find(|&r| packing_load(w, r as u64) < self.peak) else {
-            return;
-        };
+        // Canonical loads are so large that no peak is one.
+        let least = (w * SHARE_UNIT).div_ceil(self.peak - 1).max(1) as usize;
         for count in least..=most.min(least + self.extra) {
             counts[expert] = count as u32;
             self.each(expert + 1, left - (count - 1), counts, choices);
@@ -139,26 +142,26 @@ impl Ranges<'_> {
 
 /// Alike GPUs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Alike {
-    /// What hot replicas a GPU holds, together.
-    load: u64,
-    /// How many of them.
-    held: usize,
-    gpus: usize,
+pub(super) struct Alike {
+    /// What the hot replicas on each of them carry together.
+    pub(super) load: u64,
+    /// How many each holds.
+    pub(super) held: usize,
+    pub(super) gpus: usize,
 }
 
 /// Hot replicas on GPUs: experts by the share of a replica, heaviest first, all replicas of an expert to
 /// the lightest GPUs, as the greedy placement has them.
 #[derive(Debug)]
-struct Skeleton {
+pub(super) struct Skeleton {
     /// By descending load.
-    alike: [Alike; MOST_HOT + 1],
-    kinds: usize,
+    pub(super) alike: [Alike; MOST_HOT + 1],
+    pub(super) kinds: usize,
     per_gpu: usize,
 }
 
 impl Skeleton {
-    fn new(load: &[u64], counts: Counts, task: Task<'_>) -> Self {
+    pub(super) fn new(load: &[u64], counts: Counts, task: Task<'_>) -> Self {
         let mut shares = [(0, 0); MOST_HOT];
         for ((share, &w), count) in shares.iter_mut().zip(load).zip(counts) {
             *share = (packing_load(w, count.into()), count as usize);
@@ -178,8 +181,8 @@ impl Skeleton {
     fn put(&mut self, share: u64, mut count: usize) {
         for kind in (0..self.kinds).rev() {
             let Alike { load, held, gpus } = self.alike[kind];
-            if count == 0 || held == self.per_gpu {
-                continue;
+            if count == 0 {
+                break;
             }
             let taken = gpus.min(count);
             count -= taken;
@@ -189,7 +192,7 @@ impl Skeleton {
             }
             self.alike[kind] = Alike { load: load + share, held: held + 1, gpus: taken };
         }
-        self.alike[..self.kinds].sort_by(|a, b| b.load.cmp(&a.load));
+        self.alike[..self.kinds].sort_by_key(|alike| Reverse(alike.load));
     }
 
     /// What some GPU carries at least, with this skeleton: GPUs with the most hot load have to fill their
