@@ -56,7 +56,7 @@ class Case(NamedTuple):
     loads: str
     shape: tuple[int, int, int, int, int]
 
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, Any]:
         """For ``eplb.plan``."""
         _, slots, gpus, groups, nodes = self.shape
         return {
@@ -86,7 +86,7 @@ def hot(random: np.random.Generator, experts: int, _: int, layer: int) -> npt.ND
         shares = random.uniform(0.10, 0.35, len(shares))
     others = random.lognormal(0, 1, experts - len(shares))
     others *= (1 - shares.sum()) / others.sum()
-    load = random.permutation(np.concatenate([shares, others]))
+    load: npt.NDArray[np.float64] = random.permutation(np.concatenate([shares, others]))
     return np.rint(load * 1e6).astype(np.int64)
 
 
@@ -100,7 +100,9 @@ def zipf(random: np.random.Generator, experts: int, groups: int, _: int) -> npt.
     """Zipf 1.2 inside groups, which differ."""
     ranks = 1 / np.arange(1, experts // groups + 1) ** 1.2
     weights = random.lognormal(0, 0.3, groups)
-    load = np.concatenate([weight * random.permutation(ranks) for weight in weights])
+    load: npt.NDArray[np.float64] = np.concatenate(
+        [weight * random.permutation(ranks) for weight in weights]
+    )
     return np.rint(load / load.sum() * 1e7).astype(np.int64)
 
 

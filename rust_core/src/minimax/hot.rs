@@ -9,9 +9,7 @@
 
 use std::cmp::Reverse;
 
-use crate::kernel::probe::Probe;
 use crate::minimax::replica_counts::ReplicaCounts;
-use crate::minimax::search::NodeSearch;
 use crate::minimax::task::Task;
 use crate::problem::share::{SHARE_UNIT, packing_load};
 use crate::sorted_replicas::by_expert::ByExpert;
@@ -222,28 +220,4 @@ fn sums_of_lightest(replicas: &ByExpert, sums: &mut Vec<u64>) {
         sum += replica.load;
         sum
     }));
-}
-
-impl<P: Probe> NodeSearch<P> {
-    /// Tries the counts of hot experts that are judged best. Returns the task with the target that is left:
-    /// below the best judgement there is nothing to be found by other counts of these experts.
-    pub(super) fn try_hot_counts<'a>(&mut self, task: Task<'a>) -> Task<'a> {
-        let budget = task.budget;
-        if budget.hot_packed == 0 || !self.above_target(task) {
-            return task;
-        }
-        let peak = self.portfolio.best.peak;
-        let (hot, least) = self.hot.list(&mut self.counts, task, budget.hot_choices, peak);
-        let task = Task { target: task.target.max(budget.gap.above(least)), ..task };
-        for i in 0..budget.hot_packed.min(self.hot.choices.len()) {
-            let Choice { judgement, rest, to_lightest, counts } = self.hot.choices[i];
-            if judgement >= self.portfolio.best.peak || !self.above_target(task) {
-                break;
-            }
-            self.counts.choose_rest(hot, rest, to_lightest, task.gpus);
-            self.counts.counts[..hot].copy_from_slice(&counts[..hot]);
-            self.try_counts(task);
-        }
-        task
-    }
 }

@@ -3,7 +3,7 @@
 //! best.
 
 use super::candidate::{Candidate, Portfolio};
-use super::hot::HotChoices;
+use super::hot::{Choice, HotChoices};
 use super::improve::{Improver, peak_of};
 use super::moves::transfer_replica::{self, Transfer};
 use super::replica_counts::{ReplicaCounts, each_choice, few_choices};
@@ -18,12 +18,12 @@ use crate::sorted_replicas::by_expert::ByExpert;
 #[derive(Debug, Default)]
 pub(super) struct NodeSearch<P = Silent> {
     pub(super) counts: ReplicaCounts,
-    pub(super) portfolio: Portfolio,
+    portfolio: Portfolio,
     greedy: DistinctGreedy,
     improver: Improver,
     /// Choices of replica counts that were looked at: a bound of the peak, and the rest.
     choices: Vec<(u64, usize)>,
-    pub(super) hot: HotChoices,
+    hot: HotChoices,
     transfers: Vec<Transfer>,
     transfer_counts: Vec<u32>,
     pub(super) probe: P,
@@ -54,7 +54,7 @@ impl<P: Probe> NodeSearch<P> {
         Outcome { best: &self.portfolio.best, expert: &self.counts.adams.expert, as_lpt }
     }
 
-    pub(super) fn above_target(&self, task: Task<'_>) -> bool {
+    fn above_target(&self, task: Task<'_>) -> bool {
         self.portfolio.best.peak > task.target
     }
 
@@ -69,7 +69,7 @@ impl<P: Probe> NodeSearch<P> {
     }
 
     /// Places the chosen counts, improves that, and keeps the better of this and the best.
-    pub(super) fn try_counts(&mut self, task: Task<'_>) {
+    fn try_counts(&mut self, task: Task<'_>) {
         self.place(task);
         self.improver.sweep_and_swap(&mut self.portfolio.trial, task, &mut self.probe);
         self.portfolio.keep_better();
@@ -146,6 +146,28 @@ impl<P: Probe> NodeSearch<P> {
             self.counts.counts = counts;
             self.try_counts(task);
         }
+    }
+
+    /// Tries the counts of hot experts that are judged best. Returns the task with the target that is left:
+    /// below the best judgement there is nothing to be found by other counts of these experts.
+    fn try_hot_counts<'a>(&mut self, task: Task<'a>) -> Task<'a> {
+        let budget = task.budget;
+        if budget.hot_packed == 0 || !self.above_target(task) {
+            return task;
+        }
+        let peak = self.portfolio.best.peak;
+        let (hot, least) = self.hot.list(&mut self.counts, task, budget.hot_choices, peak);
+        let task = Task { target: task.target.max(budget.gap.above(least)), ..task };
+        for i in 0..budget.hot_packed.min(self.hot.choices.len()) {
+            let Choice { judgement, rest, to_lightest, counts } = self.hot.choices[i];
+            if judgement >= self.portfolio.best.peak || !self.above_target(task) {
+                break;
+            }
+            self.counts.choose_rest(hot, rest, to_lightest, task.gpus);
+            self.counts.counts[..hot].copy_from_slice(&counts[..hot]);
+            self.try_counts(task);
+        }
+        task
     }
 
     /// Tries transfers of replicas, each with swaps, as long as one of them lowers the peak.
