@@ -79,6 +79,12 @@ class Case(NamedTuple):
         return np.array([KINDS[self.loads](random, experts, groups, i) for i in range(layers)])
 
 
+def whole(load: npt.NDArray[np.float64], total: int) -> npt.NDArray[np.int64]:
+    """As whole numbers that sum to about so many."""
+    tokens: npt.NDArray[np.int64] = np.rint(load / load.sum() * total).astype(np.int64)
+    return tokens
+
+
 def hot(random: np.random.Generator, experts: int, _: int, layer: int) -> npt.NDArray[np.int64]:
     """One to four experts with 10 to 35 % of the load each, the others lognormal."""
     shares = random.uniform(0.10, 0.35, 1 + layer % 4)
@@ -87,13 +93,13 @@ def hot(random: np.random.Generator, experts: int, _: int, layer: int) -> npt.ND
     others = random.lognormal(0, 1, experts - len(shares))
     others *= (1 - shares.sum()) / others.sum()
     load: npt.NDArray[np.float64] = random.permutation(np.concatenate([shares, others]))
-    return np.rint(load * 1e6).astype(np.int64)
+    return whole(load, 10**6)
 
 
 def lognormal(random: np.random.Generator, experts: int, *_: int) -> npt.NDArray[np.int64]:
     """Lognormal 1.5."""
     load = random.lognormal(0, 1.5, experts)
-    return np.rint(load / load.sum() * 1e7).astype(np.int64)
+    return whole(load, 10**7)
 
 
 def zipf(random: np.random.Generator, experts: int, groups: int, _: int) -> npt.NDArray[np.int64]:
@@ -103,7 +109,7 @@ def zipf(random: np.random.Generator, experts: int, groups: int, _: int) -> npt.
     load: npt.NDArray[np.float64] = np.concatenate(
         [weight * random.permutation(ranks) for weight in weights]
     )
-    return np.rint(load / load.sum() * 1e7).astype(np.int64)
+    return whole(load, 10**7)
 
 
 KINDS: dict[str, Callable[[np.random.Generator, int, int, int], npt.NDArray[np.int64]]] = {
