@@ -11,7 +11,7 @@ import csv
 import json
 import subprocess
 from fractions import Fraction
-from itertools import product
+from itertools import chain, product
 from math import lcm
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,6 +59,16 @@ EVEN_SIZES = [
     (16, 18, 3),
 ]
 EVEN_LOADS = ["equal", "halves", "near", "steps"]
+#: A few hot experts: experts, slots, GPUs, and the percent of the load that each of these carries.
+HOT_SIZES = [(8, 12, 4), (9, 12, 3), (10, 12, 4), (12, 15, 3), (14, 16, 4), (12, 16, 4)]
+HOT_LOADS = {
+    "hot 65": [65],
+    "hot 45": [45],
+    "hot 65+25": [65, 25],
+    "hot 48+31": [48, 31],
+    "hot 34+33+19": [34, 33, 19],
+    "hot 29+27+24": [29, 27, 24],
+}
 #: What is above the optimum by no more than these shares of it is counted.
 WITHIN = [Fraction(thousandths, 1000) for thousandths in (0, 1, 10, 20, 50)]
 #: Loads of the families are divided by so much: the solver's floats must tell placements apart.
@@ -76,14 +86,18 @@ class Instance(NamedTuple):
         """Loads of the experts."""
         if self.loads in EVEN_LOADS:
             return even_load(self.loads, self.sizes[0])
+        if self.loads in HOT_LOADS:
+            return hot_load(HOT_LOADS[self.loads], self.sizes[0])
         row = family(self.loads, LAYERS, self.sizes[0])[self.layer]
         return [int(tokens) // SCALE for tokens in row]
 
 
 def instances() -> list[Instance]:
     """All of them, in order."""
-    even = [Instance(*one) for one in product(EVEN_SIZES, EVEN_LOADS, range(1))]
-    return [*(Instance(*one) for one in product(SIZES, FAMILIES, range(LAYERS))), *even]
+    random = product(SIZES, FAMILIES, range(LAYERS))
+    even = product(EVEN_SIZES, EVEN_LOADS, range(1))
+    hot = product(HOT_SIZES, HOT_LOADS, range(1))
+    return [Instance(*one) for one in chain(random, even, hot)]
 
 
 def even_load(name: str, experts: int) -> list[int]:
@@ -95,6 +109,13 @@ def even_load(name: str, experts: int) -> list[int]:
         "steps": [50 + 10 * (expert % 3) for expert in range(experts)],
     }
     return loads[name]
+
+
+def hot_load(percent: list[int], experts: int) -> list[int]:
+    """Experts that carry so much of the load, and others that share what is left."""
+    others = [20 + 37 * expert % 61 for expert in range(experts - len(percent))]
+    total = sum(others) * 100 // (100 - sum(percent))
+    return [*others, *(total * share // 100 for share in percent)]
 
 
 def peak(load: list[int], phy2log: list[int], gpus: int) -> Fraction:

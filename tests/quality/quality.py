@@ -14,10 +14,11 @@ import sys
 
 import engine_rows
 import hard_even
+import hard_hot
 import optima
 from engine_planners import NoWheelError
-from measures import CONTENDERS, misses, real_rows, synthetic_rows
-from tables import tables
+from measures import CONTENDERS, LAYERS, misses, real_rows, synthetic_rows
+from tables import hot_part, tables
 
 
 def main(arguments: list[str]) -> int:
@@ -38,8 +39,10 @@ def main(arguments: list[str]) -> int:
     instances = [
         {**row, **optima.plans(one)} for row, one in zip(solved, optima.instances(), strict=True)
     ]
+    hot = list(hard_hot.hot_rows(LAYERS))
     print(tables(synthetic, real, engines, hard_even.rows(), instances, optima.worlds()))
-    missed = misses(synthetic)
+    print(hot_part(hot, hard_hot.planned_rows("default")))
+    missed = misses(synthetic) + hard_hot.hot_misses(hot)
     if json.loads(json.dumps(solved)) != optima.recorded():
         missed.append("optima that differ from optima.json")
     print("\n".join(f"MISSED: {miss}" for miss in missed) or "every goal is met")

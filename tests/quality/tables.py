@@ -11,6 +11,7 @@ from measures import GOALS, SHAPES, misses
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from hard_hot import HotRow
     from optima import Ratios
 
 
@@ -53,6 +54,27 @@ def shape_part(shape: str, rows: list[Any]) -> str:
     if goals:
         text += "Missed: " + "; ".join(missed) + "." if missed else "All are met."
     return f"## {shape}\n\n{table}{text}"
+
+
+def hot_part(rows: list[HotRow], single: list[dict[str, Any]]) -> str:
+    """A few hot experts: gaps to the bound and to the floor, and what `deepseek` is exceeded by."""
+    table = lines(
+        ["loads", "shape", "", "mean gap", "worst", "mean above the floor", "above `deepseek`"],
+        (
+            [
+                row["loads"],
+                row["shape"],
+                f"`{row['contender']}`",
+                f"{row['gap_mean']:.3%}",
+                f"{row['gap_worst']:.2%}",
+                "" if row["over_floor_mean"] is None else f"{row['over_floor_mean']:.3%}",
+                f"{row['above_deepseek']:+.2%}",
+            ]
+            for row in rows
+        ),
+    )
+    gaps = ", ".join(f"{row['shape']} {row['gap']:.2%}" for row in single)
+    return f"## A few hot experts\n\n{table}\nSingle layers, `minimax`: {gaps}.\n"
 
 
 def contenders(rows: list[Any]) -> list[str]:

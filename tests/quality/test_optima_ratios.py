@@ -43,6 +43,13 @@ def test_worst_ratios_and_shares_of_optimal_plans(rows: list[dict[str, Any]]) ->
     assert told["minimax fast"].within[0] >= 84
 
 
+def test_layers_with_hot_experts_are_near_their_optima(rows: list[dict[str, Any]]) -> None:
+    told = of_rows([row for row in rows if row["loads"] in optima.HOT_LOADS])
+    assert told["minimax"].layers == 36
+    assert told["minimax"].within[0] >= 34
+    assert float(told["minimax"].worst) < 1.002
+
+
 @pytest.mark.parametrize("instance", instances()[::STEP], ids=str)
 def test_the_solver_proves_some_again(instance: Instance, rows: list[dict[str, Any]]) -> None:
     row = rows[instances().index(instance)]

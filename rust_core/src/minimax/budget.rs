@@ -36,6 +36,10 @@ const MANY_SLOTS: usize = 8;
 /// sweeps spare three quarters of the work.
 const GPUS_PER_SWEEP: usize = 128;
 
+/// `deepseek` is far ahead if its peak, which duplicates may have lowered, is exceeded by more than this
+/// gap: the effort `fast` goes on then.
+pub(super) const FAR_AHEAD: f64 = 0.01;
+
 /// What one search may spend.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
@@ -59,6 +63,9 @@ pub(super) struct Budget {
     pub(super) mixes: usize,
     /// If there are no more choices than this, all are looked at.
     pub(super) all_choices: u64,
+    /// Choices of the replica counts of hot experts that are judged, about, and those that are packed.
+    pub(super) hot_choices: usize,
+    pub(super) hot_packed: usize,
     /// Transfers of replicas that are tried.
     pub(super) transfers: usize,
     /// Ways to put groups on nodes that are planned.
@@ -80,6 +87,17 @@ impl Budget {
         let efforts = Effort::ALL.into_iter().rev();
         let efforts = efforts.skip_while(|effort| *effort != options.effort);
         efforts.map(|effort| Self::of(effort, options.target_gap, topology)).collect()
+    }
+
+    /// What an effort that does not try other counts goes on with where it ends far above `deepseek`: the
+    /// search of `default`, so that no longer effort ends above this one by more than its target.
+    ///
+    /// # Errors
+    /// The target gap is negative or not finite.
+    pub(super) fn fallback(options: Options, topology: &Topology) -> Result<Option<Self>, Error> {
+        let falls_back = options.effort == Effort::Fast;
+        let default = || Self::of(Effort::Default, options.target_gap, topology);
+        falls_back.then(default).transpose()
     }
 
     fn of(effort: Effort, gap: Option<f64>, topology: &Topology) -> Result<Self, Error> {
@@ -110,6 +128,8 @@ impl Budget {
             packed: 0,
             mixes: 0,
             all_choices: 0,
+            hot_choices: 0,
+            hot_packed: 0,
             transfers: 0,
             // That of LPT or a better one: a second one is planned in as much time as the first.
             group_packings: 1,
@@ -139,6 +159,9 @@ impl Budget {
             mixes: 3,
             // Only small problems have so few choices; a look at all of them is quick there.
             all_choices: 512,
+            // A judgement takes a fraction of a look.
+            hot_choices: 256,
+            hot_packed: 8,
             // A transfer is tried in about as much time as other counts, of which there are four.
             transfers: 4,
             group_packings: 4,
@@ -165,6 +188,8 @@ impl Budget {
             packed: 16,
             mixes: 16,
             all_choices: 16_384,
+            hot_choices: 4096,
+            hot_packed: 32,
             transfers: 64,
             group_packings: 64,
             // As many as the lower bound of groups may search.

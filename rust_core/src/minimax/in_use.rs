@@ -5,8 +5,10 @@ use super::budget::Budget;
 use super::layer::LayerSearch;
 use super::tables::Tables;
 use crate::cost::bounds::LowerBounds;
+use crate::error::Error;
 use crate::layer_planner::Layer;
 use crate::placement::EMPTY;
+use crate::problem::options::Options;
 use crate::problem::topology::Topology;
 
 /// Plans layer after layer in the same buffers.
@@ -22,16 +24,22 @@ pub(super) struct InUseSearch {
 }
 
 impl InUseSearch {
-    pub(super) fn new(topology: &Topology) -> Self {
+    /// # Errors
+    /// The target gap is negative or not finite.
+    pub(super) fn new(
+        options: Options,
+        topology: &Topology,
+        in_use: &Topology,
+    ) -> Result<Self, Error> {
         let cluster = topology.cluster();
         let used = (0..cluster.num_gpus()).filter(|&gpu| cluster.is_used(gpu));
-        Self {
+        Ok(Self {
             slots: used.flat_map(|gpu| cluster.slots_of(gpu)).collect(),
             speed: cluster.used_gpus().next().map_or(1, |gpu| gpu.speed),
-            search: LayerSearch::default(),
+            search: LayerSearch::new(options, in_use)?,
             bounds: LowerBounds::default(),
             tables: Tables::default(),
-        }
+        })
     }
 
     /// Plans a layer of `topology`, whose GPUs in use are those of `in_use`.

@@ -4,21 +4,25 @@
 //! the best is not good enough, and of the published policies. A longer search takes other turns than a
 //! shorter one and may end above it, so both are candidates.
 
-use super::budget::Budget;
+use super::budget::{Budget, FAR_AHEAD};
 use super::nodes::NodesSearch;
 use super::search::NodeSearch;
 use super::tables::{Best, Tables, write_node};
 use super::task::{LayerProblem, Task};
 use crate::cost::bounds::LowerBounds;
 use crate::cost::gpu_loads::GpuLoads;
+use crate::error::Error;
 use crate::layer_planner::{Findings, Layer};
 use crate::placement::bound::LayerBound;
+use crate::problem::options::{Gap, Options};
 use crate::problem::topology::Topology;
 use crate::published::{PublishedLayers, Rule};
 
 /// Plans layer after layer in the same buffers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LayerSearch {
+    /// What is searched where the published policies are ahead by more than this gap.
+    fallback: Option<(Gap, Budget)>,
     bounds: LowerBounds,
     search: NodeSearch,
     nodes: NodesSearch,
@@ -30,6 +34,23 @@ pub(super) struct LayerSearch {
 }
 
 impl LayerSearch {
+    /// # Errors
+    /// The target gap is negative or not finite.
+    pub(super) fn new(options: Options, topology: &Topology) -> Result<Self, Error> {
+        let far_ahead = Gap::new(FAR_AHEAD)?;
+        let fallback = Budget::fallback(options, topology)?;
+        Ok(Self {
+            fallback: fallback.map(|budget| (far_ahead, budget)),
+            bounds: LowerBounds::default(),
+            search: NodeSearch::default(),
+            nodes: NodesSearch::default(),
+            published: PublishedLayers::default(),
+            gpu_loads: GpuLoads::default(),
+            candidate: Tables::default(),
+            seen: Vec::new(),
+        })
+    }
+
     /// Plans a layer; `budgets` are those of the effort that is asked for and of shorter ones.
     pub(super) fn plan(&mut self, layer: &mut Layer<'_>, topology: &Topology, budgets: &[Budget]) {
         let loads = layer.loads;
@@ -52,6 +73,11 @@ impl LayerSearch {
             && !(as_deepseek && asked.published == [Rule::DeepSeek]);
         let rules = if compare { asked.published } else { &[] };
         let with_duplicates = self.offer_published(problem, rules, &mut best);
+        if let (Some((far_ahead, budget)), Some(peak)) = (self.fallback, with_duplicates)
+            && best.peak > far_ahead.above(peak)
+        {
+            self.offer_search(problem, &budget, &mut best);
+        }
         let beaten_by_duplicates = with_duplicates.is_some_and(|peak| peak < best.peak);
         *layer.findings = Findings { bound: Some(bound), beaten_by_duplicates };
     }

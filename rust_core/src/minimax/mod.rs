@@ -11,6 +11,7 @@
 
 mod budget;
 mod candidate;
+mod hot;
 mod improve;
 mod in_use;
 mod layer;
@@ -61,9 +62,10 @@ impl Minimax {
         let budgets = Budget::list(options, topology.in_use().unwrap_or(topology))?;
         topology.check_distinct(Policy::Minimax.name(), Some(Policy::DeepSeek.name()))?;
         let search = if topology.has_equal_gpus() {
-            Search::Equal(Box::default())
+            Search::Equal(Box::new(LayerSearch::new(options, topology)?))
         } else if let Some(in_use) = topology.in_use() {
-            Search::InUse(Box::new(InUseSearch::new(topology)), in_use.clone())
+            let search = InUseSearch::new(options, topology, in_use)?;
+            Search::InUse(Box::new(search), in_use.clone())
         } else {
             Search::Unequal(Box::new(UnequalSearch::new(topology, &budgets)?))
         };

@@ -48,10 +48,7 @@ impl ReplicaCounts {
     /// Chooses the counts of the family with this rest; tells whether there are such counts, that is,
     /// whether light experts have room for the rest. Time O(redundant slots * levels).
     pub(super) fn choose(&mut self, rest: usize, gpus: usize) -> bool {
-        if self.light.load.is_empty() {
-            self.light.load.clone_from(&self.adams.load);
-            self.light.expert.clone_from(&self.adams.expert);
-        }
+        self.start_light();
         self.counts.clear();
         add(&self.adams.appended[..self.redundant() - rest], &mut self.counts);
         let light = self.adams.load.len() - self.counts.len();
@@ -59,6 +56,41 @@ impl ReplicaCounts {
             return false;
         }
         self.light.restart(self.counts.len());
+        self.light.append_distinct(rest, gpus);
+        add(&self.light.appended, &mut self.counts);
+        true
+    }
+
+    fn start_light(&mut self) {
+        if self.light.load.is_empty() {
+            self.light.load.clone_from(&self.adams.load);
+            self.light.expert.clone_from(&self.adams.expert);
+        }
+    }
+
+    /// Chooses one replica of each of the first `hot` experts, whose counts others choose, and shares out
+    /// this rest among those after them: one for each of the lightest, or by Adams' method. Tells whether
+    /// these have room for it.
+    pub(super) fn choose_rest(
+        &mut self,
+        hot: usize,
+        rest: usize,
+        to_lightest: bool,
+        gpus: usize,
+    ) -> bool {
+        self.counts.clear();
+        self.counts.resize(hot, 1);
+        let experts = self.adams.load.len();
+        if to_lightest && rest <= experts - hot {
+            self.counts.resize(experts - rest, 1);
+            self.counts.resize(experts, 2);
+            return true;
+        }
+        if to_lightest || (experts - hot) * (gpus - 1) < rest {
+            return false;
+        }
+        self.start_light();
+        self.light.restart(hot);
         self.light.append_distinct(rest, gpus);
         add(&self.light.appended, &mut self.counts);
         true

@@ -3,6 +3,7 @@
 //! best.
 
 use super::candidate::{Candidate, Portfolio};
+use super::hot::{Choice, HotChoices};
 use super::improve::{Improver, peak_of};
 use super::mixes::Mixes;
 use super::moves::transfer_replica::{self, Transfer};
@@ -24,6 +25,7 @@ pub(super) struct NodeSearch<P = Silent> {
     improver: Improver,
     /// Choices of replica counts that were looked at: a bound of the peak, and the rest.
     choices: Vec<(u64, usize)>,
+    hot: HotChoices,
     mixes: Mixes,
     transfers: Vec<Transfer>,
     transfer_counts: Vec<u32>,
@@ -49,6 +51,7 @@ impl<P: Probe> NodeSearch<P> {
         if self.above_target(task) && task.slots > task.gpus && task.gpus > 1 {
             self.improver.sweep_and_swap(&mut self.portfolio.best, task, &mut self.probe);
             self.try_other_counts(task);
+            let task = self.try_hot_counts(task);
             self.try_transfers(task);
         }
         Outcome { best: &self.portfolio.best, expert: &self.counts.adams.expert, as_lpt }
@@ -170,6 +173,28 @@ impl<P: Probe> NodeSearch<P> {
             self.counts.counts = counts;
             self.try_counts(task);
         }
+    }
+
+    /// Tries the counts of hot experts that are judged best. Returns the task with the target that is left:
+    /// below the best judgement there is nothing to be found by other counts of these experts.
+    fn try_hot_counts<'a>(&mut self, task: Task<'a>) -> Task<'a> {
+        let budget = task.budget;
+        if budget.hot_packed == 0 || !self.above_target(task) {
+            return task;
+        }
+        let peak = self.portfolio.best.peak;
+        let (hot, least) = self.hot.list(&mut self.counts, task, budget.hot_choices, peak);
+        let task = Task { target: task.target.max(budget.gap.above(least)), ..task };
+        for i in 0..budget.hot_packed.min(self.hot.choices.len()) {
+            let Choice { judgement, rest, to_lightest, counts } = self.hot.choices[i];
+            if judgement >= self.portfolio.best.peak || !self.above_target(task) {
+                break;
+            }
+            self.counts.choose_rest(hot, rest, to_lightest, task.gpus);
+            self.counts.counts[..hot].copy_from_slice(&counts[..hot]);
+            self.try_counts(task);
+        }
+        task
     }
 
     /// Tries transfers of replicas, each with swaps, as long as one of them lowers the peak.

@@ -1,5 +1,6 @@
 //! No step of the search raises a peak, and the best candidate is what it returns.
 
+mod hot;
 mod mixes;
 mod moves;
 mod replica_counts;
