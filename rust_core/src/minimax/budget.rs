@@ -40,6 +40,12 @@ const GPUS_PER_SWEEP: usize = 128;
 /// gap: the effort `fast` goes on then.
 pub(super) const FAR_AHEAD: f64 = 0.01;
 
+/// A lower peak is a gain if it takes off more than one part in so many of what is above the bound.
+pub(super) const SMALLEST_GAIN: u64 = 16;
+
+/// To list and place the replicas takes as long as to compare so many for each slot.
+pub(super) const WORK_OF_PLACING: u64 = 8;
+
 /// What one search may spend.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
@@ -53,6 +59,8 @@ pub(super) struct Budget {
     pub(super) swaps: usize,
     /// Replicas or pairs compared while a layout is improved, for each slot.
     pub(super) work_per_slot: u64,
+    /// Replicas or pairs that are compared, for each slot, before a search that has not gained ends.
+    pub(super) patience_per_slot: u64,
     /// Lightest GPUs that pairs are swapped with.
     pub(super) pair_partners: usize,
     /// Choices of replica counts whose bound is looked at.
@@ -121,6 +129,7 @@ impl Budget {
             swaps: if sweeps == 0 { 32 } else { 0 },
             // A limit for swaps that find nothing.
             work_per_slot: 12,
+            patience_per_slot: 12,
             // The lightest GPUs have most room for a pair.
             pair_partners: 4,
             // Other counts cost a greedy packing each.
@@ -151,6 +160,7 @@ impl Budget {
             // A layout that needs more is given up for the next candidate.
             swaps: 64,
             work_per_slot: 100,
+            patience_per_slot: 20,
             pair_partners: 16,
             // A look lists the replicas; a packing also places and improves them. So looks choose which
             // packings are worth it.
@@ -183,6 +193,8 @@ impl Budget {
             // A backstop: `work_per_slot` is the limit that matters.
             swaps: 10_000,
             work_per_slot: 1000,
+            // None: it ends where the work is done.
+            patience_per_slot: u32::MAX as u64,
             pair_partners: usize::MAX,
             choices: 32,
             packed: 16,

@@ -15,6 +15,8 @@ use crate::sorted_replicas::by_expert::ByExpert;
 pub(super) struct Improver {
     columns: ReassignColumn,
     pairs: SwapPairs,
+    /// Replicas and pairs compared so far.
+    pub(super) work: u64,
 }
 
 impl Improver {
@@ -49,6 +51,9 @@ impl Improver {
         let Candidate { replicas, layout, peak } = candidate;
         self.pairs.start(layout.load.len());
         let mut work = 0;
+        // Loads of GPUs are multiples of it, so aims are too.
+        let unit = replicas.common_divisor(target - bound + 1);
+        let target = bound.next_multiple_of(unit).max(target - target % unit);
         // The target; or if swaps cannot reach it, something between the target and the peak.
         let mut aim = target;
         for _ in 0..budget.swaps * (1 + task.gpus / GPUS_PER_SHARE_OF_SWAPS) {
@@ -59,6 +64,7 @@ impl Improver {
             }
             if load <= aim {
                 aim = target.midpoint(load);
+                aim -= aim % unit;
             }
             if let Some((a, b)) = swap::find(replicas, layout, from, aim, &mut work) {
                 self.exchange(replicas, layout, a, b);
@@ -70,13 +76,15 @@ impl Improver {
                     self.exchange(replicas, layout, a, b);
                 }
                 probe.step(Step::SwapPairs, || peak_of(layout));
-            } else if load - aim <= (load - bound) / SMALLEST_STEP {
+            } else if load - aim <= unit.max((load - bound) / SMALLEST_STEP) {
                 break;
             } else {
-                aim = aim.midpoint(load);
+                let between = aim.midpoint(load);
+                aim = (between - between % unit).max(aim + unit);
             }
         }
         *peak = layout.peak();
+        self.work += work;
     }
 
     fn exchange(&mut self, replicas: &ByExpert, layout: &mut Layout, a: u32, b: u32) {

@@ -12,7 +12,9 @@ use super::task::Task;
 use crate::cost::packing_bounds::crowded;
 use crate::greedy::distinct::DistinctGreedy;
 use crate::kernel::probe::{Probe, Silent, Step};
-use crate::minimax::budget::{MOST_SLOTS_FOR_MIXES, SLOTS_OF_MANY_TRANSFERS};
+use crate::minimax::budget::{
+    MOST_SLOTS_FOR_MIXES, SLOTS_OF_MANY_TRANSFERS, SMALLEST_GAIN, WORK_OF_PLACING,
+};
 use crate::problem::share::SHARE_UNIT;
 use crate::sorted_replicas::by_expert::ByExpert;
 
@@ -29,6 +31,8 @@ pub(super) struct NodeSearch<P = Silent> {
     mixes: Mixes,
     transfers: Vec<Transfer>,
     transfer_counts: Vec<u32>,
+    /// Work of the improver when the best was found, or the candidates of another kind began.
+    gained: u64,
     pub(super) probe: P,
 }
 
@@ -45,6 +49,7 @@ pub(super) struct Outcome<'a> {
 impl<P: Probe> NodeSearch<P> {
     /// The best candidate for the experts whose `counts` were started.
     pub(super) fn run(&mut self, task: Task<'_>) -> Outcome<'_> {
+        (self.improver.work, self.gained) = (0, 0);
         self.counts.choose_adams();
         let as_lpt = self.place(task);
         std::mem::swap(&mut self.portfolio.best, &mut self.portfolio.trial);
@@ -61,6 +66,24 @@ impl<P: Probe> NodeSearch<P> {
         self.portfolio.best.peak > task.target
     }
 
+    /// Whether the best is above the target, and candidates of this kind made it better not long ago.
+    fn goes_on(&self, task: Task<'_>) -> bool {
+        let patience = task.budget.patience_per_slot * task.slots as u64;
+        self.above_target(task) && self.improver.work - self.gained <= patience
+    }
+
+    /// Keeps the better of the trial and the best, and tells whether it is the trial.
+    fn keep_better(&mut self, task: Task<'_>) -> bool {
+        self.improver.work += WORK_OF_PLACING * task.slots as u64;
+        let before = self.portfolio.best.peak;
+        let better = self.portfolio.keep_better();
+        let peak = self.portfolio.best.peak;
+        if before - peak > (before - task.bound) / SMALLEST_GAIN {
+            self.gained = self.improver.work;
+        }
+        better
+    }
+
     /// Makes the initial placement of the chosen counts the trial.
     fn place(&mut self, task: Task<'_>) -> bool {
         let Candidate { replicas, layout, peak } = &mut self.portfolio.trial;
@@ -75,7 +98,7 @@ impl<P: Probe> NodeSearch<P> {
     fn try_counts(&mut self, task: Task<'_>) {
         self.place(task);
         self.improver.sweep_and_swap(&mut self.portfolio.trial, task, &mut self.probe);
-        self.portfolio.keep_better();
+        self.keep_better(task);
     }
 
     fn try_other_counts(&mut self, task: Task<'_>) {
@@ -95,6 +118,7 @@ impl<P: Probe> NodeSearch<P> {
 
     /// Tries the mixes of most promise.
     fn try_mixes(&mut self, task: Task<'_>) {
+        self.gained = self.improver.work;
         if task.budget.mixes == 0 || task.slots / task.gpus > MOST_SLOTS_FOR_MIXES {
             return;
         }
@@ -106,7 +130,7 @@ impl<P: Probe> NodeSearch<P> {
         let load = &self.counts.adams.load;
         for choice in self.mixes.list(load, task.slots, task.gpus, task.budget.mixes) {
             // Of a type a GPU has no more than its load: all is below 2^41, and the product below 2^61.
-            if choice.judged * SHARE_UNIT >= self.portfolio.best.peak || !self.above_target(task) {
+            if choice.judged * SHARE_UNIT >= self.portfolio.best.peak || !self.goes_on(task) {
                 break;
             }
             self.counts.counts = choice.counts;
@@ -116,6 +140,7 @@ impl<P: Probe> NodeSearch<P> {
 
     /// Tries the counts of the family whose bounds are lowest.
     fn try_family(&mut self, task: Task<'_>) {
+        self.gained = self.improver.work;
         self.choices.clear();
         // With a small rest, heavy replicas crowd the GPUs; with a large one they are too heavy
         // themselves. The best rest is between: halving by thirds.
@@ -132,7 +157,7 @@ impl<P: Probe> NodeSearch<P> {
         self.choices.sort_unstable();
         for i in 0..task.budget.packed.min(self.choices.len()) {
             let (bound, rest) = self.choices[i];
-            if bound >= self.portfolio.best.peak || !self.above_target(task) {
+            if bound >= self.portfolio.best.peak || !self.goes_on(task) {
                 break;
             }
             self.counts.choose(rest, task.gpus);
@@ -178,6 +203,7 @@ impl<P: Probe> NodeSearch<P> {
     /// Tries the counts of hot experts that are judged best. Returns the task with the target that is left:
     /// below the best judgement there is nothing to be found by other counts of these experts.
     fn try_hot_counts<'a>(&mut self, task: Task<'a>) -> Task<'a> {
+        self.gained = self.improver.work;
         let budget = task.budget;
         if budget.hot_packed == 0 || !self.above_target(task) {
             return task;
@@ -187,7 +213,7 @@ impl<P: Probe> NodeSearch<P> {
         let task = Task { target: task.target.max(budget.gap.above(least)), ..task };
         for i in 0..budget.hot_packed.min(self.hot.choices.len()) {
             let Choice { judgement, rest, to_lightest, counts } = self.hot.choices[i];
-            if judgement >= self.portfolio.best.peak || !self.above_target(task) {
+            if judgement >= self.portfolio.best.peak || !self.goes_on(task) {
                 break;
             }
             self.counts.choose_rest(hot, rest, to_lightest, task.gpus);
@@ -199,9 +225,10 @@ impl<P: Probe> NodeSearch<P> {
 
     /// Tries transfers of replicas, each with swaps, as long as one of them lowers the peak.
     fn try_transfers(&mut self, task: Task<'_>) {
+        self.gained = self.improver.work;
         let budget = task.budget.transfers;
         let mut left = budget.max(budget * SLOTS_OF_MANY_TRANSFERS / task.slots);
-        while left > 0 && self.above_target(task) {
+        while left > 0 && self.goes_on(task) {
             let best = &self.portfolio.best;
             let (load, from) = (&self.counts.adams.load, best.layout.busiest());
             transfer_replica::list(best, load, from, left, &mut self.transfers);
@@ -222,7 +249,7 @@ impl<P: Probe> NodeSearch<P> {
         transfer_replica::apply(transfer, load, best, trial, &mut self.transfer_counts);
         self.probe.step(Step::Trial, || peak_of(&trial.layout));
         self.improver.swap(trial, task, &mut self.probe);
-        let better = self.portfolio.keep_better();
+        let better = self.keep_better(task);
         if better {
             self.probe.step(Step::TransferReplica, || peak_of(&self.portfolio.best.layout));
         }

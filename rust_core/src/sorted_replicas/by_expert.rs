@@ -40,6 +40,22 @@ impl ByExpert {
         self.sorted[replica as usize].load
     }
 
+    /// What divides the loads of all replicas, or 1 if that is less than `least`. Loads of few tokens
+    /// have a large divisor. Time O(replicas), and less for other loads.
+    pub(crate) fn common_divisor(&self, least: u64) -> u64 {
+        let (mut divisor, mut last) = (0, 0);
+        for replica in &self.sorted {
+            if replica.load != last {
+                last = replica.load;
+                divisor = greatest_common_divisor(divisor, last);
+                if divisor < least {
+                    return 1;
+                }
+            }
+        }
+        divisor.max(1)
+    }
+
     /// Lists `counts[p]` replicas of the expert at each position p, and one replica of each expert after
     /// the end of `counts`. The canonical loads of the experts descend.
     pub(crate) fn collect(&mut self, load: &[u64], counts: &[u32]) {
@@ -75,4 +91,11 @@ impl ByExpert {
         self.sorted.extend((self.sorted.len() as u32..).zip(loads).map(replica));
         self.position.extend((position as u32..).take(loads.len()));
     }
+}
+
+fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
 }

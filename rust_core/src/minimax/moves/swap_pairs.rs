@@ -31,7 +31,7 @@ impl SwapPairs {
     /// Looks for two replicas of the busiest GPU, `from`, and two of one of the `partners` lightest
     /// GPUs, whose swap brings `from` to `target` or nearer to it, and the other GPU not above it.
     /// Lighter GPUs and lighter pairs of `from` come first; the first swap that reaches the target is
-    /// taken, else the one that takes most off. `work` counts the pairs compared.
+    /// taken, else the one that takes most off. `work` counts the pairs listed and compared.
     pub(crate) fn find(
         &mut self,
         replicas: &ByExpert,
@@ -46,14 +46,14 @@ impl SwapPairs {
         }
         let excess = layout.load[from] - target;
         let list = |gpu: usize, pairs: &mut Vec<Pair>| {
-            if pairs.is_empty() {
-                list_pairs(layout.on(gpu), |i| replicas.load(i), pairs);
+            if !pairs.is_empty() {
+                return 0;
             }
+            list_pairs(layout.on(gpu), |i| replicas.load(i), pairs);
+            pairs.len() as u64
         };
-        self.heavy.clone_from({
-            list(from, &mut self.pairs[from]);
-            &self.pairs[from]
-        });
+        *work += list(from, &mut self.pairs[from]);
+        self.heavy.clone_from(&self.pairs[from]);
         self.order.clear();
         self.order.extend(layout.load.iter().copied().zip(0..));
         if partners < self.order.len() {
@@ -67,7 +67,7 @@ impl SwapPairs {
                 break;
             };
             let to = to as usize;
-            list(to, &mut self.pairs[to]);
+            *work += list(to, &mut self.pairs[to]);
             let light = &self.pairs[to];
             let mut start = 0;
             for &(heavy, a, c) in &self.heavy {
