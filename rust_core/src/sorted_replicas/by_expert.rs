@@ -99,3 +99,25 @@ fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
     }
     a
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_divisor_is_the_largest_that_leaves_nothing() {
+        for (load, counts, unit) in [
+            (&[12, 8, 4][..], &[2, 1, 1][..], packing_load(2, 1)),
+            (&[12, 8, 4], &[3, 1, 1], packing_load(4, 1)),
+            (&[3, 1, 0], &[2, 1, 1], packing_load(1, 2)),
+            (&[0, 0], &[1, 1], 1),
+        ] {
+            let mut replicas = ByExpert::default();
+            replicas.collect(load, counts);
+            assert_eq!(replicas.common_divisor(0), unit, "{load:?}");
+            assert!(replicas.sorted.iter().all(|replica| replica.load % unit == 0));
+            assert_eq!(replicas.common_divisor(unit), unit);
+            assert_eq!(replicas.common_divisor(unit + 1), 1, "one that is too small is none");
+        }
+    }
+}
