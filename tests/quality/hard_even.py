@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import eplb
 import numpy as np
 from measures import CONTENDERS
+from optima import EFFORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     Loads = npt.NDArray[np.int64]
 
-EFFORTS = [contender for contender in CONTENDERS if contender.startswith("minimax")]
 LAYERS = 20
 UNIT = 1_000_000
 

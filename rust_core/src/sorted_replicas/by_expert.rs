@@ -1,6 +1,7 @@
 //! The order of `minimax`: equal loads by expert, so that the replicas of an expert follow one another.
 
 use super::{Replicated, sort};
+use crate::problem::ratio::greatest_common_divisor_64;
 use crate::problem::share::packing_load;
 
 /// One replica of an expert.
@@ -47,7 +48,7 @@ impl ByExpert {
         for replica in &self.sorted {
             if replica.load != last {
                 last = replica.load;
-                divisor = greatest_common_divisor(divisor, last);
+                divisor = greatest_common_divisor_64(divisor, last);
                 if divisor < least {
                     return 1;
                 }
@@ -91,13 +92,6 @@ impl ByExpert {
         self.sorted.extend((self.sorted.len() as u32..).zip(loads).map(replica));
         self.position.extend((position as u32..).take(loads.len()));
     }
-}
-
-fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
-    while b > 0 {
-        (a, b) = (b, a % b);
-    }
-    a
 }
 
 #[cfg(test)]
