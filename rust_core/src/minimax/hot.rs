@@ -55,14 +55,16 @@ impl HotChoices {
         peak: u64,
     ) -> (usize, u64) {
         self.choices.clear();
-        let hot = hot_experts(&counts.adams.load, task);
+        let (hot, others) = hot_experts(&counts.adams.load, task);
         if hot == 0 {
             return (0, 0);
         }
         let mut load = [0; MOST_HOT];
         load[..hot].copy_from_slice(&counts.adams.load[..hot]);
         let load = &load[..hot];
-        // As many more than the least for each, so that their product keeps to the limit.
+        // As many more than the least for each, so that their product keeps to the limit. Where there are
+        // others, no few experts decide, and one more for each finds as much.
+        let limit = if others { 1 << hot } else { limit };
         let extra = (1..task.gpus).take_while(|extra| (extra + 1).pow(hot as u32) <= limit);
         let ranges = Ranges { load, peak, gpus: task.gpus, extra: extra.last().unwrap_or(1) };
         ranges.each(0, counts.redundant(), &mut [0; MOST_HOT], &mut self.choices);
@@ -102,15 +104,17 @@ impl HotChoices {
     }
 }
 
-/// How many of the experts with these descending loads are hot.
-fn hot_experts(load: &[u64], task: Task<'_>) -> usize {
+/// How many of the experts with these descending loads are looked at as hot ones, and whether there are
+/// others.
+fn hot_experts(load: &[u64], task: Task<'_>) -> (usize, bool) {
     // Canonical loads sum to about 2^40.
     let total = load.iter().sum::<u64>();
     let parts = u128::from(PART_OF_MEAN * task.gpus as u64);
-    let is_hot = |&w: &u64| u128::from(w) * parts >= total.into();
+    let is_hot = |&&w: &&u64| total > 0 && u128::from(w) * parts >= total.into();
     // A GPU has room for one replica of each, and there is an expert that is not hot.
     let most = MOST_HOT.min(load.len() - 1).min(task.slots / task.gpus);
-    load[..most].iter().take_while(|w| total > 0 && is_hot(w)).count()
+    let hot = load[..most].iter().take_while(is_hot).count();
+    (hot, load.get(hot).is_some_and(|w| is_hot(&w)))
 }
 
 /// The counts that hot experts may have.

@@ -14,6 +14,7 @@ mod candidate;
 mod hot;
 mod improve;
 mod in_use;
+mod lattice;
 mod layer;
 mod mixes;
 mod moves;

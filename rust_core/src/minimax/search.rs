@@ -5,6 +5,7 @@
 use super::candidate::{Candidate, Portfolio};
 use super::hot::{Choice, HotChoices};
 use super::improve::{Improver, peak_of};
+use super::lattice::Lattice;
 use super::mixes::Mixes;
 use super::moves::transfer_replica::{self, Transfer};
 use super::replica_counts::{ReplicaCounts, each_choice, few_choices};
@@ -27,6 +28,7 @@ pub(super) struct NodeSearch<P = Silent> {
     improver: Improver,
     /// Choices of replica counts that were looked at: a bound of the peak, and the rest.
     choices: Vec<(u64, usize)>,
+    lattice: Lattice,
     hot: HotChoices,
     mixes: Mixes,
     transfers: Vec<Transfer>,
@@ -55,6 +57,7 @@ impl<P: Probe> NodeSearch<P> {
         std::mem::swap(&mut self.portfolio.best, &mut self.portfolio.trial);
         if self.above_target(task) && task.slots > task.gpus && task.gpus > 1 {
             self.improver.sweep_and_swap(&mut self.portfolio.best, task, &mut self.probe);
+            self.lattice.start(&self.counts.adams.load, task.gpus);
             self.try_other_counts(task);
             let task = self.try_hot_counts(task);
             self.try_transfers(task);
@@ -94,8 +97,12 @@ impl<P: Probe> NodeSearch<P> {
         as_lpt
     }
 
-    /// Places the chosen counts, improves that, and keeps the better of this and the best.
+    /// Places the chosen counts, improves that, and keeps the better of this and the best; not if no
+    /// placement of them is better.
     fn try_counts(&mut self, task: Task<'_>) {
+        if self.lattice.bound(&self.counts.counts) >= self.portfolio.best.peak {
+            return;
+        }
         self.place(task);
         self.improver.sweep_and_swap(&mut self.portfolio.trial, task, &mut self.probe);
         self.keep_better(task);
@@ -246,7 +253,12 @@ impl<P: Probe> NodeSearch<P> {
     fn try_transfer(&mut self, transfer: Transfer, task: Task<'_>) -> bool {
         let Portfolio { best, trial } = &mut self.portfolio;
         let load = &self.counts.adams.load;
-        transfer_replica::apply(transfer, load, best, trial, &mut self.transfer_counts);
+        let counts = &mut self.transfer_counts;
+        transfer_replica::count(transfer, load.len(), &best.replicas, counts);
+        if self.lattice.bound(counts) >= best.peak {
+            return false;
+        }
+        transfer_replica::apply(transfer, load, counts, best, trial);
         self.probe.step(Step::Trial, || peak_of(&trial.layout));
         self.improver.swap(trial, task, &mut self.probe);
         let better = self.keep_better(task);

@@ -88,22 +88,35 @@ fn list_for(
     }
 }
 
-/// Makes `after` what `before` is with a transfer done. `counts` is a buffer.
+/// Counts the replicas of each expert by position after a transfer, up to the last expert that has more
+/// than one.
+pub(crate) fn count(transfer: Transfer, experts: usize, before: &ByExpert, counts: &mut Vec<u32>) {
+    counts.clear();
+    counts.resize(experts, 0);
+    for (&replica, &position) in before.sorted.iter().zip(&before.position) {
+        counts[position as usize] = replica.count();
+    }
+    counts[transfer.receiver as usize] += 1;
+    counts[before.position[transfer.replica as usize] as usize] -= 1;
+    let singles = counts.iter().rev().take_while(|&&count| count == 1).count();
+    counts.truncate(experts - singles);
+}
+
+/// Makes `after` what `before` is with a transfer done, after which these are the `counts`.
 pub(crate) fn apply(
     transfer: Transfer,
     load: &[u64],
+    counts: &[u32],
     before: &Candidate,
     after: &mut Candidate,
-    counts: &mut Vec<u32>,
 ) {
     let old = &before.replicas;
     let receiver = transfer.receiver as usize;
     let donor = old.sorted[transfer.replica as usize];
-    let first = count(old, load.len(), counts);
-    counts[receiver] += 1;
-    counts[old.position[transfer.replica as usize] as usize] -= 1;
-    let singles = counts.iter().rev().take_while(|&&count| count == 1).count();
-    counts.truncate(load.len() - singles);
+    let mut first = vec![0; load.len()];
+    for (&replica, &position) in old.sorted.iter().zip(&old.position) {
+        first[position as usize] = replica.first;
+    }
     after.replicas.collect(load, counts);
     let Candidate { replicas, layout, peak } = after;
     layout.clear(before.layout.load.len(), old.sorted.len());
@@ -124,16 +137,4 @@ pub(crate) fn apply(
         layout.load[gpu] += replica.load;
     }
     *peak = layout.peak();
-}
-
-/// Counts the replicas of each expert by position; returns the index of the first one of each.
-fn count(replicas: &ByExpert, experts: usize, counts: &mut Vec<u32>) -> Vec<u32> {
-    counts.clear();
-    counts.resize(experts, 0);
-    let mut first = vec![0; experts];
-    for (&replica, &position) in replicas.sorted.iter().zip(&replicas.position) {
-        counts[position as usize] = replica.count();
-        first[position as usize] = replica.first;
-    }
-    first
 }

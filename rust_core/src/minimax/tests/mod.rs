@@ -1,6 +1,7 @@
 //! No step of the search raises a peak, and the best candidate is what it returns.
 
 mod hot;
+mod lattice;
 mod mixes;
 mod moves;
 mod replica_counts;

@@ -71,7 +71,9 @@ fn transfers_are_what_they_say() {
         assert_eq!(found, expected, "{load:?} {counts:?}");
         for &transfer in &transfers {
             let mut after = Candidate::default();
-            transfer_replica::apply(transfer, &load, &before, &mut after, &mut Vec::new());
+            let mut counts = Vec::new();
+            transfer_replica::count(transfer, load.len(), &before.replicas, &mut counts);
+            transfer_replica::apply(transfer, &load, &counts, &before, &mut after);
             check(&after.replicas, &after.layout);
             assert_eq!(after.peak, after.layout.peak());
             let donor = replicas.position[transfer.replica as usize];
