@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import eplb
 import numpy as np
+from hard_loads import UNIT, nearly_even
 from measures import CONTENDERS
 from optima import EFFORTS
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     Loads = npt.NDArray[np.int64]
 
 LAYERS = 20
-UNIT = 1_000_000
 
 
 class Row(NamedTuple):
@@ -65,18 +65,12 @@ def hard_rows() -> Iterator[Row]:
     goals = {"minimax": 0.003, "minimax best": 0.001}
     for experts, slots, gpus in [(384, 576, 144), (64, 96, 24)]:
         for spread in (0.03, 0.1):
-            loads = spread_loads(experts, spread)
+            random = np.random.default_rng(experts)
+            loads = nearly_even(random, LAYERS, experts, spread)
             yield Row(f"log sd {spread}", loads, slots, gpus, Fraction(0), goals)
     for light in (1, 30, 90):
         loads = np.repeat([100, light], 192)[None]
         yield Row(f"half 100, half {light}", loads, 576, 144, Fraction(0), goals)
-
-
-def spread_loads(experts: int, spread: float) -> Loads:
-    """Layers of lognormal loads, from a fixed stream."""
-    logs = np.random.default_rng(experts).normal(0, spread, (LAYERS, experts))
-    loads: Loads = np.rint(UNIT * np.exp(logs)).astype(np.int64)
-    return loads
 
 
 def excess(row: Row, contender: str) -> float:

@@ -11,7 +11,9 @@ from itertools import accumulate, product
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import eplb
+import hard_loads
 import numpy as np
+from hard_loads import whole
 from measures import CONTENDERS
 
 if TYPE_CHECKING:
@@ -79,21 +81,9 @@ class Case(NamedTuple):
         return np.array([KINDS[self.loads](random, experts, groups, i) for i in range(layers)])
 
 
-def whole(load: npt.NDArray[np.float64], total: int) -> npt.NDArray[np.int64]:
-    """As whole numbers that sum to about so many."""
-    tokens: npt.NDArray[np.int64] = np.rint(load / load.sum() * total).astype(np.int64)
-    return tokens
-
-
 def hot(random: np.random.Generator, experts: int, _: int, layer: int) -> npt.NDArray[np.int64]:
-    """One to four experts with 10 to 35 % of the load each, the others lognormal."""
-    shares = random.uniform(0.10, 0.35, 1 + layer % 4)
-    while shares.sum() >= 0.97:
-        shares = random.uniform(0.10, 0.35, len(shares))
-    others = random.lognormal(0, 1, experts - len(shares))
-    others *= (1 - shares.sum()) / others.sum()
-    load: npt.NDArray[np.float64] = random.permutation(np.concatenate([shares, others]))
-    return whole(load, 10**6)
+    """One to four hot experts."""
+    return hard_loads.hot(random, experts, layer)
 
 
 def lognormal(random: np.random.Generator, experts: int, *_: int) -> npt.NDArray[np.int64]:

@@ -12,13 +12,15 @@ import argparse
 import json
 import sys
 
+import call_times
 import engine_rows
+import hard_coarse
 import hard_even
 import hard_hot
 import optima
 from engine_planners import NoWheelError
 from measures import CONTENDERS, LAYERS, misses, real_rows, synthetic_rows
-from tables import hot_part, tables
+from tables import coarse_part, hot_part, tables, time_part
 
 
 def main(arguments: list[str]) -> int:
@@ -42,7 +44,10 @@ def main(arguments: list[str]) -> int:
     hot = list(hard_hot.hot_rows(LAYERS))
     print(tables(synthetic, real, engines, hard_even.rows(), instances, optima.worlds()))
     print(hot_part(hot, hard_hot.planned_rows("default")))
-    missed = misses(synthetic) + hard_hot.hot_misses(hot)
+    coarse = list(hard_coarse.coarse_rows())
+    print(coarse_part(coarse))
+    print(time_part(list(call_times.time_rows())))
+    missed = misses(synthetic) + hard_hot.hot_misses(hot) + hard_coarse.coarse_misses(coarse)
     if json.loads(json.dumps(solved)) != optima.recorded():
         missed.append("optima that differ from optima.json")
     print("\n".join(f"MISSED: {miss}" for miss in missed) or "every goal is met")

@@ -11,6 +11,8 @@ from measures import GOALS, SHAPES, misses
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from call_times import TimeRow
+    from hard_coarse import CoarseRow
     from hard_hot import HotRow
     from optima import Ratios
 
@@ -75,6 +77,37 @@ def hot_part(rows: list[HotRow], single: list[dict[str, Any]]) -> str:
     )
     gaps = ", ".join(f"{row['shape']} {row['gap']:.2%}" for row in single)
     return f"## A few hot experts\n\n{table}\nSingle layers, `minimax`: {gaps}.\n"
+
+
+def coarse_part(rows: list[CoarseRow]) -> str:
+    """Windows of few tokens: mean balancedness."""
+    table = lines(
+        ["shape", "tokens", "`deepseek`", "`minimax` before", "`minimax`"],
+        (
+            [
+                row.shape,
+                str(row.tokens),
+                f"{row.deepseek:.4f}",
+                f"{row.before:.4f}",
+                f"{row.now:.4f}",
+            ]
+            for row in rows
+        ),
+    )
+    return f"## Windows of few tokens\n\n{table}"
+
+
+def time_part(rows: list[TimeRow]) -> str:
+    """Milliseconds of a call: a line for each kind of loads, a column for each shape."""
+    kinds = ([kind, *(f"{row.ms[kind]:.1f}" for row in rows)] for kind in rows[0].ms)
+    slowest = [row.ms[row.slowest()] / row.median() for row in rows]
+    body = [
+        *kinds,
+        ["**median**", *(f"{row.median():.1f}" for row in rows)],
+        ["**slowest, times the median**", *(f"{times:.1f}" for times in slowest)],
+    ]
+    table = lines(["loads", *(row.shape for row in rows)], body)
+    return f"## How long a call takes\n\n{table}"
 
 
 def contenders(rows: list[Any]) -> list[str]:
