@@ -7,6 +7,7 @@
 mod cluster;
 mod errors;
 mod history;
+mod memory;
 mod sampling;
 mod split;
 mod transfers;
@@ -514,4 +515,11 @@ mod _core {
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name for it")]
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    #[expect(clippy::unnecessary_wraps, reason = "pyo3 wants a result")]
+    fn init(_module: &pyo3::Bound<'_, pyo3::types::PyModule>) -> pyo3::PyResult<()> {
+        crate::memory::keep_freed();
+        Ok(())
+    }
 }
