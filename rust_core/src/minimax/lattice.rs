@@ -36,11 +36,9 @@ impl Lattice {
             Some(greatest_common_divisor_64(divisor, w)).filter(|&divisor| divisor >= least)
         });
         self.token = divisor.unwrap_or(0);
+        self.total = total.checked_div(self.token).unwrap_or(0);
         self.tokens.clear();
-        if self.token > 0 {
-            self.tokens.extend(load.iter().map(|w| w / self.token));
-            self.total = total / self.token;
-        }
+        self.tokens.extend(load.iter().map_while(|w| w.checked_div(self.token)));
     }
 
     /// What some GPU carries at least with these replica counts, which are one after their end; 0 if
@@ -63,7 +61,7 @@ impl Lattice {
     fn bound_of(&self, part: u64, others: u64) -> u64 {
         let total = self.total * part;
         let below_mean = total / self.gpus;
-        if self.token == 0 || others >= self.gpus || below_mean * self.gpus == total {
+        if others >= self.gpus || below_mean * self.gpus == total {
             return 0;
         }
         // If the peak is less than a step above `below_mean`, GPUs without one of the others carry no
