@@ -370,6 +370,12 @@ fn replicas_that_are_worth_least_are_given_up() {
         room(slots, [9, 1, 8, 1, 1], &[2], true),
         (vec![0, 2, EMPTY, 0, 1, EMPTY], vec![2, 5])
     );
+    // Nobody gives up the last one, not even an expert without load.
+    let slots = [0, 1, 2, 0, 1, 2];
+    assert_eq!(
+        room(slots, [0, 9, 9, 1, 1], &[], false),
+        (vec![EMPTY, EMPTY, 2, 0, 1, 2], vec![0, 1])
+    );
     // First what is empty, then what is empty but for a second replica.
     let slots = [0, 1, EMPTY, EMPTY, 2, 3];
     assert_eq!(room(slots, [1; 5], &[3], false), (slots.to_vec(), vec![3]));
@@ -484,6 +490,11 @@ fn what_a_gpu_holds_in_a_slot_that_it_loses_is_no_copy() {
     let cluster = gpus(1, 2);
     let smaller = Previous { phy2log: &[0, 1], cluster: &cluster };
     assert_eq!(smaller.copies(0, &fleet, &[1, 2, 0, 1]), 3);
+    // GPUs with one slot, one of them empty.
+    let fleet = one_zone(4, vec![0..1, 1..2, 2..3]);
+    let previous = Previous { phy2log: &[0, 1, -1], cluster: &gpus(3, 1) };
+    assert_eq!(previous.copies(0, &fleet, &[0, 1, EMPTY]), 0);
+    assert_eq!(previous.copies(0, &fleet, &[2, 3, 0]), 3);
 }
 
 #[test]

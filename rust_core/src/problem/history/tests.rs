@@ -43,6 +43,14 @@ fn a_history_comes_back_from_its_state() {
 }
 
 #[test]
+fn an_empty_window_teaches_nothing() {
+    let mut history = seen();
+    let empty = CanonicalLoads::new(&[0_u64; 2 * EXPERTS], 2, EXPERTS).unwrap();
+    history.observe(&empty, 1).unwrap();
+    assert_eq!(history, seen());
+}
+
+#[test]
 fn a_false_state_is_refused() {
     type Change = fn(&mut HistoryState);
     let changes: [(Change, &str); 16] = [
