@@ -83,6 +83,16 @@ fn a_layer_without_load_keeps_its_placement() {
     assert_eq!(update(&[1, 2, 3, 1, -1, -1], 6, empty).layers[1].copies, 1);
 }
 
+/// The heavy expert gets a second replica, whichever slot is empty beside it.
+#[test]
+fn a_busy_gpu_with_an_empty_slot_gets_help() {
+    let one = MigrationOptions { max_moves: MoveLimit::Number(1), fill: false, ..NOTHING };
+    for held in [[-1, 0, 1], [0, -1, 1], [0, 1, -1]] {
+        let made = update(&[&held[..], &[2, 3, -1]].concat(), 6, one);
+        assert_eq!(rows(&made).0, [&held[..], &[2, 3, 0]].concat());
+    }
+}
+
 #[test]
 fn a_plan_has_the_objective_of_the_update_that_keeps_it() {
     let (history, topology) = (history([90, 10, 10, 10]), topology(6));
