@@ -77,6 +77,33 @@ fn a_layer_without_load_keeps_its_placement() {
     let made = update(&[1, 2, 3, 1, 2, 3], 6, free);
     assert_eq!(made.layers[1].copies, 1);
     assert!(made.layers[0].copies > 1);
+    // Whatever could be better if all loads were equal: 2 or 3 on both GPUs.
+    let empty = MigrationOptions { fill: false, ..free };
+    assert!(update(&[0, 1, 2, 3, -1, -1], 6, empty).layers[1].kept);
+    assert_eq!(update(&[1, 2, 3, 1, -1, -1], 6, empty).layers[1].copies, 1);
+}
+
+/// The heavy expert gets a second replica, whichever slot is empty beside it.
+#[test]
+fn a_busy_gpu_with_an_empty_slot_gets_help() {
+    let one = MigrationOptions { max_moves: MoveLimit::Number(1), fill: false, ..NOTHING };
+    for held in [[-1, 0, 1], [0, -1, 1], [0, 1, -1]] {
+        let made = update(&[&held[..], &[2, 3, -1]].concat(), 6, one);
+        assert_eq!(rows(&made).0, [&held[..], &[2, 3, 0]].concat());
+    }
+}
+
+#[test]
+fn a_plan_has_the_objective_of_the_update_that_keeps_it() {
+    let (history, topology) = (history([90, 10, 10, 10]), topology(6));
+    let plan = replan(&history, &topology, None, NOTHING, 1).unwrap();
+    let held = plan.placement.phy2log();
+    let previous = Previous { phy2log: held, cluster: topology.cluster() };
+    let kept = replan(&history, &topology, Some(previous), NOTHING, 1).unwrap();
+    for (planned, kept) in plan.layers.iter().zip(&kept.layers) {
+        assert!(planned.objective[0] > 0 && kept.kept);
+        assert_eq!(planned.objective, kept.objective);
+    }
 }
 
 /// Three GPUs become two. Every expert has a replica left, so nothing has to move; but as after a shift,

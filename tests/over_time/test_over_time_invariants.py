@@ -298,27 +298,3 @@ def test_bad_input_is_named(change: dict[str, Any], message: str) -> None:
 def test_options_of_a_history_are_checked(rows: int, decay: int) -> None:
     with pytest.raises(Exception, match="is out of range; expected"):
         _core.LoadHistory(1, 1, rows, decay)
-
-
-def test_a_false_state_is_refused() -> None:
-    history = _core.LoadHistory(1, 2, 3, 64225)
-    observe(history, [[[1, 2]]])
-    rows, decay, experts, [(shares, weights, nearest, usual, shifted)], newest, exponents = (
-        history.state()
-    )
-    good = (shares, weights, nearest, usual, shifted)
-    for layer, message in (
-        ((shares * 4, weights * 4, nearest, usual, shifted), "at most 3 rows, each with a weight"),
-        ((shares, [], nearest, usual, shifted), "1 rows with 0 weights"),
-        (([[2**31, 0]], weights, nearest, usual, shifted), "at most 2\\^30 in all"),
-        (([[1]], weights, nearest, usual, shifted), "row 0 has 1 shares"),
-        ((shares, [2**31 + 1], nearest, usual, shifted), "a weight of 2147483649"),
-        ((shares, weights, [0] * 13, usual, shifted), "13 distances"),
-        ((shares, weights, nearest, 2**31 + 1, shifted), "at most 12 of at most 2\\^31"),
-    ):
-        with pytest.raises(Exception, match=message):
-            _core.LoadHistory.from_state((rows, decay, experts, [layer], newest, exponents))
-    with pytest.raises(Exception, match="that sum to less than 2\\^41"):
-        _core.LoadHistory.from_state((rows, decay, experts, [good], [[2**41, 0]], exponents))
-    with pytest.raises(Exception, match="as many as windows, 0"):
-        _core.LoadHistory.from_state((rows, decay, experts, [good], [], exponents))

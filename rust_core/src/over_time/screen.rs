@@ -320,7 +320,7 @@ impl<const N: usize> Screen<N> {
             }
         }
         for &expert in &state.slots[state.fleet.slots(busy)] {
-            for gpu in state.gpus_of(expert).filter(|&gpu| gpu != busy && zone.contains(&gpu)) {
+            for gpu in state.gpus_of(expert).filter(|&gpu| gpu != busy) {
                 let held = &state.slots[state.fleet.slots(gpu)];
                 if let Some(position) = held.iter().position(|&held| held == expert) {
                     let lane = gpu - zone.start;
@@ -521,7 +521,7 @@ impl<const N: usize> Screen<N> {
                 worth.extend(numbers.worth);
             }
             let worth = &mut worth[position * lanes..];
-            for gpu in state.gpus_of(expert).filter(|gpu| zone.contains(gpu)) {
+            for gpu in state.gpus_of(expert) {
                 worth[gpu - zone.start] = i16::MIN;
             }
             for (most, &worth) in most.iter_mut().zip(&*worth) {
@@ -681,4 +681,16 @@ pub(crate) fn best<const N: usize>(
         }
     }
     best.map(|(step, gain, _)| (step, gain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quotient;
+
+    #[test]
+    fn quotients_are_exact_beyond_32_bits() {
+        for x in [0, 7, u64::from(u32::MAX), 1 << 32, (1 << 45) - 1] {
+            assert_eq!([1, 2, 3].map(|divisor| quotient(x, divisor)), [x, x / 2, x / 3]);
+        }
+    }
 }

@@ -143,6 +143,7 @@ fn powers_rise_and_fit() {
     assert_eq!((slope(1 << 16), slope(1 << 17)), (1 << 16, 1 << 23));
     assert_eq!(potential(&[(1 << 20) - 1; 32]), 32 * last);
     assert_eq!(potential_of_any(&[(1 << 20) - 1, 1 << 20]), 2 * last + (1 << 26));
+    assert_eq!(potential_of_any(&[1 << 20]), last + (1 << 26));
     assert!(potential_of_any(&[u32::MAX; 32]) > potential_of_any(&[u32::MAX - 1; 32]));
 }
 
@@ -179,6 +180,37 @@ fn all_loads_of_a_row_fit_together() {
     assert!((1 << 18..1 << 20).contains(&all), "{all} after {shift}");
     let few = Objective::<4>::new(&layer, &[MAX_WEIGHT], 1 << 14);
     assert_eq!(few.shift_of_shares(&[1 << 13; 4]), 0);
+}
+
+#[test]
+fn loads_are_halved_until_every_replica_has_less_than_four_times_the_mean() {
+    // One expert has all the load of 4 GPUs, in two windows.
+    let mut layer = LayerHistory::default();
+    for _ in 0..2 {
+        layer.observe(&[7, 0], HistoryOptions::default());
+    }
+    let objective = Objective::<4>::new(&layer, &[ONE; 2], 4);
+    let shift = |replicas| objective.shift_of_shares(&[replicas, 1]);
+    assert_eq!([0, 1, 2, 3].map(shift), [1, 1, 0, 0]);
+}
+
+#[test]
+fn loads_that_are_too_large_have_no_headroom_and_no_gain() {
+    let fleet = one_zone(4, vec![0..2, 2..4]);
+    let objective = Objective::<4>::new(&LayerHistory::of_equal_loads(4), &[ONE], 2);
+    let state = |slots: [u16; 4], loads: [u32; 4]| {
+        let mut state = State::new(&fleet, &objective, slots.to_vec(), vec![0; 4]);
+        let has_headroom = state.set_loads(loads.map(|load| [load, 0, 0, 0]).to_vec());
+        (state, has_headroom)
+    };
+    let large = 1 << 18;
+    assert!(state([0, 1, 2, 3], [large - 1, 0, large - 1, 0]).1);
+    assert!(!state([0, 1, 2, 3], [large, 0, large, 0]).1);
+    // A GPU would get a load of 2^20, of which the power does not fit.
+    let (apart, _) = state([0, 1, 2, 3], [1 << 19, 1, 1 << 19, 1]);
+    assert_eq!([Move::Swap(1, 2), Move::Swap(0, 3)].map(|step| apart.gain(step)), [None; 2]);
+    let (shared, _) = state([0, 1, 0, 2], [1 << 20, 1, 0, 0]);
+    assert_eq!(shared.gain(Move::Reassign(0, 3)), None);
 }
 
 #[test]
@@ -338,6 +370,12 @@ fn replicas_that_are_worth_least_are_given_up() {
         room(slots, [9, 1, 8, 1, 1], &[2], true),
         (vec![0, 2, EMPTY, 0, 1, EMPTY], vec![2, 5])
     );
+    // Nobody gives up the last one, not even an expert without load.
+    let slots = [0, 1, 2, 0, 1, 2];
+    assert_eq!(
+        room(slots, [0, 9, 9, 1, 1], &[], false),
+        (vec![EMPTY, EMPTY, 2, 0, 1, 2], vec![0, 1])
+    );
     // First what is empty, then what is empty but for a second replica.
     let slots = [0, 1, EMPTY, EMPTY, 2, 3];
     assert_eq!(room(slots, [1; 5], &[3], false), (slots.to_vec(), vec![3]));
@@ -452,6 +490,11 @@ fn what_a_gpu_holds_in_a_slot_that_it_loses_is_no_copy() {
     let cluster = gpus(1, 2);
     let smaller = Previous { phy2log: &[0, 1], cluster: &cluster };
     assert_eq!(smaller.copies(0, &fleet, &[1, 2, 0, 1]), 3);
+    // GPUs with one slot, one of them empty.
+    let fleet = one_zone(4, vec![0..1, 1..2, 2..3]);
+    let previous = Previous { phy2log: &[0, 1, -1], cluster: &gpus(3, 1) };
+    assert_eq!(previous.copies(0, &fleet, &[0, 1, EMPTY]), 0);
+    assert_eq!(previous.copies(0, &fleet, &[2, 3, 0]), 3);
 }
 
 #[test]

@@ -94,6 +94,37 @@ fn the_copy_that_others_wait_for_does_not_wait() {
 }
 
 #[test]
+fn the_copy_waits_whose_new_expert_may_come_late() {
+    // 1 comes to 0.0 as well. 2 has to come before its slot is free for 3.
+    let found = list(&[[3], [0], [0], [1], [2], [3]], &[[1], [1], [2], [0], [3], [3]], 1);
+    let expected = [
+        "step 0: 1 from 3.0 to 0.0 over 3",
+        "step 0: 2 from 4.0 to 2.0 over 0",
+        "step 1: 0 from 1.0 to 3.0 over 1",
+        "step 1: 3 from 5.0 to 4.0 over 2",
+        "step 2: 1 from 0.0 to 1.0 over 0",
+    ];
+    assert_eq!(found, expected);
+    // 2 is loaded: nothing waits for it.
+    let found = list(&[[0], [0], [1], [3], [3]], &[[1], [2], [0], [0], [3]], 1);
+    let expected = [
+        "step 0: 1 from 2.0 to 0.0 over 0",
+        "step 0: 0 from 1.0 to 3.0 over 3",
+        "step 1: 2 from storage to 1.0 over 0",
+        "step 1: 0 from 3.0 to 2.0 over 1",
+    ];
+    assert_eq!(found, expected);
+    // Ties: the lowest slot.
+    let found = list(&[[0], [0], [3], [3]], &[[1], [2], [0], [3]], 1);
+    let expected = [
+        "step 0: 2 from storage to 1.0 over 0",
+        "step 0: 0 from 0.0 to 2.0 over 3",
+        "step 1: 1 from storage to 0.0 over 0",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_swap_of_last_copies_is_buffered() {
     let found = list(&[[0, 2], [1, 3]], &[[1, 2], [0, 3]], 1);
     let expected = [
@@ -125,6 +156,20 @@ fn cycles_share_a_step_if_no_gpu_needs_two_buffers() {
         "step 0: 2 from 2.0 to 3.0 over 3, buffered",
         "step 1: 6 from 2.1 to 0.1 over 4, buffered",
         "step 1: 4 from 0.1 to 2.1 over 6, buffered",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn gpus_that_all_swap_with_each_other_take_turns() {
+    let found = list(&[[0, 1], [2, 3], [4, 5]], &[[2, 5], [0, 4], [3, 1]], 1);
+    let expected = [
+        "step 0: 2 from 1.0 to 0.0 over 0, buffered",
+        "step 0: 0 from 0.0 to 1.0 over 2, buffered",
+        "step 1: 5 from 2.1 to 0.1 over 1, buffered",
+        "step 1: 1 from 0.1 to 2.1 over 5, buffered",
+        "step 2: 4 from 2.0 to 1.1 over 3, buffered",
+        "step 2: 3 from 1.1 to 2.0 over 4, buffered",
     ];
     assert_eq!(found, expected);
 }
@@ -214,6 +259,12 @@ fn sources_are_near_and_take_turns() {
 }
 
 #[test]
+fn a_gpu_reads_its_own_copy_if_it_has_one() {
+    let found = list(&[[0, 1], [0, NO]], &[[0, 1], [NO, 0]], 1);
+    assert_eq!(found, ["step 0: 0 from 1.0 to 1.1"]);
+}
+
+#[test]
 fn layers_count_together_when_sources_take_turns() {
     let (old, new) = ([0, 0, NO, 1, 1, 1].repeat(3), [0, 0, 0, 1, 1, 1].repeat(3));
     let topology = topology(2, 6, 1, 6);
@@ -270,6 +321,9 @@ fn placements_that_do_not_fit_are_refused() {
     ] {
         assert_eq!(error.to_string(), text);
     }
+    let most = vec![NO; 1 << 20];
+    let previous = Previous { phy2log: &most, cluster: &cluster(most.len(), 2) };
+    assert_eq!(transfers(previous, &good, &topology).unwrap().len(), 4);
     let many = vec![NO; (1 << 20) + 2];
     let error = refused(&many, many.len(), 2, &good).to_string();
     assert_eq!(error, "num_replicas=1048578 is too large; expected at most 1048576");

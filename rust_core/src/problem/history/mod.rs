@@ -1,6 +1,8 @@
 //! The history of all layers. Every layer decides for itself.
 
 pub(crate) mod layer;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
