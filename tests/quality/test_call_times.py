@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import call_times
-import pytest
 from call_times import TimeRow
 from tables import time_part
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_every_kind_of_loads_is_timed_at_every_shape(monkeypatch: pytest.MonkeyPatch) -> None:
