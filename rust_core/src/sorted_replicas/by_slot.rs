@@ -1,6 +1,8 @@
 //! The order of the published policies: equal loads by slot before packing. Slots 0..n-1 hold the first
 //! replica of each expert, further slots the appended replicas in the order in which they came.
 
+use std::hint::select_unpredictable;
+
 use super::{Replicated, sort};
 use crate::problem::share::packing_load;
 use crate::replicate::Replication;
@@ -51,21 +53,24 @@ impl BySlot {
         };
         let experts = &replication.expert[singles.clone()];
         let loads = &replication.load[singles];
-        self.sorted.clear();
-        let mut merged = 0;
         let single =
             |(&load, &expert)| Item { load: packing_load(load, 1), slot: expert, expert, rank: 0 };
-        for &item in &self.replicated {
-            // Run by run: an element at a time takes twice as long.
-            let from = merged;
-            while merged < loads.len() && !item.before(&single((&loads[merged], &experts[merged])))
-            {
-                merged += 1;
-            }
-            self.sorted.extend(loads[from..merged].iter().zip(&experts[from..merged]).map(single));
-            self.sorted.push(item);
+        // The single ones go behind as much room as the others take: where they stay, once these are all
+        // before them.
+        self.sorted.clear();
+        self.sorted.extend_from_slice(&self.replicated);
+        self.sorted.extend(loads.iter().zip(experts).map(single));
+        let (mut place, mut next, mut single) = (0, 0, self.replicated.len());
+        while let (Some(item), Some(other)) = (self.replicated.get(next), self.sorted.get(single)) {
+            let first = item.before(other);
+            self.sorted[place] = *select_unpredictable(first, item, other);
+            next += usize::from(first);
+            single += usize::from(!first);
+            place += 1;
         }
-        self.sorted.extend(loads[merged..].iter().zip(&experts[merged..]).map(single));
+        // No more than these are left.
+        let left = self.replicated.len() - next;
+        self.sorted[place..][..left].copy_from_slice(&self.replicated[next..]);
     }
 
     /// Lists the replicas of replicated experts: expert by expert, as if no two loads were equal, then
