@@ -7,8 +7,8 @@ const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
 /// Fewer experts are sorted faster by the standard sort.
 const FEWEST: usize = 96;
 
-/// How many loads, times the largest over the mean, are sorted by their first bits: the loads that these
-/// leave equal are as many as the square of the one and the other say.
+/// Loads are sorted by their first bits if their number, times the largest over the mean, is at most
+/// this. With more, these bits leave so many equal that insertion takes longer than what they spare.
 const MOST_SKEWED: u64 = 1 << 14;
 
 /// An expert with its load; keys ascend where loads descend, and equal loads' indices ascend.
@@ -36,7 +36,7 @@ impl Key {
 ///
 /// 16 bits of each load are sorted in two passes of eight bits, which keep the order of equal ones; then
 /// insertion sorts the few loads with equal bits. For 256 loads this takes half the time of the standard
-/// sort, or less.
+/// sort.
 ///
 /// These bits are the first ones of the load. Where they would leave many small loads equal, as the
 /// largest is far above the others or as there are many, a load is first written like a float, by

@@ -55,7 +55,7 @@ impl BySlot {
         let loads = &replication.load[singles];
         let single =
             |(&load, &expert)| Item { load: packing_load(load, 1), slot: expert, expert, rank: 0 };
-        // The single ones go behind as much room as the others take: where they stay, once these are all
+        // Single ones lie behind as much room as the others take: there they stay, once all others are
         // before them.
         self.sorted.clear();
         self.sorted.extend_from_slice(&self.replicated);
@@ -103,6 +103,49 @@ impl BySlot {
             if tied[0].expert != tied[tied.len() - 1].expert {
                 tied.sort_unstable_by_key(|item| item.slot);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::probe::Silent;
+    use crate::problems::SplitMix64;
+
+    #[test]
+    fn replicas_are_sorted_by_load_then_slot() {
+        let (mut replication, mut replicas) = (Replication::default(), BySlot::default());
+        for kind in 0..120 {
+            let mut stream = SplitMix64(kind);
+            let experts = 1 + stream.below(200) as usize;
+            let redundant = stream.below(2 * experts as u64) as usize;
+            // Many ties, zeros, one expert that gets most, the largest loads.
+            let largest = [1, 3, 50, 1 << 30, 1 << 40][kind as usize % 5];
+            let mut loads: Vec<u64> = (0..experts).map(|_| stream.below(largest + 1)).collect();
+            if kind % 3 == 0 {
+                loads[0] = 1 << 40;
+            }
+            replication.start(&loads);
+            replication.append_adams(redundant, &mut Silent);
+            replicas.collect(&replication);
+
+            let appended = replication.appended.iter().map(|&i| replication.expert[i as usize]);
+            let slots: Vec<u32> = (0..experts as u32).chain(appended).collect();
+            let count = |of: &[u32], expert| of.iter().filter(|&&other| other == expert).count();
+            let mut expected: Vec<_> = (0..slots.len())
+                .map(|slot| {
+                    let expert = slots[slot];
+                    let count_of_all = count(&slots, expert) as u64;
+                    let load = packing_load(loads[expert as usize], count_of_all);
+                    (std::cmp::Reverse(load), slot as u32, expert, count(&slots[..slot], expert))
+                })
+                .collect();
+            expected.sort_unstable();
+            let found = replicas.sorted.iter().map(|item| {
+                (std::cmp::Reverse(item.load), item.slot, item.expert, item.rank as usize)
+            });
+            assert!(found.eq(expected), "{kind}");
         }
     }
 }
