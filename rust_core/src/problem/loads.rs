@@ -175,7 +175,8 @@ fn canonical_row<T: Load>(row: &[T], canonical: &mut [u64]) -> Result<i32, usize
     let e = exponent + (u64::BITS - mantissa.leading_zeros()) as i32;
     // (a) and (b): an integer sum, so no order of summation can change the scale.
     let total: u64 = if T::INTEGER && e <= 48 {
-        canonical.iter().sum::<u64>() << (48 - e)
+        // At most 2^14 loads below 2^48. A sum that may not wrap is not vectorised.
+        canonical.iter().fold(0_u64, |total, &key| total.wrapping_add(key)) << (48 - e)
     } else {
         canonical.iter().map(|&key| scaled::<T>(key, 48 - e)).sum()
     };

@@ -104,8 +104,6 @@ impl<T: Probe> PublishedLayers<T> {
                 }
                 self.replicas[lane].collect(replication);
             }
-            let names: [_; N] =
-                std::array::from_fn(|lane| &self.orders[lane].expert[experts.clone()]);
             let mut to = tables
                 .each_mut()
                 .map(|table| (&mut table.phy2log[slots.clone()], &mut table.rank[slots.clone()]));
@@ -114,9 +112,18 @@ impl<T: Probe> PublishedLayers<T> {
             let steps = if rule == Rule::Adaptive { GPU_STEPS } else { 0 };
             self.packer.pack(items, gpus, steps, &mut self.probe, |lane, slot, item| {
                 let (phy2log, rank) = &mut to[lane];
-                phy2log[slot] = i64::from(names[lane][item.expert as usize]);
+                phy2log[slot] = i64::from(item.expert);
                 rank[slot] = i64::from(item.rank);
             });
+            // One group has its experts as they are.
+            if topology.groups() > 1 {
+                for ((phy2log, _), order) in to.into_iter().zip(&self.orders) {
+                    let names = &order.expert[experts.clone()];
+                    for expert in phy2log {
+                        *expert = i64::from(names[*expert as usize]);
+                    }
+                }
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The order of the published policies: equal loads by slot before packing. Slots 0..n-1 hold the first
 //! replica of each expert, further slots the appended replicas in the order in which they came.
 
+use std::hint::select_unpredictable;
+
 use super::{Replicated, sort};
 use crate::problem::share::packing_load;
 use crate::replicate::Replication;
@@ -51,21 +53,24 @@ impl BySlot {
         };
         let experts = &replication.expert[singles.clone()];
         let loads = &replication.load[singles];
-        self.sorted.clear();
-        let mut merged = 0;
         let single =
             |(&load, &expert)| Item { load: packing_load(load, 1), slot: expert, expert, rank: 0 };
-        for &item in &self.replicated {
-            // Run by run: an element at a time takes twice as long.
-            let from = merged;
-            while merged < loads.len() && !item.before(&single((&loads[merged], &experts[merged])))
-            {
-                merged += 1;
-            }
-            self.sorted.extend(loads[from..merged].iter().zip(&experts[from..merged]).map(single));
-            self.sorted.push(item);
+        // Single ones lie behind as much room as the others take: there they stay, once all others are
+        // before them.
+        self.sorted.clear();
+        self.sorted.extend_from_slice(&self.replicated);
+        self.sorted.extend(loads.iter().zip(experts).map(single));
+        let (mut place, mut next, mut single) = (0, 0, self.replicated.len());
+        while let (Some(item), Some(other)) = (self.replicated.get(next), self.sorted.get(single)) {
+            let first = item.before(other);
+            self.sorted[place] = *select_unpredictable(first, item, other);
+            next += usize::from(first);
+            single += usize::from(!first);
+            place += 1;
         }
-        self.sorted.extend(loads[merged..].iter().zip(&experts[merged..]).map(single));
+        // No more than these are left.
+        let left = self.replicated.len() - next;
+        self.sorted[place..][..left].copy_from_slice(&self.replicated[next..]);
     }
 
     /// Lists the replicas of replicated experts: expert by expert, as if no two loads were equal, then
@@ -98,6 +103,49 @@ impl BySlot {
             if tied[0].expert != tied[tied.len() - 1].expert {
                 tied.sort_unstable_by_key(|item| item.slot);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::probe::Silent;
+    use crate::problems::SplitMix64;
+
+    #[test]
+    fn replicas_are_sorted_by_load_then_slot() {
+        let (mut replication, mut replicas) = (Replication::default(), BySlot::default());
+        for kind in 0..120 {
+            let mut stream = SplitMix64(kind);
+            let experts = 1 + stream.below(200) as usize;
+            let redundant = stream.below(2 * experts as u64) as usize;
+            // Many ties, zeros, one expert that gets most, the largest loads.
+            let largest = [1, 3, 50, 1 << 30, 1 << 40][kind as usize % 5];
+            let mut loads: Vec<u64> = (0..experts).map(|_| stream.below(largest + 1)).collect();
+            if kind % 3 == 0 {
+                loads[0] = 1 << 40;
+            }
+            replication.start(&loads);
+            replication.append_adams(redundant, &mut Silent);
+            replicas.collect(&replication);
+
+            let appended = replication.appended.iter().map(|&i| replication.expert[i as usize]);
+            let slots: Vec<u32> = (0..experts as u32).chain(appended).collect();
+            let count = |of: &[u32], expert| of.iter().filter(|&&other| other == expert).count();
+            let mut expected: Vec<_> = (0..slots.len())
+                .map(|slot| {
+                    let expert = slots[slot];
+                    let count_of_all = count(&slots, expert) as u64;
+                    let load = packing_load(loads[expert as usize], count_of_all);
+                    (std::cmp::Reverse(load), slot as u32, expert, count(&slots[..slot], expert))
+                })
+                .collect();
+            expected.sort_unstable();
+            let found = replicas.sorted.iter().map(|item| {
+                (std::cmp::Reverse(item.load), item.slot, item.expert, item.rank as usize)
+            });
+            assert!(found.eq(expected), "{kind}");
         }
     }
 }

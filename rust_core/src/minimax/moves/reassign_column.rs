@@ -79,11 +79,12 @@ impl ReassignColumn {
     fn sort(&mut self, column: usize, keys: LoadKeys, replicas: &ByExpert, layout: &Layout) {
         self.set.clear(layout.slots.len());
         self.gpus.clear();
-        let own = layout.slots.iter().skip(column).step_by(layout.per_gpu);
-        for ((gpu, &load), &own) in (0..).zip(&layout.load).zip(own) {
+        let loads = layout.load.iter().zip(layout.slots.chunks_exact(layout.per_gpu));
+        self.gpus.extend(loads.enumerate().map(|(gpu, (&load, slots))| {
+            let own = slots[column];
             self.set.insert(own);
-            self.gpus.push(keys.key(load - replicas.load(own), gpu));
-        }
+            keys.key(load - replicas.load(own), gpu as u64)
+        }));
         self.gpus.sort_unstable();
         self.column.clear();
         self.set.list(&mut self.column);
@@ -128,7 +129,8 @@ impl ReassignColumn {
         let mut separated = false;
         for i in 0..self.gpus.len() {
             let (key, new) = (self.gpus[i], self.column[i]);
-            if fits(key, new) {
+            // Most experts have one replica; they are told here, as `fits` is not inlined.
+            if replicas.sorted[new as usize].count() == 1 || fits(key, new) {
                 continue;
             }
             let later = (i + 1..self.gpus.len()).find(|&j| fits(key, self.column[j]));
