@@ -2,14 +2,16 @@
 
 use std::hint::black_box;
 
-/// The most that glibc learns from: its upper limit of 32 MiB, less what it adds to a block.
-const LARGEST: usize = (32 << 20) - (1 << 16);
+/// Beyond the tables of plans for all usual models.
+const LARGEST: usize = 4 << 20;
 
-/// Lets glibc keep what is freed for the next plan, up to 64 MiB.
+/// Lets glibc keep what is freed for the next plan: up to 8 MiB for each of its arenas, of which there is
+/// one for each thread, or fewer.
 ///
 /// Otherwise it hands the tables of a plan back to the system, and gets every page anew for the next
-/// one: that takes as long as planning. It keeps twice the largest block that it has ever freed,
-/// and frees one here that no one has touched. Other allocators do not mind.
+/// one: that takes as long as planning. It keeps twice the largest block that was ever freed in the
+/// process, so one is freed here that no one has touched. Other allocators do not mind, nor does glibc
+/// if MALLOC_TRIM_THRESHOLD_ or MALLOC_MMAP_THRESHOLD_ is set.
 pub(crate) fn keep_freed() {
     let mut block = Vec::<u8>::new();
     // Without so much address space all stays as it is.

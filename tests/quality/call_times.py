@@ -44,7 +44,8 @@ def kinds() -> dict[str, Make]:
     few = {f"{tokens} tokens": partial(few_tokens, tokens) for tokens in (32, 64, 128, 256, 512)}
     even = {f"log sd {spread:g}": partial(even_loads, spread) for spread in (0.0, 0.03, 0.1)}
     ordinary: dict[str, Make] = {name: partial(of_family, name) for name in FAMILIES}
-    return {**ordinary, **few, "one to four hot": hot_loads, **even}
+    classes: dict[str, Make] = {"half 100, half 30": two_classes}
+    return {**ordinary, **few, "one to four hot": hot_loads, **even, **classes}
 
 
 def of_family(name: str, experts: int) -> hard_loads.Loads:
@@ -66,6 +67,12 @@ def hot_loads(experts: int) -> hard_loads.Loads:
     """A few hot experts."""
     random = np.random.default_rng(0)
     return np.array([hard_loads.hot(random, experts, layer) for layer in range(LAYERS)])
+
+
+def two_classes(experts: int) -> hard_loads.Loads:
+    """Loads of two sizes, nearly."""
+    sizes = np.resize(np.array([100, 30]), experts)
+    return sizes * even_loads(0.01, experts)
 
 
 def time_rows() -> Iterator[TimeRow]:

@@ -31,13 +31,13 @@ class Row(NamedTuple):
     loads: Loads
     slots: int
     gpus: int
-    #: A proven optimum, or the mean: the largest GPU load as a share of the mean, less 1.
+    #: The best that is known, or the mean: the largest GPU load as a share of the mean, less 1.
     optimum: Fraction
     #: Effort -> how much of the mean the layers may be above that, on average.
     goals: dict[str, float]
 
 
-#: Experts, slots, GPUs -> the least largest GPU load of equal loads, as a share of the mean.
+#: Experts, slots, GPUs -> the largest GPU load of equal loads that is aimed at, as a share of the mean.
 EQUAL: dict[tuple[int, int, int], Fraction] = {
     (384, 576, 144): Fraction(1),
     (64, 96, 24): Fraction(1),
@@ -49,7 +49,8 @@ EQUAL: dict[tuple[int, int, int], Fraction] = {
     (128, 160, 40): Fraction(1),
     (60, 96, 48): Fraction(1),
     (60, 80, 16): Fraction(1),
-    # Three ones, a third, a quarter.
+    # Three ones, a third, a quarter. A plan at the mean has three ones, a half, an eighteenth: mixes have
+    # no counts that are so far apart.
     (256, 360, 72): Fraction(129, 128),
     (256, 320, 40): Fraction(1),
     (256, 360, 40): Fraction(1),

@@ -171,7 +171,7 @@ def engine_part(engines: dict[str, Any]) -> str:
 
 
 def even_part(rows: list[dict[str, Any]]) -> str:
-    """How much of the mean the largest GPU load is above the optimum: a line for each row."""
+    """How much of the mean the largest GPU load is above what is aimed at: a line for each row."""
     efforts = [cell for cell in rows[0] if cell.startswith("minimax")]
     goal = "goals: " + ", ".join(f"`{effort}`" for effort in rows[0]["goals"])
     return lines(

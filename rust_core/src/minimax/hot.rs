@@ -46,18 +46,18 @@ pub(super) struct HotChoices {
 
 impl HotChoices {
     /// Lists at most `limit` choices whose hot replicas are below `peak`, the best first, or nothing if no
-    /// expert is hot. Returns the number of hot experts, and the best judgement.
+    /// expert is hot. Returns the number of hot experts.
     pub(super) fn list(
         &mut self,
         counts: &mut ReplicaCounts,
         task: Task<'_>,
         limit: usize,
         peak: u64,
-    ) -> (usize, u64) {
+    ) -> usize {
         self.choices.clear();
         let (hot, others) = hot_experts(&counts.adams.load, task);
         if hot == 0 {
-            return (0, 0);
+            return 0;
         }
         let mut load = [0; MOST_HOT];
         load[..hot].copy_from_slice(&counts.adams.load[..hot]);
@@ -76,7 +76,7 @@ impl HotChoices {
             self.choices[first..].iter_mut().for_each(|choice| choice.to_lightest = true);
             self.judge(first, counts, load, task);
         }
-        (hot, self.choices.first().map_or(0, |choice| choice.judgement))
+        hot
     }
 
     /// Judges the choices from `first` on, and sorts all.

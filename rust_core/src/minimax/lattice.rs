@@ -11,7 +11,7 @@ use crate::problem::share::SHARE_UNIT;
 /// Parts of a token.
 const PARTS: [u64; 4] = [1, 2, 6, 12];
 
-/// With more tokens for each GPU, a part of one is less than any gap that a search ends at.
+/// With more tokens for each GPU, a part of one is less than the gap that most searches end at.
 const MOST_TOKENS_PER_GPU: u64 = 4096;
 
 /// The loads of a node in tokens: in what divides all of them.

@@ -35,6 +35,10 @@ pub(super) struct Choice {
 const BELOW: usize = 2;
 const COUNTS: usize = 8;
 
+/// GPUs with more slots than this have so many patterns that fewer counts do.
+const FEW_SLOTS: usize = 6;
+const COUNTS_OF_MANY_SLOTS: usize = 5;
+
 /// Loads are nearly even if none is more than so many times another, without one part in so many of the
 /// heaviest and of the lightest.
 const SPREAD: u64 = 3;
@@ -76,7 +80,8 @@ impl Mixes {
     /// at most one replica for each GPU.
     ///
     /// If the loads fall by much at once, the experts before and after that are two classes, and each
-    /// may have a mix of its own. Time O(slots of a GPU squared) beside reading the loads.
+    /// may have a mix of its own, in each number of slots. Time O(slots of a GPU), or of two classes its
+    /// square, for each three counts, beside reading the loads.
     pub(super) fn list(
         &mut self,
         load: &[u64],
@@ -130,7 +135,9 @@ impl Mixes {
     ) -> Vec<(u64, Mix)> {
         let mean = slots / experts.len();
         let least = mean.saturating_sub(BELOW).max(1);
-        let most = (least + COUNTS - 1).min(gpus);
+        let many_slots = slots / gpus > FEW_SLOTS;
+        let counts = if many_slots { COUNTS_OF_MANY_SLOTS } else { COUNTS };
+        let most = (least + counts - 1).min(gpus);
         let mut class = Class { experts, slots, gpus, wanted, best: Vec::new() };
         for low in least..=most.min(mean) {
             for middle in low + 1..=most {

@@ -59,7 +59,7 @@ impl<P: Probe> NodeSearch<P> {
             self.improver.sweep_and_swap(&mut self.portfolio.best, task, &mut self.probe);
             self.lattice.start(&self.counts.adams.load, task.gpus);
             self.try_other_counts(task);
-            let task = self.try_hot_counts(task);
+            self.try_hot_counts(task);
             self.try_transfers(task);
         }
         Outcome { best: &self.portfolio.best, expert: &self.counts.adams.expert, as_lpt }
@@ -207,17 +207,15 @@ impl<P: Probe> NodeSearch<P> {
         }
     }
 
-    /// Tries the counts of hot experts that are judged best. Returns the task with the target that is left:
-    /// below the best judgement there is nothing to be found by other counts of these experts.
-    fn try_hot_counts<'a>(&mut self, task: Task<'a>) -> Task<'a> {
+    /// Tries the counts of hot experts that are judged best.
+    fn try_hot_counts(&mut self, task: Task<'_>) {
         self.gained = self.improver.work;
         let budget = task.budget;
         if budget.hot_packed == 0 || !self.above_target(task) {
-            return task;
+            return;
         }
         let peak = self.portfolio.best.peak;
-        let (hot, least) = self.hot.list(&mut self.counts, task, budget.hot_choices, peak);
-        let task = Task { target: task.target.max(budget.gap.above(least)), ..task };
+        let hot = self.hot.list(&mut self.counts, task, budget.hot_choices, peak);
         for i in 0..budget.hot_packed.min(self.hot.choices.len()) {
             let Choice { judgement, rest, to_lightest, counts } = self.hot.choices[i];
             if judgement >= self.portfolio.best.peak || !self.goes_on(task) {
@@ -227,7 +225,6 @@ impl<P: Probe> NodeSearch<P> {
             self.counts.counts[..hot].copy_from_slice(&counts[..hot]);
             self.try_counts(task);
         }
-        task
     }
 
     /// Tries transfers of replicas, each with swaps, as long as one of them lowers the peak.

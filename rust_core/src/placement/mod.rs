@@ -37,12 +37,11 @@ impl Placement {
             return Err(Error::text(ErrorKind::Topology, problem).hint([FEWER_LAYERS.into()]));
         }
         let zeros = |per_layer: usize| {
+            let mut table = Vec::new();
             let entries = layers * per_layer;
-            // Is there memory? If so, the system's zeros are taken: its pages are then filled by the
-            // threads that plan, not by this one alone.
-            let there = Vec::<i64>::new().try_reserve_exact(entries);
-            there.map_err(|_| out_of_memory(layers, slots))?;
-            Ok(vec![0; entries])
+            table.try_reserve_exact(entries).map_err(|_| out_of_memory(layers, slots))?;
+            table.resize(entries, 0);
+            Ok(table)
         };
         Ok(Self {
             layers,
