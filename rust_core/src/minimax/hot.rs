@@ -20,6 +20,9 @@ pub(super) const MOST_HOT: usize = 5;
 /// An expert is hot from this part of the mean load of a GPU on.
 const PART_OF_MEAN: u64 = 4;
 
+/// Counts differ by one for every so many replicas: of many, one more changes little.
+const REPLICAS_PER_STEP: usize = 16;
+
 /// Replicas of the hot experts.
 type Counts = [u32; MOST_HOT];
 
@@ -62,7 +65,7 @@ impl HotChoices {
         let mut load = [0; MOST_HOT];
         load[..hot].copy_from_slice(&counts.adams.load[..hot]);
         let load = &load[..hot];
-        // As many more than the least for each, so that their product keeps to the limit. Where there are
+        // As many counts above the least for each, so that their product keeps to the limit. Where there are
         // others, no few experts decide, and one more for each finds as much.
         let limit = if others { 1 << hot } else { limit };
         let extra = (1..task.gpus).take_while(|extra| (extra + 1).pow(hot as u32) <= limit);
@@ -135,7 +138,8 @@ impl Ranges<'_> {
         let most = self.gpus.min(left + 1);
         // Canonical loads are so large that no peak is one.
         let least = (w * SHARE_UNIT).div_ceil(self.peak - 1).max(1) as usize;
-        for count in least..=most.min(least + self.extra) {
+        let step = (least / REPLICAS_PER_STEP).max(1);
+        for count in (least..=most).step_by(step).take(self.extra + 1) {
             counts[expert] = count as u32;
             self.each(expert + 1, left - (count - 1), counts, choices);
         }
