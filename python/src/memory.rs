@@ -11,7 +11,7 @@ const LARGEST: usize = 4 << 20;
 /// Otherwise it hands the tables of a plan back to the system, and gets every page anew for the next
 /// one: that takes as long as planning. It keeps twice the largest block that was ever freed in the
 /// process, so one is freed here that no one has touched. Other allocators do not mind, nor does glibc
-/// if MALLOC_TRIM_THRESHOLD_ or MALLOC_MMAP_THRESHOLD_ is set.
+/// if `MALLOC_TRIM_THRESHOLD_` or `MALLOC_MMAP_THRESHOLD_` is set.
 pub(crate) fn keep_freed() {
     let mut block = Vec::<u8>::new();
     // Without so much address space all stays as it is.
