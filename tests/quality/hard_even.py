@@ -83,13 +83,13 @@ def excess(row: Row, contender: str) -> float:
 
 
 def rows() -> list[dict[str, Any]]:
-    """What each effort reaches."""
+    """What each effort reaches, and the goals: above the mean."""
     return [
         {
             "loads": row.name,
             "shape": f"{row.loads.shape[1]}/{row.slots}/{row.gpus}",
-            **{contender: excess(row, contender) for contender in EFFORTS},
-            "goals": row.goals,
+            **{name: excess(row, name) + float(row.optimum) for name in EFFORTS},
+            "goals": {name: goal + float(row.optimum) for name, goal in row.goals.items()},
         }
         for row in hard_rows()
     ]

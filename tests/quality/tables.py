@@ -61,7 +61,15 @@ def shape_part(shape: str, rows: list[Any]) -> str:
 def hot_part(rows: list[HotRow], single: list[dict[str, Any]]) -> str:
     """A few hot experts: gaps to the bound and to the floor, and what `deepseek` is exceeded by."""
     table = lines(
-        ["loads", "shape", "", "mean gap", "worst", "mean above the floor", "above `deepseek`"],
+        [
+            "loads",
+            "shape",
+            "effort",
+            "mean gap",
+            "worst gap",
+            "mean above the floor",
+            "above `deepseek`",
+        ],
         (
             [
                 row["loads"],
@@ -171,7 +179,7 @@ def engine_part(engines: dict[str, Any]) -> str:
 
 
 def even_part(rows: list[dict[str, Any]]) -> str:
-    """How much of the mean the largest GPU load is above what is aimed at: a line for each row."""
+    """How much of the mean the largest GPU load is above the mean: a line for each row."""
     efforts = [cell for cell in rows[0] if cell.startswith("minimax")]
     goal = "goals: " + ", ".join(f"`{effort}`" for effort in rows[0]["goals"])
     return lines(
