@@ -45,9 +45,6 @@ SHAPES = [
 ]
 #: The mean gap that each contender ends within.
 GOALS = {"minimax": 0.003, "minimax best": 0.001}
-#: With lognormal groups: some nodes have one expert of six GPUs' load and five slots a GPU, where the
-#: bound of the node is 1 to 4 % below what ``best`` finds; whether less is possible is not proven.
-GOALS_OF_GROUPS = {"minimax": 0.0045, "minimax best": 0.0035}
 #: What the effort fast may be above ``deepseek``, duplicates or not.
 FAST_ABOVE_DEEPSEEK = 0.01
 
@@ -163,8 +160,7 @@ def hot_misses(rows: list[HotRow]) -> list[str]:
     missed = []
     for row in rows:
         name = f"{row['contender']} on {row['loads']} at {row['shape']}"
-        groups = row["loads"] == "lognormal 1.5"
-        goal = (GOALS_OF_GROUPS if groups else GOALS).get(row["contender"], np.inf)
+        goal = GOALS.get(row["contender"], np.inf)
         gap = row["over_floor_mean"]
         gap = row["gap_mean"] if gap is None else gap
         if gap > goal:

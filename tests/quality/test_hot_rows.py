@@ -8,11 +8,9 @@ from typing import Any
 import eplb
 import pytest
 from hard_hot import Case, Floor, cases, hot_misses, measure, planned_rows
+from measures import LAYERS
 from optima import Instance, instances, recorded
 from tables import hot_part
-
-#: Layers of a case: `make quality` looks at more, and at the effort best.
-LAYERS = 24
 
 
 @pytest.mark.parametrize("effort", ["default", "best"])
