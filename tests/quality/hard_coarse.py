@@ -6,10 +6,11 @@ that goes on until it is takes most of its time for nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import eplb
 import numpy as np
+from hard_hot import Case
 from hard_loads import of_few_tokens
 
 if TYPE_CHECKING:
@@ -47,17 +48,15 @@ class CoarseRow(NamedTuple):
 
 def coarse_row(sizes: tuple[int, int, int, int], tokens: int) -> CoarseRow:
     """Mean balancedness of all layers."""
-    slots, gpus, groups, nodes = sizes
-    options: dict[str, Any] = {"num_groups": groups, "num_nodes": nodes}
+    case = Case("few tokens", (EXPERTS, *sizes))
     loads = of_few_tokens(np.random.default_rng(0), LAYERS, EXPERTS, tokens)
 
     def balancedness(policy: str) -> float:
-        plan = eplb.plan(loads, num_replicas=slots, num_gpus=gpus, policy=policy, **options)
+        plan = eplb.plan(loads, policy=policy, **case.sizes())
         return float(plan.balancedness.mean())
 
-    grouped = f", {groups} groups on {nodes} nodes" if groups > 1 else ""
     return CoarseRow(
-        shape=f"{EXPERTS}/{slots}/{gpus}{grouped}",
+        shape=case.name(),
         tokens=tokens,
         deepseek=balancedness("deepseek"),
         before=BEFORE[sizes][TOKENS.index(tokens)],

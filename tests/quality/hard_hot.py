@@ -15,6 +15,7 @@ import hard_loads
 import numpy as np
 from hard_loads import whole
 from measures import CONTENDERS
+from optima import EFFORTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,8 +152,7 @@ def measure(case: Case, contender: str, layers: int) -> HotRow:
 
 def hot_rows(layers: int) -> Iterator[HotRow]:
     """All cases by all efforts."""
-    efforts = [contender for contender in CONTENDERS if contender.startswith("minimax")]
-    return (measure(case, contender, layers) for case in cases() for contender in efforts)
+    return (measure(case, contender, layers) for case in cases() for contender in EFFORTS)
 
 
 def hot_misses(rows: list[HotRow]) -> list[str]:

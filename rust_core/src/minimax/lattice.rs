@@ -5,7 +5,7 @@
 //! more unless the peak is a multiple too. If few other replicas are there to fill what is missing, these
 //! replica counts cannot come near the mean, however they are placed.
 
-use crate::problem::ratio::greatest_common_divisor_64;
+use crate::problem::ratio::common_divisor;
 use crate::problem::share::SHARE_UNIT;
 
 /// Parts of a token.
@@ -32,10 +32,7 @@ impl Lattice {
         self.gpus = gpus as u64;
         let total = load.iter().sum::<u64>();
         let least = (total / (MOST_TOKENS_PER_GPU * self.gpus)).max(1);
-        let divisor = load.iter().filter(|&&w| w > 0).try_fold(0, |divisor, &w| {
-            Some(greatest_common_divisor_64(divisor, w)).filter(|&divisor| divisor >= least)
-        });
-        self.token = divisor.unwrap_or(0);
+        self.token = common_divisor(load.iter().copied(), least).unwrap_or(0);
         self.total = total.checked_div(self.token).unwrap_or(0);
         self.tokens.clear();
         self.tokens.extend(load.iter().map_while(|w| w.checked_div(self.token)));

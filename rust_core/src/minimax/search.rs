@@ -55,8 +55,11 @@ impl<P: Probe> NodeSearch<P> {
         self.counts.choose_adams();
         let as_lpt = self.place(task);
         std::mem::swap(&mut self.portfolio.best, &mut self.portfolio.trial);
-        if self.above_target(task) && task.slots > task.gpus && task.gpus > 1 {
+        let has_choice = task.slots > task.gpus && task.gpus > 1;
+        if has_choice && self.above_target(task) {
             self.improver.sweep_and_swap(&mut self.portfolio.best, task, &mut self.probe);
+        }
+        if has_choice && self.above_target(task) {
             self.lattice.start(&self.counts.adams.load, task.gpus);
             self.try_other_counts(task);
             self.try_hot_counts(task);

@@ -86,6 +86,22 @@ pub(crate) fn greatest_common_divisor_64(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
+/// What divides all of these numbers, or None if that is less than `least`, which ends early; 0 if all
+/// numbers are 0.
+pub(crate) fn common_divisor(numbers: impl IntoIterator<Item = u64>, least: u64) -> Option<u64> {
+    let (mut divisor, mut last) = (0, 0);
+    for number in numbers {
+        if number != last {
+            last = number;
+            divisor = greatest_common_divisor_64(divisor, number);
+            if divisor < least {
+                return None;
+            }
+        }
+    }
+    Some(divisor)
+}
+
 /// `numerator / denominator * 2^exponent` as the nearest f64, ties to even; infinite if it is
 /// beyond the largest. The denominator is not 0 and below 2^127.
 #[must_use]

@@ -1,7 +1,7 @@
 //! The order of `minimax`: equal loads by expert, so that the replicas of an expert follow one another.
 
 use super::{Replicated, sort};
-use crate::problem::ratio::greatest_common_divisor_64;
+use crate::problem::ratio::common_divisor;
 use crate::problem::share::packing_load;
 
 /// One replica of an expert.
@@ -44,17 +44,8 @@ impl ByExpert {
     /// What divides the loads of all replicas, or 1 if that is less than `least`. Loads of few tokens
     /// have a large divisor. Time O(replicas), and less for other loads.
     pub(crate) fn common_divisor(&self, least: u64) -> u64 {
-        let (mut divisor, mut last) = (0, 0);
-        for replica in &self.sorted {
-            if replica.load != last {
-                last = replica.load;
-                divisor = greatest_common_divisor_64(divisor, last);
-                if divisor < least {
-                    return 1;
-                }
-            }
-        }
-        divisor.max(1)
+        let loads = self.sorted.iter().map(|replica| replica.load);
+        common_divisor(loads, least).map_or(1, |divisor| divisor.max(1))
     }
 
     /// Lists `counts[p]` replicas of the expert at each position p, and one replica of each expert after
