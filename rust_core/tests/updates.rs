@@ -87,7 +87,7 @@ fn a_layer_without_load_keeps_its_placement() {
 #[test]
 fn a_busy_gpu_with_an_empty_slot_gets_help() {
     let one = MigrationOptions { max_moves: MoveLimit::Number(1), fill: false, ..NOTHING };
-    for held in [[-1, 0, 1], [0, -1, 1], [0, 1, -1]] {
+    for held in [[-1, 0, 1], [0, -1, 1], [0, 1, -1], [-1, 1, 0], [1, -1, 0], [1, 0, -1]] {
         let made = update(&[&held[..], &[2, 3, -1]].concat(), 6, one);
         assert_eq!(rows(&made).0, [&held[..], &[2, 3, 0]].concat());
     }
